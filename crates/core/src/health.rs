@@ -1,0 +1,110 @@
+//! Health and Prometheus metrics over HTTP, for daemons: `/livez`, `/readyz`, `/metrics`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::shutdown::Shutdown;
+
+/// What each part of a daemon last said about itself. Cheap to clone; all clones share one state.
+#[derive(Clone, Default, Debug)]
+pub struct Health(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
+
+impl Health {
+    /// `part` works.
+    pub fn ready(&self, part: &'static str) {
+        self.set(part, None);
+    }
+
+    /// `part` does not work at the moment, and why (no secrets: it is shown to whoever asks).
+    pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
+        self.set(part, Some(why.into()));
+    }
+
+    fn set(&self, part: &'static str, state: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+    }
+
+    /// `Ok` when every part that ever spoke works, otherwise one line for each that does not.
+    ///
+    /// # Errors
+    /// The lines, ready to be shown.
+    pub fn report(&self) -> Result<(), String> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.is_empty() {
+            return Err("starting".to_owned());
+        }
+        let failing: Vec<_> =
+            parts.iter().filter_map(|(part, why)| Some(format!("{part}: {}", why.as_ref()?))).collect();
+        if failing.is_empty() { Ok(()) } else { Err(failing.join("\n")) }
+    }
+}
+
+/// Serves health and metrics until shutdown. Returns the address that was bound (port 0 picks a free one).
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve(address: SocketAddr, health: Health, shutdown: Shutdown) -> std::io::Result<SocketAddr> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    // A process has one recorder. A second daemon in the same process (tests) leaves the first in place.
+    let _ = metrics::set_global_recorder(recorder);
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let upkeep = metrics.clone();
+    let upkeep_shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        // Histograms gather samples until upkeep folds them; unfolded they grow without bound.
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
+        while upkeep_shutdown.run_until_cancelled(every.tick()).await.is_some() {
+            upkeep.run_upkeep();
+        }
+    });
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .with_state((health, metrics));
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "health server ended");
+        }
+    });
+    Ok(bound)
+}
+
+type Served = (Health, PrometheusHandle);
+
+async fn readyz(State((health, _)): State<Served>) -> (StatusCode, String) {
+    match health.report() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+    }
+}
+
+async fn render(State((_, metrics)): State<Served>) -> String {
+    metrics.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_ready_when_every_part_is() {
+        let health = Health::default();
+        assert!(health.report().is_err());
+        health.ready("source");
+        health.not_ready("queue", "connection refused");
+        assert_eq!(health.report(), Err("queue: connection refused".to_owned()));
+        health.ready("queue");
+        assert_eq!(health.report(), Ok(()));
+    }
+}

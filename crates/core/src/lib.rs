@@ -1,0 +1,18 @@
+//! What every Lockstep program shares: the nouns of the domain, settings, telemetry, health, shutdown and retry.
+//!
+//! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
+
+pub mod exit;
+pub mod health;
+pub mod mapping_name;
+pub mod retry;
+pub mod secret;
+pub mod sequence;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tenancy;
+
+pub use mapping_name::MappingName;
+pub use sequence::SequenceId;
+pub use tenancy::{Location, TenancyId};

@@ -1,0 +1,366 @@
+//! Settings: the same names as flags and in the environment, for every program; wrong ones are reported as one list.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use secrecy::SecretString;
+
+use crate::exit;
+use crate::secret::SecretUrl;
+use crate::telemetry::LogFormat;
+
+/// Flags that every program accepts; each has an environment variable of the same name with the prefix `LOCKSTEP_`.
+///
+/// An empty value counts as not given. Every secret can also come from a file.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connections and settings")]
+pub struct SettingsArgs {
+    /// Postgres that holds the truth: postgres://user:password@host:5432/database?sslmode=require
+    #[arg(long, env = "LOCKSTEP_SOURCE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    source_url: Option<String>,
+    /// File that holds the source URL
+    #[arg(long, env = "LOCKSTEP_SOURCE_URL_FILE", value_name = "FILE", global = true)]
+    source_url_file: Option<PathBuf>,
+    /// RabbitMQ: amqp://user:password@host:5672/vhost (amqps:// for TLS)
+    #[arg(long, env = "LOCKSTEP_AMQP_URL", hide_env_values = true, value_name = "URL", global = true)]
+    amqp_url: Option<String>,
+    /// File that holds the RabbitMQ URL
+    #[arg(long, env = "LOCKSTEP_AMQP_URL_FILE", value_name = "FILE", global = true)]
+    amqp_url_file: Option<PathBuf>,
+    /// ClickHouse over HTTP: http://host:8123 (https:// for TLS)
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    clickhouse_url: Option<String>,
+    /// ClickHouse user (default: default)
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_USER", value_name = "NAME", global = true)]
+    clickhouse_user: Option<String>,
+    /// ClickHouse password
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_PASSWORD", hide_env_values = true, value_name = "SECRET", global = true)]
+    clickhouse_password: Option<String>,
+    /// File that holds the ClickHouse password
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_PASSWORD_FILE", value_name = "FILE", global = true)]
+    clickhouse_password_file: Option<PathBuf>,
+    /// ClickHouse database of the raw tables and cursors (default: analytics_internal)
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_RAW_DATABASE", value_name = "NAME", global = true)]
+    clickhouse_raw_database: Option<String>,
+    /// ClickHouse database of the views that tenants read (default: default)
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", value_name = "NAME", global = true)]
+    clickhouse_view_database: Option<String>,
+    /// What the names of exchanges and queues start with (default: lockstep)
+    #[arg(long, env = "LOCKSTEP_QUEUE_PREFIX", value_name = "PREFIX", global = true)]
+    queue_prefix: Option<String>,
+    /// Directory with definitions of your own, loaded beside the built-in ones
+    #[arg(long, env = "LOCKSTEP_MAPPINGS_DIR", value_name = "DIR", global = true)]
+    mappings_dir: Option<PathBuf>,
+    /// File with certificate authorities (PEM) to trust beside the system's, for all three services
+    #[arg(long, env = "LOCKSTEP_TLS_CA_FILE", value_name = "FILE", global = true)]
+    tls_ca_file: Option<PathBuf>,
+    /// What is logged, as a tracing filter (default: info)
+    #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER", global = true)]
+    log: Option<String>,
+    /// How it is logged: pretty or json (default: pretty)
+    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+    /// Address for health and Prometheus metrics, such as 0.0.0.0:9464; off when empty
+    #[arg(long, env = "LOCKSTEP_LISTEN", value_name = "ADDRESS", global = true)]
+    listen: Option<String>,
+}
+
+/// Which services a program cannot do without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// It reads or writes the source database.
+    pub source: bool,
+    /// It speaks to RabbitMQ.
+    pub amqp: bool,
+    /// It speaks to ClickHouse.
+    pub clickhouse: bool,
+}
+
+/// How to reach ClickHouse, and what Lockstep's databases there are called.
+#[derive(Clone, Debug)]
+pub struct ClickHouseSettings {
+    /// HTTP interface. Empty when not configured and not needed.
+    pub url: SecretUrl,
+    /// User that may create and write the tables.
+    pub user: String,
+    /// Its password; empty means none.
+    pub password: SecretString,
+    /// Database of raw tables and cursors.
+    pub raw_database: String,
+    /// Database of views.
+    pub view_database: String,
+}
+
+/// Settings that were checked. Services that were not named in [`Needs`] may have empty URLs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The source database.
+    pub source_url: SecretUrl,
+    /// The broker.
+    pub amqp_url: SecretUrl,
+    /// The analytics side.
+    pub clickhouse: ClickHouseSettings,
+    /// What the names of exchanges and queues start with.
+    pub queue_prefix: String,
+    /// Operators' own definitions.
+    pub mappings_dir: Option<PathBuf>,
+    /// Further certificate authorities.
+    pub tls_ca_file: Option<PathBuf>,
+    /// A tracing filter.
+    pub log: String,
+    /// For people or for machines.
+    pub log_format: LogFormat,
+    /// Where health and metrics are served.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Everything that is wrong with the settings, at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingsErrors(pub Vec<String>);
+
+impl fmt::Display for SettingsErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "LS-0001: settings are wrong or missing; nothing was started:")?;
+        for problem in &self.0 {
+            writeln!(f, "  - {problem}")?;
+        }
+        write!(f, "Set each as a flag or as an environment variable; --help lists them all.")
+    }
+}
+
+impl std::error::Error for SettingsErrors {}
+
+impl SettingsArgs {
+    /// Checks all settings and gathers everything that is wrong.
+    ///
+    /// # Errors
+    /// [`SettingsErrors`] names each setting that is missing, unreadable or malformed, never its value if it is secret.
+    pub fn resolve(&self, needs: Needs) -> Result<Settings, SettingsErrors> {
+        let mut check = Check::default();
+        let source_url = check.url(
+            "LOCKSTEP_SOURCE_URL",
+            needs.source,
+            (self.source_url.as_deref(), self.source_url_file.as_deref()),
+            &["postgres://", "postgresql://"],
+        );
+        let amqp_url = check.url(
+            "LOCKSTEP_AMQP_URL",
+            needs.amqp,
+            (self.amqp_url.as_deref(), self.amqp_url_file.as_deref()),
+            &["amqp://", "amqps://"],
+        );
+        let clickhouse_url = check.url(
+            "LOCKSTEP_CLICKHOUSE_URL",
+            needs.clickhouse,
+            (self.clickhouse_url.as_deref(), None),
+            &["http://", "https://"],
+        );
+        let password = check.secret(
+            "LOCKSTEP_CLICKHOUSE_PASSWORD",
+            (self.clickhouse_password.as_deref(), self.clickhouse_password_file.as_deref()),
+        );
+        let clickhouse = ClickHouseSettings {
+            url: clickhouse_url,
+            user: given(self.clickhouse_user.as_deref()).unwrap_or("default").to_owned(),
+            password: SecretString::from(password.unwrap_or_default()),
+            raw_database: check.identifier(
+                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE",
+                self.clickhouse_raw_database.as_deref(),
+                "analytics_internal",
+            ),
+            view_database: check.identifier(
+                "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE",
+                self.clickhouse_view_database.as_deref(),
+                "default",
+            ),
+        };
+        check.databases_differ(&clickhouse);
+        let settings = Settings {
+            source_url,
+            amqp_url,
+            clickhouse,
+            queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),
+            mappings_dir: check.directory("LOCKSTEP_MAPPINGS_DIR", self.mappings_dir.as_deref()),
+            tls_ca_file: check.file("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
+            log: check.log_filter(self.log.as_deref()),
+            log_format: check.log_format(self.log_format.as_deref()),
+            listen: check.listen(self.listen.as_deref()),
+        };
+        if check.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(check.problems)) }
+    }
+}
+
+/// Parses the command line; what is wrong with it counts as wrong settings.
+///
+/// # Errors
+/// The exit code to end with: 0 after `--help` and `--version`, otherwise 78, after the message was printed.
+pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        // Printing to a closed pipe is no failure of ours.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { exit::CONFIGURATION } else { exit::OK })
+    })
+}
+
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Checks settings one by one and keeps what was wrong.
+#[derive(Default)]
+struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn secret(&mut self, name: &str, (value, file): (Option<&str>, Option<&Path>)) -> Option<String> {
+        let file = file.filter(|file| !file.as_os_str().is_empty());
+        match (given(value), file) {
+            (Some(_), Some(_)) => {
+                self.problems.push(format!("{name} and {name}_FILE are both set: keep one"));
+                None
+            }
+            (Some(value), None) => Some(value.to_owned()),
+            (None, Some(file)) => match std::fs::read_to_string(file) {
+                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) => {
+                    self.problems.push(format!("{name}_FILE: cannot read {}: {error}", file.display()));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    fn url(&mut self, name: &str, needed: bool, from: (Option<&str>, Option<&Path>), schemes: &[&str]) -> SecretUrl {
+        let before = self.problems.len();
+        let value = self.secret(name, from);
+        match value {
+            Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => return SecretUrl::new(value),
+            Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
+            None if needed && self.problems.len() == before => {
+                self.problems.push(format!("{name} is missing: set it to {}…", schemes[0]));
+            }
+            None => {}
+        }
+        SecretUrl::new("")
+    }
+
+    fn identifier(&mut self, name: &str, value: Option<&str>, default: &str) -> String {
+        let value = given(value).unwrap_or(default);
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !plain || value.starts_with(|first: char| first.is_ascii_digit()) {
+            self.problems.push(format!("{name} must be letters, digits and _, not starting with a digit: {value:?}"));
+        }
+        value.to_owned()
+    }
+
+    fn databases_differ(&mut self, clickhouse: &ClickHouseSettings) {
+        if clickhouse.raw_database == clickhouse.view_database {
+            self.problems.push(
+                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE and LOCKSTEP_CLICKHOUSE_VIEW_DATABASE must differ: \
+                 raw tables and views have the same names"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn queue_prefix(&mut self, value: Option<&str>) -> String {
+        let value = given(value).unwrap_or("lockstep");
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        // RabbitMQ's names hold 255 bytes; ours add at most 40.
+        if !plain || value.len() > 200 {
+            self.problems.push("LOCKSTEP_QUEUE_PREFIX must be at most 200 letters, digits, `.`, `_` or `-`".to_owned());
+        }
+        value.to_owned()
+    }
+
+    fn directory(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
+        let value = value.filter(|value| !value.as_os_str().is_empty())?;
+        if !value.is_dir() {
+            self.problems.push(format!("{name}: {} is no directory", value.display()));
+        }
+        Some(value.to_owned())
+    }
+
+    fn file(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
+        let value = value.filter(|value| !value.as_os_str().is_empty())?;
+        if !value.is_file() {
+            self.problems.push(format!("{name}: {} is no file", value.display()));
+        }
+        Some(value.to_owned())
+    }
+
+    fn log_filter(&mut self, value: Option<&str>) -> String {
+        let value = given(value).unwrap_or("info");
+        if let Err(error) = value.parse::<tracing_subscriber::EnvFilter>() {
+            self.problems.push(format!("LOCKSTEP_LOG is no tracing filter: {error}"));
+        }
+        value.to_owned()
+    }
+
+    fn log_format(&mut self, value: Option<&str>) -> LogFormat {
+        match given(value) {
+            None | Some("pretty") => LogFormat::Pretty,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                self.problems.push(format!("LOCKSTEP_LOG_FORMAT must be pretty or json, not {other:?}"));
+                LogFormat::Pretty
+            }
+        }
+    }
+
+    fn listen(&mut self, value: Option<&str>) -> Option<SocketAddr> {
+        let value = given(value)?;
+        value
+            .parse()
+            .map_err(|_| self.problems.push(format!("LOCKSTEP_LISTEN must be ADDRESS:PORT, not {value:?}")))
+            .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Needs = Needs { source: true, amqp: true, clickhouse: true };
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
+        let args = SettingsArgs {
+            amqp_url: Some("http://hunter2@host".into()),
+            clickhouse_raw_database: Some("a b".into()),
+            clickhouse_password_file: Some("/nonexistent/secret".into()),
+            log_format: Some("xml".into()),
+            listen: Some("nowhere".into()),
+            ..SettingsArgs::default()
+        };
+        let said = args.resolve(ALL).unwrap_err().to_string();
+        for expected in [
+            "LOCKSTEP_SOURCE_URL is missing",
+            "LOCKSTEP_AMQP_URL must start with amqp:// or amqps://",
+            "LOCKSTEP_CLICKHOUSE_URL is missing",
+            "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must be",
+            "LOCKSTEP_CLICKHOUSE_PASSWORD_FILE: cannot read /nonexistent/secret",
+            "LOCKSTEP_LOG_FORMAT must be",
+            "LOCKSTEP_LISTEN must be",
+        ] {
+            assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
+        }
+        assert!(!said.contains("hunter2"));
+    }
+
+    #[test]
+    fn empty_counts_as_not_given_and_defaults_apply() {
+        let args = SettingsArgs { listen: Some(String::new()), log: Some(" ".into()), ..SettingsArgs::default() };
+        let settings = args.resolve(Needs::default()).unwrap();
+        assert_eq!(settings.listen, None);
+        assert_eq!(settings.log, "info");
+        assert_eq!(settings.queue_prefix, "lockstep");
+        assert_eq!(settings.clickhouse.raw_database, "analytics_internal");
+        assert_eq!(settings.clickhouse.view_database, "default");
+    }
+}
