@@ -1,1 +1,6 @@
-//! Placeholder.
+//! For tests, demo and benchmarks only: databases of their own, realistic data, live edits, and an oracle that knows
+//! what ClickHouse must hold.
+//!
+//! Deliberately independent: the oracle shares neither SQL nor code with what it judges.
+
+pub mod databases;

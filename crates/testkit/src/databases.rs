@@ -1,0 +1,16 @@
+//! A database, names and services for each test, so that all tests run side by side.
+
+mod eventually;
+mod postgres;
+mod services;
+
+pub use eventually::eventually;
+pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
+pub use services::{Services, services};
+
+/// Sixteen characters of `0-9a-f`, new at each call: ends ClickHouse database names and queue prefixes.
+pub fn unique_suffix() -> String {
+    let mut text = uuid::Uuid::new_v4().simple().to_string();
+    text.truncate(16);
+    text
+}
