@@ -1,0 +1,173 @@
+//! The three private services: brought up together, taken down together.
+
+mod clickhouse;
+mod lifecycle;
+mod postgres;
+mod rabbitmq;
+mod status;
+
+use std::fs;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use self::clickhouse::host as host_clickhouse;
+pub(crate) use self::status::status;
+use crate::environment::{Endpoint, Endpoints};
+use crate::install;
+use crate::lock::Lock;
+use crate::ports::Ports;
+use crate::process::{Launch, Traces};
+use crate::progress::{Progress, Task};
+use crate::workspace::Workspace;
+
+/// Name of the hidden subcommand that becomes the ClickHouse server.
+pub(crate) const CLICKHOUSE_HOST: &str = "__clickhouse-host";
+
+/// What `up --help` adds.
+pub(crate) const HELP: &str = "\
+Everything lies in .lockstep/ of this checkout: data, logs, ports. Servers that are already on this machine are never \
+touched, and two checkouts do not meet. The URLs go to .lockstep/env and stay the same from one run to the next.
+
+A service whose variable is set in the environment is used as it is; no private one is started for it, and its URL, \
+which may hold a password, is not written anywhere:
+  LOCKSTEP_SOURCE_URL      PostgreSQL
+  LOCKSTEP_AMQP_URL        RabbitMQ
+  LOCKSTEP_CLICKHOUSE_URL  ClickHouse
+
+Programs that are missing are installed with apt-get where that is possible (PostgreSQL, RabbitMQ). ClickHouse is a \
+`clickhouse` program on PATH, else a library that npm downloads once (178 MB) and the user's cache keeps.";
+
+/// How long a server may take to answer after its start. RabbitMQ takes half a minute on a busy small machine.
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// One kind of server: what is special about it.
+trait Service: Sync {
+    /// Its name as people write it.
+    fn name(&self) -> &'static str;
+    /// The environment variable that names another server to use instead.
+    fn variable(&self) -> &'static str;
+    /// The Debian package to install, if its program is missing.
+    fn missing_package(&self) -> Option<&'static str>;
+    /// Names of the ports it needs; the first is the one that clients use.
+    fn port_names(&self) -> &'static [&'static str];
+    /// The URL for clients.
+    fn url(&self, port: u16) -> String;
+    /// Pid file, marker and log.
+    fn traces(&self) -> Traces;
+    /// Everything that must be there before the first start, and a tidied house before every start.
+    fn prepare(&self, task: &Task) -> Result<()>;
+    /// The server itself, on these ports (in the order of `port_names`).
+    fn launch(&self, ports: &[u16]) -> Result<Launch>;
+    /// Its version, if it answers.
+    fn version(&self, port: u16) -> Option<String>;
+    /// The signal that makes it stop without waiting for its clients.
+    fn stop_signal(&self) -> &'static str {
+        "TERM"
+    }
+    /// What must go after the server itself is gone.
+    fn after_stop(&self) {}
+    /// Removes what `up` has put outside of `.lockstep`.
+    fn purge(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn all(workspace: &Workspace) -> [Box<dyn Service + '_>; 3] {
+    [
+        Box::new(postgres::Postgres { workspace }),
+        Box::new(rabbitmq::RabbitMq { workspace }),
+        Box::new(clickhouse::ClickHouse { workspace }),
+    ]
+}
+
+/// Starts what does not run yet, and waits until everything answers.
+pub(crate) fn up(workspace: &Workspace) -> Result<Endpoints> {
+    let _lock = Lock::acquire(workspace)?;
+    let services = all(workspace);
+    let ports = Ports::remembered(workspace);
+    let given: Vec<_> = services.iter().map(|service| given(service.as_ref(), &ports)).collect();
+    let ports = Mutex::new(ports);
+    let private = || services.iter().zip(&given).filter(|(_, given)| given.is_none()).map(|(service, _)| service);
+    let progress = Progress::new();
+    let missing: Vec<_> = private().filter_map(|service| Some((service.name(), service.missing_package()?))).collect();
+    install::packages(workspace, &missing, &progress)?;
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let starting: Vec<_> = private()
+            .map(|service| {
+                let (task, ports) = (progress.task(service.name()), &ports);
+                let start = move || {
+                    lifecycle::bring_up(service.as_ref(), workspace, ports, &task).inspect_err(|_| task.end("failed"))
+                };
+                (service.name(), scope.spawn(start))
+            })
+            .collect();
+        let ended = starting.into_iter().map(|(name, thread)| (name, thread.join().expect("no thread here panics")));
+        ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
+    });
+    if !failures.is_empty() {
+        bail!("not every service could be started\n\n{}", failures.join("\n\n"));
+    }
+    let ports = ports.into_inner().expect("no thread here panics");
+    let endpoints = services.iter().zip(given).map(|(service, given)| {
+        let private = given.is_none();
+        let url = match given {
+            Some(url) => url,
+            None => service.url(ports.get(service.port_names()[0]).context("a started service has no port")?),
+        };
+        Ok(Endpoint { service: service.name(), variable: service.variable(), url, private })
+    });
+    let endpoints = Endpoints(endpoints.collect::<Result<_>>()?);
+    endpoints.write(workspace)?;
+    Ok(endpoints)
+}
+
+/// The URL that the environment gives for a service. The private one's own URL, as sourced from `.lockstep/env`, is
+/// no other server: the private one is meant.
+fn given(service: &dyn Service, ports: &Ports) -> Option<String> {
+    let url = std::env::var(service.variable()).ok().filter(|url| !url.trim().is_empty())?;
+    let port = ports.get(service.port_names()[0]);
+    (port.map(|port| service.url(port)) != Some(url.clone())).then_some(url)
+}
+
+/// Stops what runs; with `purge` removes every trace of it.
+pub(crate) fn down(workspace: &Workspace, purge: bool) -> Result<()> {
+    let _lock = Lock::acquire(workspace)?;
+    let progress = Progress::new();
+    let services = all(workspace);
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let stopping: Vec<_> = services
+            .iter()
+            .map(|service| {
+                let task = progress.task(service.name());
+                let stop = move || lifecycle::take_down(service.as_ref(), &task).inspect_err(|_| task.end("failed"));
+                (service.name(), scope.spawn(stop))
+            })
+            .collect();
+        let ended = stopping.into_iter().map(|(name, thread)| (name, thread.join().expect("no thread here panics")));
+        ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
+    });
+    if !failures.is_empty() {
+        bail!("not every service could be stopped\n\n{}", failures.join("\n\n"));
+    }
+    if purge {
+        services.iter().try_for_each(|service| service.purge())?;
+        remove_all(workspace)?;
+    }
+    Ok(())
+}
+
+/// Empties `.lockstep`, but for the lock that is being held.
+fn remove_all(workspace: &Workspace) -> Result<()> {
+    for entry in fs::read_dir(&workspace.directory)? {
+        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+        if path.ends_with("lock") {
+            continue;
+        }
+        let removed = if kind.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}

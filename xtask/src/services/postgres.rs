@@ -1,0 +1,147 @@
+//! A private PostgreSQL: durable enough for `kill -9`, not for a power cut; that makes tests fast.
+
+mod answer;
+mod binaries;
+mod home;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use self::binaries::{binaries, candidates};
+use self::home::{Home, own};
+use super::Service;
+use crate::account::Account;
+use crate::process::{Launch, Traces};
+use crate::progress::Task;
+use crate::workspace::{Workspace, write_whole};
+
+const CONFIGURATION: &str = "\
+# Written by `cargo xtask up` before every start; changes here are lost.
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 500
+shared_buffers = 256MB
+max_wal_size = 4GB
+wal_level = replica
+synchronous_commit = on
+# The machine may lose these data in a power cut; tests need not wait for the disk.
+fsync = off
+full_page_writes = off
+autovacuum = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %d '
+";
+
+pub(super) struct Postgres<'a> {
+    pub(super) workspace: &'a Workspace,
+}
+
+impl Postgres<'_> {
+    fn initialise(&self, account: Option<Account>, data: &Path, task: &Task) -> Result<()> {
+        task.say("initialising the data directory");
+        let partial = data.with_extension(format!("partial-{}", std::process::id()));
+        let traces = self.traces();
+        let start = traces.begin_log();
+        // Not every system has the locale C.UTF-8.
+        for locale in ["C.UTF-8", "C"] {
+            let log = fs::OpenOptions::new().create(true).append(true).open(&traces.log)?;
+            let mut initdb = Command::new(binaries(None)?.join("initdb"));
+            initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale", locale]);
+            initdb.arg("--pgdata").arg(&partial).current_dir("/").stdin(Stdio::null());
+            initdb.stdout(log.try_clone()?).stderr(log);
+            if let Some(account) = account {
+                account.apply(&mut initdb);
+            }
+            if initdb.status().context("cannot run initdb")?.success() {
+                return fs::rename(&partial, data).with_context(|| format!("cannot create {}", data.display()));
+            }
+        }
+        bail!("initdb failed; the end of {}:\n{}", self.workspace.shown(&traces.log), traces.log_tail(start))
+    }
+}
+
+impl Service for Postgres<'_> {
+    fn name(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
+    fn variable(&self) -> &'static str {
+        "LOCKSTEP_SOURCE_URL"
+    }
+
+    fn missing_package(&self) -> Option<&'static str> {
+        candidates().is_empty().then_some("postgresql")
+    }
+
+    fn port_names(&self) -> &'static [&'static str] {
+        &["postgres"]
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+    }
+
+    fn traces(&self) -> Traces {
+        Traces {
+            pid_file: Home(self.workspace).path().join("pid"),
+            marker: self.workspace.instance.clone(),
+            log: self.workspace.log(self.name()),
+        }
+    }
+
+    fn prepare(&self, task: &Task) -> Result<()> {
+        let account = Account::for_postgres()?;
+        Home(self.workspace).place(account)?;
+        let home = Home(self.workspace).path();
+        for entry in fs::read_dir(&home)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("data.partial-") {
+                // Left by a killed run, whose initdb may still be writing there and then fails: no harm.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let data = home.join("data");
+        if !data.is_dir() {
+            self.initialise(account, &data, task)?;
+        }
+        let configuration = home.join("postgresql.conf");
+        write_whole(&configuration, CONFIGURATION)?;
+        own(&configuration, account)
+    }
+
+    fn launch(&self, ports: &[u16]) -> Result<Launch> {
+        let home = Home(self.workspace).path();
+        let data = home.join("data");
+        let version = fs::read_to_string(data.join("PG_VERSION")).context("the data directory is incomplete")?;
+        let mut configuration = OsString::from("config_file=");
+        configuration.push(home.join("postgresql.conf"));
+        let set = |setting: String| ["-c".into(), setting.into()];
+        let mut arguments = vec!["-D".into(), data.into(), "-c".into(), configuration];
+        arguments.extend(set(format!("port={}", ports[0])));
+        arguments.extend(set(format!("cluster_name={}", self.workspace.instance)));
+        Ok(Launch {
+            program: binaries(Some(version.trim()))?.join("postgres"),
+            arguments,
+            environment: vec![("LC_ALL", "C".into())],
+            account: Account::for_postgres()?,
+            directory: home,
+        })
+    }
+
+    fn version(&self, port: u16) -> Option<String> {
+        answer::version(port)
+    }
+
+    /// "Fast shutdown": clients are disconnected.
+    fn stop_signal(&self) -> &'static str {
+        "INT"
+    }
+
+    fn purge(&self) -> Result<()> {
+        Home(self.workspace).purge()
+    }
+}
