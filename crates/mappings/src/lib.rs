@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What is synced, and everything that follows from it.
+//!
+//! A mapping is one TOML file in `definitions/`. From it this crate derives, without any I/O: capture triggers, the
+//! fetch, snapshot, stamping and comparison queries of Postgres, the tables, views and access of ClickHouse, and the
+//! codec between the two wire formats. Two lists that must agree are one list.
+//!
+//! Start at [`MappingSet::load`], then read [`Mapping`]; `postgres`, `clickhouse` and `codec` turn it into text and bytes.
+
+pub mod clickhouse;
+pub mod codec;
+mod column_type;
+mod definition;
+mod mapping;
+pub mod postgres;
+mod set;
+mod template;
+
+pub use column_type::{BaseType, ColumnType};
+pub use definition::{DefinitionError, DefinitionErrors};
+pub use mapping::{Column, Join, Mapping, SourceTable, Tenant, Value};
+pub use set::MappingSet;
+pub use template::{ColumnRef, Template};

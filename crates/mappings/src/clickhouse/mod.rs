@@ -1,0 +1,36 @@
+//! SQL for ClickHouse, derived from definitions. Pure text: nothing here talks to a server.
+
+mod access;
+mod compare;
+mod cursors;
+mod tables;
+
+pub use access::{AccessSql, TenantUser, access_sql, users_xml};
+pub use compare::rows as compare_rows;
+pub use cursors::{cursor_table, cursor_table_name};
+pub use tables::{TableDefinition, create_databases, insert, raw_table, view};
+
+/// What the two databases are called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Databases {
+    /// Raw tables and cursors.
+    pub raw: String,
+    /// Views that tenants read.
+    pub views: String,
+    /// A cluster, for those who outgrew one machine: statements run `ON CLUSTER`, tables are replicated and distributed.
+    pub cluster: Option<String>,
+}
+
+/// A quoted name.
+pub fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// A quoted string.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+fn on_cluster(databases: &Databases) -> String {
+    databases.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)))
+}

@@ -1,0 +1,159 @@
+//! Raw tables, views over them, and the insert.
+//!
+//! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
+//! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
+
+use super::{Databases, identifier, literal, on_cluster};
+use crate::mapping::Mapping;
+
+/// A table as it must be: what `lockstep migrate` creates, and compares existing tables with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableDefinition {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// Name, type and default expression (empty where there is none), in order.
+    pub columns: Vec<(String, String, String)>,
+    /// As in `system.tables.engine_full`, up to its first space: engine with arguments.
+    pub engine: String,
+    /// As in `system.tables.sorting_key`.
+    pub sorting_key: String,
+    cluster: Option<String>,
+}
+
+impl TableDefinition {
+    pub(super) fn new(
+        databases: &Databases,
+        name: &str,
+        columns: Vec<(String, String, String)>,
+        engine: &str,
+        sorting_key: String,
+    ) -> Self {
+        let engine = match &databases.cluster {
+            // The path must differ between databases and tables; {shard} and {replica} are the server's macros.
+            Some(_) => {
+                let (kind, arguments) = engine.split_once('(').unwrap_or((engine, ")"));
+                format!(
+                    "Replicated{kind}('/clickhouse/tables/{{shard}}/{}/{name}', '{{replica}}', {arguments}",
+                    databases.raw
+                )
+            }
+            None => engine.to_owned(),
+        };
+        Self {
+            database: databases.raw.clone(),
+            name: name.to_owned(),
+            columns,
+            engine,
+            sorting_key,
+            cluster: databases.cluster.clone(),
+        }
+    }
+
+    /// The table that holds the rows: of its own name, or beside the distributed one that has it.
+    fn local_name(&self) -> String {
+        if self.cluster.is_some() { format!("{}_local", self.name) } else { self.name.clone() }
+    }
+
+    /// Statements that create it where it does not exist.
+    pub fn create(&self) -> Vec<String> {
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .map(|(name, column_type, default)| {
+                let default = if default.is_empty() { String::new() } else { format!(" DEFAULT {default}") };
+                format!("  {} {column_type}{default}", identifier(name))
+            })
+            .collect();
+        let cluster =
+            self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)));
+        let database = identifier(&self.database);
+        let local = format!(
+            "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} (\n{}\n) ENGINE = {}\nORDER BY ({})",
+            identifier(&self.local_name()),
+            columns.join(",\n"),
+            self.engine,
+            self.sorting_key,
+        );
+        let distributed = self.cluster.as_ref().map(|name| {
+            format!(
+                "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} AS {database}.{local}\nENGINE = Distributed({name}, {raw}, {of}, {hash})",
+                identifier(&self.name),
+                local = identifier(&self.local_name()),
+                name = literal(name),
+                raw = literal(&self.database),
+                of = literal(&self.local_name()),
+                // All versions of a row on one shard: replacing happens within a shard.
+                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") { "cityHash64(project_id, branch_id)" } else { "cityHash64(tenancy_id)" },
+            )
+        });
+        std::iter::once(local).chain(distributed).collect()
+    }
+}
+
+/// The statements that create both databases where they do not exist.
+pub fn create_databases(databases: &Databases) -> Vec<String> {
+    [&databases.raw, &databases.views]
+        .map(|name| format!("CREATE DATABASE IF NOT EXISTS {}{}", identifier(name), on_cluster(databases)))
+        .to_vec()
+}
+
+/// The raw table of a mapping: location, columns, then Lockstep's own.
+pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
+    let column =
+        |name: &str, column_type: &str, default: &str| (name.to_owned(), column_type.to_owned(), default.to_owned());
+    let mut columns = vec![column("project_id", "String", ""), column("branch_id", "String", "")];
+    columns.extend(mapping.columns.iter().map(|of| column(&of.name, &of.column_type.clickhouse(), "")));
+    columns.extend([
+        column("sync_sequence_id", "Int64", ""),
+        column("sync_is_deleted", "UInt8", ""),
+        column("sync_created_at", "DateTime64(3, 'UTC')", "now64(3)"),
+    ]);
+    let key: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.key_columns().map(|column| column.name.as_str()))
+        .collect();
+    TableDefinition::new(
+        databases,
+        mapping.name.as_str(),
+        columns,
+        "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)",
+        key.join(", "),
+    )
+}
+
+/// The view that tenants read: the latest version of each row, without deleted rows and Lockstep's own columns.
+///
+/// It runs with its owner's rights, so tenants need none on the raw table.
+pub fn view(mapping: &Mapping, databases: &Databases) -> String {
+    let columns: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
+        .map(identifier)
+        .collect();
+    let name = identifier(mapping.name.as_str());
+    format!(
+        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\nSELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
+        views = identifier(&databases.views),
+        cluster = on_cluster(databases),
+        columns = columns.join(", "),
+        raw = identifier(&databases.raw),
+    )
+}
+
+/// The insert whose body is `RowBinary` as [`crate::codec`] writes it.
+pub fn insert(mapping: &Mapping, databases: &Databases) -> String {
+    let columns: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
+        .chain(["sync_sequence_id", "sync_is_deleted"])
+        .map(identifier)
+        .collect();
+    format!(
+        "INSERT INTO {}.{} ({}) FORMAT RowBinary",
+        identifier(&databases.raw),
+        identifier(mapping.name.as_str()),
+        columns.join(", ")
+    )
+}

@@ -1,0 +1,49 @@
+//! Reading a definition file: `raw` is what TOML says, `check` turns it into a [`Mapping`](crate::Mapping) or says what is wrong.
+
+mod check;
+mod raw;
+
+use std::fmt;
+
+pub(crate) use check::parse_definition;
+
+/// One thing that is wrong in a definition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DefinitionError {
+    /// The file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// The column it is about, where it is about one.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if let Some(column) = &self.column {
+            write!(f, "column {column}: ")?;
+        }
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+/// All that is wrong, in all definitions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DefinitionErrors(pub Vec<DefinitionError>);
+
+impl fmt::Display for DefinitionErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LS-0002: mapping definitions are wrong:")?;
+        for error in &self.0 {
+            write!(f, "\n  - {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DefinitionErrors {}

@@ -1,0 +1,199 @@
+//! What the live database says about its tables, and whether definitions fit it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::names::{FLAG_COLUMN, SEQUENCE_COLUMN, deleted_row_table, tenancy_table};
+use crate::mapping::{Mapping, SourceTable, Tenant, Value};
+use crate::set::MappingSet;
+use crate::template::{ColumnRef, Template};
+
+/// What the live database says about one column.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ColumnFacts {
+    /// `pg_type.typname`.
+    pub typname: String,
+    /// Whether that type is an enum.
+    pub is_enum: bool,
+    /// Whether it can be null.
+    pub nullable: bool,
+    /// Generated from these columns; empty for an ordinary column.
+    pub generated_from: Vec<String>,
+}
+
+/// What the live database says about one table: its columns by name.
+pub type TableFacts = BTreeMap<String, ColumnFacts>;
+
+/// What the live database says about all tables that definitions name; a missing table has no entry.
+pub type SourceFacts = BTreeMap<SourceTable, TableFacts>;
+
+/// Something in the source that does not fit the definitions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misfit {
+    /// The definition, or what else needs it.
+    pub file: String,
+    /// The column or table.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}; {}", self.file, self.subject, self.problem, self.remedy)
+    }
+}
+
+/// The tables that definitions, capture and tenancies need to know about.
+pub fn tables_needed(set: &MappingSet) -> Vec<SourceTable> {
+    let mut tables = vec![tenancy_table(), deleted_row_table()];
+    for mapping in set.iter() {
+        tables.push(mapping.source.clone());
+        tables.extend(mapping.joins.iter().map(|join| join.table.clone()));
+    }
+    tables.sort();
+    tables.dedup();
+    tables
+}
+
+/// Everything in the live database that does not fit, in the order of the definitions.
+pub fn misfits(set: &MappingSet, facts: &SourceFacts) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    let contract = |columns: &[(&str, &str)], table: SourceTable, found: &mut Vec<Misfit>| {
+        let mut check = Check { file: "Lockstep itself", facts, found };
+        if check.table(&table) {
+            for (name, typname) in columns {
+                check.typed(&table, name, &[typname]);
+            }
+        }
+    };
+    contract(&[("id", "uuid"), ("projectId", "text"), ("branchId", "text")], tenancy_table(), &mut found);
+    contract(
+        &[("id", "uuid"), ("tenancyId", "uuid"), ("tableName", "text"), ("primaryKey", "jsonb"), ("data", "jsonb")],
+        deleted_row_table(),
+        &mut found,
+    );
+    for mapping in set.iter() {
+        Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
+    }
+    found
+}
+
+struct Check<'a> {
+    file: &'a str,
+    facts: &'a SourceFacts,
+    found: &'a mut Vec<Misfit>,
+}
+
+impl Check<'_> {
+    fn say(&mut self, subject: String, problem: String, remedy: &str) {
+        self.found.push(Misfit { file: self.file.to_owned(), subject, problem, remedy: remedy.to_owned() });
+    }
+
+    fn table(&mut self, table: &SourceTable) -> bool {
+        let exists = self.facts.contains_key(table);
+        if !exists {
+            let subject = format!("table {}.\"{}\"", table.schema, table.name);
+            self.say(
+                subject,
+                "does not exist".to_owned(),
+                "create it with the platform's own migrations, or drop the definition",
+            );
+        }
+        exists
+    }
+
+    fn column(&mut self, table: &SourceTable, name: &str) -> Option<ColumnFacts> {
+        let found = self.facts.get(table)?.get(name).cloned();
+        if found.is_none() {
+            let subject = format!("column \"{}\".\"{name}\"", table.name);
+            self.say(
+                subject,
+                "does not exist".to_owned(),
+                "migrate the platform to a version that has it, or correct the definition",
+            );
+        }
+        found
+    }
+
+    fn typed(&mut self, table: &SourceTable, name: &str, accepted: &[&str]) {
+        let Some(column) = self.column(table, name) else { return };
+        if !accepted.contains(&column.typname.as_str()) {
+            let subject = format!("column \"{}\".\"{name}\"", table.name);
+            self.say(subject, format!("has type {}", column.typname), &format!("it must be {}", accepted.join(" or ")));
+        }
+    }
+
+    fn mapping(&mut self, mapping: &Mapping) {
+        if !self.table(&mapping.source) {
+            return;
+        }
+        match &mapping.tenant {
+            Tenant::Column(column) => self.typed(&mapping.source, column, &["uuid"]),
+            Tenant::ProjectAndBranch { project, branch } => {
+                self.typed(&mapping.source, project, &["text", "varchar"]);
+                self.typed(&mapping.source, branch, &["text", "varchar"]);
+                self.column(&tenancy_table(), "hasNoOrganization");
+            }
+        }
+        for column in &mapping.columns {
+            match &column.value {
+                Value::Column(name) => self.plain(mapping, column, name),
+                Value::Expression { sql, when_null } => {
+                    for template in std::iter::once(sql).chain(when_null) {
+                        self.reads(mapping, template);
+                    }
+                }
+            }
+        }
+        if let Some(filter) = &mapping.filter {
+            self.reads(mapping, filter);
+        }
+        self.joins(mapping);
+    }
+
+    fn plain(&mut self, mapping: &Mapping, column: &crate::Column, name: &str) {
+        let Some(live) = self.column(&mapping.source, name) else { return };
+        let base = column.column_type.base;
+        let subject = format!("column {} (\"{}\".\"{name}\", line {})", column.name, mapping.source.name, column.line);
+        if !base.accepts(&live.typname, live.is_enum) {
+            let problem = format!("has type {}, which does not export as {}", live.typname, column.column_type);
+            self.say(subject, problem, &format!("it must be one of {}, or use `sql` with a cast", base.accepted()));
+        } else if live.nullable && !column.column_type.nullable && !mapping.filter_excludes_null(name) {
+            let problem = format!("can be null, {} cannot", column.column_type);
+            self.say(subject, problem, "add `?` to the type, a `when_null`, or a `where` that leaves nulls out");
+        }
+    }
+
+    fn reads(&mut self, mapping: &Mapping, template: &Template) {
+        for reference in template.reads() {
+            match reference {
+                ColumnRef::Source(name) => drop(self.column(&mapping.source, name)),
+                ColumnRef::Joined(..) | ColumnRef::Exported(_) => {}
+            }
+        }
+    }
+
+    fn joins(&mut self, mapping: &Mapping) {
+        for join in &mapping.joins {
+            if self.table(&join.table) {
+                self.typed(&join.table, &join.tenant, &["uuid"]);
+                for name in mapping.joined_columns(join) {
+                    self.column(&join.table, &name);
+                }
+                self.reads(mapping, &join.here);
+            }
+        }
+    }
+}
+
+/// The capture columns of `table` that are missing.
+pub fn missing_capture_columns(facts: &SourceFacts, table: &SourceTable) -> Vec<&'static str> {
+    let live = facts.get(table);
+    [SEQUENCE_COLUMN, FLAG_COLUMN]
+        .into_iter()
+        .filter(|name| !live.is_some_and(|live| live.contains_key(*name)))
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! The pieces that queries over source rows are made of: exported values, joins, tenancy and filter.
+
+use super::quote::{identifier, table};
+use crate::mapping::{Column, Join, Mapping, Tenant, Value};
+use crate::template::{ColumnRef, Template};
+
+/// `template` over the row `alias`; joined rows go by `j_` and their alias.
+pub(super) fn render(template: &Template, alias: &str) -> String {
+    template.render(|reference| match reference {
+        ColumnRef::Source(column) => format!("{alias}.{}", identifier(column)),
+        ColumnRef::Joined(join, column) => format!("{}.{}", identifier(&format!("j_{join}")), identifier(column)),
+        // Checked when the definition was loaded: only joins may say `{=name}`, and theirs were expanded.
+        ColumnRef::Exported(_) => "NULL".to_owned(),
+    })
+}
+
+/// What a column exports for the row `alias`, in the column's own Postgres type.
+pub(super) fn exported(column: &Column, alias: &str) -> String {
+    let cast = column.column_type.base.postgres_cast();
+    match &column.value {
+        Value::Column(name) => format!("({alias}.{})::{cast}", identifier(name)),
+        Value::Expression { sql, when_null: None } => format!("({})::{cast}", render(sql, alias)),
+        Value::Expression { sql, when_null: Some(when_null) } => {
+            format!("COALESCE(({})::{cast}, ({})::{cast})", render(sql, alias), render(when_null, alias))
+        }
+    }
+}
+
+/// The condition under which the row `alias` belongs to the tenancy `t`.
+pub(super) fn belongs(mapping: &Mapping, alias: &str) -> String {
+    belongs_to(&mapping.tenant, alias, "t")
+}
+
+/// The condition under which the row `alias` belongs to the row `tenancy` of `"Tenancy"`.
+pub(super) fn belongs_to(tenant: &Tenant, alias: &str, tenancy: &str) -> String {
+    match tenant {
+        Tenant::Column(column) => format!("{alias}.{} = {tenancy}.\"id\"", identifier(column)),
+        Tenant::ProjectAndBranch { project, branch } => format!(
+            "{alias}.{} = {tenancy}.\"projectId\" AND {alias}.{} = {tenancy}.\"branchId\" AND {tenancy}.\"hasNoOrganization\" = 'TRUE'",
+            identifier(project),
+            identifier(branch)
+        ),
+    }
+}
+
+/// The columns of the source row that tell its tenancy.
+pub(super) fn tenant_columns(tenant: &Tenant) -> Vec<&str> {
+    match tenant {
+        Tenant::Column(column) => vec![column],
+        Tenant::ProjectAndBranch { project, branch } => vec![project, branch],
+    }
+}
+
+/// ` AND (filter)` for the row `alias`, or nothing.
+pub(super) fn and_filter(mapping: &Mapping, alias: &str) -> String {
+    mapping.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, alias)))
+}
+
+/// The condition under which the row `alias` is in any of `mappings`, which share a source table.
+pub(super) fn in_any(mappings: &[&Mapping], alias: &str) -> String {
+    let filters: Option<Vec<_>> = mappings
+        .iter()
+        .map(|mapping| mapping.filter.as_ref().map(|filter| format!("({})", render(filter, alias))))
+        .collect();
+    filters.map_or_else(|| "TRUE".to_owned(), |filters| filters.join(" OR "))
+}
+
+/// The joins of a mapping, each finding at most one row of the tenancy `t`.
+pub(super) fn joins(mapping: &Mapping, alias: &str) -> String {
+    mapping.joins.iter().map(|join| joined(mapping, join, alias)).collect()
+}
+
+fn joined(mapping: &Mapping, join: &Join, alias: &str) -> String {
+    let columns: Vec<_> =
+        mapping.joined_columns(join).iter().map(|column| format!("o.{}", identifier(column))).collect();
+    let filter = join.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, "o")));
+    format!(
+        "\n  LEFT JOIN LATERAL (SELECT {columns} FROM {table} o WHERE o.{tenant} = t.\"id\" AND o.{there} = ({here})::{cast}{filter} LIMIT 1) {name} ON TRUE",
+        columns = columns.join(", "),
+        table = table(&join.table),
+        tenant = identifier(&join.tenant),
+        there = identifier(&join.there),
+        here = render(&join.here, alias),
+        cast = join.match_type.base.postgres_cast(),
+        name = identifier(&format!("j_{}", join.alias)),
+    )
+}
+
+/// The exported columns of the row `alias`, named as in the destination.
+pub(super) fn select_list(mapping: &Mapping, alias: &str) -> String {
+    let columns: Vec<_> = mapping
+        .columns
+        .iter()
+        .map(|column| format!("{} AS {}", exported(column, alias), identifier(&column.name)))
+        .collect();
+    columns.join(", ")
+}

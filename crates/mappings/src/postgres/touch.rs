@@ -1,0 +1,101 @@
+//! Touches: rows that change because other rows did (CAP-3).
+//!
+//! The trigger on the other table only writes down what changed (`lockstep.touch`); the sequencer stamps the rows that
+//! depend on it after that was committed. Doing it later, not in the application's transaction, is what makes it safe:
+//! a dependent row that is inserted at the same moment, unseen by the trigger, is either committed by then and found,
+//! or commits later and is read with the new value. It also takes no locks in the application's transaction.
+//!
+//! `floor` is a sequence value drawn after the touch was seen: rows at or above it have been stamped since.
+
+use super::names::{SEQUENCE_COLUMN, tenancy_table};
+use super::quote::{identifier, table};
+use super::row;
+use super::stamp::{RowLock, stamp_picked};
+use crate::mapping::{Join, Mapping};
+
+/// `lockstep.touch.target` of a join.
+pub fn target(mapping: &Mapping, join: &Join) -> String {
+    format!("{}.{}", mapping.name, join.alias)
+}
+
+/// The rows of `mapping` that depend, through `join`, on what the touch `u` names.
+fn dependents(mapping: &Mapping, join: &Join) -> String {
+    format!(
+        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({here})::{cast} = (u.match_key)::{cast}{filter} AND {unstamped}",
+        tenancies = table(&tenancy_table()),
+        source = table(&mapping.source),
+        belongs = row::belongs(mapping, "s"),
+        here = row::render(&join.here, "s"),
+        cast = join.match_type.base.postgres_cast(),
+        filter = row::and_filter(mapping, "s"),
+        unstamped = unstamped(),
+    )
+}
+
+/// All rows of one source table that belong to the tenancy that the touch `u` names.
+fn of_tenancy(mappings: &[&Mapping]) -> String {
+    let Some(first) = mappings.first() else { return String::new() };
+    format!(
+        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({any}) AND {unstamped}",
+        tenancies = table(&tenancy_table()),
+        source = table(&first.source),
+        belongs = row::belongs(first, "s"),
+        any = row::in_any(mappings, "s"),
+        unstamped = unstamped(),
+    )
+}
+
+fn unstamped() -> String {
+    format!("(s.\"{SEQUENCE_COLUMN}\" IS NULL OR s.\"{SEQUENCE_COLUMN}\" < u.floor)")
+}
+
+fn stamp_from(mappings: &[&Mapping], from: &str, lock: RowLock) -> String {
+    let lock = lock.sql().replace("SKIP", "OF s SKIP");
+    format!(
+        "WITH picked AS MATERIALIZED (SELECT p.ctid FROM lockstep.touch u CROSS JOIN LATERAL (SELECT s.ctid {from} LIMIT $2 {lock}) p\n  WHERE u.id = ANY($1::bigint[]) LIMIT $2),\n{}",
+        stamp_picked(mappings)
+    )
+}
+
+/// Stamps at most `$2 bigint` rows that depend on the touches `$1 bigint[]` of this join. `mappings` are all mappings of
+/// the row's source table. Returns what [`super::stamp::rows`] returns.
+pub fn stamp_dependents(mappings: &[&Mapping], mapping: &Mapping, join: &Join, lock: RowLock) -> String {
+    stamp_from(mappings, &dependents(mapping, join), lock)
+}
+
+/// Stamps at most `$2 bigint` rows of one source table that belong to the tenancies of the touches `$1 bigint[]`.
+pub fn stamp_tenancy(mappings: &[&Mapping], lock: RowLock) -> String {
+    stamp_from(mappings, &of_tenancy(mappings), lock)
+}
+
+/// Deletes the touches among `$1 bigint[]` that have nothing left to stamp; rows that were locked keep theirs.
+/// Returns `tenancy_id uuid`.
+pub fn finish_dependents(mapping: &Mapping, join: &Join) -> String {
+    format!(
+        "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 {}) RETURNING u.tenancy_id",
+        dependents(mapping, join)
+    )
+}
+
+/// As [`finish_dependents`], for touches of whole tenancies over all source tables.
+pub fn finish_tenancy(sources: &[Vec<&Mapping>]) -> String {
+    let left: Vec<_> =
+        sources.iter().map(|mappings| format!("NOT EXISTS (SELECT 1 {})", of_tenancy(mappings))).collect();
+    format!(
+        "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND {} RETURNING u.tenancy_id",
+        left.join("\n  AND ")
+    )
+}
+
+/// The expression index that finding dependents needs, where the definition asks for one: its columns and predicate.
+pub(super) fn dependents_index(mapping: &Mapping, join: &Join) -> (Vec<String>, Option<String>) {
+    let mut columns: Vec<_> = row::tenant_columns(&mapping.tenant).iter().map(|column| identifier(column)).collect();
+    let bare = |template: &crate::template::Template| {
+        template.render(|reference| match reference {
+            crate::template::ColumnRef::Source(column) => identifier(column),
+            _ => "NULL".to_owned(),
+        })
+    };
+    columns.push(format!("(({})::{})", bare(&join.here), join.match_type.base.postgres_cast()));
+    (columns, mapping.filter.as_ref().map(bare))
+}
