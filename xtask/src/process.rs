@@ -108,6 +108,14 @@ impl Traces {
     }
 }
 
+/// Whether the command line of any living process begins with that text; always false on systems without /proc.
+pub(crate) fn any_with(text: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .any(|pid| command_line(pid).is_some_and(|line| line.starts_with(text)))
+}
+
 /// The command line of a living process; a dead one that nobody has waited for has none.
 fn command_line(pid: u32) -> Option<String> {
     if Path::new("/proc/self/cmdline").exists() {

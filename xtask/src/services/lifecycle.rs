@@ -11,8 +11,7 @@ use crate::ports::Ports;
 use crate::progress::Task;
 use crate::workspace::Workspace;
 
-/// A port can be taken between choosing and binding it, and the children of a killed server can hold on to its data
-/// for a moment: a start that fails is tried again.
+/// A port can be taken between choosing and binding it: a start that fails is tried again.
 const ATTEMPTS: u32 = 3;
 
 /// How waiting for a server ended.

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -15,7 +16,8 @@ use self::binaries::{binaries, candidates};
 use self::home::{Home, own};
 use super::Service;
 use crate::account::Account;
-use crate::process::{Launch, Traces};
+use crate::deadline::wait_until;
+use crate::process::{Launch, Traces, any_with};
 use crate::progress::Task;
 use crate::workspace::{Workspace, write_whole};
 
@@ -37,11 +39,28 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %d '
 ";
 
+/// Statements that run when their server is killed go on until they end or write to their client.
+const ORPHANS_LIMIT: Duration = Duration::from_secs(30);
+
 pub(super) struct Postgres<'a> {
     pub(super) workspace: &'a Workspace,
 }
 
 impl Postgres<'_> {
+    /// Clears away what a killed server has left: PostgreSQL itself refuses to start while the process id in its lock
+    /// file exists, be it of a dead process that nobody has waited for. Called when our server does not run.
+    fn forget_killed(&self, data: &Path) -> Result<()> {
+        let lock = data.join("postmaster.pid");
+        if !lock.exists() {
+            return Ok(());
+        }
+        // Its children end by themselves when they notice; before that, a second server would ruin the data.
+        let title = format!("postgres: {}:", self.workspace.instance);
+        wait_until(ORPHANS_LIMIT, || Ok((!any_with(&title)).then_some(())))?
+            .with_context(|| format!("children of a killed server still run; end the processes named `{title}`"))?;
+        fs::remove_file(&lock).with_context(|| format!("cannot remove {}", lock.display()))
+    }
+
     fn initialise(&self, account: Option<Account>, data: &Path, task: &Task) -> Result<()> {
         task.say("initialising the data directory");
         let partial = data.with_extension(format!("partial-{}", std::process::id()));
@@ -108,6 +127,7 @@ impl Service for Postgres<'_> {
         if !data.is_dir() {
             self.initialise(account, &data, task)?;
         }
+        self.forget_killed(&data)?;
         let configuration = home.join("postgresql.conf");
         write_whole(&configuration, CONFIGURATION)?;
         own(&configuration, account)
