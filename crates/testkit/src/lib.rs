@@ -3,4 +3,5 @@
 //!
 //! Deliberately independent: the oracle shares neither SQL nor code with what it judges.
 
+pub mod data;
 pub mod databases;

@@ -43,13 +43,13 @@ fn find(environment: impl Fn(&str) -> Option<String>, written: &str) -> anyhow::
 
 /// The value of the last `NAME=value` line, with or without `export` before it and quotes around the value.
 fn assigned(written: &str, name: &str) -> Option<String> {
-    let values = written.lines().filter_map(|line| {
+    let mut values = written.lines().rev().filter_map(|line| {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line);
         let (left, value) = line.split_once('=')?;
         (left.trim() == name).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
     });
-    values.filter(|value| !value.is_empty()).next_back()
+    values.find(|value| !value.is_empty())
 }
 
 #[cfg(test)]
