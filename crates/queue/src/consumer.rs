@@ -1,0 +1,181 @@
+//! The worker's side: takes what is waiting.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as Message;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lockstep_core::health::Health;
+use lockstep_core::secret::SecretUrl;
+use tokio::time::timeout;
+
+use crate::counters;
+use crate::declare::{declare, short_name};
+use crate::delivery::{Delivery, Letter};
+use crate::endpoint::Endpoint;
+use crate::error::QueueError;
+use crate::kept::{Kept, Session};
+use crate::link::Link;
+use crate::outbound::{Outbound, PublishPlan};
+use crate::topology::Topology;
+
+/// For opening a channel and subscribing.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Receives batches. Reconnects by itself; what was not acknowledged by then is delivered again.
+pub struct Consumer {
+    kept: Kept<ConsumeSession>,
+    outbound: Arc<Outbound>,
+    topology: Arc<Topology>,
+}
+
+#[derive(Clone)]
+struct ConsumePlan {
+    endpoint: Endpoint,
+    topology: Arc<Topology>,
+    prefetch: u16,
+}
+
+struct ConsumeSession {
+    link: Link,
+    channel: lapin::Channel,
+    messages: lapin::Consumer,
+}
+
+impl Session for ConsumeSession {
+    type Plan = ConsumePlan;
+
+    fn endpoint(plan: &ConsumePlan) -> &Endpoint {
+        &plan.endpoint
+    }
+
+    async fn open(plan: &ConsumePlan) -> Result<Self, QueueError> {
+        let error = |error: lapin::Error| plan.endpoint.client_error(&error);
+        let link = Link::open(&plan.endpoint).await?;
+        let channel = timeout(SUBSCRIBE_TIMEOUT, link.channel()).await;
+        let channel =
+            channel.map_err(|_| plan.endpoint.timeout("opening a channel", SUBSCRIBE_TIMEOUT))?.map_err(error)?;
+        declare(&plan.endpoint, &channel, &plan.topology).await?;
+        let queue = short_name(&plan.topology.main_queue())?;
+        let subscribing = async {
+            channel.basic_qos(plan.prefetch, BasicQosOptions::default()).await?;
+            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
+        };
+        let messages = timeout(SUBSCRIBE_TIMEOUT, subscribing).await;
+        let messages = messages.map_err(|_| plan.endpoint.timeout("subscribing", SUBSCRIBE_TIMEOUT))?.map_err(error)?;
+        Ok(Self { link, channel, messages })
+    }
+
+    fn is_open(&self) -> bool {
+        self.link.is_open() && self.channel.status().connected()
+    }
+}
+
+impl Consumer {
+    /// Connects, declares the queues and subscribes, for as long as it takes; each attempt that fails is logged.
+    ///
+    /// At most `prefetch` messages (at least 1) are delivered and not yet settled: together with the limits of a message
+    /// this bounds memory, and it is how many messages can be merged.
+    ///
+    /// Cancel-safe: nothing stays behind.
+    ///
+    /// # Errors
+    /// Only what waiting does not mend, as with [`Publisher::connect`](crate::Publisher::connect).
+    pub async fn connect(
+        url: &SecretUrl,
+        ca: Option<&Path>,
+        topology: &Topology,
+        prefetch: u16,
+    ) -> Result<Self, QueueError> {
+        counters::describe();
+        let topology = Arc::new(topology.clone());
+        let endpoint =
+            Endpoint { url: url.clone(), tls_ca_file: ca.map(PathBuf::from), connection_name: "lockstep-consumer" };
+        // 0 would mean "no limit" to the broker.
+        let plan = ConsumePlan { endpoint, topology: Arc::clone(&topology), prefetch: prefetch.max(1) };
+        let outbound = Arc::new(Outbound::new(PublishPlan::new(url, ca, &topology)));
+        let mut kept = Kept::new(plan);
+        kept.ready().await?;
+        Ok(Self { kept, outbound, topology })
+    }
+
+    /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.kept.report_to(health);
+        self
+    }
+
+    /// The next batch. Waits for it, and for the broker to come back if it went away.
+    ///
+    /// Cancel-safe: a message is taken only in the moment in which this returns it, and reconnecting goes on without the
+    /// caller.
+    ///
+    /// # Errors
+    /// Only what waiting does not mend: queues that meanwhile exist with other arguments, settings or certificates that
+    /// became unreadable. Calling again tries again.
+    pub async fn next(&mut self) -> Result<Delivery, QueueError> {
+        loop {
+            let session = self.kept.ready().await?;
+            match session.messages.next().await {
+                Some(Ok(message)) => {
+                    if let Some(delivery) = self.open_letter(message) {
+                        return Ok(delivery);
+                    }
+                }
+                Some(Err(error)) => self.kept.lost(&error),
+                None => self.kept.lost(&"the subscription was cancelled, as when the queue is deleted"),
+            }
+        }
+    }
+
+    /// One batch that has arrived already, if there is any. Never waits.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        loop {
+            // A broken session is left for `next` to replace.
+            let arrived = self.kept.current()?.messages.next().now_or_never();
+            let Some(Some(Ok(message))) = arrived else { return None };
+            if let Some(delivery) = self.open_letter(message) {
+                return Some(delivery);
+            }
+        }
+    }
+
+    /// Up to `max` batches that have arrived already, so that they can be merged with the one in hand. Never waits.
+    pub fn drain(&mut self, max: usize) -> Vec<Delivery> {
+        std::iter::from_fn(|| self.try_next()).take(max).collect()
+    }
+
+    /// Decodes a message. One that is no batch is sent to the dead letters in the background.
+    fn open_letter(&self, message: Message) -> Option<Delivery> {
+        let letter = Letter::new(message, Arc::clone(&self.outbound), Arc::clone(&self.topology));
+        match Delivery::open(letter) {
+            Ok(delivery) => {
+                counters::delivered();
+                Some(delivery)
+            }
+            Err((letter, reason)) => {
+                let bytes = letter.bytes();
+                tracing::warn!(%reason, bytes, "a message is no tenant batch: it goes to the dead letters");
+                tokio::spawn(letter.bury_garbage(reason.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Stops consuming and says good-bye to the broker, which delivers again what was not acknowledged. Dropping the
+    /// consumer does the same in the background.
+    pub async fn close(self) {
+        let Self { kept, outbound, .. } = self;
+        if let Some(session) = kept.into_session() {
+            session.link.close().await;
+        }
+        // A delivery that is still alive keeps the other connection; the last one closes it.
+        if let Some(outbound) = Arc::into_inner(outbound) {
+            outbound.close().await;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The topology as the broker knows it: declare, look at, delete.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lapin::Channel;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lockstep_core::secret::SecretUrl;
+use tokio::time::timeout;
+
+use crate::endpoint::Endpoint;
+use crate::error::QueueError;
+use crate::link::Link;
+use crate::topology::{Overflow, QueuePlan, Topology};
+
+/// For all declarations of a connection together. A new quorum queue elects its leader meanwhile.
+const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many messages wait where. Those that workers hold unacknowledged are not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QueueDepths {
+    /// For a worker.
+    pub ready: u64,
+    /// For their next attempt.
+    pub retrying: u64,
+    /// For a person.
+    pub dead: u64,
+}
+
+/// Looks how many messages wait, without declaring or changing anything.
+///
+/// # Errors
+/// [`QueueError::NoQueue`] before anything declared the queues; otherwise what kept us from asking. Tried once.
+pub async fn depths(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<QueueDepths, QueueError> {
+    let endpoint = visitor(url, ca);
+    let link = Link::open(&endpoint).await?;
+    let looking = async {
+        let channel = link.channel().await.map_err(|error| endpoint.client_error(&error))?;
+        let mut retrying = 0;
+        for queue in topology.retry_queues() {
+            retrying += depth(&endpoint, &channel, &queue).await?;
+        }
+        let ready = depth(&endpoint, &channel, &topology.main_queue()).await?;
+        Ok(QueueDepths { ready, retrying, dead: depth(&endpoint, &channel, &topology.dead_queue()).await? })
+    };
+    let depths = timeout(DECLARE_TIMEOUT, looking).await;
+    link.close().await;
+    depths.map_err(|_| endpoint.timeout("asking for queue depths", DECLARE_TIMEOUT))?
+}
+
+/// Deletes all queues of the topology and every message in them. For tests and for taking Lockstep away.
+///
+/// # Errors
+/// What kept us from it; queues that do not exist are no error.
+pub async fn delete_queues_and_messages(
+    url: &SecretUrl,
+    ca: Option<&Path>,
+    topology: &Topology,
+) -> Result<(), QueueError> {
+    let endpoint = visitor(url, ca);
+    let link = Link::open(&endpoint).await?;
+    let deleting = async {
+        let channel = link.channel().await?;
+        for plan in topology.queues() {
+            channel.queue_delete(plan.name.as_str().into(), QueueDeleteOptions::default()).await?;
+        }
+        Ok(())
+    };
+    let deleted = timeout(DECLARE_TIMEOUT, deleting).await;
+    link.close().await;
+    let deleted = deleted.map_err(|_| endpoint.timeout("deleting queues", DECLARE_TIMEOUT))?;
+    deleted.map_err(|error: lapin::Error| endpoint.client_error(&error))
+}
+
+fn visitor(url: &SecretUrl, ca: Option<&Path>) -> Endpoint {
+    Endpoint { url: url.clone(), tls_ca_file: ca.map(Path::to_owned), connection_name: "lockstep-status" }
+}
+
+async fn depth(endpoint: &Endpoint, channel: &Channel, queue: &str) -> Result<u64, QueueError> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = channel.queue_declare(short_name(queue)?, passive, FieldTable::default()).await;
+    let found = found.map_err(|error| QueueError::from_declare(&endpoint.url, queue, &error))?;
+    Ok(found.message_count().into())
+}
+
+/// Declares every queue. Done again with every connection: a queue that was deleted comes back.
+pub(crate) async fn declare(endpoint: &Endpoint, channel: &Channel, topology: &Topology) -> Result<(), QueueError> {
+    let declaring = async {
+        for plan in topology.queues() {
+            let declared =
+                channel.queue_declare(short_name(&plan.name)?, QueueDeclareOptions::durable(), arguments(&plan)).await;
+            declared.map_err(|error| QueueError::from_declare(&endpoint.url, &plan.name, &error))?;
+        }
+        Ok(())
+    };
+    timeout(DECLARE_TIMEOUT, declaring).await.map_err(|_| endpoint.timeout("declaring queues", DECLARE_TIMEOUT))?
+}
+
+/// A name as the protocol carries it: at most 255 bytes.
+pub(crate) fn short_name(name: &str) -> Result<ShortString, QueueError> {
+    ShortString::try_new(name)
+        .map_err(|_| QueueError::Misconfigured { detail: "the queue prefix is longer than 200 bytes".to_owned() })
+}
+
+/// The arguments of <https://www.rabbitmq.com/docs/quorum-queues>, as RabbitMQ 3.10 to 4.x know them.
+fn arguments(plan: &QueuePlan) -> FieldTable {
+    let mut table = FieldTable::default();
+    let mut set = |name: &str, value: AMQPValue| {
+        table.insert(name.into(), value);
+    };
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let number = |number: u64| AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX));
+    set("x-queue-type", text("quorum"));
+    set("x-max-length", number(plan.max_messages.into()));
+    set("x-max-length-bytes", number(plan.max_bytes));
+    set(
+        "x-overflow",
+        text(match plan.overflow {
+            Overflow::RejectPublish => "reject-publish",
+            Overflow::DropHead => "drop-head",
+        }),
+    );
+    if let Some(ttl) = plan.ttl {
+        set("x-message-ttl", number(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
+    }
+    if let Some(limit) = plan.delivery_limit {
+        set("x-delivery-limit", number(limit.into()));
+    }
+    if let Some(target) = &plan.dead_letters_to {
+        // The default exchange routes by queue name. At least once: the message stays until the target has it.
+        set("x-dead-letter-exchange", text(""));
+        set("x-dead-letter-routing-key", text(target));
+        set("x-dead-letter-strategy", text("at-least-once"));
+    }
+    table
+}

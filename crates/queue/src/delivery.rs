@@ -1,0 +1,182 @@
+//! A message in a worker's hands, and the three ways to settle it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lapin::Acker;
+use lapin::message::Delivery as Message;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::time::timeout;
+
+use crate::batch::{DecodeError, TenantBatch};
+use crate::counters::{self, Cause};
+use crate::error::QueueError;
+use crate::outbound::{ATTEMPT_HEADER, Outbound, Outgoing};
+use crate::topology::{AfterFailure, Topology};
+
+/// For an acknowledgement to be written to the socket.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A batch to work on. Settle it with [`ack`](Self::ack), [`retry`](Self::retry) or
+/// [`reject_to_dead`](Self::reject_to_dead), while its [`Consumer`](crate::Consumer) lives.
+///
+/// Dropped without that, it goes back to the queue and is delivered again at once, to this consumer or another. After 20
+/// times the broker itself moves it to the dead letters.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Who has news.
+    pub batch: TenantBatch,
+    /// Which attempt this is; the first is 1.
+    pub attempt: u32,
+    /// Whether it was delivered before and not settled then: some of its work may be done already.
+    pub redelivered: bool,
+    letter: Letter,
+}
+
+/// What became of a message that was put off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retried {
+    /// It comes again after this time.
+    After(Duration),
+    /// That was the last attempt: it is with the dead letters.
+    GivenUp,
+    /// The connection that it came over is gone: the broker delivers it again as the same attempt.
+    Redelivered,
+}
+
+impl Delivery {
+    /// Reads a letter; hands it back with the reason if it is no batch.
+    pub(crate) fn open(letter: Letter) -> Result<Self, (Letter, DecodeError)> {
+        match TenantBatch::decode(&letter.payload) {
+            Ok(batch) => Ok(Self { batch, attempt: letter.attempt, redelivered: letter.redelivered, letter }),
+            Err(reason) => Err((letter, reason)),
+        }
+    }
+
+    /// The work is done and durable: the broker may forget the message.
+    ///
+    /// This cannot fail in a way that matters. If the connection is gone, or goes before the broker has heard it, the
+    /// message is delivered again, which is harmless.
+    ///
+    /// Cancel-safe: cancelled, the message is either acknowledged or delivered again.
+    pub async fn ack(self) {
+        self.letter.ack().await;
+    }
+
+    /// The work failed: the message comes again after a delay that grows with the attempts, or goes to the dead letters
+    /// after the last. `reason` is kept with it (at most 1,000 bytes): no tenant's values in it.
+    ///
+    /// Cancel-safe, except that a message may come twice.
+    ///
+    /// # Errors
+    /// It could not be put off; it went back to the queue instead and comes again at once. Wait a moment before taking
+    /// more work.
+    pub async fn retry(self, reason: &str) -> Result<Retried, QueueError> {
+        let letter = self.letter;
+        if !letter.acker.usable() {
+            return Ok(Retried::Redelivered);
+        }
+        match letter.topology.after_failure(letter.attempt) {
+            AfterFailure::Retry { queue, delay } => {
+                letter.move_to(queue, letter.attempt.saturating_add(1), reason).await?;
+                counters::retried();
+                Ok(Retried::After(delay))
+            }
+            AfterFailure::GiveUp => {
+                letter.bury(reason, Cause::Attempts).await?;
+                Ok(Retried::GivenUp)
+            }
+        }
+    }
+
+    /// Nobody can do this work: the message goes to the dead letters now. `reason` as with [`retry`](Self::retry).
+    ///
+    /// Cancel-safe, except that the message may be there twice.
+    ///
+    /// # Errors
+    /// It could not be moved; it went back to the queue instead and comes again at once.
+    pub async fn reject_to_dead(self, reason: &str) -> Result<(), QueueError> {
+        self.letter.bury(reason, Cause::Rejected).await
+    }
+}
+
+/// A message that is not settled yet, whatever it holds.
+pub(crate) struct Letter {
+    acker: Acker,
+    payload: Vec<u8>,
+    attempt: u32,
+    redelivered: bool,
+    outbound: Arc<Outbound>,
+    topology: Arc<Topology>,
+}
+
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Letter").field("bytes", &self.payload.len()).finish_non_exhaustive()
+    }
+}
+
+impl Letter {
+    pub(crate) fn new(message: Message, outbound: Arc<Outbound>, topology: Arc<Topology>) -> Self {
+        Self {
+            attempt: attempt(&message),
+            redelivered: message.redelivered,
+            acker: message.acker,
+            payload: message.data,
+            outbound,
+            topology,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Sends a message that is no batch to the dead letters. Where that fails it comes back and is tried again.
+    pub(crate) async fn bury_garbage(self, reason: String) {
+        if let Err(error) = self.bury(&reason, Cause::Garbage).await {
+            tracing::warn!(%error, "a message that is no tenant batch could not be moved to the dead letters yet");
+        }
+    }
+
+    async fn bury(&self, reason: &str, cause: Cause) -> Result<(), QueueError> {
+        self.move_to(self.topology.dead_queue(), self.attempt, reason).await?;
+        counters::dead_lettered(cause);
+        Ok(())
+    }
+
+    /// Publishes a copy and, when that is confirmed, acknowledges the original: between the two there may be two
+    /// messages, never none.
+    async fn move_to(&self, queue: String, attempt: u32, reason: &str) -> Result<(), QueueError> {
+        let copy = Outgoing { queue, payload: &self.payload, attempt, reason: Some(reason) };
+        self.outbound.send(&[copy]).await?;
+        self.ack().await;
+        Ok(())
+    }
+
+    async fn ack(&self) {
+        let acknowledged = timeout(ACK_TIMEOUT, self.acker.ack(BasicAckOptions::default())).await;
+        if !matches!(acknowledged, Ok(Ok(true))) {
+            tracing::debug!("an acknowledgement did not reach RabbitMQ: the message will be delivered again");
+        }
+    }
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        if self.acker.usable() {
+            // The first poll hands the command to the connection's own task; there is nothing to wait for.
+            let options = BasicNackOptions { multiple: false, requeue: true };
+            let _ = self.acker.nack(options).now_or_never();
+        }
+    }
+}
+
+/// The attempt that the header counts; 1 when there is none or it makes no sense.
+fn attempt(message: &Message) -> u32 {
+    let headers = message.properties.headers().as_ref();
+    let value =
+        headers.and_then(|headers| headers.inner().get(ATTEMPT_HEADER)).and_then(|value| value.as_long_long_int());
+    value.and_then(|value| u32::try_from(value).ok()).map_or(1, |attempt| attempt.max(1))
+}

@@ -1,0 +1,227 @@
+//! Publishing with confirms: a message counts as sent when the broker has taken responsibility for it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use lockstep_core::secret::SecretUrl;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::counters;
+use crate::declare::{declare, short_name};
+use crate::endpoint::Endpoint;
+use crate::error::QueueError;
+use crate::kept::{Kept, Session};
+use crate::link::Link;
+use crate::topology::Topology;
+
+/// For a window of messages to be confirmed, waiting for a connection included.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages under way together. With messages of 1 MiB this bounds what is held in memory twice.
+const WINDOW: usize = 128;
+
+/// How often a window is sent over a new connection before the caller hears of it. Sending again is harmless: messages
+/// are hints.
+const TRIES: u32 = 3;
+
+/// A reason longer than this is cut: headers must fit in one frame with room to spare.
+const MAX_REASON_BYTES: usize = 1_000;
+
+/// Counts attempts; the first delivery is attempt 1, and messages without the header count as that.
+pub(crate) const ATTEMPT_HEADER: &str = "x-lockstep-attempt";
+
+/// Says why a message was put off or given up.
+pub(crate) const REASON_HEADER: &str = "x-lockstep-reason";
+
+/// One message on its way to a queue.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) queue: String,
+    pub(crate) payload: &'a [u8],
+    pub(crate) attempt: u32,
+    pub(crate) reason: Option<&'a str>,
+}
+
+/// What is needed to open a session for publishing.
+#[derive(Clone)]
+pub(crate) struct PublishPlan {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) topology: Topology,
+}
+
+impl PublishPlan {
+    pub(crate) fn new(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Self {
+        let tls_ca_file = ca.map(PathBuf::from);
+        let endpoint = Endpoint { url: url.clone(), tls_ca_file, connection_name: "lockstep-publisher" };
+        Self { endpoint, topology: topology.clone() }
+    }
+}
+
+/// A channel with confirms, on a connection of its own: when the broker is short of memory or disk it stops reading from
+/// connections that publish, and acknowledgements must not wait for that.
+pub(crate) struct PublishSession {
+    link: Link,
+    channel: Channel,
+    endpoint: Endpoint,
+    /// No answer is outstanding. After a call that was cancelled or timed out, answers could be mistaken for those to
+    /// the next, so the session is not used again.
+    settled: bool,
+}
+
+impl Session for PublishSession {
+    type Plan = PublishPlan;
+
+    fn endpoint(plan: &PublishPlan) -> &Endpoint {
+        &plan.endpoint
+    }
+
+    async fn open(plan: &PublishPlan) -> Result<Self, QueueError> {
+        let link = Link::open(&plan.endpoint).await?;
+        let opening = async {
+            let channel = link.channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(channel)
+        };
+        let channel = timeout(PUBLISH_TIMEOUT, opening).await;
+        let channel = channel.map_err(|_| plan.endpoint.timeout("opening a channel", PUBLISH_TIMEOUT))?;
+        let channel = channel.map_err(|error: lapin::Error| plan.endpoint.client_error(&error))?;
+        declare(&plan.endpoint, &channel, &plan.topology).await?;
+        Ok(Self { link, channel, endpoint: plan.endpoint.clone(), settled: true })
+    }
+
+    fn is_open(&self) -> bool {
+        self.settled && self.link.is_open() && self.channel.status().connected()
+    }
+}
+
+impl PublishSession {
+    /// Publishes all and waits for all answers.
+    async fn publish(&mut self, window: &[Outgoing<'_>]) -> Result<(), QueueError> {
+        self.settled = false;
+        let started = Instant::now();
+        let answers = join_all(window.iter().map(|message| publish_one(&self.endpoint, &self.channel, message))).await;
+        let mut refused = None;
+        let mut count = 0;
+        for (message, answer) in window.iter().zip(answers) {
+            match answer? {
+                // The queue was deleted. The session stays unsettled: the next one declares the queue again.
+                Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
+                    return Err(QueueError::NoQueue { queue: message.queue.clone() });
+                }
+                Confirmation::Nack(None) => {
+                    count += 1;
+                    refused.get_or_insert(&message.queue);
+                }
+                Confirmation::Ack(None) | Confirmation::NotRequested => {}
+            }
+        }
+        self.settled = true;
+        counters::confirmed(started.elapsed());
+        match refused {
+            Some(queue) => {
+                Err(QueueError::NotAccepted { queue: queue.clone(), refused: count, published: window.len() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+async fn publish_one(
+    endpoint: &Endpoint,
+    channel: &Channel,
+    message: &Outgoing<'_>,
+) -> Result<Confirmation, QueueError> {
+    // Mandatory: a message that no queue takes comes back instead of vanishing.
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let queue = short_name(&message.queue)?;
+    let published = channel.basic_publish("".into(), queue, options, message.payload, properties(message)).await;
+    let confirm = published.map_err(|error| endpoint.client_error(&error))?;
+    confirm.await.map_err(|error| endpoint.client_error(&error))
+}
+
+fn properties(message: &Outgoing<'_>) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert(ATTEMPT_HEADER.into(), AMQPValue::LongLongInt(message.attempt.into()));
+    if let Some(reason) = message.reason {
+        let end = reason.floor_char_boundary(MAX_REASON_BYTES);
+        headers.insert(REASON_HEADER.into(), AMQPValue::LongString(reason[..end].into()));
+    }
+    BasicProperties::default()
+        .with_content_type("application/x-protobuf".into())
+        .with_type("lockstep.v1.TenantBatch".into())
+        // Persistent. Quorum queues persist everything; other programs that move messages look at this.
+        .with_delivery_mode(2)
+        .with_headers(headers)
+}
+
+/// Publishes, over connections that come and go. Calls take turns.
+pub(crate) struct Outbound {
+    kept: Mutex<Kept<PublishSession>>,
+    endpoint: Endpoint,
+}
+
+impl Outbound {
+    /// Connects when the first message is sent.
+    pub(crate) fn new(plan: PublishPlan) -> Self {
+        Self { endpoint: plan.endpoint.clone(), kept: Mutex::new(Kept::new(plan)) }
+    }
+
+    /// Connects now.
+    pub(crate) async fn connect(&self) -> Result<(), QueueError> {
+        self.kept.lock().await.ready().await.map(|_| ())
+    }
+
+    pub(crate) fn kept(&mut self) -> &mut Kept<PublishSession> {
+        self.kept.get_mut()
+    }
+
+    /// Sends all messages in order of windows and waits until the broker has confirmed all.
+    pub(crate) async fn send(&self, messages: &[Outgoing<'_>]) -> Result<(), QueueError> {
+        for window in messages.chunks(WINDOW) {
+            match timeout(PUBLISH_TIMEOUT, self.send_window(window)).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(self.endpoint.timeout(self.waiting_for(), PUBLISH_TIMEOUT)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_window(&self, window: &[Outgoing<'_>]) -> Result<(), QueueError> {
+        let mut kept = self.kept.lock().await;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match kept.ready().await?.publish(window).await {
+                Err(error @ (QueueError::Unreachable { .. } | QueueError::NoQueue { .. })) => {
+                    kept.lost(&error);
+                    if tries == TRIES {
+                        return Err(error);
+                    }
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    fn waiting_for(&self) -> &'static str {
+        let Ok(kept) = self.kept.try_lock() else { return "waiting for its turn to publish" };
+        match kept.last() {
+            None => "waiting for a connection to publish",
+            Some(session) if session.link.is_blocked() => {
+                "waiting for confirms (it has stopped taking messages: it is short of memory or disk)"
+            }
+            Some(_) => "waiting for confirms",
+        }
+    }
+
+    /// Says good-bye to the broker.
+    pub(crate) async fn close(self) {
+        if let Some(session) = self.kept.into_inner().into_session() {
+            session.link.close().await;
+        }
+    }
+}

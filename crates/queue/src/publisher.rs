@@ -1,0 +1,69 @@
+//! The sequencer's side: announces tenancies that have news.
+
+use std::path::Path;
+
+use lockstep_core::health::Health;
+use lockstep_core::secret::SecretUrl;
+
+use crate::batch::TenantBatch;
+use crate::counters;
+use crate::error::QueueError;
+use crate::outbound::{Outbound, Outgoing, PublishPlan};
+use crate::topology::Topology;
+
+/// Publishes batches and knows that they arrived. Reconnects by itself.
+pub struct Publisher {
+    outbound: Outbound,
+    queue: String,
+}
+
+impl Publisher {
+    /// Connects and declares the queues, for as long as it takes; each attempt that fails is logged.
+    ///
+    /// Cancel-safe: nothing stays behind.
+    ///
+    /// # Errors
+    /// Only what waiting does not mend ([`QueueError::is_retryable`] is false): a wrong address, refused access,
+    /// certificates that cannot be read, queues that exist with other arguments.
+    pub async fn connect(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<Self, QueueError> {
+        counters::describe();
+        let outbound = Outbound::new(PublishPlan::new(url, ca, topology));
+        outbound.connect().await?;
+        Ok(Self { outbound, queue: topology.main_queue() })
+    }
+
+    /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.outbound.kept().report_to(health);
+        self
+    }
+
+    /// Publishes all batches and returns when the broker has confirmed every message. Batches above the limits of one
+    /// message are split; empty ones are left out. Concurrent calls take turns.
+    ///
+    /// While the broker is away this waits for the connection and publishes again what was not confirmed, 10 seconds at
+    /// most for each 128 messages; the connecting itself goes on in the background.
+    ///
+    /// Cancel-safe in the sense that matters here: messages may have been published or not, and publishing them again is
+    /// harmless.
+    ///
+    /// # Errors
+    /// Not every message is known to have arrived: publish all of them again, at once or later. If
+    /// [`QueueError::is_retryable`] is false, somebody has to change something first.
+    pub async fn publish(&self, batches: &[TenantBatch]) -> Result<(), QueueError> {
+        let payloads: Vec<Vec<u8>> = batches.iter().flat_map(TenantBatch::encode).collect();
+        let messages: Vec<Outgoing<'_>> = payloads
+            .iter()
+            .map(|payload| Outgoing { queue: self.queue.clone(), payload, attempt: 1, reason: None })
+            .collect();
+        self.outbound.send(&messages).await?;
+        counters::published(messages.len());
+        Ok(())
+    }
+
+    /// Says good-bye to the broker. Dropping the publisher does the same in the background.
+    pub async fn close(self) {
+        self.outbound.close().await;
+    }
+}

@@ -1,0 +1,85 @@
+//! What operators see: metrics and logs.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::broker::{Broker, batch, next, within};
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // Per thread: the test's runtime has one thread, and other tests are not counted.
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    Broker::run(
+        |topology| topology.with_retries([Duration::from_millis(50)], 2),
+        async |broker| {
+            within("confirms", broker.publisher().await.publish(&[batch(1), batch(2)])).await.unwrap();
+            broker.publish_raw(b"\xff").await;
+            let mut consumer = broker.consumer().await;
+            next(&mut consumer).await.reject_to_dead("no").await.unwrap();
+            next(&mut consumer).await.retry("not now").await.unwrap();
+            next(&mut consumer).await.retry("never").await.unwrap();
+            for _ in 0..3 {
+                broker.dead_letter().await;
+            }
+        },
+    )
+    .await;
+    let rendered = handle.render();
+    for expected in [
+        "lockstep_queue_published_total 2",
+        "lockstep_queue_delivered_total 3",
+        "lockstep_queue_retried_total 1",
+        "lockstep_queue_dead_lettered_total{cause=\"garbage\"} 1",
+        "lockstep_queue_dead_lettered_total{cause=\"attempts\"} 1",
+        "lockstep_queue_dead_lettered_total{cause=\"rejected\"} 1",
+        "lockstep_queue_confirm_seconds_count 5",
+    ] {
+        assert!(rendered.contains(expected), "{expected:?} is missing in:\n{rendered}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_logged_with_its_reason_and_without_its_contents() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    Broker::run(crate::broker::as_it_is, async |broker| {
+        let mut consumer = broker.consumer().await;
+        broker.publish_raw(b"SECRET PAYLOAD").await;
+        within("confirms", broker.publisher().await.publish(&[batch(1)])).await.unwrap();
+        next(&mut consumer).await.ack().await;
+        broker.dead_letter().await;
+    })
+    .await;
+    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains("a message is no tenant batch") && said.contains("reason="), "{said}");
+    assert!(!said.contains("SECRET"), "{said}");
+}
