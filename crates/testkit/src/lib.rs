@@ -3,5 +3,6 @@
 //!
 //! Deliberately independent: the oracle shares neither SQL nor code with what it judges.
 
+pub mod attached;
 pub mod data;
 pub mod databases;
