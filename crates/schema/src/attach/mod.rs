@@ -1,0 +1,1 @@
+//! Attaching capture to a source database.

@@ -1,0 +1,57 @@
+//! What can go wrong with the source database, and whether trying again can help.
+
+/// An error of the source database. Its text never holds parameters or rows.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The URL cannot be used.
+    #[error("LS-0010: LOCKSTEP_SOURCE_URL cannot be used: {0}; write postgres://user:password@host:5432/database")]
+    Url(String),
+    /// TLS could not be set up.
+    #[error("LS-0011: TLS to Postgres cannot be set up: {0}; check LOCKSTEP_TLS_CA_FILE and sslrootcert")]
+    Tls(String),
+    /// Postgres answered with an error, or could not be reached.
+    #[error("LS-0012: Postgres: {}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The same through Diesel.
+    #[error("LS-0012: Postgres: {0}")]
+    Diesel(#[from] diesel::result::Error),
+    /// A connection through Diesel could not be opened.
+    #[error("LS-0012: Postgres: {0}")]
+    Connection(#[from] diesel::ConnectionError),
+    /// A migration failed.
+    #[error("LS-0013: a migration failed: {0}")]
+    Migration(String),
+    /// Nothing came for too long.
+    #[error("LS-0014: Postgres did not answer within {0:?}")]
+    Timeout(std::time::Duration),
+}
+
+impl SourceError {
+    /// The SQLSTATE, where Postgres gave one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            _ => None,
+        }
+    }
+}
+
+/// The server's own message without the detail, which can quote rows.
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                // Some layers repeat their cause in their own text.
+                let cause_text = cause.to_string();
+                if !text.contains(&cause_text) {
+                    text = format!("{text}: {cause_text}");
+                }
+                source = cause.source();
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Embedded migrations: the control schema, and the source schema for a database of our own.
+
+use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::connect::{Session, Source};
+use crate::error::SourceError;
+
+const CONTROL: EmbeddedMigrations = embed_migrations!("../../migrations/control");
+const STANDALONE: EmbeddedMigrations = embed_migrations!("../../migrations/source");
+
+/// Which migrations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Migrations {
+    /// Lockstep's own schema, in any source database.
+    Control,
+    /// The source tables, in a database of our own. Never run where another tool owns them.
+    Standalone,
+}
+
+impl Migrations {
+    /// The record of what was run is kept in the schema that the migrations make, so that nothing of Lockstep's lies
+    /// among the tables of another tool.
+    const fn prepare(self) -> &'static str {
+        match self {
+            Self::Control => "CREATE SCHEMA IF NOT EXISTS lockstep; SET search_path = lockstep;",
+            Self::Standalone => "SET search_path = public;",
+        }
+    }
+
+    const fn embedded(self) -> EmbeddedMigrations {
+        match self {
+            Self::Control => CONTROL,
+            Self::Standalone => STANDALONE,
+        }
+    }
+}
+
+/// The names of migrations that were not run yet. Changes nothing.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn pending(source: &Source, migrations: Migrations) -> Result<Vec<String>, SourceError> {
+    use diesel::migration::MigrationSource;
+    let client = source.connect(Session::Control).await?;
+    let schema = if migrations == Migrations::Control { "lockstep" } else { "public" };
+    let known = format!("{schema}.__diesel_schema_migrations");
+    let exists: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&known]).await?.get(0);
+    let run: Vec<String> = if exists {
+        let rows = client.query(&format!("SELECT version FROM {known}"), &[]).await?;
+        rows.iter().map(|row| row.get(0)).collect()
+    } else {
+        Vec::new()
+    };
+    let all: Vec<Box<dyn diesel::migration::Migration<diesel::pg::Pg>>> =
+        migrations.embedded().migrations().map_err(|error| SourceError::Migration(error.to_string()))?;
+    let name = |migration: &dyn diesel::migration::Migration<diesel::pg::Pg>| migration.name().to_string();
+    Ok(all
+        .iter()
+        .filter(|migration| !run.contains(&migration.name().version().to_string()))
+        .map(|migration| name(migration.as_ref()))
+        .collect())
+}
+
+/// Runs what is pending, each migration in a transaction of its own. Needs the multi-thread runtime.
+///
+/// # Errors
+/// When a migration fails; those before it stay.
+pub async fn run(source: &Source, migrations: Migrations) -> Result<(), SourceError> {
+    let mut connection = source.connect_diesel(Session::Migrate).await?;
+    connection.batch_execute(migrations.prepare()).await?;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    harness
+        .run_pending_migrations(migrations.embedded())
+        .map(|_| ())
+        .map_err(|error| SourceError::Migration(error.to_string()))
+}
