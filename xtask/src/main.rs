@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command-line tool does")]
 
 mod account;
+mod cargo;
+mod check;
 mod deadline;
 mod environment;
 mod install;
@@ -10,6 +12,7 @@ mod ports;
 mod process;
 mod programs;
 mod progress;
+mod run;
 mod services;
 mod workspace;
 
@@ -18,13 +21,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
 /// Everything a developer runs, in one place.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about, max_term_width = 110)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +46,24 @@ enum Command {
     },
     /// Show what runs, where, and where it logs
     Status,
+    /// Start the services and run every test, with cargo-nextest where it is installed
+    Test {
+        /// Passed on to the test runner: a part of a test's name, or its options
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+    /// What CI runs: format, arrows between crates, files, documents, clippy, and then the tests
+    Check {
+        /// Leave the tests out
+        #[arg(long)]
+        no_tests: bool,
+    },
+    /// Watch twelve tables arrive in ClickHouse, stay in step, and be proven equal
+    #[command(after_help = run::DEMO_HELP, override_usage = "cargo xtask demo [OPTIONS]")]
+    Demo(PassedOn),
+    /// Measure, with optimised programs
+    #[command(after_help = run::BENCH_HELP, override_usage = "cargo xtask bench [SCENARIO] [OPTIONS]")]
+    Bench(PassedOn),
     /// Be the ClickHouse server: load the library and run it with these arguments
     #[command(name = services::CLICKHOUSE_HOST, hide = true)]
     ClickhouseHost {
@@ -50,6 +71,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+}
+
+/// Arguments that xtask does not look at.
+#[derive(Args)]
+struct PassedOn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -63,15 +91,15 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
-    if let Command::ClickhouseHost { library, arguments } = command {
-        return services::host_clickhouse(&library, arguments);
-    }
-    let workspace = Workspace::find()?;
     match command {
-        Command::Up => services::up(&workspace)?.print(),
-        Command::Down { purge } => services::down(&workspace, purge)?,
-        Command::Status => services::status(&workspace)?,
-        Command::ClickhouseHost { .. } => unreachable!("handled above"),
+        Command::Up => services::up(&Workspace::find()?)?.print(),
+        Command::Down { purge } => services::down(&Workspace::find()?, purge)?,
+        Command::Status => services::status(&Workspace::find()?)?,
+        Command::Test { arguments } => return run::test(&Workspace::find()?, &arguments),
+        Command::Check { no_tests } => return check::check(&Workspace::find()?, !no_tests),
+        Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
+        Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),
+        Command::ClickhouseHost { library, arguments } => return services::host_clickhouse(&library, arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

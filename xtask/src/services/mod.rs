@@ -27,17 +27,19 @@ pub(crate) const CLICKHOUSE_HOST: &str = "__clickhouse-host";
 
 /// What `up --help` adds.
 pub(crate) const HELP: &str = "\
-Everything lies in .lockstep/ of this checkout: data, logs, ports. Servers that are already on this machine are never \
-touched, and two checkouts do not meet. The URLs go to .lockstep/env and stay the same from one run to the next.
+Everything lies in .lockstep/ of this checkout: data, logs, ports. Servers that are already on this
+machine are never touched, and two checkouts do not meet. The URLs go to .lockstep/env and stay the
+same from one run to the next.
 
-A service whose variable is set in the environment is used as it is; no private one is started for it, and its URL, \
-which may hold a password, is not written anywhere:
+A service whose variable is set in the environment is used as it is: no private one is started for
+it, and its URL, which may hold a password, is not written anywhere.
   LOCKSTEP_SOURCE_URL      PostgreSQL
   LOCKSTEP_AMQP_URL        RabbitMQ
   LOCKSTEP_CLICKHOUSE_URL  ClickHouse
 
-Programs that are missing are installed with apt-get where that is possible (PostgreSQL, RabbitMQ). ClickHouse is a \
-`clickhouse` program on PATH, else a library that npm downloads once (178 MB) and the user's cache keeps.";
+Programs that are missing are installed with apt-get where that is possible (PostgreSQL, RabbitMQ).
+ClickHouse is a `clickhouse` program on PATH, else a library that npm downloads once (178 MB) and
+that the user's cache keeps.";
 
 /// How long a server may take to answer after its start. RabbitMQ takes half a minute on a busy small machine.
 const START_LIMIT: Duration = Duration::from_secs(120);

@@ -1,0 +1,46 @@
+//! What CI runs: format, arrows, files, clippy, and then the tests.
+
+mod arrows;
+mod documents;
+mod finding;
+mod sources;
+mod test_code;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use self::finding::Finding;
+use crate::workspace::Workspace;
+use crate::{cargo, run};
+
+/// Runs all checks, even when one of them fails, and the tests if none does.
+pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
+    let mut failed = Vec::new();
+    let mut note = |name: &'static str, passed: bool| {
+        eprintln!("check: {name}: {}", if passed { "ok" } else { "FAILED" });
+        if !passed {
+            failed.push(name);
+        }
+    };
+    note("format", said(cargo::run(workspace, &["fmt", "--all", "--check"])));
+    note("arrows", listed(&arrows::findings(workspace)?));
+    note("files", listed(&sources::findings(workspace)?));
+    note("documents", listed(&documents::findings(workspace)?));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    note("clippy", said(cargo::run(workspace, &clippy)));
+    if !failed.is_empty() {
+        eprintln!("check: failed: {}; `cargo fmt --all` mends the format", failed.join(", "));
+        return Ok(ExitCode::FAILURE);
+    }
+    if tests { run::test(workspace, &[]) } else { Ok(ExitCode::SUCCESS) }
+}
+
+fn said(result: Result<()>) -> bool {
+    result.inspect_err(|error| eprintln!("{error:#}")).is_ok()
+}
+
+fn listed(findings: &[Finding]) -> bool {
+    findings.iter().for_each(|finding| eprintln!("{finding}"));
+    findings.is_empty()
+}

@@ -1,0 +1,87 @@
+//! Running tests, the demo and the benchmarks against the services of this checkout.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{cargo, services};
+
+/// The programs that a deployment runs; tests and demo start them as processes.
+const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
+
+/// Tells tests and demo where those programs are.
+const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
+
+/// What `demo --help` adds; the options are the demo's own.
+pub(crate) const DEMO_HELP: &str = "\
+Passed on to the demo:
+      --tenants N  How many tenants to make up
+      --rows N     How many rows to give them
+      --once       Stop when everything is in step and verified; without it, edits go on until Ctrl-C
+      --json       Print the outcome as one JSON object, the last line of standard output
+
+Exits with 1 when anything differs.";
+
+/// What `bench --help` adds.
+pub(crate) const BENCH_HELP: &str = "\
+Passed on to the benchmarks:
+      [SCENARIO]   One of bulk, fan-in, stamp, lag; all of them when none is named
+      --json       Print one JSON object a line for each scenario, with at least `scenario` and `ratio`";
+
+/// Runs every test, or those that the arguments select; the runner's exit code is ours.
+pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    let endpoints = services::up(workspace)?;
+    // With the tests, so that features are unified as the test run unifies them, and nothing is compiled twice.
+    cargo::run(workspace, &["build", "--workspace", "--bins", "--tests"])?;
+    let mut command = cargo::cargo(workspace);
+    if has_nextest(workspace) {
+        command.args(["nextest", "run", "--workspace"]);
+        if is_ci() {
+            command.args(["--profile", "ci"]);
+        }
+    } else {
+        eprintln!("cargo-nextest is not installed; running cargo test");
+        command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    }
+    command.args(arguments).env(PROGRAMS_VARIABLE, cargo::binaries(workspace, "debug")?);
+    endpoints.apply(&mut command);
+    cargo::become_program(command)
+}
+
+/// Shows twelve tables arrive and stay in step.
+pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    testkit_program(workspace, "lockstep-demo", "debug", arguments)
+}
+
+/// Measures; optimised, since nothing else is worth measuring.
+pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    testkit_program(workspace, "lockstep-bench", "release", arguments)
+}
+
+/// Builds a program of the testkit, together with the programs that it starts, and becomes it.
+fn testkit_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
+    let endpoints = services::up(workspace)?;
+    let mut build = vec!["build", "--workspace", "--bin", name];
+    build.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    if profile == "release" {
+        build.push("--release");
+    }
+    cargo::run(workspace, &build)?;
+    let directory = cargo::binaries(workspace, profile)?;
+    let mut command = Command::new(directory.join(name));
+    command.args(arguments).current_dir(&workspace.root).env(PROGRAMS_VARIABLE, &directory);
+    endpoints.apply(&mut command);
+    cargo::become_program(command)
+}
+
+fn has_nextest(workspace: &Workspace) -> bool {
+    let mut command = cargo::cargo(workspace);
+    command.args(["nextest", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
