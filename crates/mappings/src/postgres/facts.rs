@@ -70,11 +70,14 @@ pub fn misfits(set: &MappingSet, facts: &SourceFacts) -> Vec<Misfit> {
         }
     };
     contract(&[("id", "uuid"), ("projectId", "text"), ("branchId", "text")], tenancy_table(), &mut found);
-    contract(
-        &[("id", "uuid"), ("tenancyId", "uuid"), ("tableName", "text"), ("primaryKey", "jsonb"), ("data", "jsonb")],
-        deleted_row_table(),
-        &mut found,
-    );
+    // A database that never had tombstones gets their table.
+    if facts.contains_key(&deleted_row_table()) {
+        contract(
+            &[("id", "uuid"), ("tenancyId", "uuid"), ("tableName", "text"), ("primaryKey", "jsonb"), ("data", "jsonb")],
+            deleted_row_table(),
+            &mut found,
+        );
+    }
     for mapping in set.iter() {
         Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
     }

@@ -1,1 +1,14 @@
-//! Attaching capture to a source database.
+//! Attaching capture to a source database: look at what is there, plan what is missing, do it.
+//!
+//! [`inspect`] reads catalogs only. [`plan`] is pure: the same database gives the same plan, and one that has everything
+//! gives an empty one. [`apply`] runs it step by step; a run that was killed is continued by the next.
+
+mod apply;
+mod inspect;
+mod plan;
+mod snapshot;
+
+pub use apply::{ApplyEvent, apply};
+pub use inspect::{Live, LiveIndex, inspect};
+pub use plan::{Mode, Step, plan};
+pub use snapshot::{RANGE_BLOCKS, restart_snapshot};
