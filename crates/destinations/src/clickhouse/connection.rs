@@ -1,0 +1,130 @@
+//! The HTTP connection below the `clickhouse` crate: no delay, TLS, timeouts, compression.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clickhouse::{Client, Compression};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lockstep_core::settings::ClickHouseSettings;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::ExposeSecret;
+
+use super::error;
+use crate::error::{DestinationError, Failure};
+
+/// All addresses of the host together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below the three seconds after which older servers close an idle connection: a request on a connection that is being
+/// closed fails.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection whose other side vanished without a word is noticed after this and a few probes.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A client that has not connected yet.
+pub(super) fn client(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Client, DestinationError> {
+    let url = settings.url.expose();
+    let encrypted = check_url(url)?;
+    let mut tcp = HttpConnector::new();
+    // Without it a one-row insert waits 40 ms for a delayed acknowledgement.
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    tcp.enforce_http(false);
+    let mut pool = HttpClient::builder(TokioExecutor::new());
+    pool.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT);
+    let client = if encrypted {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(tls_ca_file)?)
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
+        // One of the two TLS costs is spared by sending less; a lower level of LZ4 than the server's default of 3 makes
+        // it answer six times as fast for a fifth more bytes.
+        Client::with_http_client(pool.build(connector))
+            .with_compression(Compression::Lz4)
+            .with_setting("http_zlib_compression_level", "1")
+    } else {
+        // Measured on one machine, 265 MB of RowBinary: LZ4 costs the sender 0.45 s of CPU and saves the server nothing;
+        // reading 222 MB takes 0.6 s without, 1.3 s with LZ4 at level 1, 8 s at the server's default level.
+        Client::with_http_client(pool.build(tcp)).with_compression(Compression::None)
+    };
+    Ok(client
+        .with_url(url)
+        .with_user(&settings.user)
+        .with_password(settings.password.expose_secret())
+        // It always exists, and a name without a database lands nowhere by accident.
+        .with_database("system")
+        .with_product_info("lockstep", env!("CARGO_PKG_VERSION")))
+}
+
+/// Whether the URL asks for TLS.
+fn check_url(url: &str) -> Result<bool, DestinationError> {
+    let wrong = |what: &str| Err(error(Failure::Misconfigured, format!("LOCKSTEP_CLICKHOUSE_URL {what}")));
+    let Some((scheme, rest)) = url.split_once("://") else { return wrong("is missing or is no URL") };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() {
+        return wrong("names no host");
+    }
+    if rest.contains('@') {
+        return wrong("must not hold a user: set LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD");
+    }
+    match scheme {
+        "http" => Ok(false),
+        "https" => Ok(true),
+        _ => wrong("must start with http:// or https://"),
+    }
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, DestinationError> {
+    let wrong = |what: String| error(Failure::Misconfigured, what);
+    let mut roots = RootCertStore::empty();
+    // Single certificates of the system that cannot be used are no reason to stop.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(file) = ca_file {
+        let unreadable = |why: &dyn std::fmt::Display| wrong(format!("cannot read {}: {why}", file.display()));
+        let mut found = 0;
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|why| unreadable(&why))? {
+            roots.add(certificate.map_err(|why| unreadable(&why))?).map_err(|why| unreadable(&why))?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err(unreadable(&"it holds no certificate"));
+        }
+    }
+    if roots.is_empty() {
+        return Err(wrong("no certificate authorities: install the system's, or set LOCKSTEP_TLS_CA_FILE".to_owned()));
+    }
+    let provider = rustls::crypto::ring::default_provider();
+    Ok(ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .map_err(|why| wrong(format!("TLS cannot be used: {why}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_work_is_refused_without_showing_it() {
+        for (url, said) in [
+            ("", "is missing"),
+            ("http://", "names no host"),
+            ("http://app:hunter2@host:8123", "must not hold a user"),
+            ("tcp://host:9000", "must start with"),
+        ] {
+            let error = check_url(url).unwrap_err();
+            assert_eq!(error.failure(), Failure::Misconfigured);
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+        assert_eq!(check_url("http://127.0.0.1:8123"), Ok(false));
+        assert_eq!(check_url("https://clickhouse.internal/path"), Ok(true));
+    }
+}

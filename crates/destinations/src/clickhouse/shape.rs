@@ -1,0 +1,188 @@
+//! What a table looks like, and in what two of them differ. Pure.
+
+use lockstep_mappings::clickhouse::TableDefinition;
+
+/// A column of a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ColumnShape {
+    /// Its name.
+    pub name: String,
+    /// Its type, as ClickHouse prints it.
+    pub column_type: String,
+    /// What stands where an insert leaves it out; empty where there is none. Other kinds are named before it:
+    /// `MATERIALIZED now()`.
+    pub default_expression: String,
+}
+
+/// What a table looks like, in the words of `system.tables` and `system.columns`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableShape {
+    /// Engine with arguments; what follows them (keys, settings) may stand there too.
+    pub engine_full: String,
+    /// Empty where there are no partitions.
+    pub partition_key: String,
+    /// Columns, separated by commas.
+    pub sorting_key: String,
+    /// In the table's order.
+    pub columns: Vec<ColumnShape>,
+}
+
+impl From<&TableDefinition> for TableShape {
+    fn from(definition: &TableDefinition) -> Self {
+        let columns = definition.columns.iter().map(|(name, column_type, default)| ColumnShape {
+            name: name.clone(),
+            column_type: column_type.clone(),
+            default_expression: default.clone(),
+        });
+        Self {
+            engine_full: definition.engine.clone(),
+            partition_key: String::new(),
+            sorting_key: definition.sorting_key.clone(),
+            columns: columns.collect(),
+        }
+    }
+}
+
+/// In what `found` differs from `expected`, a sentence each; empty when rows can be written to it.
+///
+/// The order of columns does not count (inserts name them), nor whether the engine is replicated, nor how the server
+/// spaces and quotes what it prints.
+pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut differ = |what: &str, expected: &str, found: &str| {
+        if plain(expected) != plain(found) {
+            differences.push(match (expected.is_empty(), found.is_empty()) {
+                (true, _) => format!("{what} is {found}, must be none"),
+                (_, true) => format!("{what} is missing, must be {expected}"),
+                _ => format!("{what} is {found}, must be {expected}"),
+            });
+        }
+    };
+    differ("engine", &engine(&expected.engine_full), &engine(&found.engine_full));
+    differ("partition key", &expected.partition_key, &found.partition_key);
+    differ("sorting key", &expected.sorting_key, &found.sorting_key);
+    differ("TTL", time_to_live(&expected.engine_full), time_to_live(&found.engine_full));
+    for column in &expected.columns {
+        match found.columns.iter().find(|other| other.name == column.name) {
+            None => differ(&format!("column {}", column.name), &column.column_type, ""),
+            Some(other) => {
+                differ(&format!("column {}", column.name), &column.column_type, &other.column_type);
+                let default = format!("default of column {}", column.name);
+                differ(&default, &column.default_expression, &other.default_expression);
+            }
+        }
+    }
+    for column in &found.columns {
+        if !expected.columns.iter().any(|other| other.name == column.name) {
+            differ(&format!("column {}", column.name), "", &column.column_type);
+        }
+    }
+    differences
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && *c != '`').collect()
+}
+
+/// The engine with its arguments; of a replicated one (`Shared…` in ClickHouse Cloud) as if it were not.
+fn engine(full: &str) -> String {
+    let Some(open) = full.find(['(', ' ']).filter(|&at| full[at..].starts_with('(')) else {
+        return full.split(' ').next().unwrap_or_default().to_owned();
+    };
+    let (name, rest) = full.split_at(open);
+    let arguments = within_parentheses(rest);
+    let single = name.strip_prefix("Replicated").or_else(|| name.strip_prefix("Shared"));
+    let Some(single) = single.filter(|single| single.ends_with("MergeTree")) else {
+        return format!("{name}({arguments})");
+    };
+    // Path and replica, both quoted, come first.
+    let own: Vec<_> = arguments.split(", ").map(str::trim).filter(|argument| !argument.starts_with('\'')).collect();
+    format!("{single}({})", own.join(", "))
+}
+
+/// `(a, f(b)) ORDER BY …` → `a, f(b)`.
+fn within_parentheses(text: &str) -> &str {
+    let mut depth = 0_u32;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return text.get(1..at).unwrap_or_default();
+        }
+    }
+    text.trim_start_matches('(')
+}
+
+fn time_to_live(engine_full: &str) -> &str {
+    let Some((_, rule)) = engine_full.split_once(" TTL ") else { return "" };
+    rule.split(" SETTINGS ").next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(engine_full: &str, partition_key: &str, sorting_key: &str, columns: &[(&str, &str, &str)]) -> TableShape {
+        let columns = columns.iter().map(|(name, column_type, default)| ColumnShape {
+            name: (*name).to_owned(),
+            column_type: (*column_type).to_owned(),
+            default_expression: (*default).to_owned(),
+        });
+        TableShape {
+            engine_full: engine_full.to_owned(),
+            partition_key: partition_key.to_owned(),
+            sorting_key: sorting_key.to_owned(),
+            columns: columns.collect(),
+        }
+    }
+
+    #[test]
+    fn the_table_of_a_former_system_is_described_in_words() {
+        let columns: &[_] =
+            &[("id", "UUID", ""), ("name", "Nullable(String)", ""), ("at", "DateTime64(3)", "now64(3)")];
+        let expected = shape("ReplacingMergeTree(sync_sequence_id, sync_is_deleted)", "", "project_id, id", columns);
+        let found = shape(
+            "ReplacingMergeTree(sync_sequence_id) PARTITION BY toYYYYMM(at) ORDER BY id TTL at + toIntervalDay(9) \
+             SETTINGS index_granularity = 8192",
+            "toYYYYMM(at)",
+            "id",
+            &[("id", "String", ""), ("at", "DateTime64(3)", ""), ("extra", "UInt8", "")],
+        );
+        assert_eq!(
+            differences(&expected, &found),
+            [
+                "engine is ReplacingMergeTree(sync_sequence_id), must be ReplacingMergeTree(sync_sequence_id, \
+                 sync_is_deleted)",
+                "partition key is toYYYYMM(at), must be none",
+                "sorting key is id, must be project_id, id",
+                "TTL is at + toIntervalDay(9), must be none",
+                "column id is String, must be UUID",
+                "column name is missing, must be Nullable(String)",
+                "default of column at is missing, must be now64(3)",
+                "column extra is UInt8, must be none",
+            ]
+        );
+    }
+
+    #[test]
+    fn replication_and_spacing_make_no_difference() {
+        let columns = [("at", "DateTime64(3, 'UTC')", "")];
+        let expected = shape("ReplacingMergeTree(a, b)", "", "`x`, y", &columns);
+        for engine in [
+            "ReplacingMergeTree(a,b) ORDER BY (x, y) SETTINGS index_granularity = 8192",
+            "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/raw/t', '{replica}', a, b) ORDER BY (x, y)",
+            "SharedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', a, b) ORDER BY (x, y)",
+        ] {
+            let found = shape(engine, "", "x, y", &[("at", "DateTime64(3,'UTC')", "")]);
+            assert_eq!(differences(&expected, &found), [""; 0]);
+        }
+        assert_eq!(
+            engine("Distributed('c', 'raw', 't', cityHash64(a, b))"),
+            "Distributed('c', 'raw', 't', cityHash64(a, b))"
+        );
+        assert_eq!(engine("MergeTree ORDER BY (a, b)"), "MergeTree");
+    }
+}

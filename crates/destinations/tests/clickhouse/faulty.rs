@@ -1,0 +1,60 @@
+//! The scripted destination keeps to its script, and otherwise is the destination it wraps.
+
+use std::time::Duration;
+
+use crate::fixture::{encode_rows, with_database};
+use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_destinations::faulty::{Fault, Faulty, Operation};
+use lockstep_destinations::{ClickHouse, Destination, DestinationError, Failure, RowSink, Selection};
+use uuid::Uuid;
+
+async fn write(destination: &Faulty<ClickHouse>, table: &str) -> Result<(), DestinationError> {
+    let mut sink = destination.begin_write(&format!("INSERT INTO {table} FORMAT RowBinary")).await?;
+    sink.send(encode_rows(0..10, "row")).await?;
+    sink.end().await
+}
+
+fn scripted() -> DestinationError {
+    DestinationError::new(Failure::Overloaded, "ClickHouse", "scripted")
+}
+
+#[tokio::test]
+async fn writes_fail_before_after_and_in_between() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let faulty = Faulty::new(fixture.clickhouse.clone());
+        faulty.script(
+            Operation::Write,
+            [Some(Fault::Before(scripted())), None, Some(Fault::After(scripted())), Some(Fault::LostConnection)],
+        );
+        let count = format!("SELECT count() FROM {table}");
+        assert_eq!(write(&faulty, &table).await, Err(scripted()));
+        assert_eq!(fixture.number(&count).await, 0);
+        assert_eq!(write(&faulty, &table).await, Ok(()));
+        assert_eq!(fixture.number(&count).await, 10);
+        assert_eq!(write(&faulty, &table).await, Err(scripted()));
+        assert_eq!(fixture.number(&count).await, 20);
+        assert_eq!(write(&faulty, &table).await.unwrap_err().failure(), Failure::Unavailable);
+        assert_eq!(fixture.number(&count).await, 20);
+        assert_eq!(faulty.left(), 0);
+        assert_eq!(write(&faulty, &table).await, Ok(()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cursors_fail_and_hang() {
+    with_database(|fixture| async move {
+        let faulty = Faulty::new(fixture.clickhouse.clone());
+        let users: MappingName = "users".parse().unwrap();
+        let at = [(TenancyId::new(Uuid::new_v4()), users, SequenceId::new(4))];
+        faulty.script(Operation::Advance, [Some(Fault::After(scripted())), Some(Fault::Hang)]);
+        faulty.script(Operation::Cursors, [Some(Fault::Before(scripted()))]);
+        assert_eq!(faulty.advance(&at).await, Err(scripted()));
+        assert!(tokio::time::timeout(Duration::from_millis(50), faulty.advance(&at)).await.is_err());
+        assert_eq!(faulty.cursors(Selection::All, Selection::All).await, Err(scripted()));
+        // The answer was lost, the cursor was not.
+        assert_eq!(faulty.cursors(Selection::All, Selection::All).await.unwrap().len(), 1);
+    })
+    .await;
+}

@@ -1,0 +1,181 @@
+//! Inserts: all or nothing, few parts, nothing taken for a duplicate.
+
+use std::time::Duration;
+
+use crate::fixture::{encode_rows, with_database};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use lockstep_destinations::clickhouse::Timeouts;
+use lockstep_destinations::{Destination, Failure, Retry, RowSink};
+
+#[tokio::test]
+async fn rows_arrive_as_they_were_sent_wherever_chunks_are_cut() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let mut insert =
+            fixture.clickhouse.begin_write(&format!("INSERT INTO {table} FORMAT RowBinary")).await.unwrap();
+        let rows = encode_rows(0..1000, "emoji 🦀, 'quotes', \t and \\");
+        for chunk in rows.chunks(7) {
+            RowSink::send(&mut insert, Bytes::copy_from_slice(chunk)).await.unwrap();
+        }
+        RowSink::send(&mut insert, Bytes::new()).await.unwrap();
+        RowSink::end(insert).await.unwrap();
+        let sql = format!("SELECT * FROM {table} ORDER BY id FORMAT RowBinary");
+        let read: Vec<Bytes> = fixture.clickhouse.stream(&sql).try_collect().await.unwrap();
+        assert!(read.concat() == rows, "other bytes came back");
+        assert_eq!(fixture.number(&format!("SELECT sum(id) FROM {table}")).await, 499_500);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_insert_without_rows_does_nothing() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary")).end().await.unwrap();
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_insert_dropped_without_end_leaves_nothing() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let mut insert = fixture.clickhouse.insert(&format!("/* dropped */ INSERT INTO {table} FORMAT RowBinary"));
+        // Whole rows: what the server has is complete as far as it goes, and still must not be kept.
+        for _ in 0..20 {
+            insert.send(encode_rows(0..10_000, "abandoned")).await.unwrap();
+        }
+        let running =
+            format!("SELECT count() FROM system.processes WHERE query LIKE '/* dropped */ INSERT INTO {table} %'");
+        fixture.wait_for(&running, 1, "the insert to be under way").await;
+        drop(insert);
+        fixture.wait_for(&running, 0, "the server to give up the insert").await;
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_insert_that_fails_at_its_last_row_leaves_nothing() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        for _ in 0..30 {
+            insert.send(encode_rows(0..10_000, "good")).await.unwrap();
+        }
+        insert.send(Bytes::from_static(&[1, 2, 3])).await.unwrap();
+        let error = insert.end().await.unwrap_err();
+        assert_eq!((error.failure(), error.retry(), error.server_code()), (Failure::Rejected, Retry::Bisect, Some(33)));
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_million_rows_make_at_most_two_parts() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        fixture.clickhouse.execute(&format!("SYSTEM STOP MERGES {table}")).await.unwrap();
+        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        // About 300 bytes a row.
+        let chunk = wide_rows(2_500, 289);
+        for _ in 0..400 {
+            insert.send(chunk.clone()).await.unwrap();
+        }
+        insert.end().await.unwrap();
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 1_000_000);
+        let parts = format!(
+            "SELECT count() FROM system.parts WHERE active AND database = '{}' AND table = 'rows'",
+            fixture.raw
+        );
+        let parts = fixture.number(&parts).await;
+        assert!(parts <= 2, "one insert made {parts} parts");
+    })
+    .await;
+}
+
+/// Rows whose name has 128 to 16,383 bytes: its length takes two.
+fn wide_rows(rows: u64, name_bytes: usize) -> Bytes {
+    let mut encoded = Vec::new();
+    for id in 0..rows {
+        encoded.extend_from_slice(&id.to_le_bytes());
+        encoded.extend([u8::try_from(name_bytes % 128).unwrap() | 0x80, u8::try_from(name_bytes / 128).unwrap()]);
+        encoded.resize(encoded.len() + name_bytes, b'x');
+    }
+    Bytes::from(encoded)
+}
+
+#[tokio::test]
+async fn rows_that_come_back_are_not_dropped_as_duplicates() {
+    with_database(|fixture| async move {
+        let table = format!("{}.rows", fixture.raw);
+        // What replicated tables do by default.
+        let create = format!(
+            "CREATE TABLE {table} (id UInt64, name String) ENGINE = MergeTree ORDER BY id \
+             SETTINGS non_replicated_deduplication_window = 100"
+        );
+        fixture.clickhouse.execute(&create).await.unwrap();
+        for _ in 0..2 {
+            let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+            insert.send(encode_rows(0..10, "the same block")).await.unwrap();
+            insert.end().await.unwrap();
+        }
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 20);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_insert_into_a_table_that_is_absent_fails() {
+    with_database(|fixture| async move {
+        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {}.absent FORMAT RowBinary", fixture.raw));
+        let mut sent = Ok(());
+        for _ in 0..100 {
+            sent = sent.and(insert.send(encode_rows(0..10_000, "nowhere")).await);
+        }
+        let error = if sent.is_ok() { insert.end().await.unwrap_err() } else { sent.unwrap_err() };
+        assert_eq!((error.failure(), error.server_code()), (Failure::Misconfigured, Some(60)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_chunk_that_was_not_sent_to_its_end_breaks_the_insert() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        let chunk = wide_rows(100_000, 289);
+        // 30 MB at once fill every buffer on the way: some send has to wait, and is dropped while it does.
+        let mut dropped = false;
+        for _ in 0..100 {
+            if tokio::time::timeout(Duration::ZERO, insert.send(chunk.clone())).await.is_err() {
+                dropped = true;
+                break;
+            }
+        }
+        assert!(dropped, "3 GB were taken without a wait");
+        let error = insert.end().await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Later);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_insert_that_the_server_does_not_finish_in_time_fails() {
+    with_database(|fixture| async move {
+        let table = format!("{}.slow", fixture.raw);
+        let create = format!(
+            "CREATE TABLE {table} (id UInt64, slept UInt8 MATERIALIZED sleepEachRow(2)) ENGINE = MergeTree ORDER BY id"
+        );
+        fixture.clickhouse.execute(&create).await.unwrap();
+        let timeouts = Timeouts { insert_end: Duration::from_millis(300), ..Timeouts::default() };
+        let mut insert =
+            fixture.clickhouse.clone().with_timeouts(timeouts).insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        insert.send(Bytes::from_static(&[1, 0, 0, 0, 0, 0, 0, 0])).await.unwrap();
+        let error = insert.end().await.unwrap_err();
+        assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
+    })
+    .await;
+}
