@@ -62,7 +62,7 @@ mod tests {
         let columns = "NOT EXISTS (SELECT FROM information_schema.columns WHERE column_name = 'sequenceId')";
         assert!(holds(&client, columns).await);
         assert!(holds(&client, "to_regclass('global_seq_id') IS NULL").await);
-        assert!(holds(&client, r#"(SELECT count(*) = 6 * 60 + 10 + 46 FROM "ProjectUser")"#).await);
+        assert!(holds(&client, r#"(SELECT count(*) = 6 * 60 + 10 + 24 FROM "ProjectUser")"#).await);
         database.remove().await.unwrap();
     }
 

@@ -6,3 +6,4 @@
 pub mod attached;
 pub mod data;
 pub mod databases;
+pub mod oracle;

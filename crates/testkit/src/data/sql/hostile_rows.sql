@@ -9,7 +9,7 @@ SELECT
     pg_temp.hostile_json(n), pg_temp.hostile_json(n + 1), pg_temp.hostile_json(n + 2), n % 2 = 0, TRUE,
     pg_temp.hostile_text(n + 2), pg_temp.hostile_text(n + 3), CASE WHEN n % 5 > 0 THEN pg_temp.hostile_time(n) END,
     pg_temp.hostile_time(n + 1), pg_temp.hostile_time(n + 2), pg_temp.hostile_time(n + 3)
-FROM "Tenancy" CROSS JOIN generate_series(0, 45) AS n
+FROM "Tenancy" CROSS JOIN generate_series(0, 23) AS n
 WHERE "id" = '{tenancy}';
 
 INSERT INTO "ContactChannel" (
@@ -19,7 +19,7 @@ SELECT
     '{tenancy}', pg_temp.hostile_id('user', n), pg_temp.hostile_id('channel', n), 'EMAIL',
     CASE WHEN n % 3 > 0 THEN 'TRUE'::"BooleanTrue" END, NULL, n % 2 = 0, pg_temp.hostile_short(n), pg_temp.hostile_time(n),
     pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "Team" (
     "tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "profileImageUrl", "clientMetadata",
@@ -29,7 +29,7 @@ SELECT
     "id", pg_temp.hostile_id('team', n), "projectId", "branchId", coalesce(pg_temp.hostile_text(n), '∅'),
     pg_temp.hostile_text(n + 1), pg_temp.hostile_json(n + 2), pg_temp.hostile_json(n), pg_temp.hostile_json(n + 1),
     pg_temp.hostile_time(n), pg_temp.hostile_time(n)
-FROM "Tenancy" CROSS JOIN generate_series(0, 45) AS n
+FROM "Tenancy" CROSS JOIN generate_series(0, 23) AS n
 WHERE "id" = '{tenancy}';
 
 INSERT INTO "TeamMember" (
@@ -38,7 +38,7 @@ INSERT INTO "TeamMember" (
 SELECT
     '{tenancy}', pg_temp.hostile_id('user', n), pg_temp.hostile_id('team', n), pg_temp.hostile_text(n + 1),
     pg_temp.hostile_text(n), CASE WHEN n % 2 = 0 THEN 'TRUE'::"BooleanTrue" END, pg_temp.hostile_time(n), pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "TeamMemberDirectPermission" (
     "id", "tenancyId", "projectUserId", "teamId", "permissionId", "createdAt", "updatedAt"
@@ -46,19 +46,19 @@ INSERT INTO "TeamMemberDirectPermission" (
 SELECT
     pg_temp.hostile_id('team permission', n), '{tenancy}', pg_temp.hostile_id('user', n), pg_temp.hostile_id('team', n),
     pg_temp.hostile_short(n), pg_temp.hostile_time(n), pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "ProjectUserDirectPermission" ("id", "tenancyId", "projectUserId", "permissionId", "createdAt", "updatedAt")
 SELECT
     pg_temp.hostile_id('project permission', n), '{tenancy}', pg_temp.hostile_id('user', n), pg_temp.hostile_short(n),
     pg_temp.hostile_time(n), pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "UserNotificationPreference" ("tenancyId", "id", "projectUserId", "notificationCategoryId", "enabled")
 SELECT
     '{tenancy}', pg_temp.hostile_id('preference', n), pg_temp.hostile_id('user', n),
     (ARRAY['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'])[1 + n % 2]::uuid, n % 3 = 0
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "ProjectUserRefreshToken" (
     "tenancyId", "id", "projectUserId", "refreshToken", "isImpersonation", "expiresAt", "lastActiveAt", "createdAt", "updatedAt"
@@ -67,7 +67,7 @@ SELECT
     '{tenancy}', pg_temp.hostile_id('token', n), pg_temp.hostile_id('user', n), 'secret-' || pg_temp.hostile_id('token', n)::text,
     n % 2 = 0, CASE WHEN n % 4 > 0 THEN pg_temp.hostile_time(n) END, pg_temp.hostile_time(n + 1), pg_temp.hostile_time(n + 2),
     pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "ProjectUserOAuthAccount" (
     "tenancyId", "id", "projectUserId", "configOAuthProviderId", "providerAccountId", "email", "createdAt", "updatedAt"
@@ -76,7 +76,7 @@ SELECT
     '{tenancy}', pg_temp.hostile_id('account', n), CASE WHEN n % 7 > 0 THEN pg_temp.hostile_id('user', n) END,
     pg_temp.hostile_short(n), pg_temp.hostile_short(n + 1), pg_temp.hostile_text(n), pg_temp.hostile_time(n),
     pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 INSERT INTO "SessionReplay" (
     "tenancyId", "id", "projectUserId", "refreshTokenId", "startedAt", "lastEventAt", "createdAt", "updatedAt"
@@ -84,7 +84,7 @@ INSERT INTO "SessionReplay" (
 SELECT
     '{tenancy}', pg_temp.hostile_id('replay', n), pg_temp.hostile_id('user', n), pg_temp.hostile_id('token', n),
     pg_temp.hostile_time(n), pg_temp.hostile_time(n + 1), pg_temp.hostile_time(n + 2), pg_temp.hostile_time(n)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;
 
 -- Both JSON columns of a code take anything; the address is a hostile text where it is a text at all.
 INSERT INTO "VerificationCode" (
@@ -101,7 +101,7 @@ SELECT
         ELSE jsonb_build_object('team_id', pg_temp.hostile_id('team', n), 'more', pg_temp.hostile_json(n))
     END,
     2147483647, pg_temp.hostile_time(n), pg_temp.hostile_time(n + 1), pg_temp.hostile_time(n + 2), pg_temp.hostile_time(n)
-FROM "Tenancy" CROSS JOIN generate_series(0, 91) AS n
+FROM "Tenancy" CROSS JOIN generate_series(0, 47) AS n
 WHERE "id" = '{tenancy}' AND "hasNoOrganization" IS NOT NULL;
 
 INSERT INTO "EmailOutbox" (
@@ -122,4 +122,4 @@ SELECT
     pg_temp.hostile_json(n), n % 3 > 0, pg_temp.hostile_time(n + 5), pg_temp.hostile_time(n + 6), pg_temp.hostile_time(n + 7),
     pg_temp.hostile_time(n + 8), pg_temp.hostile_time(n + 9), pg_temp.hostile_time(n + 10), pg_temp.hostile_time(n + 11),
     pg_temp.hostile_time(n + 12), pg_temp.hostile_time(n + 13)
-FROM generate_series(0, 45) AS n;
+FROM generate_series(0, 23) AS n;

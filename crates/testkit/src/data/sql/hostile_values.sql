@@ -25,7 +25,7 @@ FROM (VALUES
     ('1900-01-01'),
     ('[1, {"a": null}]'),
     (repeat('é€😀x', 100000)),
-    (repeat(E'\\"\n\t', 250000))
+    (repeat(E'\\"\n\t', 16000))
 ) AS listed (value);
 
 CREATE TEMPORARY TABLE hostile_json AS

@@ -1,0 +1,8 @@
+SELECT
+    ten."projectId" AS project_id,
+    ten."branchId" AS branch_id,
+    per."projectUserId"::text AS user_id,
+    per."permissionId" AS permission_id,
+    pg_temp.oracle_millis(per."createdAt") AS created_at
+FROM "ProjectUserDirectPermission" AS per, "Tenancy" AS ten
+WHERE ten."id" = per."tenancyId"
