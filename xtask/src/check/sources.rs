@@ -100,10 +100,13 @@ fn examine(file: &str, text: &str, in_tests: bool) -> Vec<Finding> {
     findings
 }
 
-/// Whether a function named `sleep` is called; `pg_sleep` in SQL is another one.
+/// Whether a function named `sleep` is called; one in a string is SQL's, and `pg_sleep` is another.
 fn sleeps(line: &str) -> bool {
-    let called = line.match_indices("sleep(").map(|(index, _)| line[..index].chars().next_back());
-    called.into_iter().any(|before| before.is_none_or(|before| !before.is_alphanumeric() && before != '_'))
+    line.match_indices("sleep(").map(|(index, _)| &line[..index]).any(|before| {
+        let another = before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
+        let in_string = before.matches('"').count() % 2 == 1;
+        !another && !in_string
+    })
 }
 
 #[cfg(test)]
@@ -145,7 +148,8 @@ mod tests {
         let call = |name: &str| format!("//! A.\nfn a() {{ {name}(SHORT).await; }}\n");
         let found = [(2, "a test sleeps".to_owned())];
         assert_eq!(whats("tests/a.rs", &call(concat!("tokio::time::sle", "ep")), true), found);
-        assert_eq!(whats("tests/a.rs", &call("client.query(pg_sleep"), true), []);
+        assert_eq!(whats("tests/a.rs", &call("client.query(\"SELECT pg_sleep"), true), []);
+        assert_eq!(whats("tests/a.rs", &call("read(\"SELECT sleep"), true), []);
         assert_eq!(whats("crates/core/src/a.rs", &call(concat!("sle", "ep")), false), []);
     }
 
