@@ -31,6 +31,11 @@ pub(super) fn from_answer(answer: &str) -> DestinationError {
     super::error(failure, reason).with_server_code(exception.code)
 }
 
+/// The same for an answer with a status that says it failed: the status counts where there is no exception.
+pub(super) fn from_status(status: u16, answer: &str) -> DestinationError {
+    if Exception::find(answer).is_some() { from_answer(answer) } else { from_answer(&format!("{status} failed")) }
+}
+
 /// The one table from exception code to failure. Codes that are not listed are [`Failure::Unexpected`].
 /// The names are those of `errorCodeToName`.
 fn classify(code: u32) -> Failure {

@@ -25,7 +25,7 @@ pub(super) fn from_client(found: &Error) -> DestinationError {
     }
 }
 
-fn from_network(cause: &(dyn StdError + 'static)) -> DestinationError {
+pub(super) fn from_network(cause: &(dyn StdError + 'static)) -> DestinationError {
     // A certificate that is not trusted today is not trusted tomorrow; everything else about a network may pass.
     let failure = if is_about_certificates(cause) { Failure::Misconfigured } else { Failure::Unavailable };
     error(failure, chain(cause))

@@ -5,22 +5,27 @@ pub mod cursors;
 mod exception;
 mod failure;
 mod insert;
-pub mod inspect;
-pub mod shape;
+mod inspect;
+mod reader;
+mod shape;
 mod storage;
 mod stream;
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt};
 use lockstep_core::settings::ClickHouseSettings;
 use lockstep_core::{MappingName, TenancyId};
 use serde::de::DeserializeOwned;
 
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
+pub use self::inspect::{can_manage_access, ping, server_version, table_shape, table_shapes};
+use self::reader::Reader;
+pub use self::shape::{ColumnShape, TableShape, differences};
 use crate::destination::{CursorAt, Cursors, Destination, Selection};
 use crate::error::{DestinationError, Failure};
 
@@ -58,6 +63,7 @@ impl Default for Timeouts {
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
     client: Client,
+    reader: Reader,
     raw_database: String,
     timeouts: Timeouts,
 }
@@ -68,8 +74,8 @@ impl ClickHouse {
     /// # Errors
     /// [`Failure::Misconfigured`] when the URL cannot work or the certificate authorities cannot be read.
     pub fn connect(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Self, DestinationError> {
-        let client = connection::client(settings, tls_ca_file)?;
-        Ok(Self { client, raw_database: settings.raw_database.clone(), timeouts: Timeouts::default() })
+        let (client, reader) = connection::open(settings, tls_ca_file)?;
+        Ok(Self { client, reader, raw_database: settings.raw_database.clone(), timeouts: Timeouts::default() })
     }
 
     /// The same server with other timeouts: a long migration, an impatient test.
@@ -123,12 +129,11 @@ impl ClickHouse {
             .collect()
     }
 
-    async fn fetch_formatted(&self, sql: &str, format: &str) -> Result<String, DestinationError> {
+    async fn fetch_formatted(&self, sql: &str, format: &'static str) -> Result<String, DestinationError> {
         self.within_statement_timeout(async {
-            let client = self.client.clone().with_setting("output_format_json_quote_64bit_integers", "0");
-            let mut cursor = stream::open(&client, sql, format)?;
+            let mut chunks = pin!(stream::read(&self.reader, sql, format, self.timeouts.statement));
             let mut text = Vec::new();
-            while let Some(chunk) = cursor.next().await.map_err(|error| failure::from_client(&error))? {
+            while let Some(chunk) = chunks.try_next().await? {
                 if text.len() + chunk.len() > MAX_TEXT_BYTES {
                     return Err(error(Failure::TooLarge, format!("more than {MAX_TEXT_BYTES} bytes of text")));
                 }
@@ -140,14 +145,14 @@ impl ClickHouse {
     }
 
     /// The answer of a query as it arrives, in the format that the query names (`… FORMAT RowBinary`). Chunks are cut
-    /// anywhere. An exception in the middle of the answer is the stream's last item, as an error. The query can only
-    /// read, and is cancelled on the server when the stream is dropped.
+    /// anywhere. An exception in the middle of the answer is the stream's last item, as an error; none of its text is
+    /// among the chunks. The query can only read, and is cancelled on the server when the stream is dropped.
     ///
     /// # Errors
     /// Each item may be one; the stream ends after it. [`Failure::Unavailable`] after [`Timeouts::stream_idle`] without
     /// a byte.
     pub fn stream(&self, sql: &str) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send + use<> {
-        stream::read(&self.client, sql, self.timeouts.stream_idle)
+        stream::read(&self.reader, sql, "RowBinary", self.timeouts.stream_idle)
     }
 
     /// Begins an insert: `INSERT INTO … FORMAT RowBinary`, whose rows follow in chunks. The server is asked with the

@@ -1,43 +1,96 @@
-//! Answers as they arrive.
+//! Answers as they arrive: whole, or an error; never a part that looks whole.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::Client;
-use clickhouse::query::BytesCursor;
 use futures_util::{Stream, TryStreamExt, stream};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 
-use super::{error, failure};
-use crate::error::{DestinationError, Failure};
-
-/// Opens the answer of a query that reads. ClickHouse puts an exception that comes after the first rows behind them: the
-/// crate finds it there by the tag that the response's header announces. Should the tag be torn apart by chunks, the
-/// missing end of the HTTP body is an error all the same (seen with 26.7, with and without LZ4).
-pub(super) fn open(client: &Client, sql: &str, default_format: &str) -> Result<BytesCursor, DestinationError> {
-    client
-        .query_raw(sql)
-        // 2: reads only, but may change other settings. Only such queries are cancelled when their reader goes away.
-        .with_setting("readonly", "2")
-        .with_setting("cancel_http_readonly_queries_on_client_close", "1")
-        .fetch_bytes(default_format)
-        .map_err(|error| failure::from_client(&error))
-}
+use super::reader::{EXCEPTION_BYTES, Reader, silent};
+use super::{exception, failure};
+use crate::error::DestinationError;
 
 pub(super) fn read(
-    client: &Client,
+    reader: &Reader,
     sql: &str,
+    default_format: &'static str,
     idle: Duration,
 ) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send + use<> {
-    let opened = open(client, sql, "RowBinary");
-    stream::once(async move { opened }).map_ok(move |cursor| chunks(cursor, idle)).try_flatten()
+    let (reader, sql) = (reader.clone(), sql.to_owned());
+    let asked = async move { reader.ask(sql, default_format, idle).await };
+    stream::once(asked)
+        .map_ok(|answer| {
+            stream::try_unfold(
+                answer,
+                |mut answer| async move { Ok(answer.next().await?.map(|chunk| (chunk, answer))) },
+            )
+        })
+        .try_flatten()
 }
 
-fn chunks(cursor: BytesCursor, idle: Duration) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send {
-    stream::try_unfold(cursor, move |mut cursor| async move {
-        match tokio::time::timeout(idle, cursor.next()).await {
-            Ok(Ok(chunk)) => Ok(chunk.map(|chunk| (chunk, cursor))),
-            Ok(Err(found)) => Err(failure::from_client(&found)),
-            Err(_) => Err(error(Failure::Unavailable, format!("a stream without a byte for {} ms", idle.as_millis()))),
+/// An answer that began well.
+///
+/// ClickHouse puts an exception that comes later behind the rows, and breaks the connection off. So the last bytes are
+/// held back until it is known what they are: no reader takes an exception for rows.
+pub(super) struct Answer {
+    body: Incoming,
+    /// What marks the exception: random, and told in the header, so no row can hold it. Servers before 25.11 have none.
+    tag: Option<Bytes>,
+    idle: Duration,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    ended: bool,
+}
+
+impl Answer {
+    pub(super) fn new(body: Incoming, tag: Option<Bytes>, idle: Duration) -> Self {
+        Self { body, tag, idle, held: VecDeque::new(), held_bytes: 0, ended: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, DestinationError> {
+        loop {
+            let first = self.held.front().map_or(0, Bytes::len);
+            if self.ended || self.held_bytes - first >= EXCEPTION_BYTES {
+                self.held_bytes -= first;
+                return Ok(self.held.pop_front());
+            }
+            match tokio::time::timeout(self.idle, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    if let Some(chunk) = frame.into_data().ok().filter(|chunk| !chunk.is_empty()) {
+                        self.held_bytes += chunk.len();
+                        self.held.push_back(chunk);
+                    }
+                }
+                Ok(Some(Err(broken))) => {
+                    return Err(self.exception().unwrap_or_else(|| failure::from_network(&broken)));
+                }
+                Ok(None) => match self.exception() {
+                    Some(error) => return Err(error),
+                    None => self.ended = true,
+                },
+                Err(_) => return Err(silent(self.idle)),
+            }
         }
-    })
+    }
+
+    /// The exception that the held bytes end in, if they do.
+    fn exception(&self) -> Option<DestinationError> {
+        let held: Vec<u8> = self.held.iter().flatten().copied().collect();
+        let last = &held[held.len().saturating_sub(EXCEPTION_BYTES)..];
+        let text = match &self.tag {
+            Some(tag) => {
+                let at = last.windows(tag.len()).position(|window| window == tag)?;
+                String::from_utf8_lossy(&last[at + tag.len()..])
+            }
+            // At the very end only, where our own queries have a number.
+            None if last.ends_with(b")\n") => {
+                let at = last.windows(6).rposition(|window| window == b"Code: ")?;
+                String::from_utf8_lossy(&last[at..])
+            }
+            None => return None,
+        };
+        text.contains("DB::Exception").then(|| exception::from_answer(text.trim_start()))
+    }
 }

@@ -28,7 +28,8 @@ async fn cursors_come_back_as_they_were_advanced() {
         let expected: Cursors = all.iter().cloned().map(|(id, name, at)| ((id, name), at)).collect();
         assert_eq!(fixture.clickhouse.cursors(Selection::All, Selection::All).await.unwrap(), expected);
 
-        let one = fixture.clickhouse.cursors(Selection::These(&[ours]), Selection::These(&[teams.clone()])).await;
+        let one =
+            fixture.clickhouse.cursors(Selection::These(&[ours]), Selection::These(std::slice::from_ref(&teams))).await;
         assert_eq!(one.unwrap(), Cursors::from([((ours, teams), SequenceId::new(7))]));
         let none = fixture.clickhouse.cursors(Selection::These(&[tenancy()]), Selection::All).await;
         assert_eq!(none.unwrap(), Cursors::new());

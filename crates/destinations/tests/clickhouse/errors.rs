@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture::{settings, url, with_database};
+use crate::fixture::{insert_all, settings, url, with_database};
 use bytes::Bytes;
-use lockstep_destinations::clickhouse::{Timeouts, inspect};
+use lockstep_destinations::clickhouse::{Timeouts, ping};
 use lockstep_destinations::{ClickHouse, Failure, Retry};
 use secrecy::SecretString;
 
@@ -49,9 +49,10 @@ async fn too_many_parts_means_later() {
         fixture.clickhouse.execute(&format!("SYSTEM STOP MERGES {table}")).await.unwrap();
         let mut refused = None;
         for id in 0..5_u64 {
-            let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
-            insert.send(Bytes::copy_from_slice(&id.to_le_bytes())).await.unwrap();
-            refused = refused.or(insert.end().await.err());
+            let row = Bytes::copy_from_slice(&id.to_le_bytes());
+            let inserted =
+                insert_all(&fixture.clickhouse, &format!("INSERT INTO {table} FORMAT RowBinary"), [row]).await;
+            refused = refused.or(inserted.err());
         }
         let error = refused.expect("five parts passed where two are allowed");
         assert_eq!(
@@ -77,9 +78,9 @@ async fn refused_rows_do_not_show_in_errors() {
         ] {
             fixture.clickhouse.execute(&format!("CREATE TABLE {database}.{create} ENGINE = Memory")).await.unwrap();
             let table = create.split(' ').next().unwrap();
-            let mut sink = fixture.clickhouse.insert(&format!("INSERT INTO {database}.{table} {insert}"));
-            let sent = sink.send(Bytes::from_static(body.as_bytes())).await;
-            let error = if sent.is_ok() { sink.end().await.expect_err(create) } else { sent.unwrap_err() };
+            let statement = format!("INSERT INTO {database}.{table} {insert}");
+            let body = Bytes::from_static(body.as_bytes());
+            let error = insert_all(&fixture.clickhouse, &statement, [body]).await.expect_err(create);
             println!("{create}: {error}");
             assert_eq!((error.failure(), error.retry()), (Failure::Rejected, Retry::Bisect), "{error}");
             let shown = format!("{error} {error:?}");
@@ -94,12 +95,11 @@ async fn a_refused_connection_means_later() {
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let clickhouse = ClickHouse::connect(&settings(&format!("http://{free}"), "raw"), None).unwrap();
-    let error = inspect::ping(&clickhouse).await.unwrap_err();
+    let error = ping(&clickhouse).await.unwrap_err();
     assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
     assert!(error.to_string().contains("Connection refused"), "{error}");
-    let mut insert = clickhouse.insert("INSERT INTO t FORMAT RowBinary");
-    let sent = insert.send(Bytes::from_static(b"x")).await;
-    let error = if sent.is_ok() { insert.end().await.unwrap_err() } else { sent.unwrap_err() };
+    let rows = [Bytes::from_static(b"x")];
+    let error = insert_all(&clickhouse, "INSERT INTO t FORMAT RowBinary", rows).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Unavailable, "{error}");
 }
 
@@ -135,7 +135,7 @@ async fn a_wrong_password_is_for_the_operator() {
     let mut settings = settings(&url(), "raw");
     settings.user = "lockstep_no_such_user".to_owned();
     settings.password = SecretString::from("hunter2");
-    let error = inspect::ping(&ClickHouse::connect(&settings, None).unwrap()).await.unwrap_err();
+    let error = ping(&ClickHouse::connect(&settings, None).unwrap()).await.unwrap_err();
     assert_eq!((error.server_code(), error.retry()), (Some(516), Retry::Operator));
     assert!(error.to_string().contains("lockstep_no_such_user"), "{error}");
     assert!(!error.to_string().contains("hunter2"));
@@ -154,7 +154,7 @@ async fn something_that_is_not_clickhouse_is_said_to_be_so() {
             connection.shutdown().await.unwrap();
         }
     });
-    let error = inspect::ping(&ClickHouse::connect(&settings(&url, "raw"), None).unwrap()).await.unwrap_err();
+    let error = ping(&ClickHouse::connect(&settings(&url, "raw"), None).unwrap()).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Unavailable);
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::ClickHouseSettings;
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, DestinationError};
 use lockstep_mappings::clickhouse::{Databases, cursor_table};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -80,6 +80,19 @@ impl Fixture {
         });
         assert!(reached.await.is_ok(), "waited 20 s for {awaited}: {sql} is not {expected}");
     }
+}
+
+/// Sends these chunks and ends the insert: one outcome, whether the server answers early or late.
+pub(crate) async fn insert_all(
+    clickhouse: &ClickHouse,
+    statement: &str,
+    chunks: impl IntoIterator<Item = Bytes>,
+) -> Result<(), DestinationError> {
+    let mut insert = clickhouse.insert(statement);
+    for chunk in chunks {
+        insert.send(chunk).await?;
+    }
+    insert.end().await
 }
 
 /// Rows of `rows` as `RowBinary`. The name has up to 127 bytes.

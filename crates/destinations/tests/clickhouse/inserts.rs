@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fixture::{encode_rows, with_database};
+use crate::fixture::{encode_rows, insert_all, with_database};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockstep_destinations::clickhouse::Timeouts;
@@ -78,13 +78,9 @@ async fn a_million_rows_make_at_most_two_parts() {
     with_database(|fixture| async move {
         let table = fixture.create_rows_table().await;
         fixture.clickhouse.execute(&format!("SYSTEM STOP MERGES {table}")).await.unwrap();
-        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
         // About 300 bytes a row.
-        let chunk = wide_rows(2_500, 289);
-        for _ in 0..400 {
-            insert.send(chunk.clone()).await.unwrap();
-        }
-        insert.end().await.unwrap();
+        let chunks = std::iter::repeat_n(wide_rows(2_500, 289), 400);
+        insert_all(&fixture.clickhouse, &format!("INSERT INTO {table} FORMAT RowBinary"), chunks).await.unwrap();
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 1_000_000);
         let parts = format!(
             "SELECT count() FROM system.parts WHERE active AND database = '{}' AND table = 'rows'",
@@ -118,9 +114,8 @@ async fn rows_that_come_back_are_not_dropped_as_duplicates() {
         );
         fixture.clickhouse.execute(&create).await.unwrap();
         for _ in 0..2 {
-            let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
-            insert.send(encode_rows(0..10, "the same block")).await.unwrap();
-            insert.end().await.unwrap();
+            let rows = [encode_rows(0..10, "the same block")];
+            insert_all(&fixture.clickhouse, &format!("INSERT INTO {table} FORMAT RowBinary"), rows).await.unwrap();
         }
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 20);
     })
@@ -130,12 +125,9 @@ async fn rows_that_come_back_are_not_dropped_as_duplicates() {
 #[tokio::test]
 async fn an_insert_into_a_table_that_is_absent_fails() {
     with_database(|fixture| async move {
-        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {}.absent FORMAT RowBinary", fixture.raw));
-        let mut sent = Ok(());
-        for _ in 0..100 {
-            sent = sent.and(insert.send(encode_rows(0..10_000, "nowhere")).await);
-        }
-        let error = if sent.is_ok() { insert.end().await.unwrap_err() } else { sent.unwrap_err() };
+        let statement = format!("INSERT INTO {}.absent FORMAT RowBinary", fixture.raw);
+        let chunks = std::iter::repeat_n(encode_rows(0..10_000, "nowhere"), 100);
+        let error = insert_all(&fixture.clickhouse, &statement, chunks).await.unwrap_err();
         assert_eq!((error.failure(), error.server_code()), (Failure::Misconfigured, Some(60)));
     })
     .await;

@@ -1,8 +1,9 @@
 //! Looking at real tables: the ones we create pass, others are described.
 
 use crate::fixture::{databases, with_database};
-use lockstep_destinations::clickhouse::inspect;
-use lockstep_destinations::clickhouse::shape::{TableShape, differences};
+use lockstep_destinations::clickhouse::{
+    TableShape, can_manage_access, differences, ping, server_version, table_shape, table_shapes,
+};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{TableDefinition, cursor_table, raw_table};
 
@@ -18,7 +19,7 @@ async fn every_table_we_create_has_the_shape_we_expect() {
         }
         let mut names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
         names.push("absent");
-        let found = inspect::table_shapes(&fixture.clickhouse, &fixture.raw, &names).await.unwrap();
+        let found = table_shapes(&fixture.clickhouse, &fixture.raw, &names).await.unwrap();
         assert_eq!(found.len(), tables.len());
         for table in &tables {
             assert_eq!(differences(&TableShape::from(table), &found[&table.name]), [""; 0], "{}", table.name);
@@ -36,7 +37,7 @@ async fn a_table_of_another_shape_is_described() {
             fixture.raw
         );
         fixture.clickhouse.execute(&create).await.unwrap();
-        let found = inspect::table_shape(&fixture.clickhouse, &fixture.raw, "users").await.unwrap().unwrap();
+        let found = table_shape(&fixture.clickhouse, &fixture.raw, "users").await.unwrap().unwrap();
         let expected = TableShape {
             engine_full: "ReplacingMergeTree(v)".to_owned(),
             partition_key: String::new(),
@@ -50,7 +51,7 @@ async fn a_table_of_another_shape_is_described() {
             ]
         );
         assert_eq!(found.columns[1].default_expression, "MATERIALIZED now64(3)");
-        assert_eq!(inspect::table_shape(&fixture.clickhouse, &fixture.raw, "absent").await.unwrap(), None);
+        assert_eq!(table_shape(&fixture.clickhouse, &fixture.raw, "absent").await.unwrap(), None);
     })
     .await;
 }
@@ -58,13 +59,13 @@ async fn a_table_of_another_shape_is_described() {
 #[tokio::test]
 async fn a_server_says_what_it_is_and_can() {
     with_database(|fixture| async move {
-        inspect::ping(&fixture.clickhouse).await.unwrap();
-        let version = inspect::server_version(&fixture.clickhouse).await.unwrap();
+        ping(&fixture.clickhouse).await.unwrap();
+        let version = server_version(&fixture.clickhouse).await.unwrap();
         assert!(version.split('.').count() >= 3, "{version}");
 
         let role = format!("{}_role", fixture.raw);
         let tried = fixture.clickhouse.execute(&format!("CREATE ROLE {role}")).await;
-        let can = inspect::can_manage_access(&fixture.clickhouse).await.unwrap();
+        let can = can_manage_access(&fixture.clickhouse).await.unwrap();
         match tried {
             Ok(()) => {
                 fixture.clickhouse.execute(&format!("DROP ROLE {role}")).await.unwrap();

@@ -39,15 +39,28 @@ async fn an_exception_in_the_middle_of_a_stream_is_noticed() {
     with_database(|fixture| async move {
         // Row sizes that put the exception at many different places of a chunk.
         for size in 10..30 {
+            // A number, the length of the text in at most two bytes, the text.
+            let row_bytes = 1 + 2 + 8 * size;
             let sql = format!(
                 "SELECT throwIf(number = 300000), repeat('hunter2 ', {size}) FROM numbers(1000000) \
                  SETTINGS max_block_size = 10000, max_threads = 1 FORMAT RowBinary"
             );
             let (bytes, error) = read(&fixture, &sql).await;
             assert!(bytes > 1_000_000, "the exception came before the first rows");
+            assert!(bytes <= 300_000 * row_bytes, "a part of the exception passed for rows");
             let error = error.expect("half an answer passed for a whole one");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_read_like_an_exception_are_rows() {
+    with_database(|fixture| async move {
+        let text = "\r\n__exception__\r\nCode: 60. DB::Exception: x))\n";
+        let sql = format!("SELECT '{text}' FROM numbers(1000000) FORMAT RowBinary");
+        assert_eq!(read(&fixture, &sql).await, (1_000_000 * (text.len() + 1), None));
     })
     .await;
 }
