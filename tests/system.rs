@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Whole-system tests: one binary, one module for each promise.
+
+mod deploy;

@@ -30,6 +30,6 @@ apt-get -o DPkg::Lock::Timeout=300 update || true
 apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@"
 
 # Nor shall they start with the machine.
-if [ -d /run/systemd/system ]; then
+if command -v systemctl >/dev/null; then
     for package in "$@"; do systemctl disable "$package" || true; done
 fi
