@@ -5,16 +5,18 @@ use lockstep_core::Location;
 use super::{Databases, identifier, literal};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
-use crate::postgres::compare::Scope;
+use crate::postgres::compare::{Key, Scope};
+
+/// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory. The last two
+/// would show deleted rows and old versions again where a profile has set them otherwise.
+const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0";
 
 fn canonical(column: &Column) -> String {
     let name = identifier(&column.name);
     match column.column_type.base {
         BaseType::Timestamp => format!("toString(toUnixTimestamp64Milli({name}))"),
         BaseType::Float64 => format!("lower(leftPad(hex(reinterpretAsUInt64({name})), 16, '0'))"),
-        BaseType::Text | BaseType::LowCardinality | BaseType::Json => {
-            format!("CAST({name}, {})", literal(string_type(column)))
-        }
+        BaseType::Text | BaseType::LowCardinality | BaseType::Json => name,
         BaseType::Uuid | BaseType::Bool | BaseType::Int32 | BaseType::Int64 => format!("toString({name})"),
     }
 }
@@ -23,32 +25,39 @@ fn string_type(column: &Column) -> &'static str {
     if column.column_type.nullable { "Nullable(String)" } else { "String" }
 }
 
+/// Sorts as the canonical text does, byte by byte. A UUID compares by its halves here: its bytes do not.
+fn order(column: &Column) -> String {
+    match column.column_type.base {
+        BaseType::Uuid => format!("UUIDStringToNum(toString({}))", identifier(&column.name)),
+        _ => format!("CAST({}, 'String')", canonical(column)),
+    }
+}
+
 /// Every live row as `RowBinary`: `project_id`, `branch_id` (String), each column as canonical text (String, or
 /// Nullable(String) where it can be null), then `sync_sequence_id` (Int64); ordered as the source's rows are.
-pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>) -> String {
+///
+/// `after` leaves out everything up to and with that key: to go on where a stream broke off.
+pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: Option<&Key>) -> String {
     let columns: Vec<_> = mapping
         .columns
         .iter()
-        .map(|column| {
-            format!(
-                "CAST({}, {}) AS {}",
-                canonical(column),
-                literal(string_type(column)),
-                identifier(&format!("c_{}", column.name))
-            )
-        })
+        .map(|column| format!("CAST({}, {})", canonical(column), literal(string_type(column))))
         .collect();
-    let keys: Vec<_> = mapping.key_columns().map(|column| identifier(&format!("c_{}", column.name))).collect();
-    let conditions =
-        [Some("sync_is_deleted = 0".to_owned()), in_locations(scope.locations), in_keys(scope.keys, &keys)];
+    let in_scope = match scope {
+        Scope::All => None,
+        Scope::Locations(locations) => Some(in_locations(locations)),
+        Scope::Keys(keys) => Some(in_keys(mapping, keys)),
+    };
+    let conditions = [Some("sync_is_deleted = 0".to_owned()), in_scope, after.map(|key| behind(mapping, key))];
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
+    let order: Vec<_> = mapping.key_columns().map(order).collect();
     format!(
-        "SELECT project_id, branch_id, {columns}, sync_sequence_id\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {keys}\nFORMAT RowBinary",
+        "SELECT project_id, branch_id, {columns}, sync_sequence_id\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         columns = columns.join(", "),
         raw = identifier(&databases.raw),
         name = identifier(mapping.name.as_str()),
         conditions = conditions.join(" AND "),
-        keys = keys.join(", "),
+        order = order.join(", "),
     )
 }
 
@@ -56,22 +65,43 @@ fn location(location: &Location) -> String {
     format!("{}, {}", literal(&location.project_id), literal(&location.branch_id))
 }
 
-fn in_locations(locations: Option<&[Location]>) -> Option<String> {
-    let list: Vec<_> = locations?.iter().map(|at| format!("({})", location(at))).collect();
-    Some(if list.is_empty() { "0".to_owned() } else { format!("(project_id, branch_id) IN ({})", list.join(", ")) })
+fn in_locations(locations: &[Location]) -> String {
+    let list: Vec<_> = locations.iter().map(|at| format!("({})", location(at))).collect();
+    if list.is_empty() { "0".to_owned() } else { format!("(project_id, branch_id) IN ({})", list.join(", ")) }
 }
 
-fn in_keys(wanted: Option<&[(Location, Vec<String>)]>, keys: &[String]) -> Option<String> {
-    let list: Vec<_> = wanted?
+/// On the columns themselves, whose index serves; ClickHouse reads each literal as the type of its column.
+fn in_keys(mapping: &Mapping, keys: &[Key]) -> String {
+    let list: Vec<_> = keys
         .iter()
-        .map(|(at, key)| {
-            let values: Vec<_> = key.iter().map(|value| literal(value)).collect();
-            format!("({}, {})", location(at), values.join(", "))
+        .map(|key| {
+            let values: Vec<_> = key.values.iter().map(|value| literal(value)).collect();
+            format!("({}, {})", location(&key.location), values.join(", "))
         })
         .collect();
-    Some(if list.is_empty() {
+    let columns: Vec<_> = mapping.key_columns().map(|column| identifier(&column.name)).collect();
+    if list.is_empty() {
         "0".to_owned()
     } else {
-        format!("(project_id, branch_id, {}) IN ({})", keys.join(", "), list.join(", "))
-    })
+        format!("(project_id, branch_id, {}) IN ({})", columns.join(", "), list.join(", "))
+    }
+}
+
+fn behind(mapping: &Mapping, key: &Key) -> String {
+    let order: Vec<_> = mapping.key_columns().map(order).collect();
+    let values: Vec<_> = mapping
+        .key_columns()
+        .zip(&key.values)
+        .map(|(column, value)| match column.column_type.base {
+            BaseType::Uuid => format!("UUIDStringToNum({})", literal(value)),
+            _ => literal(value),
+        })
+        .collect();
+    format!(
+        "project_id >= {} AND (project_id, branch_id, {}) > ({}, {})",
+        literal(&key.location.project_id),
+        order.join(", "),
+        location(&key.location),
+        values.join(", ")
+    )
 }

@@ -8,7 +8,7 @@ mod tables;
 pub use access::{AccessSql, TenantUser, access_sql, users_xml};
 pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
-pub use tables::{TableDefinition, create_databases, insert, raw_table, view};
+pub use tables::{TableDefinition, create_databases, insert, raw_table, view, view_select};
 
 /// What the two databases are called.
 #[derive(Clone, PartialEq, Eq, Debug)]

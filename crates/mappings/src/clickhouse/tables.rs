@@ -123,22 +123,29 @@ pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
     )
 }
 
-/// The view that tenants read: the latest version of each row, without deleted rows and Lockstep's own columns.
-///
-/// It runs with its owner's rights, so tenants need none on the raw table.
-pub fn view(mapping: &Mapping, databases: &Databases) -> String {
+/// What the view of a mapping selects: the latest version of each row, without deleted rows and Lockstep's own columns.
+pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
     let columns: Vec<_> = ["project_id", "branch_id"]
         .into_iter()
         .chain(mapping.columns.iter().map(|column| column.name.as_str()))
         .map(identifier)
         .collect();
-    let name = identifier(mapping.name.as_str());
     format!(
-        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\nSELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
-        views = identifier(&databases.views),
-        cluster = on_cluster(databases),
+        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
         columns = columns.join(", "),
         raw = identifier(&databases.raw),
+        name = identifier(mapping.name.as_str()),
+    )
+}
+
+/// The view that tenants read. It runs with its owner's rights, so tenants need none on the raw table.
+pub fn view(mapping: &Mapping, databases: &Databases) -> String {
+    format!(
+        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{select}",
+        views = identifier(&databases.views),
+        name = identifier(mapping.name.as_str()),
+        cluster = on_cluster(databases),
+        select = view_select(mapping, databases),
     )
 }
 

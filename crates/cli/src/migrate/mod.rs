@@ -1,0 +1,69 @@
+//! `lockstep migrate`: look at both sides, say everything that does not fit, then do what is missing.
+
+mod clickhouse;
+mod source;
+
+use clap::Args;
+use lockstep_core::exit;
+use lockstep_core::settings::Settings;
+use lockstep_destinations::ClickHouse;
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::clickhouse::Databases;
+use lockstep_schema::Source;
+
+use crate::error::CliError;
+use crate::progress::Progress;
+
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// Create the source tables too: for an empty database of our own (development, demo, tests)
+    #[arg(long)]
+    standalone: bool,
+    /// Print every statement without running any
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace views of the same names that read other tables: swaps tenants over, view by view, at once
+    #[arg(long)]
+    replace_views: bool,
+    /// Let this ClickHouse role read the views, each session only its own project and branch
+    /// (settings SQL_project_id and SQL_branch_id). Servers that manage access in files are said so
+    #[arg(long, value_name = "ROLE")]
+    tenant_role: Option<String>,
+}
+
+pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let databases = Databases {
+        raw: settings.clickhouse.raw_database.clone(),
+        views: settings.clickhouse.view_database.clone(),
+        cluster: None,
+    };
+    if args.standalone && !source::create_tables(&source, args.dry_run).await? {
+        return Ok(exit::OK);
+    }
+    // Both sides are looked at before anything is changed on either.
+    let source_steps = source::plan(&source, mappings).await?;
+    let wanted = clickhouse::Wanted { replace_views: args.replace_views, tenant_role: args.tenant_role.as_deref() };
+    let clickhouse_steps = clickhouse::plan(&clickhouse, mappings, &databases, wanted).await?;
+    if args.dry_run {
+        source::print(&source_steps);
+        clickhouse::print(&clickhouse_steps);
+        return Ok(exit::OK);
+    }
+    if source_steps.is_empty() && clickhouse_steps.is_empty() {
+        println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", mappings.iter().count());
+        return Ok(exit::OK);
+    }
+    let mut progress = Progress::new();
+    source::apply(&source, &source_steps, &mut progress).await?;
+    clickhouse::apply(&clickhouse, &clickhouse_steps, &mut progress).await?;
+    drop(progress);
+    println!(
+        "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
+        source_steps.len(),
+        clickhouse_steps.len(),
+        mappings.iter().count()
+    );
+    Ok(exit::OK)
+}
