@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
+use lapin::Channel;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -18,11 +19,11 @@ use crate::delivery::{Delivery, Letter};
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
 use crate::kept::{Kept, Session};
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::outbound::{Outbound, PublishPlan};
 use crate::topology::Topology;
 
-/// For opening a channel and subscribing.
+/// For subscribing.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Receives batches. Reconnects by itself; what was not acknowledged by then is delivered again.
@@ -40,8 +41,11 @@ struct ConsumePlan {
 }
 
 struct ConsumeSession {
-    link: Link,
-    channel: lapin::Channel,
+    link: Link<Subscription>,
+}
+
+struct Subscription {
+    channel: Channel,
     messages: lapin::Consumer,
 }
 
@@ -53,24 +57,24 @@ impl Session for ConsumeSession {
     }
 
     async fn open(plan: &ConsumePlan) -> Result<Self, QueueError> {
-        let error = |error: lapin::Error| plan.endpoint.client_error(&error);
-        let link = Link::open(&plan.endpoint).await?;
-        let channel = timeout(SUBSCRIBE_TIMEOUT, link.channel()).await;
-        let channel =
-            channel.map_err(|_| plan.endpoint.timeout("opening a channel", SUBSCRIBE_TIMEOUT))?.map_err(error)?;
-        declare(&plan.endpoint, &channel, &plan.topology).await?;
+        let link = link::open(&plan.endpoint).await?;
+        let channel = link.work();
+        declare(&plan.endpoint, channel, &plan.topology).await?;
         let queue = short_name(&plan.topology.main_queue())?;
         let subscribing = async {
             channel.basic_qos(plan.prefetch, BasicQosOptions::default()).await?;
             channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
         };
-        let messages = timeout(SUBSCRIBE_TIMEOUT, subscribing).await;
-        let messages = messages.map_err(|_| plan.endpoint.timeout("subscribing", SUBSCRIBE_TIMEOUT))?.map_err(error)?;
-        Ok(Self { link, channel, messages })
+        let messages = timeout(SUBSCRIBE_TIMEOUT, subscribing)
+            .await
+            .map_err(|_| plan.endpoint.timeout("subscribing", SUBSCRIBE_TIMEOUT))?
+            .map_err(|error| plan.endpoint.client_error(&error))?;
+        Ok(Self { link: link.attach(|channel| Subscription { channel, messages }) })
     }
 
-    fn is_open(&self) -> bool {
-        self.link.is_open() && self.channel.status().connected()
+    fn broken(&self) -> Option<&'static str> {
+        let open = self.link.is_open() && self.link.work().channel.status().connected();
+        (!open).then_some("the connection was closed")
     }
 }
 
@@ -120,7 +124,7 @@ impl Consumer {
     pub async fn next(&mut self) -> Result<Delivery, QueueError> {
         loop {
             let session = self.kept.ready().await?;
-            match session.messages.next().await {
+            match session.link.work_mut().messages.next().await {
                 Some(Ok(message)) => {
                     if let Some(delivery) = self.open_letter(message) {
                         return Ok(delivery);
@@ -136,7 +140,7 @@ impl Consumer {
     pub fn try_next(&mut self) -> Option<Delivery> {
         loop {
             // A broken session is left for `next` to replace.
-            let arrived = self.kept.current()?.messages.next().now_or_never();
+            let arrived = self.kept.current()?.link.work_mut().messages.next().now_or_never();
             let Some(Some(Ok(message))) = arrived else { return None };
             if let Some(delivery) = self.open_letter(message) {
                 return Some(delivery);

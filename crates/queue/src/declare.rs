@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
-use crate::link::Link;
+use crate::link;
 use crate::topology::{Overflow, QueuePlan, Topology};
 
 /// For all declarations of a connection together. A new quorum queue elects its leader meanwhile.
@@ -34,15 +34,15 @@ pub struct QueueDepths {
 /// [`QueueError::NoQueue`] before anything declared the queues; otherwise what kept us from asking. Tried once.
 pub async fn depths(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<QueueDepths, QueueError> {
     let endpoint = visitor(url, ca);
-    let link = Link::open(&endpoint).await?;
+    let link = link::open(&endpoint).await?;
     let looking = async {
-        let channel = link.channel().await.map_err(|error| endpoint.client_error(&error))?;
+        let channel = link.work();
         let mut retrying = 0;
         for queue in topology.retry_queues() {
-            retrying += depth(&endpoint, &channel, &queue).await?;
+            retrying += depth(&endpoint, channel, &queue).await?;
         }
-        let ready = depth(&endpoint, &channel, &topology.main_queue()).await?;
-        Ok(QueueDepths { ready, retrying, dead: depth(&endpoint, &channel, &topology.dead_queue()).await? })
+        let ready = depth(&endpoint, channel, &topology.main_queue()).await?;
+        Ok(QueueDepths { ready, retrying, dead: depth(&endpoint, channel, &topology.dead_queue()).await? })
     };
     let depths = timeout(DECLARE_TIMEOUT, looking).await;
     link.close().await;
@@ -59,11 +59,10 @@ pub async fn delete_queues_and_messages(
     topology: &Topology,
 ) -> Result<(), QueueError> {
     let endpoint = visitor(url, ca);
-    let link = Link::open(&endpoint).await?;
+    let link = link::open(&endpoint).await?;
     let deleting = async {
-        let channel = link.channel().await?;
         for plan in topology.queues() {
-            channel.queue_delete(plan.name.as_str().into(), QueueDeleteOptions::default()).await?;
+            link.work().queue_delete(plan.name.as_str().into(), QueueDeleteOptions::default()).await?;
         }
         Ok(())
     };

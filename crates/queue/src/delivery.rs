@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use lapin::Acker;
 use lapin::message::Delivery as Message;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use tokio::time::timeout;
 
 use crate::batch::{DecodeError, TenantBatch};
@@ -22,7 +22,8 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// [`reject_to_dead`](Self::reject_to_dead), while its [`Consumer`](crate::Consumer) lives.
 ///
 /// Dropped without that, it goes back to the queue and is delivered again at once, to this consumer or another. After 20
-/// times the broker itself moves it to the dead letters.
+/// times the broker itself moves it to the dead letters. Held for longer than the broker's consumer timeout (30 minutes
+/// by default), the broker closes the connection and everything that was not settled is delivered again.
 #[derive(Debug)]
 pub struct Delivery {
     /// Who has news.
@@ -166,9 +167,9 @@ impl Letter {
 impl Drop for Letter {
     fn drop(&mut self) {
         if self.acker.usable() {
+            // Reject, not nack: since RabbitMQ 4.3 only a reject counts towards the queue's delivery limit.
             // The first poll hands the command to the connection's own task; there is nothing to wait for.
-            let options = BasicNackOptions { multiple: false, requeue: true };
-            let _ = self.acker.nack(options).now_or_never();
+            let _ = self.acker.reject(BasicRejectOptions { requeue: true }).now_or_never();
         }
     }
 }

@@ -29,8 +29,8 @@ pub(crate) trait Session: Sized + Send + 'static {
     /// One attempt, limited in time.
     fn open(plan: &Self::Plan) -> impl Future<Output = Result<Self, QueueError>> + Send;
 
-    /// Whether it can still be used, as far as is known.
-    fn is_open(&self) -> bool;
+    /// Why it cannot be used any more, as far as is known.
+    fn broken(&self) -> Option<&'static str>;
 }
 
 /// Keeps one session.
@@ -71,7 +71,7 @@ impl<S: Session> Kept<S> {
     /// The session, if one is open at the moment.
     pub(crate) fn current(&mut self) -> Option<&mut S> {
         match &mut self.state {
-            State::Open { session, .. } if session.is_open() => Some(session),
+            State::Open { session, .. } if session.broken().is_none() => Some(session),
             _ => None,
         }
     }
@@ -93,8 +93,10 @@ impl<S: Session> Kept<S> {
     pub(crate) async fn ready(&mut self) -> Result<&mut S, QueueError> {
         loop {
             match &mut self.state {
-                State::Open { session, .. } if session.is_open() => break,
-                State::Open { .. } => self.lost(&"the connection was closed"),
+                State::Open { session, .. } => match session.broken() {
+                    Some(why) => self.lost(&why),
+                    None => break,
+                },
                 State::Away => self.begin(Duration::ZERO),
                 State::Opening(task) => match task.await {
                     Ok((backoff, outcome)) => {
@@ -116,7 +118,8 @@ impl<S: Session> Kept<S> {
 
     /// The session broke: drops it and starts to open another.
     pub(crate) fn lost(&mut self, why: &dyn Display) {
-        tracing::warn!(error = %why, "lost the connection to RabbitMQ");
+        let connection = S::endpoint(&self.plan).connection_name;
+        tracing::warn!(connection, error = %why, "lost the connection to RabbitMQ");
         if let Some(health) = &self.health {
             health.not_ready(HEALTH_PART, why.to_string());
         }
@@ -185,8 +188,8 @@ impl<S: Session> Opening<S> {
             }
             failures = failures.saturating_add(1);
             let wait = self.backoff.next_wait();
-            let wait_ms = wait.as_millis();
-            tracing::warn!(attempt = failures, wait_ms, %error, "cannot connect to RabbitMQ, trying again");
+            let (connection, wait_ms) = (S::endpoint(&self.plan).connection_name, wait.as_millis());
+            tracing::warn!(connection, attempt = failures, wait_ms, %error, "cannot connect to RabbitMQ, trying again");
             if let Some(health) = &self.health {
                 health.not_ready(HEALTH_PART, error.to_string());
             }
@@ -195,10 +198,11 @@ impl<S: Session> Opening<S> {
     }
 
     fn say_opened(&self, failures: u32) {
+        let connection = S::endpoint(&self.plan).connection_name;
         if self.again {
-            tracing::info!(failures, "connected to RabbitMQ again");
+            tracing::info!(connection, failures, "connected to RabbitMQ again");
         } else {
-            tracing::info!(failures, "connected to RabbitMQ");
+            tracing::info!(connection, failures, "connected to RabbitMQ");
         }
         if let Some(health) = &self.health {
             health.ready(HEALTH_PART);

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::tcp::AsyncTcpStream;
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
@@ -15,10 +16,19 @@ use crate::error::QueueError;
 /// For the broker to say good-bye; after that the socket is closed all the same.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection. Dropping it closes it in the background.
-pub(crate) struct Link {
+/// A connection with its channel and whatever else works over it, `W`. Dropping it closes it in the background.
+pub(crate) struct Link<W: Send + 'static> {
     /// `None` only while being dropped.
-    parts: Option<(Connection, Socket)>,
+    parts: Option<Parts<W>>,
+}
+
+/// What works over the connection lives until the good-bye is said: the client library tells the broker of each thing
+/// that is dropped, and logs an error when the connection is closing meanwhile.
+struct Parts<W> {
+    connection: Connection,
+    work: W,
+    /// Dropped last.
+    socket: Socket,
 }
 
 /// A second handle on the connection's socket. Dropping it shuts the socket down for both.
@@ -40,83 +50,99 @@ impl Drop for Socket {
     }
 }
 
-impl Link {
-    /// Connects and logs in.
-    ///
-    /// Cancel-safe: nothing stays open.
-    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, QueueError> {
-        let uri = endpoint.uri()?;
-        let limit = Endpoint::connect_timeout(&uri);
-        let connecting = timeout(limit, Self::connect(endpoint));
-        connecting.await.map_err(|_| endpoint.timeout("connecting", limit))?
+/// Connects, logs in and opens a channel.
+///
+/// Cancel-safe: nothing stays open.
+pub(crate) async fn open(endpoint: &Endpoint) -> Result<Link<Channel>, QueueError> {
+    let uri = endpoint.uri()?;
+    let limit = Endpoint::connect_timeout(&uri);
+    let connecting = timeout(limit, connect(endpoint, uri));
+    connecting.await.map_err(|_| endpoint.timeout("connecting", limit))?
+}
+
+async fn connect(endpoint: &Endpoint, uri: AMQPUri) -> Result<Link<Channel>, QueueError> {
+    let unreachable = |error: std::io::Error| endpoint.unreachable(&error);
+    let refused = |error: lapin::Error| endpoint.client_error(&error);
+    let tls = endpoint.tls(&uri)?;
+    let runtime = lapin::runtime::default_runtime().map_err(refused)?;
+    let address = (uri.authority.host.clone(), uri.authority.port);
+    let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await.map_err(unreachable)?;
+    let socket = match &plain {
+        AsyncTcpStream::Plain(stream) => Socket::of(stream.get_ref()).map_err(unreachable)?,
+        _ => return Err(endpoint.unreachable(&"the client library encrypted what should be plain")),
+    };
+    let stream = match tls {
+        Some(connector) => plain.into_rustls(&connector, &uri.authority.host).await.map_err(unreachable)?,
+        None => plain,
+    };
+    // The library asks for a stream each time it connects. It gets this one, once: reconnecting is our job.
+    let stream = Mutex::new(Some(stream));
+    let hand_over = async move |_, _| {
+        let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into())
+    };
+    let properties = ConnectionProperties::default().with_connection_name(endpoint.connection_name.into());
+    let connection = Connection::connector(uri, runtime, hand_over, properties).await.map_err(refused)?;
+    let work = connection.create_channel().await.map_err(refused)?;
+    Ok(Link { parts: Some(Parts { connection, work, socket }) })
+}
+
+impl<W: Send + 'static> Link<W> {
+    /// The same connection with more at work over it.
+    pub(crate) fn attach<V: Send + 'static>(mut self, attach: impl FnOnce(W) -> V) -> Link<V> {
+        let parts = self.parts.take().map(|Parts { connection, work, socket }| {
+            let work = attach(work);
+            Parts { connection, work, socket }
+        });
+        Link { parts }
     }
 
-    async fn connect(endpoint: &Endpoint) -> Result<Self, QueueError> {
-        let uri = endpoint.uri()?;
-        let tls = endpoint.tls(&uri)?;
-        let runtime = lapin::runtime::default_runtime().map_err(|error| endpoint.client_error(&error))?;
-        let unreachable = |error: std::io::Error| endpoint.unreachable(&error);
-        let address = (uri.authority.host.clone(), uri.authority.port);
-        let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await.map_err(unreachable)?;
-        let socket = match &plain {
-            AsyncTcpStream::Plain(stream) => Socket::of(stream.get_ref()).map_err(unreachable)?,
-            _ => return Err(endpoint.unreachable(&"the client library encrypted what should be plain")),
-        };
-        let stream = match tls {
-            Some(connector) => plain.into_rustls(&connector, &uri.authority.host).await.map_err(unreachable)?,
-            None => plain,
-        };
-        // The library asks for a stream each time it connects. It gets this one, once: reconnecting is our job.
-        let stream = Mutex::new(Some(stream));
-        let hand_over = async move |_, _| {
-            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-            stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into())
-        };
-        let properties = ConnectionProperties::default().with_connection_name(endpoint.connection_name.into());
-        let connection = Connection::connector(uri, runtime, hand_over, properties).await;
-        Ok(Self { parts: Some((connection.map_err(|error| endpoint.client_error(&error))?, socket)) })
+    fn parts(&self) -> &Parts<W> {
+        self.parts.as_ref().expect("a link has its parts until it is dropped")
     }
 
-    fn connection(&self) -> &Connection {
-        &self.parts.as_ref().expect("a link has its connection until it is dropped").0
+    /// What works over the connection.
+    pub(crate) fn work(&self) -> &W {
+        &self.parts().work
     }
 
-    /// A new channel on this connection.
-    pub(crate) async fn channel(&self) -> lapin::Result<Channel> {
-        self.connection().create_channel().await
+    /// What works over the connection.
+    pub(crate) fn work_mut(&mut self) -> &mut W {
+        &mut self.parts.as_mut().expect("a link has its parts until it is dropped").work
     }
 
     /// Whether the connection was up when it was last heard of.
     pub(crate) fn is_open(&self) -> bool {
-        self.connection().status().connected()
+        self.parts().connection.status().connected()
     }
 
     /// Whether the broker has stopped taking messages because it is short of memory or disk.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.connection().status().blocked()
+        self.parts().connection.status().blocked()
     }
 
     /// Says good-bye and waits for the answer, for a short while.
     pub(crate) async fn close(mut self) {
-        if let Some((connection, socket)) = self.parts.take() {
-            say_goodbye(connection, socket).await;
+        if let Some(parts) = self.parts.take() {
+            parts.say_goodbye().await;
         }
     }
 }
 
-async fn say_goodbye(connection: Connection, socket: Socket) {
-    if connection.status().connected() {
-        // A broker that is gone or slow is no reason to complain while leaving.
-        let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "good-bye".into())).await;
+impl<W> Parts<W> {
+    async fn say_goodbye(self) {
+        if self.connection.status().connected() {
+            // A broker that is gone or slow is no reason to complain while leaving.
+            let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "good-bye".into())).await;
+        }
     }
-    drop(socket);
 }
 
-impl Drop for Link {
+impl<W: Send + 'static> Drop for Link<W> {
     fn drop(&mut self) {
-        let Some((connection, socket)) = self.parts.take() else { return };
+        let Some(parts) = self.parts.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(say_goodbye(connection, socket));
+            runtime.spawn(parts.say_goodbye());
         }
     }
 }

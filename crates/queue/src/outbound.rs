@@ -16,7 +16,7 @@ use crate::declare::{declare, short_name};
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
 use crate::kept::{Kept, Session};
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::topology::Topology;
 
 /// For a window of messages to be confirmed, waiting for a connection included.
@@ -64,8 +64,7 @@ impl PublishPlan {
 /// A channel with confirms, on a connection of its own: when the broker is short of memory or disk it stops reading from
 /// connections that publish, and acknowledgements must not wait for that.
 pub(crate) struct PublishSession {
-    link: Link,
-    channel: Channel,
+    link: Link<Channel>,
     endpoint: Endpoint,
     /// No answer is outstanding. After a call that was cancelled or timed out, answers could be mistaken for those to
     /// the next, so the session is not used again.
@@ -80,21 +79,23 @@ impl Session for PublishSession {
     }
 
     async fn open(plan: &PublishPlan) -> Result<Self, QueueError> {
-        let link = Link::open(&plan.endpoint).await?;
-        let opening = async {
-            let channel = link.channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            Ok(channel)
-        };
-        let channel = timeout(PUBLISH_TIMEOUT, opening).await;
-        let channel = channel.map_err(|_| plan.endpoint.timeout("opening a channel", PUBLISH_TIMEOUT))?;
-        let channel = channel.map_err(|error: lapin::Error| plan.endpoint.client_error(&error))?;
-        declare(&plan.endpoint, &channel, &plan.topology).await?;
-        Ok(Self { link, channel, endpoint: plan.endpoint.clone(), settled: true })
+        let link = link::open(&plan.endpoint).await?;
+        let confirming = timeout(PUBLISH_TIMEOUT, link.work().confirm_select(ConfirmSelectOptions::default())).await;
+        confirming
+            .map_err(|_| plan.endpoint.timeout("turning confirms on", PUBLISH_TIMEOUT))?
+            .map_err(|error| plan.endpoint.client_error(&error))?;
+        declare(&plan.endpoint, link.work(), &plan.topology).await?;
+        Ok(Self { link, endpoint: plan.endpoint.clone(), settled: true })
     }
 
-    fn is_open(&self) -> bool {
-        self.settled && self.link.is_open() && self.channel.status().connected()
+    fn broken(&self) -> Option<&'static str> {
+        if !self.settled {
+            Some("answers to an earlier call were outstanding")
+        } else if self.link.is_open() && self.link.work().status().connected() {
+            None
+        } else {
+            Some("the connection was closed")
+        }
     }
 }
 
@@ -103,7 +104,8 @@ impl PublishSession {
     async fn publish(&mut self, window: &[Outgoing<'_>]) -> Result<(), QueueError> {
         self.settled = false;
         let started = Instant::now();
-        let answers = join_all(window.iter().map(|message| publish_one(&self.endpoint, &self.channel, message))).await;
+        let channel = self.link.work();
+        let answers = join_all(window.iter().map(|message| publish_one(&self.endpoint, channel, message))).await;
         let mut refused = None;
         let mut count = 0;
         for (message, answer) in window.iter().zip(answers) {

@@ -28,8 +28,10 @@ fn any_news() -> impl Strategy<Value = TenantNews> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
-    fn what_was_encoded_is_decoded(tenants in vec(any_news(), 0..50)) {
+    fn what_was_encoded_is_decoded(tenants in vec(any_news(), 0..20)) {
         let decoded: TenantBatch = TenantBatch { tenants: tenants.clone() }
             .encode()
             .iter()

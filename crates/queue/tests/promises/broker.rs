@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use lockstep_core::TenancyId;
@@ -66,9 +68,11 @@ impl Broker {
     /// Puts any bytes into the main queue.
     pub(crate) async fn publish_raw(&self, payload: &[u8]) {
         let (_connection, channel) = raw_channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         let (queue, properties) = (self.topology.main_queue(), BasicProperties::default());
         let options = BasicPublishOptions::default();
-        channel.basic_publish("".into(), queue.as_str().into(), options, payload, properties).await.unwrap();
+        let confirm = channel.basic_publish("".into(), queue.as_str().into(), options, payload, properties).await;
+        assert!(confirm.unwrap().await.unwrap().is_ack());
     }
 
     /// Declares a classic queue.

@@ -28,14 +28,15 @@ async fn connections_that_are_cut_come_back_and_nothing_is_lost() {
             proxy.cut();
             // The publisher may not have noticed yet, or be in the middle of connecting: no error either way.
             within("confirms", publisher.publish(&[batch(100 + number)])).await.unwrap();
-            let mut again = vec![next(&mut consumer).await, next(&mut consumer).await];
-            again.sort_by_key(|delivery| delivery.batch.tenants[0].tenancy);
-            assert_eq!([&again[0].batch, &again[1].batch], [&batch(number), &batch(100 + number)]);
-            assert!(again[0].redelivered);
-            held.ack().await;
-            for delivery in again {
+            // In any order, and acknowledgements may have been cut off: what was settled may come once more.
+            let mut missing = vec![batch(number), batch(100 + number)];
+            while !missing.is_empty() {
+                let delivery = next(&mut consumer).await;
+                assert!(delivery.redelivered || delivery.batch == batch(100 + number));
+                missing.retain(|batch| *batch != delivery.batch);
                 delivery.ack().await;
             }
+            held.ack().await;
         }
         consumer.close().await;
         assert_eq!(broker.depths().await.ready, 0, "an acknowledgement over the new connection counts");
@@ -69,9 +70,8 @@ async fn a_connection_that_hangs_is_replaced() {
         next(&mut consumer).await.ack().await;
         proxy.stall();
         within("confirms", publisher.publish(&[batch(2)])).await.unwrap();
-        let delivery = next(&mut consumer).await;
-        assert_eq!(delivery.batch, batch(2));
-        delivery.ack().await;
+        // The first may come once more: its acknowledgement may have been stalled.
+        while next(&mut consumer).await.batch != batch(2) {}
     })
     .await;
 }
