@@ -6,4 +6,5 @@
 pub mod attached;
 pub mod data;
 pub mod databases;
+pub mod edits;
 pub mod oracle;
