@@ -92,26 +92,13 @@ pub(crate) fn up(workspace: &Workspace) -> Result<Endpoints> {
     let ports = Ports::remembered(workspace);
     let given: Vec<_> = services.iter().map(|service| given(service.as_ref(), &ports)).collect();
     let ports = Mutex::new(ports);
-    let private = || services.iter().zip(&given).filter(|(_, given)| given.is_none()).map(|(service, _)| service);
+    let private =
+        services.iter().zip(&given).filter_map(|(service, given)| given.is_none().then_some(service.as_ref()));
+    let private: Vec<_> = private.collect();
     let progress = Progress::new();
-    let missing: Vec<_> = private().filter_map(|service| Some((service.name(), service.missing_package()?))).collect();
-    install::packages(workspace, &missing, &progress)?;
-    let failures: Vec<String> = std::thread::scope(|scope| {
-        let starting: Vec<_> = private()
-            .map(|service| {
-                let (task, ports) = (progress.task(service.name()), &ports);
-                let start = move || {
-                    lifecycle::bring_up(service.as_ref(), workspace, ports, &task).inspect_err(|_| task.end("failed"))
-                };
-                (service.name(), scope.spawn(start))
-            })
-            .collect();
-        let ended = starting.into_iter().map(|(name, thread)| (name, thread.join().expect("no thread here panics")));
-        ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
-    });
-    if !failures.is_empty() {
-        bail!("not every service could be started\n\n{}", failures.join("\n\n"));
-    }
+    let missing = private.iter().filter_map(|service| Some((service.name(), service.missing_package()?)));
+    install::packages(workspace, &missing.collect::<Vec<_>>(), &progress)?;
+    together(&private, "started", &progress, |service, task| lifecycle::bring_up(service, workspace, &ports, task))?;
     let ports = ports.into_inner().expect("no thread here panics");
     let endpoints = services.iter().zip(given).map(|(service, given)| {
         let private = given.is_none();
@@ -137,26 +124,36 @@ fn given(service: &dyn Service, ports: &Ports) -> Option<String> {
 /// Stops what runs; with `purge` removes every trace of it.
 pub(crate) fn down(workspace: &Workspace, purge: bool) -> Result<()> {
     let _lock = Lock::acquire(workspace)?;
-    let progress = Progress::new();
     let services = all(workspace);
-    let failures: Vec<String> = std::thread::scope(|scope| {
-        let stopping: Vec<_> = services
-            .iter()
-            .map(|service| {
-                let task = progress.task(service.name());
-                let stop = move || lifecycle::take_down(service.as_ref(), &task).inspect_err(|_| task.end("failed"));
-                (service.name(), scope.spawn(stop))
-            })
-            .collect();
-        let ended = stopping.into_iter().map(|(name, thread)| (name, thread.join().expect("no thread here panics")));
-        ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
-    });
-    if !failures.is_empty() {
-        bail!("not every service could be stopped\n\n{}", failures.join("\n\n"));
-    }
+    let every: Vec<_> = services.iter().map(Box::as_ref).collect();
+    together(&every, "stopped", &Progress::new(), lifecycle::take_down)?;
     if purge {
         services.iter().try_for_each(|service| service.purge())?;
         remove_all(workspace)?;
+    }
+    Ok(())
+}
+
+/// Does the same with several services at the same time; says which failed, and why.
+fn together(
+    services: &[&dyn Service],
+    aim: &str,
+    progress: &Progress,
+    work: impl Fn(&dyn Service, &Task) -> Result<()> + Sync,
+) -> Result<()> {
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let threads = services.iter().map(|service| {
+            let (task, work) = (progress.task(service.name()), &work);
+            let work = move || work(*service, &task).inspect_err(|_| task.end("failed"));
+            (service.name(), scope.spawn(work))
+        });
+        // All are started before the first is waited for.
+        let threads: Vec<_> = threads.collect();
+        let ended = threads.into_iter().map(|(name, thread)| (name, thread.join().expect("no thread here panics")));
+        ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
+    });
+    if !failures.is_empty() {
+        bail!("not every service could be {aim}\n\n{}", failures.join("\n\n"));
     }
     Ok(())
 }
