@@ -13,10 +13,10 @@ pub(crate) struct Endpoint {
     pub(crate) service: &'static str,
     /// Name of the variable that every Lockstep program reads.
     pub(crate) variable: &'static str,
-    /// May hold a password, unless the service is a private one.
-    pub(crate) url: String,
-    /// Started here, rather than given by the environment.
-    pub(crate) private: bool,
+    /// The private one, if this checkout has one.
+    pub(crate) private: Option<String>,
+    /// What the environment says to use instead; may hold a password.
+    pub(crate) given: Option<String>,
 }
 
 /// How to reach all of them.
@@ -24,28 +24,37 @@ pub(crate) struct Endpoint {
 pub(crate) struct Endpoints(pub(crate) Vec<Endpoint>);
 
 impl Endpoints {
-    /// Writes the private ones to `.lockstep/env`, one `NAME=URL` a line.
+    /// Writes the private ones to `.lockstep/env`, one `NAME=URL` a line; also those that are not used this time.
     pub(crate) fn write(&self, workspace: &Workspace) -> Result<()> {
         let mut text = String::new();
-        for endpoint in self.0.iter().filter(|endpoint| endpoint.private) {
-            writeln!(text, "{}={}", endpoint.variable, endpoint.url)?;
+        for Endpoint { variable, private, .. } in &self.0 {
+            if let Some(url) = private {
+                writeln!(text, "{variable}={url}")?;
+            }
         }
         write_whole(&workspace.directory.join("env"), &text)
     }
 
-    /// Prints what `.lockstep/env` holds, and names what the environment gives.
+    /// Prints the private ones that are used, and names what the environment gives.
     pub(crate) fn print(&self) {
-        for endpoint in &self.0 {
-            if endpoint.private {
-                println!("{}={}", endpoint.variable, endpoint.url);
-            } else {
-                eprintln!("{:11} as {} in the environment says", endpoint.service, endpoint.variable);
+        for Endpoint { service, variable, private, given } in &self.0 {
+            match (given, private) {
+                (Some(_), _) => eprintln!("{service:11} is the one that {variable} in the environment names"),
+                (None, Some(url)) => println!("{variable}={url}"),
+                (None, None) => {}
             }
         }
     }
 
     /// Tells a program to use them.
     pub(crate) fn apply(&self, command: &mut Command) {
-        command.envs(self.0.iter().map(|endpoint| (endpoint.variable, &endpoint.url)));
+        let urls = self.0.iter().filter_map(|endpoint| Some((endpoint.variable, endpoint.url()?)));
+        command.envs(urls);
+    }
+}
+
+impl Endpoint {
+    fn url(&self) -> Option<&str> {
+        self.given.as_deref().or(self.private.as_deref())
     }
 }

@@ -101,14 +101,10 @@ pub(crate) fn up(workspace: &Workspace) -> Result<Endpoints> {
     together(&private, "started", &progress, |service, task| lifecycle::bring_up(service, workspace, &ports, task))?;
     let ports = ports.into_inner().expect("no thread here panics");
     let endpoints = services.iter().zip(given).map(|(service, given)| {
-        let private = given.is_none();
-        let url = match given {
-            Some(url) => url,
-            None => service.url(ports.get(service.port_names()[0]).context("a started service has no port")?),
-        };
-        Ok(Endpoint { service: service.name(), variable: service.variable(), url, private })
+        let private = ports.get(service.port_names()[0]).map(|port| service.url(port));
+        Endpoint { service: service.name(), variable: service.variable(), private, given }
     });
-    let endpoints = Endpoints(endpoints.collect::<Result<_>>()?);
+    let endpoints = Endpoints(endpoints.collect());
     endpoints.write(workspace)?;
     Ok(endpoints)
 }
