@@ -57,7 +57,7 @@ pub struct SettingsArgs {
     /// File with certificate authorities (PEM) to trust beside the system's, for all three services
     #[arg(long, env = "LOCKSTEP_TLS_CA_FILE", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,
-    /// What is logged, as a tracing filter (default: info)
+    /// What is logged, as a tracing filter (default: info,lapin=off)
     #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER", global = true)]
     log: Option<String>,
     /// How it is logged: pretty or json (default: pretty)
@@ -205,6 +205,9 @@ pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
     })
 }
 
+/// The broker's client logs every failed attempt as an error of its own; what matters is said once, by `lockstep-queue`.
+const DEFAULT_LOG: &str = "info,lapin=off";
+
 fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
@@ -295,7 +298,7 @@ impl Check {
     }
 
     fn log_filter(&mut self, value: Option<&str>) -> String {
-        let value = given(value).unwrap_or("info");
+        let value = given(value).unwrap_or(DEFAULT_LOG);
         if let Err(error) = value.parse::<tracing_subscriber::EnvFilter>() {
             self.problems.push(format!("LOCKSTEP_LOG is no tracing filter: {error}"));
         }
@@ -358,7 +361,7 @@ mod tests {
         let args = SettingsArgs { listen: Some(String::new()), log: Some(" ".into()), ..SettingsArgs::default() };
         let settings = args.resolve(Needs::default()).unwrap();
         assert_eq!(settings.listen, None);
-        assert_eq!(settings.log, "info");
+        assert_eq!(settings.log, DEFAULT_LOG);
         assert_eq!(settings.queue_prefix, "lockstep");
         assert_eq!(settings.clickhouse.raw_database, "analytics_internal");
         assert_eq!(settings.clickhouse.view_database, "default");

@@ -1,0 +1,97 @@
+//! A wrong definition is refused with file, line, column name and remedy.
+
+use lockstep_mappings::MappingSet;
+
+const GOOD: &str = r#"name = "invoices"
+table = "Invoice"
+tenant = { column = "tenancyId" }
+key = ["id"]
+
+[[columns]]
+name = "id"
+type = "uuid"
+column = "id"
+
+[[columns]]
+name = "total"
+type = "int64"
+sql = "{cents} + {tax}"
+when_null = "0"
+"#;
+
+fn refused(text: &str) -> String {
+    MappingSet::from_texts(&[("own/invoices.toml".into(), text.into())]).unwrap_err().to_string()
+}
+
+#[test]
+fn a_good_definition_is_accepted() {
+    let set = MappingSet::from_texts(&[("invoices.toml".into(), GOOD.into())]).unwrap();
+    let mapping = set.iter().next().unwrap();
+    assert_eq!(mapping.source_columns().into_iter().collect::<Vec<_>>(), ["cents", "id", "tax", "tenancyId"]);
+}
+
+#[test]
+fn each_mistake_is_said_with_its_place_and_a_remedy() {
+    let cases = [
+        (
+            GOOD.replace("\"int64\"", "\"money\""),
+            "own/invoices.toml:11: column total: type \"money\" is not known; use one of",
+        ),
+        (
+            GOOD.replace("when_null = \"0\"\n", ""),
+            "own/invoices.toml:11: column total: the expression can be null, the type int64 cannot; add `when_null`",
+        ),
+        (
+            GOOD.replace("key = [\"id\"]", "key = [\"number\"]"),
+            "own/invoices.toml:4: column number: the key names a column that does not exist; add it under [[columns]]",
+        ),
+        (
+            GOOD.replace("key = [\"id\"]", "key = [\"total\"]"),
+            "own/invoices.toml:4: column total: a key cannot be an expression",
+        ),
+        (
+            GOOD.replace("name = \"total\"", "name = \"id\""),
+            "own/invoices.toml:11: column id: the name is used twice; rename one of them",
+        ),
+        (
+            GOOD.replace("name = \"total\"", "name = \"sync_total\""),
+            "own/invoices.toml:11: column sync_total: the name is reserved",
+        ),
+        (GOOD.replace("{tax}", "{tax"), "own/invoices.toml:11: column total: `{` is not closed"),
+        (GOOD.replace("{tax}", "{owner.tax}"), "own/invoices.toml:11: column total: there is no join owner"),
+        (
+            GOOD.replace("tenant = { column = \"tenancyId\" }", "tenant = { project = \"p\" }"),
+            "own/invoices.toml:3: the tenant of a row is not said clearly; give either `column` or both",
+        ),
+        (GOOD.replace("table = ", "tabel = "), "own/invoices.toml:2: unknown field `tabel`"),
+        (
+            GOOD.replace("name = \"invoices\"", "name = \"In voices\""),
+            "own/invoices.toml:1: \"In voices\" is no mapping name",
+        ),
+    ];
+    for (text, expected) in cases {
+        let said = refused(&text);
+        assert!(said.contains(expected), "expected {expected:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn mistakes_of_all_files_are_said_at_once() {
+    let broken = GOOD.replace("\"int64\"", "\"money\"");
+    let files = [("a.toml".into(), GOOD.into()), ("b.toml".into(), GOOD.into()), ("c.toml".into(), broken)];
+    let said = MappingSet::from_texts(&files).unwrap_err().to_string();
+    assert!(said.contains("b.toml:1: the name invoices is taken by a.toml"), "{said}");
+    assert!(said.contains("c.toml:11"), "{said}");
+}
+
+#[test]
+fn a_directory_is_loaded_beside_the_built_in_definitions() {
+    let directory = std::env::temp_dir().join(format!("lockstep-definitions-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("invoices.toml"), GOOD).unwrap();
+    std::fs::write(directory.join("notes.txt"), "not a definition").unwrap();
+    let set = MappingSet::load(Some(&directory)).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(set.iter().count(), 13);
+    assert!(set.get(&"invoices".parse().unwrap()).is_some());
+}
