@@ -165,3 +165,6 @@ fn touched_through(mapping: &Mapping, join: &Join) -> String {
         row::render(&join.here, "s")
     )
 }
+
+#[cfg(test)]
+mod tests;

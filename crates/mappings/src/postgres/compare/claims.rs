@@ -30,8 +30,13 @@ pub fn claims(mapping: &Mapping, keys: &[Key], after: &[Work]) -> String {
 fn located(after: &[Work]) -> String {
     let ids: Vec<_> = after.iter().map(|work| work.tenancy.to_string()).collect();
     let sequences: Vec<_> = after.iter().map(|work| work.after.to_string()).collect();
+    let wanted = |alias: &str, project: &str, branch: &str| {
+        format!("({alias}.{project}, {alias}.{branch}) IN (SELECT w.project_id, w.branch_id FROM w)")
+    };
     format!(
-        "SELECT x.project_id, x.branch_id, x.tenancy_id, t.\"id\" IS NULL AS gone, COALESCE(a.after, 0) AS after\n  FROM (SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS tenancy_id FROM {tenancies} t\n    UNION SELECT h.project_id, h.branch_id, h.tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location h) x\n  LEFT JOIN {tenancies} t ON t.\"id\" = x.tenancy_id\n  LEFT JOIN unnest('{{{ids}}}'::uuid[], '{{{sequences}}}'::bigint[]) AS a(tenancy_id, after) ON a.tenancy_id = x.tenancy_id\n  WHERE (x.project_id, x.branch_id) IN (SELECT w.project_id, w.branch_id FROM w)",
+        "SELECT x.project_id, x.branch_id, x.tenancy_id, t.\"id\" IS NULL AS gone, COALESCE(a.after, 0) AS after\n  FROM (SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS tenancy_id FROM {tenancies} t WHERE {now}\n    UNION SELECT h.project_id, h.branch_id, h.tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location h WHERE {ever}) x\n  LEFT JOIN {tenancies} t ON t.\"id\" = x.tenancy_id\n  LEFT JOIN unnest('{{{ids}}}'::uuid[], '{{{sequences}}}'::bigint[]) AS a(tenancy_id, after) ON a.tenancy_id = x.tenancy_id",
+        now = wanted("t", "\"projectId\"", "\"branchId\""),
+        ever = wanted("h", "project_id", "branch_id"),
         tenancies = table(&tenancy_table()),
         ids = ids.join(","),
         sequences = sequences.join(","),

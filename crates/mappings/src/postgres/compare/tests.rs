@@ -1,0 +1,44 @@
+//! The derived statements, whole.
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::postgres::fetch::Work;
+use crate::{MappingSet, clickhouse};
+use lockstep_core::SequenceId;
+
+fn mapping(name: &str) -> Mapping {
+    MappingSet::load(None).unwrap().get(&name.parse().unwrap()).unwrap().clone()
+}
+
+fn keys() -> Vec<Key> {
+    let location = Location { project_id: "it's".to_owned(), branch_id: "main".to_owned() };
+    vec![Key { location, values: vec!["00000000-0000-4000-8000-000000000001".to_owned()] }]
+}
+
+#[test]
+fn all_rows() {
+    assert_snapshot!("rows_postgres", rows(&mapping("refresh_tokens"), Scope::All));
+    let databases = clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None };
+    let of = |scope, after| clickhouse::compare_rows(&mapping("refresh_tokens"), &databases, scope, after);
+    assert_snapshot!("rows_clickhouse", of(Scope::All, None));
+    assert_snapshot!("rows_clickhouse_after", of(Scope::All, keys().first()));
+}
+
+#[test]
+fn rows_of_some_locations_and_keys() {
+    let locations = [keys()[0].location.clone()];
+    assert_snapshot!("locations_postgres", rows(&mapping("refresh_tokens"), Scope::Locations(&locations)));
+    assert_snapshot!("keys_postgres", rows(&mapping("team_invitations"), Scope::Keys(&keys())));
+    let databases = clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None };
+    let of = |scope| clickhouse::compare_rows(&mapping("refresh_tokens"), &databases, scope, None);
+    assert_snapshot!("locations_clickhouse", of(Scope::Locations(&locations)));
+    assert_snapshot!("keys_clickhouse", of(Scope::Keys(&keys())));
+}
+
+#[test]
+fn claims_on_keys() {
+    let tenancy = "00000000-0000-4000-8000-000000000009".parse().unwrap();
+    let after = [Work { tenancy, after: SequenceId::new(7) }];
+    assert_snapshot!(claims(&mapping("team_invitations"), &keys(), &after));
+}
