@@ -3,8 +3,18 @@
 //!
 //! Deliberately independent: the oracle shares neither SQL nor code with what it judges.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "demo and benchmarks speak to people through their output"
+)]
+
 pub mod attached;
+pub mod bench;
 pub mod data;
 pub mod databases;
+pub mod demo;
 pub mod edits;
+pub mod installation;
+pub mod lag;
 pub mod oracle;

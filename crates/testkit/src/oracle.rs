@@ -18,5 +18,5 @@ pub use compare::{compare, eventually_equal};
 pub use destination::{Endpoint, found};
 pub use report::{Difference, MappingReport, Report};
 pub use rows::Rows;
-pub use source::expected;
+pub use source::{count, expected};
 pub use view::{VIEWS, View};

@@ -79,6 +79,20 @@ pub fn page(mapping: &Mapping, work: &[Work], limits: PageLimits) -> String {
     ))
 }
 
+/// What the stream reads of all live rows, as an ordinary query: for comparisons with systems that read by themselves.
+pub fn plain_select(mapping: &Mapping) -> String {
+    format!(
+        "SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, {columns}, COALESCE({sequence}, 0) AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {source} s JOIN {tenancies} t ON {belongs}{joins}\nWHERE TRUE{filter}",
+        columns = row::select_list(mapping, "s"),
+        sequence = capture_columns("s").0,
+        source = table(&mapping.source),
+        tenancies = table(&tenancy_table()),
+        belongs = row::belongs(mapping, "s"),
+        joins = row::joins(mapping, "s"),
+        filter = row::and_filter(mapping, "s"),
+    )
+}
+
 /// Tombstones for the places where moved tenancies used to live: everything of theirs that changed in (after, up to].
 ///
 /// A tenancy that moves has all its rows stamped anew; at its former locations each of them, and each deleted key, must

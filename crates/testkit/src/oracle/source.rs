@@ -18,6 +18,18 @@ pub async fn expected(client: &Client, mapping: &str) -> anyhow::Result<Rows> {
     read(client, View::named(mapping).with_context(|| format!("no view is named {mapping}"))?).await
 }
 
+/// How many rows [`expected`] would return, without reading them.
+///
+/// # Errors
+/// When no view has that name, or the database refuses.
+pub async fn count(client: &Client, mapping: &str) -> anyhow::Result<u64> {
+    prepare(client).await?;
+    let view = View::named(mapping).with_context(|| format!("no view is named {mapping}"))?;
+    let query = format!("SELECT count(*) FROM ({}) r", view.query.trim_end().trim_end_matches(';'));
+    let rows: i64 = client.query_one(&query, &[]).await.with_context(|| format!("counting {}", view.name))?.get(0);
+    Ok(rows.unsigned_abs())
+}
+
 /// The functions that the queries use, for this session. Not possible in a read-only transaction.
 pub(super) async fn prepare(client: &Client) -> anyhow::Result<()> {
     client.batch_execute(include_str!("sql/functions.sql")).await.context("preparing the oracle")

@@ -1,0 +1,183 @@
+//! A whole Lockstep of its own: a source database, two ClickHouse databases, queues, and the real programs as processes.
+
+mod program;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use lockstep_core::secret::SecretUrl;
+use lockstep_core::settings::{ClickHouseSettings, Settings};
+use lockstep_core::telemetry::LogFormat;
+use lockstep_destinations::ClickHouse;
+use lockstep_queue::{Topology, delete_queues_and_messages};
+use secrecy::SecretString;
+
+pub use program::{Finished, Program};
+
+use crate::databases::{Services, TestDatabase, services};
+use crate::oracle::Endpoint;
+
+/// Where the programs are; `cargo xtask` says so in this variable.
+const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
+
+/// An installation that nothing else uses. [`Installation::remove`] leaves nothing behind.
+pub struct Installation {
+    database: TestDatabase,
+    services: Services,
+    suffix: String,
+    programs: PathBuf,
+    logs: PathBuf,
+    mappings_dir: Option<PathBuf>,
+}
+
+impl Installation {
+    /// An empty source database and names for everything else; nothing is created in ClickHouse or RabbitMQ yet.
+    ///
+    /// # Errors
+    /// When no services are known, or Postgres refuses.
+    pub async fn create() -> anyhow::Result<Self> {
+        let database = TestDatabase::create().await?;
+        let suffix = uuid::Uuid::new_v4().simple().to_string();
+        let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lockstep/logs");
+        std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
+        Ok(Self { database, services: services()?, suffix, programs: programs()?, logs, mappings_dir: None })
+    }
+
+    /// The same with definitions of its own beside the built-in ones.
+    #[must_use]
+    pub fn with_mappings(mut self, directory: PathBuf) -> Self {
+        self.mappings_dir = Some(directory);
+        self
+    }
+
+    /// The source database.
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// The ClickHouse database of raw tables and cursors.
+    pub fn raw_database(&self) -> String {
+        format!("lockstep_raw_{}", self.suffix)
+    }
+
+    /// The ClickHouse database of views.
+    pub fn view_database(&self) -> String {
+        format!("lockstep_views_{}", self.suffix)
+    }
+
+    /// What the names of its queues start with.
+    pub fn queue_prefix(&self) -> String {
+        format!("lockstep-{}", self.suffix)
+    }
+
+    /// Its views, for the oracle.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::of(&self.services, self.view_database())
+    }
+
+    /// Its settings, for programs that run inside this process.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            source_url: SecretUrl::new(self.database.url()),
+            amqp_url: SecretUrl::new(&self.services.amqp_url),
+            clickhouse: ClickHouseSettings {
+                url: SecretUrl::new(&self.services.clickhouse_url),
+                user: self.services.clickhouse_user.clone(),
+                password: SecretString::from(self.services.clickhouse_password.clone()),
+                raw_database: self.raw_database(),
+                view_database: self.view_database(),
+            },
+            queue_prefix: self.queue_prefix(),
+            mappings_dir: self.mappings_dir.clone(),
+            tls_ca_file: None,
+            log: "info,lapin=off".to_owned(),
+            log_format: LogFormat::Pretty,
+            listen: None,
+        }
+    }
+
+    /// A client for its ClickHouse.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub fn clickhouse(&self) -> anyhow::Result<ClickHouse> {
+        Ok(ClickHouse::connect(&self.settings().clickhouse, None)?)
+    }
+
+    /// The environment in which its programs run.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("LOCKSTEP_SOURCE_URL", self.database.url().to_owned()),
+            ("LOCKSTEP_AMQP_URL", self.services.amqp_url.clone()),
+            ("LOCKSTEP_CLICKHOUSE_URL", self.services.clickhouse_url.clone()),
+            ("LOCKSTEP_CLICKHOUSE_USER", self.services.clickhouse_user.clone()),
+            ("LOCKSTEP_CLICKHOUSE_PASSWORD", self.services.clickhouse_password.clone()),
+            ("LOCKSTEP_CLICKHOUSE_RAW_DATABASE", self.raw_database()),
+            ("LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", self.view_database()),
+            ("LOCKSTEP_QUEUE_PREFIX", self.queue_prefix()),
+        ];
+        if let Some(directory) = &self.mappings_dir {
+            variables.push(("LOCKSTEP_MAPPINGS_DIR", directory.display().to_string()));
+        }
+        variables
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn run(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Finished> {
+        program::run(&self.programs.join(name), arguments, &self.environment()).await
+    }
+
+    /// Runs a program that has to succeed.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn succeed(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Finished> {
+        let finished = self.run(name, arguments).await?;
+        ensure!(
+            finished.code == Some(0),
+            "{name} {} ended with {:?}:\n{}",
+            arguments.join(" "),
+            finished.code,
+            finished.stderr
+        );
+        Ok(finished)
+    }
+
+    /// Starts a daemon. It logs to a file of its own and is killed when the [`Program`] is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, name: &str, label: &str) -> anyhow::Result<Program> {
+        let log = self.logs.join(format!("{label}-{}.log", &self.suffix[..8]));
+        Program::start(&self.programs.join(name), &self.environment(), &log)
+    }
+
+    /// Removes all that it made, on all three services.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    pub async fn remove(self) -> anyhow::Result<()> {
+        let settings = self.settings();
+        let clickhouse = self.clickhouse()?;
+        for database in [self.raw_database(), self.view_database()] {
+            clickhouse.execute(&format!("DROP DATABASE IF EXISTS {database} SYNC")).await?;
+        }
+        delete_queues_and_messages(&settings.amqp_url, None, &Topology::new(&settings.queue_prefix)).await?;
+        self.database.remove().await
+    }
+}
+
+/// Beside this program, where nobody says otherwise: cargo puts tests one directory deeper.
+fn programs() -> anyhow::Result<PathBuf> {
+    if let Some(directory) = std::env::var_os(PROGRAMS_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(directory));
+    }
+    let this = std::env::current_exe().context("finding this program")?;
+    let directory = this.parent().context("this program is in no directory")?;
+    let directory = if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
+    ensure!(directory.join("lockstep").exists(), "the programs are not built: run `cargo xtask test`");
+    Ok(directory.to_owned())
+}
