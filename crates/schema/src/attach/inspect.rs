@@ -41,6 +41,8 @@ pub struct Live {
     pub functions: BTreeMap<String, String>,
     /// Whether the sequence exists.
     pub sequence: bool,
+    /// Whether numbers of an earlier system are not yet covered by `lockstep.sequence_head`.
+    pub numbers_to_take_over: bool,
     /// Whether every tenancy has its place in `lockstep.tenancy_location`.
     pub tenancies_known: bool,
     /// Mappings that have a snapshot for ClickHouse, begun or finished.
@@ -60,12 +62,14 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
     let expected = capture::objects(set, &facts);
     let pending_migrations = crate::migrations::pending(source, crate::migrations::Migrations::Control).await?;
     let controlled = pending_migrations.is_empty();
+    let sequence: bool = client.query_one("SELECT to_regclass('public.global_seq_id') IS NOT NULL", &[]).await?.get(0);
     Ok(Live {
+        numbers_to_take_over: sequence && numbers_to_take_over(&client, controlled).await?,
         server_version: client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0),
         indexes: indexes(&client, &tables).await?,
         triggers: triggers(&client).await?,
         functions: functions(&client, &expected).await?,
-        sequence: client.query_one("SELECT to_regclass('public.global_seq_id') IS NOT NULL", &[]).await?.get(0),
+        sequence,
         tenancies_known: controlled && facts.contains_key(&tenancy()) && tenancies_known(&client).await?,
         snapshots: if controlled { snapshots(&client).await? } else { BTreeSet::new() },
         facts,
@@ -155,6 +159,16 @@ WHERE to_regprocedure('lockstep.' || w.name) IS NOT NULL";
         expected.iter().filter(|object| object.table.is_none()).map(|object| object.name.as_str()).collect();
     let rows = client.query(FUNCTIONS, &[&names]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default())).collect())
+}
+
+/// The head is zero only before the first stamp of ours; numbers that were handed out before that are somebody else's.
+async fn numbers_to_take_over(client: &Client, controlled: bool) -> Result<bool, SourceError> {
+    let used: bool = client.query_one("SELECT is_called FROM public.global_seq_id", &[]).await?.get(0);
+    if !used || !controlled {
+        return Ok(used);
+    }
+    let fresh = client.query_one("SELECT last_sequence = 0 FROM lockstep.sequence_head", &[]).await?;
+    Ok(fresh.get(0))
 }
 
 async fn tenancies_known(client: &Client) -> Result<bool, SourceError> {

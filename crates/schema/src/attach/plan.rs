@@ -76,6 +76,9 @@ pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
     }
     steps.extend(columns(set, live));
     steps.extend(objects(set, live));
+    if live.numbers_to_take_over {
+        steps.push(take_over_numbers());
+    }
     if !live.tenancies_known {
         steps.push(known_tenancies());
     }
@@ -161,6 +164,16 @@ fn objects(set: &MappingSet, live: &Live) -> Vec<Step> {
         ));
     }
     steps
+}
+
+/// Rows that an earlier system stamped are shipped by the stream, which reads up to the head. With the triggers in place
+/// nobody else stamps any more, so under the ordering lock every number up to the last one is committed or gone (SEQ-1).
+fn take_over_numbers() -> Step {
+    let [lock, _] = stamp::open();
+    let update = format!(
+        "UPDATE lockstep.sequence_head SET last_sequence = greatest(last_sequence, (SELECT last_value FROM {SEQUENCE})), stamped_at = now()"
+    );
+    step("go on from the numbers that were handed out before", Mode::Transaction, vec![lock, update])
 }
 
 fn known_tenancies() -> Step {
