@@ -1,2 +1,37 @@
-//! Placeholder.
-fn main() {}
+//! `lockstep-sequencer`: the daemon.
+#![allow(clippy::print_stderr, reason = "what is wrong with the settings is said before logging starts")]
+
+use std::process::ExitCode;
+
+use lockstep_core::{exit, settings, shutdown, telemetry};
+use lockstep_sequencer::{Arguments, NEEDS};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Arguments = match settings::parse_command_line() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let settings = match arguments.settings.resolve(NEEDS) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(exit::CONFIGURATION);
+        }
+    };
+    telemetry::start(&settings);
+    let shutdown = match shutdown::on_signal() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return ExitCode::FAILURE;
+        }
+    };
+    match lockstep_sequencer::run(settings, shutdown).await {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            tracing::error!(%error, "ended");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong with the sequencer, and whether trying again can help.
+
+use std::net::SocketAddr;
+
+use lockstep_core::exit;
+use lockstep_mappings::DefinitionErrors;
+use lockstep_queue::QueueError;
+use lockstep_schema::SourceError;
+
+/// Why the sequencer ended, or why a look at the source failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SequencerError {
+    /// Definitions are wrong.
+    #[error("{0}")]
+    Definitions(#[from] DefinitionErrors),
+    /// The source database.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// RabbitMQ refused the first connection for a reason that waiting does not mend.
+    #[error("{0}")]
+    Queue(#[from] QueueError),
+    /// Lockstep's own tables are not there yet.
+    #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
+    NotMigrated,
+    /// The sequence does not hand out growing numbers.
+    #[error(
+        "LS-0301: the sequence public.global_seq_id cannot put changes in order: {0}; alter it so that its numbers only \
+         grow (ALTER SEQUENCE … INCREMENT BY 1 NO CYCLE)"
+    )]
+    Sequence(&'static str),
+    /// Health and metrics cannot be served.
+    #[error("LS-0302: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A task of the sequencer's own ended unexpectedly.
+    #[error("LS-0303: a part of the sequencer ended unexpectedly: {0}; start it again and report this")]
+    Internal(String),
+}
+
+impl SequencerError {
+    /// Whether it goes away without anybody changing settings or the source by hand, or once `lockstep migrate` was run.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Source(error) => !matches!(error, SourceError::Url(_) | SourceError::Tls(_)),
+            Self::NotMigrated => true,
+            Self::Queue(error) => error.is_retryable(),
+            Self::Definitions(_) | Self::Sequence(_) | Self::Listen { .. } | Self::Internal(_) => false,
+        }
+    }
+
+    /// The exit code of a sequencer that ends with this.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Definitions(_)
+            | Self::Source(SourceError::Url(_) | SourceError::Tls(_))
+            | Self::Queue(_)
+            | Self::Sequence(_)
+            | Self::Listen { .. } => exit::CONFIGURATION,
+            Self::Source(_) | Self::NotMigrated | Self::Internal(_) => exit::DIFFERENT,
+        }
+    }
+}
+
+/// Whether the server's answer speaks of the statement, or of the tables it names: then only that part of the work fails.
+/// Otherwise the server or the connection is in trouble, and everything waits.
+pub(crate) fn is_of_statement(error: &SourceError) -> bool {
+    let Some(sqlstate) = error.sqlstate() else { return false };
+    // Connection, transaction state, resources and operator intervention concern all alike; but a statement that was
+    // cancelled (57014) took too long.
+    sqlstate == "57014" || !["08", "25", "53", "57", "58", "XX"].iter().any(|class| sqlstate.starts_with(class))
+}

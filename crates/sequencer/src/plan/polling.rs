@@ -1,0 +1,80 @@
+//! How long to wait before looking for news again: at once under load, 5 ms after news, up to 250 ms when idle.
+
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_millis(5);
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// A look that takes long, because dead entries of an index cannot be removed yet, is not repeated as often: at most this
+/// part of the time goes into looking.
+const LOOKING_SHARE: u32 = 4;
+
+/// What a look found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// More than was done at once.
+    More,
+    /// Something, and it was done.
+    News,
+    /// Nothing that could be done.
+    Nothing,
+}
+
+/// The waits between looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Polling {
+    idle: Duration,
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self { idle: SHORTEST }
+    }
+}
+
+impl Polling {
+    /// The wait after a look that `took` so long.
+    pub(crate) fn next_wait(&mut self, found: Found, took: Duration) -> Duration {
+        match found {
+            Found::More => {
+                self.idle = SHORTEST;
+                Duration::ZERO
+            }
+            Found::News => {
+                self.idle = SHORTEST;
+                SHORTEST
+            }
+            Found::Nothing => {
+                let wait = self.idle.max(took * LOOKING_SHARE).min(LONGEST);
+                self.idle = (self.idle * 2).min(LONGEST);
+                wait
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits_ms(polling: &mut Polling, looks: u32, took_ms: u64) -> Vec<u128> {
+        let took = Duration::from_millis(took_ms);
+        (0..looks).map(|_| polling.next_wait(Found::Nothing, took).as_millis()).collect()
+    }
+
+    #[test]
+    fn idle_waits_double_from_5_to_250_ms_and_news_start_them_anew() {
+        let mut polling = Polling::default();
+        assert_eq!(waits_ms(&mut polling, 8, 0), [5, 10, 20, 40, 80, 160, 250, 250]);
+        assert_eq!(polling.next_wait(Found::News, Duration::ZERO), SHORTEST);
+        assert_eq!(waits_ms(&mut polling, 2, 0), [5, 10]);
+        assert_eq!(polling.next_wait(Found::More, Duration::ZERO), Duration::ZERO);
+        assert_eq!(waits_ms(&mut polling, 1, 0), [5]);
+    }
+
+    #[test]
+    fn a_look_that_takes_long_is_not_repeated_at_once() {
+        assert_eq!(waits_ms(&mut Polling::default(), 2, 20), [80, 80]);
+        assert_eq!(waits_ms(&mut Polling::default(), 1, 10_000), [250]);
+    }
+}

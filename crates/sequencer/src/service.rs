@@ -1,0 +1,170 @@
+//! The daemon: stands by, leads, stamps and announces, until it is told to stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_core::health::{self, Health};
+use lockstep_core::retry::Backoff;
+use lockstep_core::settings::Settings;
+use lockstep_core::shutdown::Shutdown;
+use lockstep_mappings::MappingSet;
+use lockstep_schema::Source;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::announce::{Announcer, Bell};
+use crate::error::SequencerError;
+use crate::figures;
+use crate::leader::{self, Leadership};
+use crate::plan::polling::Polling;
+use crate::step::{Report, Stamper};
+use crate::upkeep::Upkeep;
+
+/// How long a sequencer that stops lets an open pass go on.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Runs the sequencer until `shutdown`. Then it finishes the open pass, announces what is in the outbox if that goes
+/// quickly, and gives up leadership.
+///
+/// Postgres and RabbitMQ may come and go: it connects again, for as long as it takes.
+///
+/// # Errors
+/// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
+/// the first connection, a sequence that does not grow.
+pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
+    figures::describe();
+    let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let health = Health::default();
+    if let Some(address) = settings.listen {
+        let serving = health::serve(address, health.clone(), shutdown.clone()).await;
+        serving.map_err(|error| SequencerError::Listen { address, error })?;
+    }
+    let (leading, is_leading) = watch::channel(false);
+    let bell = Bell::default();
+    let stop_announcing = Shutdown::new();
+    let announcer = Announcer::new(source.clone(), settings, health.clone(), bell.clone(), is_leading.clone());
+    let mut announcing = Helper(tokio::spawn(announcer.run(stop_announcing.clone())));
+    let _upkeep = Helper(tokio::spawn(Upkeep::new(source.clone(), bell.clone(), is_leading).run()));
+    let mut sequencer = Sequencer {
+        stamper: Stamper::new(source.clone(), mappings),
+        source,
+        health,
+        bell,
+        leading,
+        backoff: Backoff::for_connections(),
+    };
+    let leadership = tokio::select! {
+        ended = sequencer.lead_until(&shutdown) => ended?,
+        ended = &mut announcing.0 => return announcer_ended(ended),
+    };
+    stop_announcing.cancel();
+    let announced = (&mut announcing.0).await;
+    if let Some(leadership) = leadership {
+        leadership.release().await;
+    }
+    announcer_ended(announced)
+}
+
+fn announcer_ended(
+    ended: Result<Result<(), lockstep_queue::QueueError>, tokio::task::JoinError>,
+) -> Result<(), SequencerError> {
+    Ok(ended.map_err(|error| SequencerError::Internal(error.to_string()))??)
+}
+
+/// A task that ends with its owner.
+struct Helper<T>(JoinHandle<T>);
+
+impl<T> Drop for Helper<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Sequencer {
+    source: Source,
+    stamper: Stamper,
+    health: Health,
+    bell: Bell,
+    leading: watch::Sender<bool>,
+    backoff: Backoff,
+}
+
+impl Sequencer {
+    /// Stands by and leads in turn. Returns on shutdown, with the leadership if it leads then.
+    async fn lead_until(&mut self, shutdown: &Shutdown) -> Result<Option<Leadership>, SequencerError> {
+        loop {
+            let campaigning = leader::campaign(&self.source, &self.health);
+            let Some(leadership) = shutdown.run_until_cancelled(campaigning).await else { return Ok(None) };
+            self.leading.send_replace(true);
+            // What a former leader left in the outbox.
+            self.bell.ring();
+            let why = tokio::select! {
+                stamped = self.stamp_until(shutdown) => return stamped.map(|()| Some(leadership)),
+                why = leadership.lost() => why,
+            };
+            // The pass that was open is undone by the server: its connection ended with the select.
+            self.leading.send_replace(false);
+            self.health.not_ready("leader", why.clone());
+            tracing::warn!(reason = why, "no longer leading: stamping stopped");
+        }
+    }
+
+    async fn stamp_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
+        let mut polling = Polling::default();
+        while !shutdown.is_cancelled() {
+            let began = Instant::now();
+            let grace = async {
+                shutdown.cancelled().await;
+                sleep(STOP_GRACE).await;
+            };
+            let polled = tokio::select! {
+                polled = self.stamper.poll() => polled,
+                () = grace => {
+                    tracing::warn!("stopping in the middle of a pass, which is undone");
+                    return Ok(());
+                }
+            };
+            let wait = match polled {
+                Ok(report) => {
+                    self.worked(&report);
+                    polling.next_wait(report.found(), began.elapsed())
+                }
+                Err(error) if error.is_retryable() => self.failed(&error),
+                Err(error) => return Err(error),
+            };
+            if !wait.is_zero() {
+                shutdown.run_until_cancelled(sleep(wait)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn worked(&mut self, report: &Report) {
+        if self.backoff.attempts() > 0 {
+            tracing::info!(failures = self.backoff.attempts(), "stamping again");
+            self.backoff.reset();
+        }
+        self.health.ready("source");
+        if report.announced_tenancies > 0 {
+            self.bell.ring();
+        }
+        if report.found() != crate::plan::polling::Found::Nothing {
+            tracing::debug!(
+                stamped_rows = report.stamped_rows,
+                tenancies = report.announced_tenancies,
+                fences = report.answered_fences,
+                "a pass was committed"
+            );
+        }
+    }
+
+    fn failed(&mut self, error: &SequencerError) -> Duration {
+        let wait = self.backoff.next_wait();
+        let wait_ms = wait.as_millis();
+        tracing::warn!(attempt = self.backoff.attempts(), wait_ms, %error, "cannot stamp, trying again");
+        self.health.not_ready("source", error.to_string());
+        wait
+    }
+}
