@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The worker: ships what tenants have news of from Postgres to ClickHouse.
+//!
+//! ```text
+//!  message ─▶ service::stream ─▶ plan::News (merged) ─▶ flush ─▶ announce further pages ─▶ ack
+//!                                                        │
+//!     lookup and cursors ─▶ per mapping: ship (COPY ─▶ gate ─▶ chunks ─▶ insert) ─▶ cursors, in one write
+//! ```
+//!
+//! Beside it run [`snapshot`] (rows that were there before capture, as version 0) and [`sweep`] (news that nobody
+//! announced). A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
+//! or by two workers at once, changes nothing (IDEM-1).
+//!
+//! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
+//! repeats. Deliberately absent: what a row means. Statements, types and encodings are derived in `lockstep-mappings`.
+
+mod error;
+mod flush;
+mod limits;
+mod lookup;
+mod measure;
+mod pace;
+mod plan;
+mod routes;
+mod service;
+mod ship;
+mod snapshot;
+mod storage;
+mod sweep;
+
+pub use error::WorkerError;
+pub use flush::{Failed, Flushed, Flusher};
+pub use limits::Limits;
+pub use plan::News;
+pub use routes::Routes;
+pub use service::{run, run_to};

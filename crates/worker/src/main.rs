@@ -1,2 +1,43 @@
-//! Placeholder.
-fn main() {}
+//! `lockstep-worker`: see the library for what it does.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lockstep_core::settings::{Needs, SettingsArgs, parse_command_line};
+use lockstep_core::{exit, shutdown, telemetry};
+
+/// Ships changed rows from Postgres to ClickHouse. Run as many as you like.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Arguments = match parse_command_line() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let settings = match arguments.settings.resolve(Needs { source: true, amqp: true, clickhouse: true }) {
+        Ok(settings) => settings,
+        Err(errors) => return failed(&errors, exit::CONFIGURATION),
+    };
+    telemetry::start(&settings);
+    let shutdown = match shutdown::on_signal() {
+        Ok(shutdown) => shutdown,
+        Err(error) => return failed(&error, exit::DIFFERENT),
+    };
+    match lockstep_worker::run(settings, shutdown).await {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => failed(&error, error.exit_code()),
+    }
+}
+
+/// Errors that end the program are for whoever started it, whatever the log's filter.
+#[allow(clippy::print_stderr, reason = "the program ends with it")]
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,101 @@
+//! What can go wrong in a worker.
+
+use lockstep_core::{SequenceId, TenancyId, exit};
+use lockstep_destinations::DestinationError;
+use lockstep_mappings::DefinitionErrors;
+use lockstep_mappings::codec::CodecError;
+use lockstep_queue::QueueError;
+use lockstep_schema::SourceError;
+
+/// Why a worker did not start, or ended other than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Definitions of mappings are wrong.
+    #[error(transparent)]
+    Definitions(#[from] DefinitionErrors),
+    /// The source's settings cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The destination's settings cannot be used.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The broker refuses, or its settings cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Health and metrics cannot be served.
+    #[error("LS-0301: LOCKSTEP_LISTEN cannot be used: {0}; choose an address of this machine and a free port")]
+    Listen(std::io::Error),
+    /// A part of the worker panicked: a mistake in Lockstep.
+    #[error("LS-0302: a part of the worker ended unexpectedly: {0}; please report it with the log before it")]
+    Ended(tokio::task::JoinError),
+}
+
+impl WorkerError {
+    /// The exit code to end with.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Definitions(_) | Self::Source(_) | Self::Destination(_) | Self::Listen(_) => exit::CONFIGURATION,
+            Self::Queue(QueueError::Misconfigured { .. } | QueueError::BadCertificates { .. }) => exit::CONFIGURATION,
+            Self::Queue(_) | Self::Ended(_) => exit::DIFFERENT,
+        }
+    }
+}
+
+/// A row is not one that was asked for. Nothing of its page is kept, and no cursor moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Violation {
+    /// ISO-1.
+    #[error("LS-0303: a row of tenancy {0} came, which was not asked for or is out of its turn")]
+    Tenancy(TenancyId),
+    /// ISO-1.
+    #[error("LS-0304: a row of tenancy {0} says that it belongs to a project and branch that are not the tenancy's")]
+    Location(TenancyId),
+    /// CUR-1: a cursor could pass a row that comes out of order.
+    #[error(
+        "LS-0305: rows of tenancy {tenancy} are not in the order of their sequence, or share the sequence {sequence}"
+    )]
+    Order {
+        /// Whose.
+        tenancy: TenancyId,
+        /// The second of the two.
+        sequence: SequenceId,
+    },
+}
+
+/// Why rows of a mapping did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShipError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    #[error("LS-0306: {0}")]
+    Codec(#[from] CodecError),
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The value itself is never told.
+    #[error("LS-0307: a row of tenancy {tenancy} cannot be written: {error}; the tenancy's later rows wait behind it")]
+    Refused { tenancy: TenancyId, error: CodecError },
+    /// What it failed with is told by the task that writes.
+    #[error("LS-0308: the write ended before all rows were sent")]
+    WriterGone,
+}
+
+impl From<tokio_postgres::Error> for ShipError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Source(error.into())
+    }
+}
+
+impl ShipError {
+    /// A word for metrics.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "source",
+            Self::Destination(error) => error.code(),
+            Self::Codec(_) | Self::Refused { .. } => "codec",
+            Self::Violation(_) => "violation",
+            Self::WriterGone => "writer",
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One flush: everything that some tenancies have news of, read in one snapshot, written, and only then their cursors
+//! moved (CUR-1).
+
+mod shipping;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join;
+use lockstep_core::TenancyId;
+use lockstep_core::health::Health;
+use lockstep_destinations::{Cursors, Destination, Selection};
+use lockstep_schema::Source;
+use uuid::Uuid;
+
+use self::shipping::Shipping;
+use crate::error::ShipError;
+use crate::limits::Limits;
+use crate::measure;
+use crate::plan::News;
+use crate::routes::Routes;
+use crate::storage::{FetchSession, Snapshot};
+
+/// What health calls the source.
+pub(crate) const SOURCE: &str = "source";
+/// What health calls the destination.
+pub(crate) const DESTINATION: &str = "clickhouse";
+
+/// Work that failed in a way that trying again at once does not mend.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Which tenancies and mappings.
+    pub news: News,
+    /// Why. Holds no values.
+    pub reason: String,
+}
+
+/// What became of a flush. What is in none of these is done: durable, cursors moved.
+#[derive(Default, Debug)]
+pub struct Flushed {
+    /// A limit cut their pages: they have more.
+    pub continued: News,
+    /// To be put off.
+    pub failed: Vec<Failed>,
+    /// Not done through no fault of theirs: to be tried again.
+    pub held: News,
+    /// Why something is held.
+    pub hold_reason: Option<String>,
+    /// The source or the destination as a whole does not answer, so nothing was tried.
+    pub outage: bool,
+    /// Rows that were shipped.
+    pub rows: u64,
+}
+
+/// Ships batches, one at a time, over one connection that is kept open.
+pub struct Flusher<D> {
+    source: Source,
+    destination: D,
+    routes: Arc<Routes>,
+    limits: Limits,
+    health: Health,
+    session: Option<FetchSession>,
+}
+
+/// Everything that is known before the first row is read.
+struct Opened {
+    session: FetchSession,
+    snapshot: Snapshot,
+    cursors: Cursors,
+}
+
+impl<D: Destination + Clone + 'static> Flusher<D> {
+    /// Connects with the first flush.
+    pub const fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
+        Self { source, destination, routes, limits, health, session: None }
+    }
+
+    /// Ships what these tenancies have above their cursors, a page of each at most.
+    ///
+    /// Dropped in the middle, it leaves nothing behind but rows that may be shipped again (IDEM-1).
+    pub async fn flush(&mut self, news: &News) -> Flushed {
+        let started = Instant::now();
+        let mut flushed = Flushed::default();
+        match self.open(news).await {
+            Ok(opened) => {
+                let unknown = news.len() - opened.snapshot.residences.len();
+                if unknown > 0 {
+                    tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
+                }
+                let mut shipping = Shipping::new(&self.destination, &self.routes, self.limits, &opened, news);
+                let whole = shipping.run(&mut flushed).await;
+                self.report_writes(&shipping);
+                if whole {
+                    self.session = Some(opened.session);
+                }
+            }
+            Err(error) => {
+                measure::failed(error.kind());
+                flushed.held = news.clone();
+                flushed.hold_reason = Some(error.to_string());
+                flushed.outage = true;
+            }
+        }
+        measure::flushed(news.len(), started.elapsed());
+        flushed
+    }
+
+    /// Whether source and destination answer.
+    ///
+    /// # Errors
+    /// What the one that does not answer said.
+    pub async fn look(&mut self) -> Result<(), String> {
+        // A tenancy that nobody has: asked for none, the destination would not be asked at all.
+        let mut nobody = News::default();
+        nobody.add(TenancyId::new(Uuid::nil()), [0]);
+        let opened = self.open(&nobody).await.map_err(|error| error.to_string())?;
+        if opened.session.end().await.is_ok() {
+            self.session = Some(opened.session);
+        }
+        Ok(())
+    }
+
+    /// The snapshot and the cursors, asked for at the same time. It does not matter which answer is older: rows above
+    /// the cursor are read from the snapshot, and a cursor that others moved meanwhile is not moved back.
+    async fn open(&mut self, news: &News) -> Result<Opened, ShipError> {
+        let kept = self.session.take().filter(|session| !session.client().is_closed());
+        let opened = match kept {
+            Some(session) => Ok(session),
+            None => FetchSession::open(&self.source).await,
+        };
+        let session = opened.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
+        let names: Vec<_> = news.mappings().into_iter().map(|place| self.routes.name(place).clone()).collect();
+        let (tenancies, mappings) = (Selection::These(news.tenancies()), Selection::These(&names));
+        let (snapshot, cursors) =
+            join(session.begin(news.tenancies()), self.destination.cursors(tenancies, mappings)).await;
+        match &snapshot {
+            Ok(_) => self.health.ready(SOURCE),
+            Err(error) => self.health.not_ready(SOURCE, error.to_string()),
+        }
+        match &cursors {
+            Ok(_) => self.health.ready(DESTINATION),
+            Err(error) => self.health.not_ready(DESTINATION, error.to_string()),
+        }
+        Ok(Opened { session, snapshot: snapshot?, cursors: cursors? })
+    }
+
+    fn report_writes(&self, shipping: &Shipping<'_, D>) {
+        if let Some(error) = shipping.write_failure() {
+            self.health.not_ready(DESTINATION, error);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Every limit of a worker, in one place.
+
+use std::time::Duration;
+
+use lockstep_mappings::postgres::fetch::PageLimits;
+
+/// How much is done at once, and how often. The defaults are what was measured to be best on two cores.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages that may be in hand at once: those of the flush under way and those that gather meanwhile.
+    pub prefetch_messages: u16,
+    /// Tenancies of one flush. The last message that is merged may exceed it, by 1,000 at most.
+    pub flush_tenancies: usize,
+    /// Rows of one mapping in one flush. Larger pages are faster, smaller ones let others have their turn sooner (FAIR-1).
+    pub page: PageLimits,
+    /// What is gathered before it is sent to the destination, in bytes. A row is never cut.
+    pub chunk_bytes: usize,
+    /// Rows of one insert. While the destination makes a part of one, the next is read.
+    pub insert_rows: u32,
+    /// Tries of a mapping that alone has no luck, while others have, before its messages are put off.
+    pub tries_in_hand: u32,
+    /// How often all tenancies are looked at for news that nobody announced.
+    pub sweep_every: Duration,
+    /// Tenancies that a sweep looks at together.
+    pub sweep_page_tenancies: u32,
+    /// How often an idle worker asks for base snapshots to be taken.
+    pub snapshot_poll_every: Duration,
+    /// How long a flush in hand may take after the signal to stop.
+    pub stop_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            prefetch_messages: 64,
+            flush_tenancies: 4096,
+            page: PageLimits { tenancy_rows: 100_000, total_rows: 500_000 },
+            chunk_bytes: 512 * 1024,
+            insert_rows: 250_000,
+            tries_in_hand: 6,
+            sweep_every: Duration::from_secs(60),
+            sweep_page_tenancies: 5_000,
+            snapshot_poll_every: Duration::from_secs(3),
+            stop_within: Duration::from_secs(30),
+        }
+    }
+}

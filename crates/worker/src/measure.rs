@@ -1,0 +1,51 @@
+//! The worker's metrics, by name.
+
+use std::time::Duration;
+
+use lockstep_core::MappingName;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+use crate::ship::Written;
+
+const ROWS: &str = "lockstep_worker_rows_total";
+const BYTES: &str = "lockstep_worker_bytes_total";
+const INSERTS: &str = "lockstep_worker_inserts_total";
+const SNAPSHOT_ROWS: &str = "lockstep_worker_snapshot_rows_total";
+const FAILURES: &str = "lockstep_worker_failures_total";
+const FLUSH: &str = "lockstep_worker_flush_seconds";
+const TENANCIES: &str = "lockstep_worker_flush_tenancies";
+
+/// Tells the recorder what the names mean. Repeating it changes nothing.
+pub(crate) fn describe() {
+    describe_counter!(ROWS, Unit::Count, "Rows and tombstones of the stream that the destination holds, by mapping");
+    describe_counter!(BYTES, Unit::Bytes, "Bytes of inserts, by mapping");
+    describe_counter!(INSERTS, Unit::Count, "Inserts, by mapping");
+    describe_counter!(SNAPSHOT_ROWS, Unit::Count, "Rows of base snapshots that the destination holds, by mapping");
+    describe_counter!(FAILURES, Unit::Count, "Work that did not get through at once, by kind");
+    describe_histogram!(FLUSH, Unit::Seconds, "A flush, from its first question to its last cursor");
+    describe_histogram!(TENANCIES, Unit::Count, "Tenancies of a flush");
+}
+
+pub(crate) fn flushed(tenancies: usize, took: Duration) {
+    histogram!(FLUSH).record(took.as_secs_f64());
+    histogram!(TENANCIES).record(f64::from(u32::try_from(tenancies).unwrap_or(u32::MAX)));
+}
+
+pub(crate) fn written(mapping: &MappingName, written: &Written) {
+    counter!(ROWS, "mapping" => mapping.to_string()).increment(written.rows);
+    inserted(mapping, written);
+}
+
+pub(crate) fn snapshot_written(mapping: &MappingName, written: &Written) {
+    counter!(SNAPSHOT_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
+    inserted(mapping, written);
+}
+
+fn inserted(mapping: &MappingName, written: &Written) {
+    counter!(BYTES, "mapping" => mapping.to_string()).increment(written.bytes);
+    counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.inserts);
+}
+
+pub(crate) fn failed(kind: &'static str) {
+    counter!(FAILURES, "kind" => kind).increment(1);
+}

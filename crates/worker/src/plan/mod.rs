@@ -1,0 +1,9 @@
+//! What to do, decided from data alone: no database, no broker, no clock.
+
+mod news;
+mod page;
+mod verdict;
+
+pub use news::News;
+pub(crate) use page::{Page, Settled};
+pub(crate) use verdict::Verdict;

@@ -1,0 +1,167 @@
+//! Who has news in which mappings: what messages say, merged.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lockstep_core::TenancyId;
+use lockstep_queue::{TenantBatch, TenantNews};
+
+use crate::routes::Routes;
+
+/// Tenancies in the order in which they were first named, each with the mappings (by their place in [`Routes`]) that may
+/// have news. The order is what makes pages of huge tenants take turns with others (FAIR-1).
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct News {
+    order: Vec<TenancyId>,
+    wanted: HashMap<TenancyId, BTreeSet<usize>>,
+}
+
+impl News {
+    /// Adds mappings of a tenancy. None: nothing is added.
+    pub fn add(&mut self, tenancy: TenancyId, mappings: impl IntoIterator<Item = usize>) {
+        let mut mappings = mappings.into_iter().peekable();
+        if mappings.peek().is_none() {
+            return;
+        }
+        let order = &mut self.order;
+        let wanted = self.wanted.entry(tenancy).or_insert_with(|| {
+            order.push(tenancy);
+            BTreeSet::new()
+        });
+        wanted.extend(mappings);
+    }
+
+    /// Adds what a message says. Names that are not among `routes` are passed over: a newer sequencer, or one with more
+    /// definitions, knows mappings that this worker does not ship.
+    pub fn add_batch(&mut self, batch: &TenantBatch, routes: &Routes) {
+        for news in &batch.tenants {
+            self.add(news.tenancy, routes.places(&news.mappings));
+        }
+    }
+
+    /// Adds all of `other`, after what is here.
+    pub fn merge(&mut self, other: &Self) {
+        for tenancy in &other.order {
+            self.add(*tenancy, other.wanted[tenancy].iter().copied());
+        }
+    }
+
+    /// How many tenancies there are.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many pairs of a tenancy and a mapping there are.
+    pub fn pairs(&self) -> usize {
+        self.wanted.values().map(BTreeSet::len).sum()
+    }
+
+    /// Whether nobody has news.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The tenancies, in order.
+    pub fn tenancies(&self) -> &[TenancyId] {
+        &self.order
+    }
+
+    /// The mappings that any tenancy has news in.
+    pub fn mappings(&self) -> BTreeSet<usize> {
+        self.wanted.values().flatten().copied().collect()
+    }
+
+    /// The tenancies with news in one mapping, in order.
+    pub fn of_mapping(&self, mapping: usize) -> impl Iterator<Item = TenancyId> {
+        self.order.iter().copied().filter(move |tenancy| self.has(*tenancy, mapping))
+    }
+
+    /// Whether a tenancy has news in a mapping.
+    pub fn has(&self, tenancy: TenancyId, mapping: usize) -> bool {
+        self.wanted.get(&tenancy).is_some_and(|wanted| wanted.contains(&mapping))
+    }
+
+    /// Whether any of this is what a message asks for.
+    pub fn touches(&self, batch: &TenantBatch, routes: &Routes) -> bool {
+        batch
+            .tenants
+            .iter()
+            .any(|news| routes.places(&news.mappings).iter().any(|place| self.has(news.tenancy, *place)))
+    }
+
+    /// The message that says all of this. All mappings are said by naming none.
+    pub fn to_batch(&self, routes: &Routes) -> TenantBatch {
+        let said = |tenancy: &TenancyId| {
+            let wanted = &self.wanted[tenancy];
+            let all = wanted.len() == routes.len();
+            let mappings =
+                if all { Vec::new() } else { wanted.iter().map(|place| routes.name(*place).clone()).collect() };
+            TenantNews { tenancy: *tenancy, mappings }
+        };
+        self.order.iter().map(said).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::test_routes;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn tenancy(number: u128) -> TenancyId {
+        TenancyId::new(Uuid::from_u128(number))
+    }
+
+    fn said(number: u128, mappings: &[&str]) -> TenantNews {
+        TenantNews { tenancy: tenancy(number), mappings: mappings.iter().map(|name| name.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn messages_merge_to_one_set_of_mappings_a_tenancy_in_the_order_of_arrival() {
+        let routes = test_routes();
+        let mut news = News::default();
+        news.add_batch(&[said(2, &["teams"]), said(1, &["users"])].into_iter().collect(), &routes);
+        news.add_batch(&[said(2, &["users", "not_ours"]), said(3, &["not_ours"])].into_iter().collect(), &routes);
+        assert_eq!(news.tenancies(), [tenancy(2), tenancy(1)]);
+        let users = routes.places(&["users".parse().unwrap()])[0];
+        assert_eq!(news.of_mapping(users).collect::<Vec<_>>(), [tenancy(2), tenancy(1)]);
+        assert_eq!(news.mappings().len(), 2);
+        assert!(news.touches(&[said(1, &[])].into_iter().collect(), &routes));
+        assert!(!news.touches(&[said(1, &["teams"]), said(9, &[])].into_iter().collect(), &routes));
+    }
+
+    #[test]
+    fn no_names_mean_every_mapping_in_both_directions() {
+        let routes = test_routes();
+        let mut news = News::default();
+        let batch: TenantBatch = [said(1, &[])].into_iter().collect();
+        news.add_batch(&batch, &routes);
+        assert_eq!(news.mappings().len(), routes.len());
+        assert_eq!(news.to_batch(&routes), batch);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_keeps_everything_and_says_it_once(
+            first in prop::collection::vec((0..20_u128, prop::collection::vec(0..12_usize, 0..4)), 0..30),
+            second in prop::collection::vec((0..20_u128, prop::collection::vec(0..12_usize, 0..4)), 0..30),
+        ) {
+            let routes = test_routes();
+            let gather = |items: &[(u128, Vec<usize>)]| {
+                let mut news = News::default();
+                items.iter().for_each(|(number, mappings)| news.add(tenancy(*number), mappings.iter().copied()));
+                news
+            };
+            let mut merged = gather(&first);
+            merged.merge(&gather(&second));
+            for (number, mappings) in first.iter().chain(&second) {
+                prop_assert!(mappings.iter().all(|mapping| merged.has(tenancy(*number), *mapping)));
+            }
+            let distinct: BTreeSet<_> = merged.tenancies().iter().collect();
+            prop_assert_eq!(distinct.len(), merged.len());
+            let mut again = News::default();
+            again.add_batch(&merged.to_batch(&routes), &routes);
+            prop_assert_eq!(again, merged);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Where cursors may go after a page, and which rows are refused on the way.
+
+use lockstep_core::Location;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+const LIMITS: PageLimits = PageLimits { tenancy_rows: 3, total_rows: 5 };
+
+fn tenancy(number: u128) -> TenancyId {
+    TenancyId::new(Uuid::from_u128(number))
+}
+
+fn location(number: u128) -> Location {
+    Location { project_id: format!("project {number}"), branch_id: "main".to_owned() }
+}
+
+/// Tenancies 0 to 9 exist.
+fn residences() -> Residences {
+    let mut residences = Residences::default();
+    for number in 0..10 {
+        residences.add(tenancy(number), location(number), None);
+    }
+    residences
+}
+
+fn work(number: u128, after: i64) -> Work {
+    Work { tenancy: tenancy(number), after: SequenceId::new(after) }
+}
+
+fn offer(page: &mut Page<'_>, number: u128, sequence: i64) -> Result<bool, Violation> {
+    let at = location(number);
+    page.accept(&RowHead {
+        tenancy: tenancy(number),
+        project_id: at.project_id.as_bytes(),
+        branch_id: at.branch_id.as_bytes(),
+        sequence: SequenceId::new(sequence),
+        deleted: false,
+    })
+}
+
+fn forward(settled: &Settled) -> Vec<(TenancyId, i64)> {
+    settled.forward.iter().map(|(work, to)| (work.tenancy, to.get())).collect()
+}
+
+#[test]
+fn a_tenancy_that_was_read_whole_moves_to_the_head_of_the_snapshot() {
+    let residences = residences();
+    let mut page = Page::new([work(1, 10), work(2, 90), work(3, 100)], &residences, LIMITS);
+    offer(&mut page, 1, 20).unwrap();
+    let settled = page.settle(SequenceId::new(100));
+    // The third is there already: a cursor that does not move is not written.
+    assert_eq!(forward(&settled), [(tenancy(1), 100), (tenancy(2), 100)]);
+    assert_eq!(settled.continued, []);
+    // Stamps of a former system lie above a head that was never written.
+    let mut page = Page::new([work(1, 0)], &residences, LIMITS);
+    offer(&mut page, 1, 20).unwrap();
+    assert_eq!(forward(&page.settle(SequenceId::BASE)), [(tenancy(1), 20)]);
+}
+
+#[test]
+fn cur_1_a_cursor_stops_at_the_last_row_where_a_limit_cut() {
+    let residences = residences();
+    let mut page = Page::new([work(4, 0), work(1, 0), work(2, 0), work(3, 0)], &residences, LIMITS);
+    for (number, sequence) in [(4, 1), (4, 2), (4, 3), (1, 4), (1, 5)] {
+        assert_eq!(offer(&mut page, number, sequence), Ok(true));
+    }
+    let settled = page.settle(SequenceId::new(100));
+    assert_eq!(forward(&settled), [(tenancy(4), 3), (tenancy(1), 5)]);
+    // Those of which nothing was read come first: their turn is next.
+    assert_eq!(settled.continued, [tenancy(2), tenancy(3), tenancy(4), tenancy(1)]);
+}
+
+#[test]
+fn iso_1_a_row_that_was_not_asked_for_is_refused() {
+    let residences = residences();
+    let mut page = Page::new([work(1, 0), work(2, 0), work(77, 0)], &residences, LIMITS);
+    offer(&mut page, 2, 1).unwrap();
+    // Unknown, not asked for, and out of turn.
+    for number in [77, 3, 1] {
+        let mut page = Page::new([work(1, 0), work(2, 0), work(77, 0)], &residences, LIMITS);
+        offer(&mut page, 2, 1).unwrap();
+        assert_eq!(offer(&mut page, number, 2), Err(Violation::Tenancy(tenancy(number))));
+    }
+    let elsewhere = location(3);
+    let row = RowHead {
+        tenancy: tenancy(2),
+        project_id: elsewhere.project_id.as_bytes(),
+        branch_id: elsewhere.branch_id.as_bytes(),
+        sequence: SequenceId::new(2),
+        deleted: false,
+    };
+    assert_eq!(page.accept(&row), Err(Violation::Location(tenancy(2))));
+}
+
+#[test]
+fn rows_must_come_in_the_order_of_their_sequence() {
+    let residences = residences();
+    let mut page = Page::new([work(1, 10)], &residences, LIMITS);
+    assert!(offer(&mut page, 1, 10).is_err(), "it is not above the cursor");
+    offer(&mut page, 1, 12).unwrap();
+    for sequence in [12, 11] {
+        let violation = Violation::Order { tenancy: tenancy(1), sequence: SequenceId::new(sequence) };
+        assert_eq!(offer(&mut page, 1, sequence), Err(violation));
+    }
+}
+
+#[test]
+fn fair_1_a_row_that_cannot_be_written_stops_its_own_tenancy_only() {
+    let residences = residences();
+    let mut page = Page::new([work(1, 0), work(2, 0)], &residences, LIMITS);
+    let error = CodecError::Value { column: "c".to_owned(), problem: "is wrong" };
+    assert_eq!(offer(&mut page, 1, 1), Ok(true));
+    page.refuse(tenancy(1), error.clone()).unwrap();
+    assert_eq!(offer(&mut page, 1, 3), Ok(false), "it comes after one that is missing");
+    assert_eq!(offer(&mut page, 2, 4), Ok(true));
+    let settled = page.settle(SequenceId::new(100));
+    assert_eq!(forward(&settled), [(tenancy(1), 1), (tenancy(2), 100)]);
+    assert_eq!(settled.refusals, [Refusal { tenancy: tenancy(1), error }]);
+    assert_eq!(settled.continued, []);
+}
+
+/// Reads pages of `rows` (tenancy, sequence) as Postgres would, until nobody is to be continued.
+fn read_all(rows: &[(u128, i64)], limits: PageLimits, head: i64) -> Result<Vec<(u128, i64)>, TestCaseError> {
+    let residences = residences();
+    let mut turn: Vec<u128> = (0..10).collect();
+    let mut cursors = [0_i64; 10];
+    let mut shipped = Vec::new();
+    while !turn.is_empty() {
+        let asked = turn.iter().map(|number| work(*number, cursors[*number as usize]));
+        let mut page = Page::new(asked, &residences, limits);
+        let each = turn.iter().flat_map(|number| {
+            let above = cursors[*number as usize];
+            let mut own: Vec<_> = rows.iter().filter(|row| row.0 == *number && row.1 > above).copied().collect();
+            own.sort_by_key(|row| row.1);
+            own.truncate(limits.tenancy_rows as usize);
+            own
+        });
+        let sent: Vec<_> = each.take(limits.total_rows as usize).collect();
+        for (number, sequence) in &sent {
+            prop_assert_eq!(offer(&mut page, *number, *sequence), Ok(true));
+        }
+        shipped.extend(sent);
+        let settled = page.settle(SequenceId::new(head));
+        for (work, to) in &settled.forward {
+            let number = work.tenancy.as_uuid().as_u128();
+            prop_assert!(to.get() > cursors[number as usize]);
+            cursors[number as usize] = to.get();
+            // CUR-1: whatever the cursor has passed was shipped.
+            for row in rows.iter().filter(|row| row.0 == number && row.1 <= to.get()) {
+                prop_assert!(shipped.contains(row), "{:?} was passed", row);
+            }
+        }
+        turn = settled.continued.iter().map(|tenancy| tenancy.as_uuid().as_u128()).collect();
+    }
+    Ok(shipped)
+}
+
+proptest! {
+    #[test]
+    fn cur_1_pages_of_any_size_ship_every_row_once(
+        owners in prop::collection::vec(0..10_u128, 0..60),
+        tenancy_rows in 1..8_u32,
+        total_rows in 1..20_u32,
+    ) {
+        let rows: Vec<_> = owners.iter().zip(1..).map(|(owner, sequence)| (*owner, sequence)).collect();
+        let mut shipped = read_all(&rows, PageLimits { tenancy_rows, total_rows }, rows.len() as i64)?;
+        shipped.sort_by_key(|row| row.1);
+        prop_assert_eq!(shipped, rows);
+    }
+}

@@ -1,0 +1,108 @@
+//! A whole worker: the stream, the base snapshot beside it, and the sweep, until it is told to stop.
+
+mod stream;
+
+use std::sync::Arc;
+
+use lockstep_core::health::{self, Health};
+use lockstep_core::retry::Backoff;
+use lockstep_core::settings::Settings;
+use lockstep_core::shutdown::Shutdown;
+use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::clickhouse::Databases;
+use lockstep_queue::{Consumer, Publisher, Topology};
+use lockstep_schema::Source;
+use tokio::task::JoinSet;
+
+use self::stream::Stream;
+use crate::error::WorkerError;
+use crate::flush::Flusher;
+use crate::limits::Limits;
+use crate::routes::Routes;
+use crate::snapshot::BaseSnapshot;
+use crate::sweep::Sweep;
+use crate::{flush, measure};
+
+/// Ships announced tenants to ClickHouse until `shutdown`.
+///
+/// # Errors
+/// When it cannot start: definitions or settings that cannot be used, a broker that refuses. Services that are away are
+/// waited for, for as long as it takes.
+pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), WorkerError> {
+    let destination = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    run_to(&settings, Limits::default(), destination, shutdown).await
+}
+
+/// As [`run`], with limits and a destination of one's own: tests use it to make them fail.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_to<D: Destination + Clone + 'static>(
+    settings: &Settings,
+    limits: Limits,
+    destination: D,
+    shutdown: Shutdown,
+) -> Result<(), WorkerError> {
+    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let databases = Databases {
+        raw: settings.clickhouse.raw_database.clone(),
+        views: settings.clickhouse.view_database.clone(),
+        cluster: None,
+    };
+    let routes = Arc::new(Routes::new(&set, &databases));
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let health = Health::default();
+    if let Some(address) = settings.listen {
+        let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
+        tracing::info!(%bound, "serving health and metrics");
+    }
+    measure::describe();
+    health.not_ready("queue", "not connected yet");
+    let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
+    tracing::info!(worker = name, mappings = routes.len(), "worker starts");
+    let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    let connecting = async {
+        wait_for_both_sides(&mut flusher).await;
+        connect(settings, limits, &health).await
+    };
+    let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return Ok(()) };
+    let (consumer, publisher) = connected?;
+    let publisher = Arc::new(publisher);
+    let stopping = shutdown.child_token();
+    let mut parts = JoinSet::new();
+    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits);
+    parts.spawn(stream.run(stopping.clone()));
+    let base = BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name);
+    parts.spawn(base.run(stopping.clone()));
+    parts.spawn(Sweep::new(source, destination, routes, publisher, limits).run(stopping.clone()));
+    let mut outcome = Ok(());
+    while let Some(ended) = parts.join_next().await {
+        // No part ends before the signal, unless it panicked. The others then stop in good order.
+        stopping.cancel();
+        if let Err(error) = ended {
+            outcome = Err(WorkerError::Ended(error));
+        }
+    }
+    tracing::info!("worker has stopped");
+    outcome
+}
+
+/// Messages are taken only when they can be worked on.
+async fn wait_for_both_sides<D: Destination + Clone + 'static>(flusher: &mut Flusher<D>) {
+    let mut backoff = Backoff::for_connections();
+    while let Err(reason) = flusher.look().await {
+        let wait = backoff.next_wait();
+        tracing::warn!(reason, wait_ms = wait.as_millis(), "source or destination does not answer, trying again");
+        tokio::time::sleep(wait).await;
+    }
+    tracing::info!("{} and {} answer", flush::SOURCE, flush::DESTINATION);
+}
+
+async fn connect(settings: &Settings, limits: Limits, health: &Health) -> Result<(Consumer, Publisher), WorkerError> {
+    let topology = Topology::new(&settings.queue_prefix);
+    let (url, ca) = (&settings.amqp_url, settings.tls_ca_file.as_deref());
+    let consumer = Consumer::connect(url, ca, &topology, limits.prefetch_messages).await?.with_health(health.clone());
+    let publisher = Publisher::connect(url, ca, &topology).await?;
+    Ok((consumer, publisher))
+}

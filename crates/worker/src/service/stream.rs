@@ -1,0 +1,168 @@
+//! The stream: takes what is waiting, ships it, announces what is left, and only then lets the messages go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lockstep_core::retry::Backoff;
+use lockstep_core::shutdown::Shutdown;
+use lockstep_destinations::Destination;
+use lockstep_queue::{Consumer, Delivery, Publisher};
+
+use crate::flush::{Failed, Flusher};
+use crate::limits::Limits;
+use crate::pace::finish_in_time;
+use crate::plan::News;
+use crate::routes::Routes;
+
+/// Reasons that are written into a message that is put off.
+const MAX_REASONS: usize = 3;
+
+/// One worker's stream. One flush at a time: what arrives meanwhile gathers and becomes the next, so inserts grow with
+/// the load and not their number.
+pub(super) struct Stream<D> {
+    consumer: Consumer,
+    publisher: Arc<Publisher>,
+    flusher: Flusher<D>,
+    routes: Arc<Routes>,
+    limits: Limits,
+}
+
+/// What came of a batch. Everything else of it is done.
+#[derive(Default)]
+struct Outcome {
+    continued: News,
+    failed: Vec<Failed>,
+}
+
+impl<D: Destination + Clone + 'static> Stream<D> {
+    pub(super) const fn new(
+        consumer: Consumer,
+        publisher: Arc<Publisher>,
+        flusher: Flusher<D>,
+        routes: Arc<Routes>,
+        limits: Limits,
+    ) -> Self {
+        Self { consumer, publisher, flusher, routes, limits }
+    }
+
+    /// Works until `shutdown`; then the batch in hand is finished if that does not take too long. What is not finished
+    /// goes back to the queue.
+    pub(super) async fn run(mut self, shutdown: Shutdown) {
+        let mut backoff = Backoff::for_connections();
+        while let Some(next) = shutdown.run_until_cancelled(self.consumer.next()).await {
+            match next {
+                Ok(first) => {
+                    backoff.reset();
+                    let within = self.limits.stop_within;
+                    if finish_in_time(&shutdown, within, self.work(first, &shutdown)).await.is_none() {
+                        tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
+                    }
+                }
+                Err(error) => {
+                    let wait = backoff.next_wait();
+                    tracing::error!(%error, wait_ms = wait.as_millis(), "the queue gives no messages, asking again");
+                    shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+                }
+            }
+        }
+    }
+
+    /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
+    /// settling go back to the queue.
+    async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
+        let (deliveries, news) = self.gather(first);
+        let Some(outcome) = self.ship(news, shutdown).await else { return };
+        if self.announce(&outcome.continued, shutdown).await {
+            self.settle(deliveries, &outcome.failed).await;
+        }
+    }
+
+    fn gather(&mut self, first: Delivery) -> (Vec<Delivery>, News) {
+        let mut news = News::default();
+        news.add_batch(&first.batch, &self.routes);
+        let mut deliveries = vec![first];
+        while news.len() < self.limits.flush_tenancies
+            && let Some(next) = self.consumer.try_next()
+        {
+            news.add_batch(&next.batch, &self.routes);
+            deliveries.push(next);
+        }
+        (deliveries, news)
+    }
+
+    /// Flushes until everything is done, to be continued or to be put off. While source or destination are away that
+    /// takes as long as it takes. None: it was time to stop before that.
+    async fn ship(&mut self, mut left: News, shutdown: &Shutdown) -> Option<Outcome> {
+        let mut outcome = Outcome::default();
+        let mut backoff = Backoff::for_connections();
+        let mut tries = 0;
+        loop {
+            let flushed = self.flusher.flush(&left).await;
+            outcome.continued.merge(&flushed.continued);
+            outcome.failed.extend(flushed.failed);
+            if flushed.held.is_empty() {
+                return Some(outcome);
+            }
+            let progress = flushed.held.pairs() < left.pairs();
+            left = flushed.held;
+            let reason = flushed.hold_reason.unwrap_or_default();
+            if progress {
+                tries = 0;
+                backoff.reset();
+                continue;
+            }
+            // Where nothing answers, nothing is wrong with the work, however often it is tried.
+            tries = if flushed.outage { 0 } else { tries + 1 };
+            if tries == self.limits.tries_in_hand {
+                outcome.failed.push(Failed { news: left, reason });
+                return Some(outcome);
+            }
+            let wait = backoff.next_wait();
+            tracing::warn!(reason, tenancies = left.len(), wait_ms = wait.as_millis(), "a batch is held, trying again");
+            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await?;
+        }
+    }
+
+    /// Announces pages that are still to come, so that they alternate with other work (FAIR-1). False: it was time to
+    /// stop before the broker had confirmed it.
+    async fn announce(&self, continued: &News, shutdown: &Shutdown) -> bool {
+        if continued.is_empty() {
+            return true;
+        }
+        let batch = continued.to_batch(&self.routes);
+        let mut backoff = Backoff::for_connections();
+        while let Err(error) = self.publisher.publish(std::slice::from_ref(&batch)).await {
+            let wait = backoff.next_wait();
+            tracing::warn!(%error, wait_ms = wait.as_millis(), "further pages cannot be announced, trying again");
+            if shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets messages go: those of which nothing failed for good, the others come again later.
+    async fn settle(&self, deliveries: Vec<Delivery>, failed: &[Failed]) {
+        for delivery in deliveries {
+            let reasons: BTreeSet<_> = failed
+                .iter()
+                .filter(|failed| failed.news.touches(&delivery.batch, &self.routes))
+                .map(|failed| failed.reason.as_str())
+                .take(MAX_REASONS)
+                .collect();
+            if reasons.is_empty() {
+                delivery.ack().await;
+                continue;
+            }
+            let reason = reasons.into_iter().collect::<Vec<_>>().join("; ");
+            let attempt = delivery.attempt;
+            match delivery.retry(&reason).await {
+                Ok(retried) => tracing::warn!(reason, attempt, ?retried, "a message is put off"),
+                Err(error) => {
+                    tracing::warn!(%error, "a message could not be put off and comes again at once");
+                    tokio::time::sleep(Backoff::for_connections().next_wait()).await;
+                }
+            }
+        }
+    }
+}

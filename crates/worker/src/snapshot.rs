@@ -1,0 +1,203 @@
+//! The base snapshot: rows that were there before capture, shipped as version 0 beside the stream, a range of blocks at
+//! a time. Any number of workers share the ranges; a range whose worker died is claimed by another. Nothing is written
+//! to source rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::retry::Backoff;
+use lockstep_core::shutdown::Shutdown;
+use lockstep_destinations::{Destination, DestinationError};
+use lockstep_mappings::postgres::snapshot;
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+use crate::error::ShipError;
+use crate::limits::Limits;
+use crate::measure;
+use crate::pace::{finish_in_time, jittered};
+use crate::plan::Verdict;
+use crate::routes::Routes;
+use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
+use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, open_scan};
+
+/// A range that failed through its own fault rests this long, so that the others come first.
+const REST_OF_FAILED: Duration = Duration::from_secs(60);
+
+/// One worker's share of the base snapshots.
+pub(crate) struct BaseSnapshot<D> {
+    source: Source,
+    destination: D,
+    routes: Arc<Routes>,
+    limits: Limits,
+    worker: String,
+    connections: Option<Connections>,
+}
+
+/// Rows are read over one connection while claims and lookups go over the other.
+struct Connections {
+    scan: Client,
+    ranges: Ranges,
+}
+
+/// What became of a range.
+enum RangeEnd {
+    Shipped(Written),
+    /// The table's rows are in another file, in other blocks: the snapshot has to start again.
+    Rewritten,
+    /// Somebody else has it now.
+    Lost,
+}
+
+impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
+    pub(crate) const fn new(
+        source: Source,
+        destination: D,
+        routes: Arc<Routes>,
+        limits: Limits,
+        worker: String,
+    ) -> Self {
+        Self { source, destination, routes, limits, worker, connections: None }
+    }
+
+    /// Takes ranges until `shutdown`; asks now and then while there are none.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut backoff = Backoff::for_connections();
+        while !shutdown.is_cancelled() {
+            let Some(took) = finish_in_time(&shutdown, self.limits.stop_within, self.take_one()).await else { return };
+            let wait = match took {
+                Ok(true) => {
+                    backoff.reset();
+                    continue;
+                }
+                Ok(false) => jittered(self.limits.snapshot_poll_every),
+                Err(error) => {
+                    self.connections = None;
+                    measure::failed(error.kind());
+                    let wait = backoff.next_wait();
+                    tracing::warn!(%error, wait_ms = wait.as_millis(), "a range of the base snapshot failed");
+                    wait
+                }
+            };
+            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+    }
+
+    /// Claims and ships one range. False: there is none.
+    async fn take_one(&mut self) -> Result<bool, ShipError> {
+        let mut connections = match self.connections.take() {
+            Some(connections) => connections,
+            None => self.connect().await?,
+        };
+        for mapping in connections.ranges.finish_whole().await? {
+            tracing::info!(mapping, "the base snapshot is whole");
+        }
+        let claim = connections.ranges.claim().await?;
+        let claimed = claim.is_some();
+        let usable = match claim {
+            Some(claim) => self.take(&mut connections, &claim).await?,
+            None => true,
+        };
+        self.connections = usable.then_some(connections);
+        Ok(claimed)
+    }
+
+    async fn connect(&self) -> Result<Connections, SourceError> {
+        let scan = self.source.connect(Session::Scan).await?;
+        let control = self.source.connect(Session::Control).await?;
+        Ok(Connections { scan, ranges: Ranges::new(control, &self.worker, &self.routes.names()) })
+    }
+
+    /// Returns whether the connections can be used again.
+    async fn take(&self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
+        let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
+        match self.ship(connections, claim).await {
+            Ok(RangeEnd::Shipped(written)) => {
+                if connections.ranges.finish(claim, written.rows).await? {
+                    measure::snapshot_written(mapping, &written);
+                    tracing::debug!(%mapping, first_block, rows = written.rows, "a range of the base is shipped");
+                }
+                Ok(true)
+            }
+            Ok(RangeEnd::Rewritten) => {
+                let Some(place) = self.routes.place(mapping) else { return Ok(true) };
+                if connections.ranges.restart(&self.routes.get(place).mapping, claim.filenode).await? {
+                    tracing::warn!(%mapping, "its table was rewritten: the base snapshot starts again");
+                }
+                Ok(true)
+            }
+            Ok(RangeEnd::Lost) => {
+                tracing::warn!(%mapping, first_block, "a range of the base was claimed by another worker meanwhile");
+                // In the middle of a read.
+                Ok(false)
+            }
+            Err(error) => {
+                let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
+                // Where this fails too, the claim ends by itself.
+                let _ = connections.ranges.release(claim, rest).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the range and writes it, renewing the claim meanwhile.
+    async fn ship(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
+        let ranges = &connections.ranges;
+        let renewing = async {
+            loop {
+                tokio::time::sleep(RENEW_EVERY).await;
+                match ranges.renew(claim).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(RangeEnd::Lost),
+                    Err(error) => return Err(ShipError::from(error)),
+                }
+            }
+        };
+        tokio::select! {
+            shipped = self.read_and_write(connections, claim) => shipped,
+            lost = renewing => lost,
+        }
+    }
+
+    async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
+        let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
+        let route = self.routes.get(place);
+        let scan = &connections.scan;
+        if open_scan(scan, &route.mapping).await? != Some(claim.filenode) {
+            scan.batch_execute("ROLLBACK").await?;
+            return Ok(RangeEnd::Rewritten);
+        }
+        let (pieces, incoming) = pieces(self.limits.chunk_bytes);
+        // A set of one: it ends the task when this is given up.
+        let mut writer = JoinSet::new();
+        writer.spawn(write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert_rows));
+        let gate = BaseGate::new(&route.transcoder, connections.ranges.client());
+        let read = read(scan, &snapshot::range(&route.mapping, claim.blocks), gate, pieces).await;
+        match (read, joined(&mut writer).await) {
+            (Ok(()), Ok(written)) => {
+                scan.batch_execute("COMMIT").await?;
+                Ok(RangeEnd::Shipped(written))
+            }
+            (Ok(()) | Err(ShipError::WriterGone), Err(error)) => Err(error.into()),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+/// Reads to the end, and only then says so; where it fails the pieces are gone, and what was sent is written off.
+async fn read(scan: &Client, sql: &str, mut gate: BaseGate<'_>, mut pieces: Pieces) -> Result<(), ShipError> {
+    copy_rows(scan, sql, &mut gate, &mut pieces).await?;
+    pieces.end().await
+}
+
+async fn joined(writer: &mut JoinSet<Result<Written, DestinationError>>) -> Result<Written, DestinationError> {
+    match writer.join_next().await {
+        Some(Ok(written)) => written,
+        Some(Err(joined)) => match joined.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Ok(Written::default()),
+        },
+        None => Ok(Written::default()),
+    }
+}

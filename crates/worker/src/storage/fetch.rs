@@ -1,0 +1,80 @@
+//! A connection for reading news: one transaction, one snapshot for all mappings of a flush.
+
+use std::time::Duration;
+
+use futures_util::future::try_join3;
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Statement};
+
+use super::tenancies::{look_up_sql, residences, uuids};
+use crate::lookup::Residences;
+
+/// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The last number that was stamped. A snapshot that sees it sees every row up to it (SEQ-1).
+const HEAD: &str = "SELECT last_sequence FROM lockstep.sequence_head";
+
+/// What the source says at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The last sequence that was stamped.
+    pub(crate) head: SequenceId,
+    /// The tenancies that exist.
+    pub(crate) residences: Residences,
+}
+
+/// A connection with its statements prepared.
+pub(crate) struct FetchSession {
+    client: Client,
+    head: Statement,
+    look_up: Statement,
+}
+
+impl FetchSession {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, or Lockstep's tables are not there.
+    pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
+        let client = source.connect(Session::Fetch).await?;
+        let head = client.prepare(HEAD).await?;
+        let look_up = client.prepare(&look_up_sql()).await?;
+        Ok(Self { client, head, look_up })
+    }
+
+    /// For `COPY` within the transaction.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Opens a transaction that sees one snapshot, and looks the tenancies up in it: so no tenancy moves between the
+    /// lookup and the reads. All in one round trip.
+    ///
+    /// # Errors
+    /// The session is not to be used again.
+    pub(crate) async fn begin(&self, tenancies: &[TenancyId]) -> Result<Snapshot, SourceError> {
+        let ids = uuids(tenancies);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
+        // Sent in this order: `try_join3` polls its futures in turn, and each is sent when it is first polled.
+        let answers = try_join3(
+            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+            self.client.query_one(&self.head, &[]),
+            self.client.query(&self.look_up, &parameters),
+        );
+        let ((), head, rows) =
+            timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
+        Ok(Snapshot { head: SequenceId::new(head.try_get(0)?), residences: residences(&rows)? })
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// The session is not to be used again.
+    pub(crate) async fn end(&self) -> Result<(), SourceError> {
+        let ended = timeout(ANSWER_TIMEOUT, self.client.batch_execute("COMMIT")).await;
+        Ok(ended.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??)
+    }
+}

@@ -1,0 +1,8 @@
+//! The worker's own SQL. Everything about mappings is derived elsewhere.
+
+mod fetch;
+pub(crate) mod ranges;
+pub(crate) mod tenancies;
+
+pub(crate) use fetch::{FetchSession, Snapshot};
+pub(crate) use tenancies::look_up;

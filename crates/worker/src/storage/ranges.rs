@@ -1,0 +1,172 @@
+//! Ranges of base snapshots: claiming them for a while, reading one, writing down that it is done.
+
+use std::time::Duration;
+
+use lockstep_core::MappingName;
+use lockstep_mappings::Mapping;
+use lockstep_mappings::postgres::snapshot::BlockRange;
+use lockstep_mappings::postgres::{literal, table};
+use lockstep_schema::SourceError;
+use lockstep_schema::attach::restart_snapshot;
+use tokio_postgres::Client;
+
+/// Whose snapshots these are, in `lockstep.snapshot.destination`.
+const DESTINATION: &str = "clickhouse";
+
+/// How often a claim is renewed; it is good for five minutes, so one renewal that fails is no harm.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(60);
+
+/// The next range that nobody works on, of the mappings `$2 text[]`, for the worker `$3`.
+const CLAIM: &str = "
+UPDATE lockstep.snapshot_range r SET claimed_by = $3, claimed_until = now() + interval '5 minutes'
+FROM (SELECT c.mapping_name, c.first_block, s.source_filenode
+      FROM lockstep.snapshot_range c JOIN lockstep.snapshot s USING (mapping_name, destination)
+      WHERE c.destination = $1 AND c.mapping_name = ANY($2) AND c.finished_at IS NULL
+        AND (c.claimed_until IS NULL OR c.claimed_until < now())
+      ORDER BY c.mapping_name, c.first_block LIMIT 1 FOR UPDATE OF c SKIP LOCKED) n
+WHERE r.destination = $1 AND r.mapping_name = n.mapping_name AND r.first_block = n.first_block
+RETURNING r.mapping_name, r.first_block, r.end_block, n.source_filenode";
+
+/// Prolongs the claim of worker `$4`, or lets it end `$5` seconds from now.
+const PROLONG: &str = "
+UPDATE lockstep.snapshot_range SET claimed_until = now() + make_interval(secs => $5)
+WHERE destination = $1 AND mapping_name = $2 AND first_block = $3 AND claimed_by = $4 AND finished_at IS NULL";
+
+/// The range is in the destination, `$5` rows. Only where it is still the worker's own: a snapshot that was started again
+/// meanwhile has other ranges.
+const FINISH: &str = "
+UPDATE lockstep.snapshot_range SET finished_at = now(), shipped_rows = $5
+WHERE destination = $1 AND mapping_name = $2 AND first_block = $3 AND claimed_by = $4 AND finished_at IS NULL";
+
+/// Snapshots with nothing left. A statement of its own after [`FINISH`]: of two workers that finish the last two ranges
+/// at the same time, the later one sees both.
+const FINISH_WHOLE: &str = "
+UPDATE lockstep.snapshot s SET finished_at = now()
+WHERE s.destination = $1 AND s.mapping_name = ANY($2) AND s.finished_at IS NULL AND NOT EXISTS (
+  SELECT 1 FROM lockstep.snapshot_range r
+  WHERE r.destination = s.destination AND r.mapping_name = s.mapping_name AND r.finished_at IS NULL)
+RETURNING s.mapping_name";
+
+/// A range that this worker has claimed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Claim {
+    pub(crate) mapping: MappingName,
+    pub(crate) blocks: BlockRange,
+    /// The file in which those blocks were counted.
+    pub(crate) filenode: u32,
+}
+
+/// Lockstep's own tables of snapshots, as one worker uses them.
+pub(crate) struct Ranges {
+    client: Client,
+    worker: String,
+    mappings: Vec<String>,
+}
+
+impl Ranges {
+    /// For a worker of this name, which ships these mappings.
+    pub(crate) fn new(client: Client, worker: &str, mappings: &[MappingName]) -> Self {
+        Self { client, worker: worker.to_owned(), mappings: mappings.iter().map(ToString::to_string).collect() }
+    }
+
+    /// For lookups between statements.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Claims a range, if there is one.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn claim(&self) -> Result<Option<Claim>, SourceError> {
+        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &self.mappings, &self.worker]).await?;
+        let Some(row) = row else { return Ok(None) };
+        let block = |index| -> Result<u32, SourceError> {
+            let block: i64 = row.try_get(index)?;
+            // PostgreSQL numbers blocks with 32 bits; the end of the last range may lie beyond.
+            Ok(u32::try_from(block).unwrap_or(u32::MAX))
+        };
+        let name: String = row.try_get(0)?;
+        let Ok(mapping) = name.parse() else { return Ok(None) };
+        Ok(Some(Claim { mapping, blocks: BlockRange { first: block(1)?, end: block(2)? }, filenode: row.try_get(3)? }))
+    }
+
+    /// Keeps a claim for another five minutes. False: it is not ours any more.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn renew(&self, claim: &Claim) -> Result<bool, SourceError> {
+        self.prolong(claim, 300.0).await
+    }
+
+    /// Lets a claim go after a while, so that others come first.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn release(&self, claim: &Claim, after: Duration) -> Result<bool, SourceError> {
+        self.prolong(claim, after.as_secs_f64()).await
+    }
+
+    async fn prolong(&self, claim: &Claim, seconds: f64) -> Result<bool, SourceError> {
+        let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
+        let updated = self.client.execute(PROLONG, &[&DESTINATION, &name, &first, &self.worker, &seconds]).await?;
+        Ok(updated == 1)
+    }
+
+    /// Writes down that a range is in the destination. False: it is not ours any more.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn finish(&self, claim: &Claim, rows: u64) -> Result<bool, SourceError> {
+        let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let updated = self.client.execute(FINISH, &[&DESTINATION, &name, &first, &self.worker, &rows]).await?;
+        Ok(updated == 1)
+    }
+
+    /// Writes down which snapshots are whole; returns those that were not before.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn finish_whole(&self) -> Result<Vec<String>, SourceError> {
+        let rows = self.client.query(FINISH_WHOLE, &[&DESTINATION, &self.mappings]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Starts a snapshot again, because the table's rows are in another file now. Whoever comes second finds it done.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn restart(&mut self, mapping: &Mapping, filenode: u32) -> Result<bool, SourceError> {
+        let transaction = self.client.transaction().await?;
+        let lock = "SELECT 1 FROM lockstep.snapshot WHERE destination = $1 AND mapping_name = $2 AND source_filenode = $3 FOR UPDATE";
+        let ours = transaction.query_opt(lock, &[&DESTINATION, &mapping.name.as_str(), &filenode]).await?;
+        if ours.is_none() {
+            return Ok(false);
+        }
+        // Size and file are read while nobody can exchange the file.
+        transaction.batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", table(&mapping.source))).await?;
+        for statement in restart_snapshot(mapping) {
+            transaction.batch_execute(&statement).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Opens the transaction in which a range is read: the table's file cannot be exchanged until its end. Returns the file.
+///
+/// The lock comes before the snapshot is taken, so the snapshot is of the locked table.
+///
+/// # Errors
+/// When Postgres cannot be asked, or the table is locked by somebody else for longer than 10 seconds.
+pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Option<u32>, SourceError> {
+    let source = table(&mapping.source);
+    client
+        .batch_execute(&format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
+        ))
+        .await?;
+    let sql = format!("SELECT pg_relation_filenode({}::regclass)", literal(&source));
+    Ok(client.query_one(&sql, &[]).await?.try_get(0)?)
+}

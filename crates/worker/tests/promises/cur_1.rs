@@ -1,0 +1,96 @@
+//! CUR-1: a cursor never passes a row that its destination does not hold durably.
+
+use lockstep_core::SequenceId;
+use lockstep_destinations::faulty::{Fault, Faulty, Operation};
+use lockstep_destinations::{DestinationError, Failure};
+use lockstep_mappings::postgres::fetch::PageLimits;
+use lockstep_worker::Limits;
+
+use crate::fixture::House;
+
+fn fails(failure: Failure) -> DestinationError {
+    DestinationError::new(failure, "ClickHouse", "as scripted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_rows_whose_cursor_was_not_written_are_shipped_again() {
+    let house = House::new().await;
+    let tenancy = house.tenancy().await;
+    house.users(tenancy, 10).await;
+    house.stamp().await;
+    let destination = Faulty::new(house.clickhouse.clone());
+    let mut flusher = house.flusher_to(destination.clone(), Limits::default());
+    let news = house.news(&[tenancy]);
+    for fault in [Fault::Before(fails(Failure::Unavailable)), Fault::LostConnection] {
+        destination.script(Operation::Advance, [Some(fault)]);
+        let flushed = flusher.flush(&news).await;
+        assert_eq!((flushed.rows, flushed.held.pairs(), flushed.outage), (10, news.pairs(), false));
+        assert_eq!(house.cursor(tenancy, "users").await, SequenceId::BASE);
+        assert_eq!(house.ask("SELECT count() FROM {views}.users").await, "10");
+    }
+    // Written, but the answer was lost: the same again does no harm.
+    destination.script(Operation::Advance, [Some(Fault::After(fails(Failure::Unavailable)))]);
+    assert!(!flusher.flush(&news).await.held.is_empty());
+    let flushed = flusher.flush(&news).await;
+    assert!(flushed.held.is_empty() && flushed.failed.is_empty());
+    assert_eq!(destination.left(), 0);
+    house.assert_equal().await;
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_a_write_that_fails_leaves_its_cursor_and_no_other() {
+    let house = House::new().await;
+    let tenancy = house.tenancy().await;
+    let user = house.user(tenancy, "Ada").await;
+    house.grant(tenancy, user).await;
+    house.stamp().await;
+    let destination = Faulty::new(house.clickhouse.clone());
+    let mut flusher = house.flusher_to(destination.clone(), Limits::default());
+    for (fault, put_off) in [
+        (Fault::LostConnection, false),
+        (Fault::After(fails(Failure::Overloaded)), false),
+        (Fault::Before(fails(Failure::Rejected)), true),
+    ] {
+        // Users are read and written first.
+        destination.script(Operation::Write, [Some(fault)]);
+        let flushed = flusher.flush(&house.news(&[tenancy])).await;
+        assert_eq!((flushed.held.pairs(), flushed.failed.len()), if put_off { (0, 1) } else { (1, 0) }, "{flushed:?}");
+        assert_eq!(house.cursor(tenancy, "users").await, SequenceId::BASE);
+        assert!(house.cursor(tenancy, "project_permissions").await > SequenceId::BASE);
+    }
+    flusher.flush(&house.news(&[tenancy])).await;
+    assert!(house.cursor(tenancy, "users").await > SequenceId::BASE);
+    house.assert_equal().await;
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
+    let house = House::new().await;
+    let tenancy = house.tenancy().await;
+    house.users(tenancy, 100).await;
+    house.stamp().await;
+    let limits = Limits {
+        page: PageLimits { tenancy_rows: 30, total_rows: 1000 },
+        insert_rows: 7,
+        chunk_bytes: 300,
+        ..Limits::default()
+    };
+    let mut flusher = house.flusher(limits);
+    let mut news = house.news(&[tenancy]);
+    for seen in [30, 60, 90, 100] {
+        let flushed = flusher.flush(&news).await;
+        assert_eq!(house.ask("SELECT count() FROM {views}.users").await, seen.to_string());
+        let last = house.ask("SELECT max(sync_sequence_id) FROM {raw}.users").await.parse().unwrap();
+        if seen < 100 {
+            assert_eq!(house.cursor(tenancy, "users").await, SequenceId::new(last));
+        }
+        assert_eq!(flushed.continued.is_empty(), seen == 100);
+        news = flushed.continued;
+    }
+    let head = house.number("SELECT last_sequence FROM lockstep.sequence_head").await;
+    assert_eq!(house.cursor(tenancy, "users").await, SequenceId::new(head));
+    house.assert_equal().await;
+    house.remove().await;
+}

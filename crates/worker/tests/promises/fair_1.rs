@@ -1,0 +1,103 @@
+//! FAIR-1: one huge or broken tenant or mapping does not stop the others.
+
+use lockstep_mappings::postgres::fetch::PageLimits;
+use lockstep_worker::Limits;
+
+use crate::fixture::House;
+
+fn pages(tenancy_rows: u32, total_rows: u32) -> Limits {
+    Limits { page: PageLimits { tenancy_rows, total_rows }, ..Limits::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fair_1_pages_of_a_huge_tenant_alternate_with_others() {
+    let house = House::new().await;
+    let (huge, small) = (house.tenancy().await, house.tenancy().await);
+    house.users(huge, 200).await;
+    house.user(small, "Ada").await;
+    house.stamp().await;
+    house.announce(&[huge], &["users"]).await;
+    house.announce(&[small], &["users"]).await;
+    // A message at a time, so that nothing but their order decides.
+    let worker = house.start_to(house.clickhouse.clone(), Limits { flush_tenancies: 1, ..pages(20, 1000) });
+    house.eventually_equal().await;
+    worker.stop().await;
+    let earlier = "SELECT countIf(sync_sequence_id < (SELECT max(sync_sequence_id) FROM {raw}.users)) > 0 FROM {raw}.users \
+        WHERE sync_created_at > (SELECT max(sync_created_at) FROM {raw}.users WHERE display_name = 'Ada')";
+    assert_eq!(house.ask(earlier).await, "1", "the small one waited for the huge one's last page");
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fair_1_tenants_that_a_full_page_left_out_are_read_first_in_the_next() {
+    let house = House::new().await;
+    let (one, two, small) = (house.tenancy().await, house.tenancy().await, house.tenancy().await);
+    house.users(one, 200).await;
+    house.users(two, 200).await;
+    house.user(small, "Ada").await;
+    house.stamp().await;
+    let mut flusher = house.flusher(pages(50, 80));
+    let first = flusher.flush(&house.news(&[one, two, small])).await;
+    assert_eq!(first.continued.tenancies(), [small, one, two]);
+    let second = flusher.flush(&first.continued).await;
+    assert_eq!(house.ask("SELECT count() FROM {views}.users WHERE display_name = 'Ada'").await, "1");
+    assert_eq!(second.continued.tenancies(), [one, two]);
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fair_1_a_broken_mapping_is_put_off_and_the_others_go_through() {
+    let house = House::new().await;
+    let tenancy = house.tenancy().await;
+    let user = house.user(tenancy, "Ada").await;
+    house.grant(tenancy, user).await;
+    house.stamp().await;
+    house.change("RENAME TABLE {raw}.users TO {raw}.users_away").await;
+    // Its read breaks, and with it the transaction of the flush.
+    house.run_sql(r#"ALTER TABLE "Team" RENAME "displayName" TO "name""#).await;
+    let worker = house.start();
+    house.announce(&[tenancy], &[]).await;
+    house.eventually("the permission to be seen", "SELECT count() FROM {views}.project_permissions", "1").await;
+    let retrying = "the message to be put off";
+    let awaited = lockstep_testkit::databases::eventually(retrying, crate::fixture::DEADLINE, async || {
+        Ok(house.depths().await.retrying == 1)
+    });
+    awaited.await.unwrap();
+    house.change("RENAME TABLE {raw}.users_away TO {raw}.users").await;
+    house.run_sql(r#"ALTER TABLE "Team" RENAME "name" TO "displayName""#).await;
+    house.eventually_equal().await;
+    worker.stop().await;
+    assert_eq!(house.depths().await.dead, 0);
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fair_1_a_row_that_cannot_be_written_stops_its_own_tenant_only() {
+    let house = House::new().await;
+    let (broken, healthy) = (house.tenancy().await, house.tenancy().await);
+    house.run_sql(r#"ALTER TABLE "ProjectUser" ALTER "isAnonymous" DROP NOT NULL"#).await;
+    for name in ["first", "a secret name", "last"] {
+        house.user(broken, name).await;
+    }
+    house.user(healthy, "Ada").await;
+    house.run_sql(r#"UPDATE "ProjectUser" SET "isAnonymous" = NULL WHERE "displayName" = 'a secret name'"#).await;
+    // In the order in which they were written.
+    for name in ["first", "a secret name", "last", "Ada"] {
+        house
+            .run_sql(&format!(
+                r#"BEGIN; SET LOCAL lockstep.stamping = 'on'; UPDATE "ProjectUser" SET "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = FALSE
+                   WHERE "displayName" = '{name}'; COMMIT"#
+            ))
+            .await;
+    }
+    let mut flusher = house.flusher(Limits::default());
+    let flushed = flusher.flush(&house.news(&[broken, healthy])).await;
+    assert_eq!(house.ask("SELECT display_name FROM {views}.users ORDER BY display_name").await, "Ada\nfirst");
+    let [failed] = flushed.failed.as_slice() else { panic!("{flushed:?}") };
+    assert_eq!(failed.news.tenancies(), [broken]);
+    assert!(failed.reason.contains("column is_anonymous") && !failed.reason.contains("secret"), "{}", failed.reason);
+    house.run_sql(r#"UPDATE "ProjectUser" SET "isAnonymous" = FALSE WHERE "isAnonymous" IS NULL"#).await;
+    house.stamp_and_flush(&[broken, healthy]).await;
+    house.assert_equal().await;
+    house.remove().await;
+}

@@ -1,0 +1,235 @@
+//! A source database with capture, ClickHouse databases and a queue, all of the test's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::health::Health;
+use lockstep_core::secret::SecretUrl;
+use lockstep_core::settings::{ClickHouseSettings, Settings};
+use lockstep_core::shutdown::Shutdown;
+use lockstep_core::telemetry::LogFormat;
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::{ClickHouse, Destination, Selection};
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table, view};
+use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
+use lockstep_schema::{Source, attach};
+use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
+use lockstep_testkit::oracle::{Endpoint, compare};
+use lockstep_worker::{Flushed, Flusher, Limits, News, Routes, WorkerError, run_to};
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// For anything that should happen within moments, on a machine that is busy.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a test gets.
+pub(crate) struct House {
+    pub(crate) database: TestDatabase,
+    /// A connection of the application's.
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    pub(crate) clickhouse: ClickHouse,
+    pub(crate) set: MappingSet,
+    pub(crate) databases: Databases,
+}
+
+/// A worker in this process.
+pub(crate) struct Running {
+    shutdown: Shutdown,
+    worker: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Running {
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.worker.await.unwrap().unwrap();
+    }
+
+    /// Ends it where it stands.
+    pub(crate) async fn kill(self) {
+        self.worker.abort();
+        assert!(self.worker.await.unwrap_err().is_cancelled());
+    }
+}
+
+impl House {
+    /// With the standalone schema, attached, without rows.
+    pub(crate) async fn new() -> Self {
+        Self::attached_to(TestDatabase::standalone().await.unwrap()).await
+    }
+
+    /// Around a database that has source tables.
+    pub(crate) async fn attached_to(database: TestDatabase) -> Self {
+        let services = services().unwrap();
+        let suffix = unique_suffix();
+        let databases = Databases {
+            raw: format!("lockstep_worker_{suffix}"),
+            views: format!("lockstep_worker_{suffix}_views"),
+            cluster: None,
+        };
+        let settings = Settings {
+            source_url: SecretUrl::new(database.url()),
+            amqp_url: SecretUrl::new(services.amqp_url),
+            clickhouse: ClickHouseSettings {
+                url: SecretUrl::new(services.clickhouse_url),
+                user: services.clickhouse_user,
+                password: SecretString::from(services.clickhouse_password),
+                raw_database: databases.raw.clone(),
+                view_database: databases.views.clone(),
+            },
+            queue_prefix: format!("lockstep-worker-{suffix}"),
+            mappings_dir: None,
+            tls_ca_file: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Pretty,
+            listen: None,
+        };
+        let set = MappingSet::load(None).unwrap();
+        let source = Source::new(&settings.source_url, None).unwrap();
+        let live = attach::inspect(&source, &set).await.unwrap();
+        let steps = attach::plan(&set, &live).unwrap();
+        attach::apply(&source, &steps, |_| {}).await.unwrap();
+        let clickhouse = ClickHouse::connect(&settings.clickhouse, None).unwrap();
+        let client = database.connect().await.unwrap();
+        let house = Self { database, client, settings, clickhouse, set, databases };
+        house.create_tables().await;
+        house
+    }
+
+    async fn create_tables(&self) {
+        let mut statements = create_databases(&self.databases);
+        statements.extend(cursor_table(&self.databases).create());
+        for mapping in self.set.iter() {
+            statements.extend(raw_table(mapping, &self.databases).create());
+            statements.push(view(mapping, &self.databases));
+        }
+        for statement in statements {
+            self.clickhouse.execute(&statement).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn run_sql(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        Arc::new(Routes::new(&self.set, &self.databases))
+    }
+
+    pub(crate) fn flusher(&self, limits: Limits) -> Flusher<ClickHouse> {
+        self.flusher_to(self.clickhouse.clone(), limits)
+    }
+
+    pub(crate) fn flusher_to<D: Destination + Clone + 'static>(&self, destination: D, limits: Limits) -> Flusher<D> {
+        let source = Source::new(&self.settings.source_url, None).unwrap();
+        Flusher::new(source, destination, self.routes(), limits, Health::default())
+    }
+
+    /// Everything may have news, for these tenancies.
+    pub(crate) fn news(&self, tenancies: &[TenancyId]) -> News {
+        let mut news = News::default();
+        let every = 0..self.set.iter().count();
+        tenancies.iter().for_each(|tenancy| news.add(*tenancy, every.clone()));
+        news
+    }
+
+    /// Stamps what is flagged, and flushes once; all of it must get through.
+    pub(crate) async fn stamp_and_flush(&self, tenancies: &[TenancyId]) -> Flushed {
+        self.stamp().await;
+        let flushed = self.flusher(Limits::default()).flush(&self.news(tenancies)).await;
+        assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+        flushed
+    }
+
+    pub(crate) async fn tenancies(&self) -> Vec<TenancyId> {
+        let rows = self.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await.unwrap();
+        rows.iter().map(|row| TenancyId::new(row.get::<_, Uuid>(0))).collect()
+    }
+
+    /// What a query on ClickHouse answers, `{raw}` and `{views}` being the databases.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        self.clickhouse.fetch_text(&self.with_databases(sql)).await.unwrap().trim_end_matches('\n').to_owned()
+    }
+
+    /// A statement that changes something in ClickHouse.
+    pub(crate) async fn change(&self, sql: &str) {
+        self.clickhouse.execute(&self.with_databases(sql)).await.unwrap();
+    }
+
+    fn with_databases(&self, sql: &str) -> String {
+        sql.replace("{raw}", &self.databases.raw).replace("{views}", &self.databases.views)
+    }
+
+    pub(crate) async fn cursor(&self, tenancy: TenancyId, mapping: &str) -> SequenceId {
+        let name = mapping.parse().unwrap();
+        let cursors = self.clickhouse.cursors(Selection::These(&[tenancy]), Selection::All).await.unwrap();
+        cursors.get(&(tenancy, name)).copied().unwrap_or_default()
+    }
+
+    /// The twelve views show exactly what the source holds.
+    pub(crate) async fn assert_equal(&self) {
+        let report = compare(&self.client, &self.endpoint()).await.unwrap();
+        assert!(report.equal(), "{report}");
+    }
+
+    pub(crate) async fn eventually_equal(&self) {
+        let endpoint = self.endpoint();
+        lockstep_testkit::oracle::eventually_equal(&self.client, &endpoint, DEADLINE).await.unwrap();
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::of(&services().unwrap(), &self.databases.views)
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        self.start_to(self.clickhouse.clone(), Limits::default())
+    }
+
+    pub(crate) fn start_to<D: Destination + Clone + 'static>(&self, destination: D, limits: Limits) -> Running {
+        let (settings, shutdown) = (self.settings.clone(), Shutdown::new());
+        let stop = shutdown.clone();
+        Running { shutdown, worker: tokio::spawn(async move { run_to(&settings, limits, destination, stop).await }) }
+    }
+
+    fn topology(&self) -> Topology {
+        Topology::new(&self.settings.queue_prefix)
+    }
+
+    /// Announces tenancies, each with these mappings (none: all).
+    pub(crate) async fn announce(&self, tenancies: &[TenancyId], mappings: &[&str]) {
+        let publisher = Publisher::connect(&self.settings.amqp_url, None, &self.topology()).await.unwrap();
+        let mappings: Vec<_> = mappings.iter().map(|name| name.parse().unwrap()).collect();
+        let batch: TenantBatch =
+            tenancies.iter().map(|tenancy| TenantNews { tenancy: *tenancy, mappings: mappings.clone() }).collect();
+        publisher.publish(&[batch]).await.unwrap();
+        publisher.close().await;
+    }
+
+    pub(crate) async fn depths(&self) -> QueueDepths {
+        depths(&self.settings.amqp_url, None, &self.topology()).await.unwrap()
+    }
+
+    /// Waits until a query on ClickHouse answers this.
+    pub(crate) async fn eventually(&self, what: &str, sql: &str, expected: &str) {
+        eventually(what, DEADLINE, async || Ok(self.ask(sql).await == expected)).await.unwrap();
+    }
+
+    /// Removes everything.
+    pub(crate) async fn remove(self) {
+        for database in [&self.databases.views, &self.databases.raw] {
+            self.clickhouse.execute(&format!("DROP DATABASE IF EXISTS {database} SYNC")).await.unwrap();
+        }
+        // Where no worker was started there are none.
+        let _ = delete_queues_and_messages(&self.settings.amqp_url, None, &self.topology()).await;
+        drop(self.client);
+        self.database.remove().await.unwrap();
+    }
+}

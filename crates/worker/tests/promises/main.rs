@@ -1,0 +1,19 @@
+//! What a worker promises, each promise shown with real services.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod base;
+mod cur_1;
+mod del_1;
+mod fair_1;
+mod fixture;
+mod idem_1;
+mod iso_1;
+mod moves;
+mod outage;
+mod proxy;
+mod rows;
+mod stamping;
+mod stream;
+mod sweep;
+mod values;
