@@ -41,7 +41,8 @@ pub(super) fn canonical(base: BaseType, value: &str) -> String {
         BaseType::Bool => format!("CASE WHEN {value} THEN '1' WHEN NOT {value} THEN '0' END"),
         // What DateTime64(3) holds, floored to milliseconds.
         BaseType::Timestamp => format!(
-            "floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999')) * 1000)::bigint::text"
+            // GREATEST and LEAST pass nulls over: without the condition a null would become the lower limit.
+            "CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999')) * 1000)::bigint::text END"
         ),
         BaseType::Float64 => format!("encode(float8send({value}), 'hex')"),
         _ => format!("({value})::text"),
