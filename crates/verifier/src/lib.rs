@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Compares the source with ClickHouse, row by row and column by column, and says what differs (VER-1).
+//!
+//! Its own queries ([`lockstep_mappings::postgres::compare`] and its counterpart for ClickHouse) turn every exported value of
+//! both sides into the same canonical text, in the same order; a merge of the two streams finds what differs. What
+//! differs is looked at again until it is known to have settled, to be on its way, or to be wrong: `judge` argues why
+//! that can be known. Nothing is written anywhere, and no sync is started.
+//!
+//! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` and `destination_rows` stream; `first_pass` and `recheck`
+//! put them to work.
+
+pub mod command;
+mod destination_rows;
+mod error;
+mod finding;
+mod first_pass;
+mod judge;
+mod look;
+mod merge;
+mod progress;
+mod recheck;
+mod report;
+mod row;
+mod service;
+mod source_rows;
+mod storage;
+
+pub use error::VerifyError;
+pub use finding::Finding;
+pub use judge::{Kind, Why};
+pub use progress::{Phase, Progress};
+pub use report::{MappingReport, Report, Verdict};
+pub use service::{VerifyOptions, verify};

@@ -1,0 +1,97 @@
+//! The command line of `lockstep-verifier`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use lockstep_core::settings::{Needs, SettingsArgs};
+use lockstep_core::{TenancyId, exit, shutdown, telemetry};
+
+use crate::{VerifyError, VerifyOptions, verify};
+
+/// Compares Postgres with ClickHouse, row by row and column by column. Reads only.
+///
+/// Exit code: 0 equal, 1 different, 2 only in flight, 3 could not finish, 78 wrong settings.
+#[derive(Parser, Debug)]
+#[command(name = "lockstep-verifier", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Compare only where this tenancy lives or lived; can be given more than once
+    #[arg(long = "tenant", value_name = "UUID")]
+    tenants: Vec<TenancyId>,
+    /// Compare only this mapping; can be given more than once
+    #[arg(long = "mapping", value_name = "NAME")]
+    mappings: Vec<String>,
+    /// How long to wait for what is in flight, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    settle: u64,
+    /// How many findings to show for each mapping
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    show: usize,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    /// A table, for people
+    Text,
+    /// One object, for programs
+    Json,
+}
+
+/// Runs it and prints the result on standard output.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let needs = Needs { source: true, amqp: false, clickhouse: true };
+    let settings = match arguments.settings.resolve(needs) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(exit::CONFIGURATION);
+        }
+    };
+    telemetry::start(&settings);
+    let options = VerifyOptions {
+        tenants: arguments.tenants,
+        mappings: arguments.mappings,
+        settle: Duration::from_secs(arguments.settle),
+        show: arguments.show,
+        ..VerifyOptions::default()
+    };
+    let shown = options.progress.show();
+    let result = until_stopped(verify(&settings, &options)).await;
+    drop(shown);
+    match (result, arguments.format) {
+        (Ok(report), Format::Text) => {
+            print!("{}", report.to_text());
+            ExitCode::from(report.exit_code())
+        }
+        (Ok(report), Format::Json) => {
+            println!("{}", report.to_json());
+            ExitCode::from(report.exit_code())
+        }
+        (Err(error), format) => {
+            eprintln!("{error}");
+            if format == Format::Json {
+                println!("{}", unfinished(&error));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// A job that is stopped ends at once: there is nothing to finish, and both servers notice that their reader is gone.
+async fn until_stopped<T>(work: impl Future<Output = Result<T, VerifyError>>) -> Result<T, VerifyError> {
+    let Ok(shutdown) = shutdown::on_signal() else { return work.await };
+    tokio::select! {
+        result = work => result,
+        () = shutdown.cancelled() => Err(VerifyError::Stopped),
+    }
+}
+
+fn unfinished(error: &VerifyError) -> serde_json::Value {
+    serde_json::json!({ "verdict": "unfinished", "mappings": [], "error": error.to_string() })
+}

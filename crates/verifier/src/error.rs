@@ -1,0 +1,108 @@
+//! Why nothing, or not everything, could be compared.
+
+use lockstep_core::{TenancyId, exit};
+use lockstep_destinations::DestinationError;
+use lockstep_mappings::DefinitionErrors;
+use lockstep_mappings::codec::CodecError;
+use lockstep_schema::SourceError;
+
+use crate::merge::Side;
+
+/// Undefined table, column or schema.
+const NOT_THERE: [&str; 3] = ["42P01", "42703", "3F000"];
+
+/// Why verification did not come to its end. Nothing was written, and nothing is known to differ or to be equal.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A definition is wrong.
+    #[error(transparent)]
+    Definitions(#[from] DefinitionErrors),
+    /// `--mapping` names none.
+    #[error("LS-0301: there is no mapping {name:?}; there are {}", known.join(", "))]
+    UnknownMapping {
+        /// As it was given.
+        name: String,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// `--tenant` names nobody that is or was in the source.
+    #[error(
+        "LS-0302: there is no row of \"Tenancy\" with the id {}, and Lockstep has known none; check the id",
+        join(.0)
+    )]
+    UnknownTenants(Vec<TenancyId>),
+    /// More locations than one statement should hold.
+    #[error(
+        "LS-0303: {found} locations were asked for, at most {limit} can be; leave out --tenant to compare everything"
+    )]
+    TooManyLocations {
+        /// Of the tenancies that were named.
+        found: usize,
+        /// What is accepted.
+        limit: usize,
+    },
+    /// Tables or columns of Lockstep's own are missing.
+    #[error("LS-0304: the source is not prepared: {0}; run `lockstep migrate`")]
+    NotPrepared(SourceError),
+    /// The merge relies on an order that did not hold.
+    #[error(
+        "LS-0305: rows of {mapping} do not come from {side} in the order of their bytes; its text is not UTF-8, or its order was changed on the way"
+    )]
+    OutOfOrder {
+        /// Which rows.
+        mapping: String,
+        /// From where.
+        side: &'static str,
+    },
+    /// What came is not what was asked for.
+    #[error(
+        "LS-0306: rows cannot be read: {0}; if both services are of supported versions, this is a fault in Lockstep"
+    )]
+    Unreadable(#[from] CodecError),
+    /// A signal.
+    #[error("LS-0307: stopped by a signal before everything was compared")]
+    Stopped,
+    /// The source failed.
+    #[error(transparent)]
+    Source(SourceError),
+    /// ClickHouse failed.
+    #[error("{0} {remedy}", remedy = .0.remedy())]
+    Destination(#[from] DestinationError),
+}
+
+impl VerifyError {
+    pub(crate) fn out_of_order(mapping: &str, side: Side) -> Self {
+        let side = match side {
+            Side::Source => "Postgres",
+            Side::Destination => "ClickHouse",
+        };
+        Self::OutOfOrder { mapping: mapping.to_owned(), side }
+    }
+
+    /// What a program ends with: 78 where the settings are wrong, else 3.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Definitions(_) | Self::UnknownMapping { .. } | Self::TooManyLocations { .. } => exit::CONFIGURATION,
+            _ => exit::UNFINISHED,
+        }
+    }
+}
+
+impl From<SourceError> for VerifyError {
+    fn from(error: SourceError) -> Self {
+        match error.sqlstate() {
+            Some(state) if NOT_THERE.contains(&state) => Self::NotPrepared(error),
+            _ => Self::Source(error),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for VerifyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+fn join(ids: &[TenancyId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,90 @@
+//! One difference, as it may be shown: ids and column names, never a tenant's values.
+
+use std::collections::BTreeMap;
+
+use lockstep_mappings::postgres::compare::Key;
+use lockstep_mappings::{BaseType, Mapping};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::judge::{Kind, Why};
+use crate::recheck::Doubt;
+
+/// Hexadecimal digits of a hash: enough to find the row again, too few to be anything else.
+const HASH_DIGITS: usize = 12;
+/// Longer than any id.
+const MAX_ID_BYTES: usize = 64;
+
+/// A row that differs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// How it differs.
+    pub kind: Kind,
+    /// Why it may still go away by itself; absent for a real difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<Why>,
+    /// Whose row it is, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenancy_id: Option<Uuid>,
+    /// Where it is.
+    pub project_id: String,
+    /// Where it is.
+    pub branch_id: String,
+    /// Its key, by column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
+    pub key: BTreeMap<String, String>,
+    /// Of a row that both sides have: the columns that differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(mapping: &Mapping, doubt: &Doubt, in_flight: Option<Why>) -> Self {
+        let Key { location, values } = &doubt.key;
+        let columns = mapping.key_columns().zip(values);
+        Self {
+            kind: doubt.kind,
+            in_flight,
+            tenancy_id: doubt.tenancy.map(|tenancy| tenancy.as_uuid()),
+            project_id: shown_id(&location.project_id),
+            branch_id: shown_id(&location.branch_id),
+            key: columns.map(|(column, value)| (column.name.clone(), shown(column.column_type.base, value))).collect(),
+            columns: doubt.columns.clone(),
+        }
+    }
+}
+
+fn shown(base: BaseType, value: &str) -> String {
+    match base {
+        BaseType::Uuid | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
+        _ => hashed(value),
+    }
+}
+
+/// Projects and branches are ids that the platform gave, of type text: what does not look like one is not shown.
+fn shown_id(text: &str) -> String {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    if plain && text.len() <= MAX_ID_BYTES { text.to_owned() } else { hashed(text) }
+}
+
+/// In Postgres: `left(encode(sha256(convert_to(…, 'UTF8')), 'hex'), 12)`; in ClickHouse: `lower(left(hex(SHA256(…)), 12))`.
+fn hashed(text: &str) -> String {
+    let digits: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", &digits[..HASH_DIGITS])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_shown_and_values_are_not() {
+        assert_eq!(
+            shown(BaseType::Uuid, "00000000-0000-4000-8000-000000000001"),
+            "00000000-0000-4000-8000-000000000001"
+        );
+        assert_eq!(shown(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
+        assert_eq!(shown_id("internal"), "internal");
+        assert!(shown_id("Ada Lovelace").starts_with("sha256:"));
+    }
+}

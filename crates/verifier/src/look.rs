@@ -1,0 +1,178 @@
+//! One look at a few keys: cursors, then the source in one snapshot, then ClickHouse. The order is what [`crate::judge`]
+//! argues from.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_destinations::{ClickHouse, Destination, Selection};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::clickhouse::Databases;
+use lockstep_mappings::postgres::compare::{self, Key, Scope};
+use lockstep_mappings::postgres::fetch::Work;
+use tokio_postgres::Client;
+
+use crate::destination_rows::DestinationRows;
+use crate::error::VerifyError;
+use crate::judge::{Claim, Kind, Living, Look};
+use crate::row::{Row, Shape};
+use crate::source_rows::SourceRows;
+use crate::storage;
+
+/// Both sides, as looks and passes use them.
+pub(crate) struct Sides<'a> {
+    /// In no transaction.
+    pub(crate) source: &'a Client,
+    pub(crate) clickhouse: &'a ClickHouse,
+    pub(crate) databases: &'a Databases,
+}
+
+/// What a look found at a key, for judging and for telling.
+pub(crate) struct Seen {
+    pub(crate) look: Look,
+    /// Where both sides have the row: the columns that differ.
+    pub(crate) columns: Vec<String>,
+    /// Whose row it is, where that is known.
+    pub(crate) tenancy: Option<TenancyId>,
+}
+
+type RowsByKey = HashMap<Key, Vec<Row>>;
+
+/// Looks at keys of one mapping.
+pub(crate) struct Looker<'a> {
+    mapping: &'a Mapping,
+    shape: Shape,
+    /// Cursors as the first look found them: tombstones above them are told, so that no later one goes unnoticed.
+    first_cursors: HashMap<TenancyId, SequenceId>,
+}
+
+impl<'a> Looker<'a> {
+    pub(crate) fn new(mapping: &'a Mapping) -> Self {
+        Self { mapping, shape: Shape::of(mapping), first_cursors: HashMap::new() }
+    }
+
+    /// One answer for each key, in their order.
+    pub(crate) async fn look(&mut self, sides: &Sides<'_>, keys: &[Key]) -> Result<Vec<Seen>, VerifyError> {
+        let locations: BTreeSet<&Location> = keys.iter().map(|key| &key.location).collect();
+        let locations: Vec<_> = locations.into_iter().collect();
+        let tenancies = storage::tenancies_at(sides.source, &locations).await?;
+        let cursors = self.cursors(sides, &tenancies).await?;
+        storage::begin_snapshot(sides.source).await?;
+        let living = self.source_rows(sides, keys).await?;
+        let absent: Vec<_> = keys.iter().filter(|key| !living.contains_key(key)).cloned().collect();
+        let mut claims = self.claims(sides, &absent, &tenancies, &cursors).await?;
+        let base_shipped = storage::base_shipped(sides.source, self.mapping.name.as_str()).await?;
+        storage::end_snapshot(sides.source).await?;
+        let held = self.destination_rows(sides, keys).await?;
+        let none = Vec::new();
+        let seen = keys.iter().map(|key| {
+            let (living, held) = (living.get(key).unwrap_or(&none), held.get(key).unwrap_or(&none));
+            self.seen(living, held, claims.remove(key).unwrap_or_default(), &cursors, base_shipped)
+        });
+        Ok(seen.collect())
+    }
+
+    async fn cursors(
+        &mut self,
+        sides: &Sides<'_>,
+        tenancies: &[TenancyId],
+    ) -> Result<HashMap<TenancyId, SequenceId>, VerifyError> {
+        let name = self.mapping.name.clone();
+        let found = sides.clickhouse.cursors(Selection::These(tenancies), Selection::These(&[name])).await?;
+        let found: HashMap<_, _> = found.into_iter().map(|((tenancy, _), cursor)| (tenancy, cursor)).collect();
+        for &tenancy in tenancies {
+            let cursor = found.get(&tenancy).copied().unwrap_or_default();
+            self.first_cursors.entry(tenancy).or_insert(cursor);
+        }
+        Ok(found)
+    }
+
+    async fn source_rows(&self, sides: &Sides<'_>, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
+        let sql = compare::rows(self.mapping, Scope::Keys(keys));
+        let mut rows = SourceRows::open(sides.source, &sql, &self.shape).await?;
+        let mut found = RowsByKey::new();
+        while let Some(row) = rows.next().await? {
+            self.keep(&mut found, row);
+        }
+        Ok(found)
+    }
+
+    async fn destination_rows(&self, sides: &Sides<'_>, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
+        let scope = Scope::Keys(keys);
+        let mut rows = DestinationRows::new(sides.clickhouse, sides.databases, self.mapping, &self.shape, scope);
+        let mut found = RowsByKey::new();
+        while let Some(row) = rows.next().await? {
+            self.keep(&mut found, row);
+        }
+        Ok(found)
+    }
+
+    fn keep(&self, found: &mut RowsByKey, row: Row) {
+        // Only keys that can be written as text were asked for.
+        if let Some(key) = self.shape.key(&row) {
+            found.entry(key).or_default().push(row);
+        }
+    }
+
+    async fn claims(
+        &self,
+        sides: &Sides<'_>,
+        keys: &[Key],
+        tenancies: &[TenancyId],
+        cursors: &HashMap<TenancyId, SequenceId>,
+    ) -> Result<HashMap<Key, Vec<Claim>>, VerifyError> {
+        let mut found: HashMap<Key, Vec<Claim>> = HashMap::new();
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let first = |tenancy: &TenancyId| self.first_cursors.get(tenancy).copied().unwrap_or_default();
+        let after: Vec<_> = tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: first(tenancy) }).collect();
+        let fields = self.mapping.key.len();
+        for row in sides.source.query(&compare::claims(self.mapping, keys, &after), &[]).await? {
+            let location = Location { project_id: row.get(0), branch_id: row.get(1) };
+            let values = (0..fields).map(|index| row.get(2 + index)).collect();
+            let tenancy = TenancyId::new(row.get(2 + fields));
+            let claim = Claim {
+                tenancy,
+                gone: row.get(3 + fields),
+                sequence: row.get::<_, Option<i64>>(4 + fields).map(SequenceId::new),
+                waiting: row.get(5 + fields),
+                cursor: cursors.get(&tenancy).copied().unwrap_or_default(),
+            };
+            found.entry(Key { location, values }).or_default().push(claim);
+        }
+        Ok(found)
+    }
+
+    fn seen(
+        &self,
+        living: &[Row],
+        held: &[Row],
+        claims: Vec<Claim>,
+        cursors: &HashMap<TenancyId, SequenceId>,
+        base_shipped: bool,
+    ) -> Seen {
+        let (kind, columns) = self.compare(living, held);
+        let tenancy = living.first().and_then(|row| row.origin.tenancy);
+        let tenancy = tenancy.or_else(|| claims.first().map(|claim| claim.tenancy));
+        let living = living.iter().filter_map(|row| {
+            let tenancy = row.origin.tenancy?;
+            let cursor = cursors.get(&tenancy).copied().unwrap_or_default();
+            Some(Living { tenancy, sequence: row.origin.sequence, waiting: row.origin.waiting, cursor })
+        });
+        Seen { look: Look { kind, living: living.collect(), claims, base_shipped }, columns, tenancy }
+    }
+
+    fn compare(&self, living: &[Row], held: &[Row]) -> (Option<Kind>, Vec<String>) {
+        match (living, held) {
+            ([], []) => (None, Vec::new()),
+            ([source], [destination]) if source.is_like(destination) => (None, Vec::new()),
+            ([source], [destination]) => {
+                let columns = self.shape.differing(source, destination).into_iter().map(ToOwned::to_owned);
+                (Some(Kind::Different), columns.collect())
+            }
+            // A key that is there twice has a row too many on that side, whatever the other holds.
+            _ if living.len() >= held.len() => (Some(Kind::Missing), Vec::new()),
+            _ => (Some(Kind::Unexpected), Vec::new()),
+        }
+    }
+}

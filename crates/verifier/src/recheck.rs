@@ -1,0 +1,146 @@
+//! The second look, repeated until everything that differed is decided or the time is up.
+
+use std::time::{Duration, Instant};
+
+use lockstep_core::TenancyId;
+use lockstep_core::retry::Backoff;
+use lockstep_mappings::Mapping;
+use lockstep_mappings::postgres::compare::Key;
+
+use crate::error::VerifyError;
+use crate::first_pass::Differing;
+use crate::judge::{Judgement, Kind, Why, judge};
+use crate::look::{Looker, Sides};
+use crate::progress::Progress;
+use crate::row::key_bytes;
+
+/// Keys in one look.
+const KEYS_PER_LOOK: usize = 200;
+/// Together with what surrounds the keys this stays below the 256 KiB that ClickHouse parses of a statement, also when
+/// every byte of a key has to be escaped.
+const KEY_BYTES_PER_LOOK: usize = 64 * 1024;
+/// What is owed is proven wrong by two looks in a row, so there are always two.
+const MIN_ROUNDS: u32 = 2;
+/// Looks beyond the time that was given, for those that were owed in the last one and need a second look like it.
+const LATE_ROUNDS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A key that differed in the first pass, and what is known of it by now.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    pub(crate) key: Key,
+    pub(crate) kind: Kind,
+    pub(crate) tenancy: Option<TenancyId>,
+    pub(crate) columns: Vec<String>,
+    judgement: Option<Judgement>,
+}
+
+/// How a doubt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Settled,
+    InFlight(Why),
+    Real,
+}
+
+impl Doubt {
+    pub(crate) fn new(differing: Differing) -> Self {
+        let Differing { key, kind, tenancy } = differing;
+        Self { key, kind, tenancy, columns: Vec::new(), judgement: None }
+    }
+
+    const fn is_owed(&self) -> bool {
+        matches!(self.judgement, Some(Judgement::Owed(_)))
+    }
+
+    const fn is_open(&self) -> bool {
+        !matches!(self.judgement, Some(Judgement::Settled | Judgement::Real))
+    }
+
+    /// What it comes to when no more looks are taken.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        match &self.judgement {
+            Some(Judgement::Settled) => Outcome::Settled,
+            Some(Judgement::Real | Judgement::Orphan) => Outcome::Real,
+            Some(Judgement::InFlight(why)) => Outcome::InFlight(*why),
+            Some(Judgement::Owed(_)) | None => Outcome::InFlight(Why::KeptChanging),
+        }
+    }
+}
+
+/// The doubts about one mapping.
+pub(crate) struct Doubts<'a> {
+    looker: Looker<'a>,
+    name: &'a str,
+    pub(crate) doubts: Vec<Doubt>,
+}
+
+impl<'a> Doubts<'a> {
+    pub(crate) fn new(mapping: &'a Mapping, differing: Vec<Differing>) -> Self {
+        let doubts = differing.into_iter().map(Doubt::new).collect();
+        Self { looker: Looker::new(mapping), name: mapping.name.as_str(), doubts }
+    }
+
+    fn open(&self) -> usize {
+        self.doubts.iter().filter(|doubt| doubt.is_open()).count()
+    }
+
+    /// One look at everything that is still open.
+    async fn round(&mut self, sides: &Sides<'_>) -> Result<(), VerifyError> {
+        let mut open: Vec<&mut Doubt> = self.doubts.iter_mut().filter(|doubt| doubt.is_open()).collect();
+        let mut rest = open.as_mut_slice();
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at_mut(chunk_length(rest));
+            rest = after;
+            let keys: Vec<_> = chunk.iter().map(|doubt| doubt.key.clone()).collect();
+            let seen = self.looker.look(sides, &keys).await?;
+            for (doubt, seen) in chunk.iter_mut().zip(seen) {
+                doubt.kind = seen.look.kind.unwrap_or(doubt.kind);
+                doubt.tenancy = seen.tenancy.or(doubt.tenancy);
+                doubt.columns = seen.columns;
+                doubt.judgement = Some(judge(&seen.look, doubt.judgement.as_ref()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many doubts one look takes: at least one.
+fn chunk_length(doubts: &[&mut Doubt]) -> usize {
+    let mut bytes = 0;
+    let fits = doubts.iter().take(KEYS_PER_LOOK).take_while(|doubt| {
+        bytes += key_bytes(&doubt.key);
+        bytes <= KEY_BYTES_PER_LOOK
+    });
+    fits.count().max(1)
+}
+
+/// Looks again and again at what is open, for `limit` at the longest (but twice at least).
+pub(crate) async fn settle(
+    sides: &Sides<'_>,
+    all: &mut [Doubts<'_>],
+    limit: Duration,
+    progress: &Progress,
+) -> Result<(), VerifyError> {
+    let started = Instant::now();
+    let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    let (mut round, mut late_rounds) = (0, 0);
+    loop {
+        round += 1;
+        for doubts in all.iter_mut() {
+            progress.settling(doubts.name, doubts.open(), round);
+            doubts.round(sides).await?;
+        }
+        let left = limit.saturating_sub(started.elapsed());
+        late_rounds += u32::from(left.is_zero() && round > MIN_ROUNDS);
+        let owed = all.iter().any(|doubts| doubts.doubts.iter().any(Doubt::is_owed));
+        let enough = round >= MIN_ROUNDS && left.is_zero() && (!owed || late_rounds >= LATE_ROUNDS);
+        if enough || all.iter().all(|doubts| doubts.open() == 0) {
+            return Ok(());
+        }
+        let pause = pauses.next_wait();
+        // The last look is taken when the time is up; the one that a proof needs is not put off by more than a moment.
+        tokio::time::sleep(if left.is_zero() { pause.min(FIRST_PAUSE) } else { pause.min(left) }).await;
+    }
+}

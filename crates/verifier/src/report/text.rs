@@ -1,0 +1,119 @@
+//! The report for people: a table, then what differs.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+use super::{MappingReport, Report, Verdict};
+use crate::finding::Finding;
+use crate::judge::{Kind, Why};
+
+const HEADER: [&str; 7] =
+    ["mapping", "rows in Postgres", "rows in ClickHouse", "", "missing", "unexpected", "different"];
+
+impl Report {
+    /// A table of all mappings, the first findings of each, and the verdict.
+    pub fn to_text(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(HEADER);
+        for column in [1, 2, 4, 5, 6] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for mapping in &self.mappings {
+            table.add_row(cells(mapping));
+        }
+        let mut text = format!("{table}\n");
+        for mapping in &self.mappings {
+            findings(&mut text, mapping);
+        }
+        let _ = writeln!(text, "{} ({:.1} s)", self.verdict(), self.elapsed.as_secs_f64());
+        text
+    }
+
+    fn verdict(&self) -> String {
+        let sum = |of: fn(&MappingReport) -> u64| self.mappings.iter().map(of).sum::<u64>();
+        let in_flight = sum(|mapping| mapping.in_flight);
+        match self.verdict {
+            Verdict::Equal => {
+                format!("Equal: all {} rows are the same on both sides.", sum(|mapping| mapping.equal_rows))
+            }
+            Verdict::Different => {
+                format!("Different: {} rows, and {in_flight} in flight.", sum(MappingReport::differences))
+            }
+            Verdict::InFlight => format!("In flight: {in_flight} rows are still on their way, nothing else differs."),
+            Verdict::Unfinished => format!(
+                "LS-0308: {} rows differed and were too many to be looked at twice, {in_flight} are in flight. Run it again when \
+                 the sync has caught up, or narrow it with --mapping and --tenant.",
+                sum(|mapping| mapping.unjudged)
+            ),
+        }
+    }
+}
+
+fn cells(mapping: &MappingReport) -> [String; 7] {
+    [
+        mapping.name.clone(),
+        mapping.source_rows.to_string(),
+        mapping.destination_rows.to_string(),
+        state(mapping),
+        mapping.missing.to_string(),
+        mapping.unexpected.to_string(),
+        mapping.different.to_string(),
+    ]
+}
+
+fn state(mapping: &MappingReport) -> String {
+    let mut parts = Vec::new();
+    if mapping.equal {
+        parts.push("equal".to_owned());
+    }
+    if mapping.differences() > 0 {
+        parts.push("different".to_owned());
+    }
+    if mapping.in_flight > 0 {
+        parts.push(format!("{} in flight", mapping.in_flight));
+    }
+    if mapping.unjudged > 0 {
+        parts.push(format!("{} not judged", mapping.unjudged));
+    }
+    parts.join(", ")
+}
+
+fn findings(text: &mut String, mapping: &MappingReport) {
+    if mapping.findings.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", mapping.name);
+    for finding in &mapping.findings {
+        let _ = writeln!(text, "  {}", line(finding));
+    }
+    let more = (mapping.differences() + mapping.in_flight).saturating_sub(mapping.findings.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "  … and {more} more (--show)");
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let key: Vec<_> = finding.key.iter().map(|(column, value)| format!("{column}={value}")).collect();
+    let what = match finding.kind {
+        Kind::Missing => "missing in ClickHouse",
+        Kind::Unexpected => "only in ClickHouse",
+        Kind::Different => "different",
+    };
+    let columns =
+        if finding.columns.is_empty() { String::new() } else { format!(" in {}", finding.columns.join(", ")) };
+    let why = match finding.in_flight {
+        None => "",
+        Some(Why::Unstamped) => " (in flight: not stamped yet)",
+        Some(Why::AboveCursor) => " (in flight: stamped, not shipped yet)",
+        Some(Why::BaseSnapshot) => " (in flight: the base snapshot has not ended)",
+        Some(Why::TenantGone) => " (in flight: its tenancy is gone, not announced yet)",
+        Some(Why::KeptChanging) => " (in flight: it kept changing)",
+    };
+    let tenancy = finding.tenancy_id.map_or_else(String::new, |tenancy| format!("tenancy {tenancy}, "));
+    let Finding { project_id, branch_id, .. } = finding;
+    format!("{what}{columns}{why}: {} ({tenancy}project {project_id}, branch {branch_id})", key.join(" "))
+}

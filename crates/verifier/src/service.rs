@@ -1,0 +1,124 @@
+//! A whole run: what is compared, in which order, on which connections.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use lockstep_core::settings::Settings;
+use lockstep_core::{Location, TenancyId};
+use lockstep_destinations::ClickHouse;
+use lockstep_mappings::clickhouse::Databases;
+use lockstep_mappings::postgres::compare::Scope;
+use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::{Session, Source};
+use tokio_postgres::Client;
+
+use crate::error::VerifyError;
+use crate::first_pass;
+use crate::look::Sides;
+use crate::progress::Progress;
+use crate::recheck::{self, Doubts};
+use crate::report::{MappingReport, Report};
+use crate::storage;
+
+/// One statement names them all: 500 ids of 100 bytes, twice, stay well below what ClickHouse parses.
+const MAX_LOCATIONS: usize = 500;
+
+/// What to compare, and how patiently.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// Only the locations of these tenancies, present and former; everything when empty.
+    pub tenants: Vec<TenancyId>,
+    /// Only these mappings; all when empty.
+    pub mappings: Vec<String>,
+    /// How long to wait for what is in flight.
+    pub settle: Duration,
+    /// Findings that are kept for each mapping; all are counted.
+    pub show: usize,
+    /// Differing keys of each mapping that are looked at a second time. Beyond that only what is certainly in flight is
+    /// told apart.
+    pub max_doubts: usize,
+    /// Told how far it has come.
+    pub progress: Progress,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            tenants: Vec::new(),
+            mappings: Vec::new(),
+            settle: Duration::from_secs(10),
+            show: 20,
+            max_doubts: 10_000,
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// Compares the source with ClickHouse. Reads only; starts no sync.
+///
+/// # Errors
+/// Why it could not finish; then nothing is known.
+pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
+    let started = Instant::now();
+    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let mappings = chosen(&set, &options.mappings)?;
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let databases = Databases {
+        raw: settings.clickhouse.raw_database.clone(),
+        views: settings.clickhouse.view_database.clone(),
+        cluster: None,
+    };
+    let scan = source.connect(Session::Scan).await?;
+    let locations = locations(&scan, &options.tenants).await?;
+    let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
+    let sides = Sides { source: &scan, clickhouse: &clickhouse, databases: &databases };
+
+    let mut passes = Vec::new();
+    let mut doubts = Vec::new();
+    storage::begin_snapshot(&scan).await?;
+    for &mapping in &mappings {
+        options.progress.comparing(mapping.name.as_str());
+        let mut pass = first_pass::compare_all(&sides, mapping, scope, options.max_doubts, &options.progress).await?;
+        doubts.push(Doubts::new(mapping, std::mem::take(&mut pass.differing)));
+        passes.push(pass);
+    }
+    storage::end_snapshot(&scan).await?;
+
+    let looks = storage::connect_for_looks(&source).await?;
+    let sides = Sides { source: &looks, ..sides };
+    recheck::settle(&sides, &mut doubts, options.settle, &options.progress).await?;
+    let reports = mappings
+        .iter()
+        .zip(&passes)
+        .zip(&doubts)
+        .map(|((mapping, pass), doubts)| MappingReport::new(mapping, pass, &doubts.doubts, options.show));
+    Ok(Report::new(reports.collect(), started.elapsed()))
+}
+
+fn chosen<'a>(set: &'a MappingSet, names: &[String]) -> Result<Vec<&'a Mapping>, VerifyError> {
+    let known = || set.iter().map(|mapping| mapping.name.to_string()).collect::<Vec<_>>();
+    if let Some(name) = names.iter().find(|name| !known().contains(name)) {
+        return Err(VerifyError::UnknownMapping { name: name.clone(), known: known() });
+    }
+    let wanted = |mapping: &&Mapping| names.is_empty() || names.iter().any(|name| name == mapping.name.as_str());
+    Ok(set.iter().filter(wanted).collect())
+}
+
+/// Where the rows of these tenancies are, and where they were and must not be any more; `None` without any.
+async fn locations(client: &Client, tenants: &[TenancyId]) -> Result<Option<Vec<Location>>, VerifyError> {
+    if tenants.is_empty() {
+        return Ok(None);
+    }
+    let found = storage::locations(client, tenants).await?;
+    let known: BTreeSet<_> = found.iter().map(|(tenancy, _)| *tenancy).collect();
+    let unknown: Vec<_> = tenants.iter().copied().filter(|tenancy| !known.contains(tenancy)).collect();
+    if !unknown.is_empty() {
+        return Err(VerifyError::UnknownTenants(unknown));
+    }
+    let locations: BTreeSet<_> = found.into_iter().map(|(_, location)| location).collect();
+    if locations.len() > MAX_LOCATIONS {
+        return Err(VerifyError::TooManyLocations { found: locations.len(), limit: MAX_LOCATIONS });
+    }
+    Ok(Some(locations.into_iter().collect()))
+}

@@ -1,0 +1,71 @@
+//! The verifier's own questions to the source. None of them writes.
+
+use lockstep_core::{Location, TenancyId};
+use lockstep_schema::{Session, Source};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::error::VerifyError;
+
+/// A whole look at a few hundred keys takes milliseconds.
+const QUICK: &str = "SET statement_timeout = '60s'";
+/// One snapshot for everything that is asked until the end.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Rows are sorted in memory while they are few; the default of 4 MB sends even small mappings to disk.
+const SORT_MEMORY: &str = "SET LOCAL work_mem = '64MB'";
+
+/// Where these tenancies are and were.
+const LOCATIONS: &str = r#"SELECT "id", "projectId", "branchId" FROM "public"."Tenancy" WHERE "id" = ANY($1)
+UNION SELECT tenancy_id, project_id, branch_id FROM lockstep.tenancy_location WHERE tenancy_id = ANY($1)"#;
+
+/// Who is or was at these locations.
+const TENANCIES: &str = r#"SELECT t."id" FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
+JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.branch_id
+UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
+JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
+
+/// Whether the rows that were there before capture have all been shipped.
+const BASE_SHIPPED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.snapshot WHERE mapping_name = $1 AND destination = 'clickhouse' AND finished_at IS NOT NULL)";
+
+/// A connection for looks at a few keys.
+pub(crate) async fn connect_for_looks(source: &Source) -> Result<Client, VerifyError> {
+    let client = source.connect(Session::Scan).await?;
+    client.batch_execute(QUICK).await?;
+    Ok(client)
+}
+
+/// Opens a snapshot on a connection; it ends with [`end_snapshot`], or with the connection.
+pub(crate) async fn begin_snapshot(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(&format!("{BEGIN}; {SORT_MEMORY}")).await?)
+}
+
+/// Lets the snapshot go, so that it holds back no vacuum.
+pub(crate) async fn end_snapshot(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute("COMMIT").await?)
+}
+
+/// Every location of these tenancies, with whose it is.
+pub(crate) async fn locations(
+    client: &Client,
+    tenancies: &[TenancyId],
+) -> Result<Vec<(TenancyId, Location)>, VerifyError> {
+    let ids: Vec<_> = tenancies.iter().map(TenancyId::as_uuid).collect();
+    let rows = client.query(LOCATIONS, &[&ids]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (TenancyId::new(row.get(0)), Location { project_id: row.get(1), branch_id: row.get(2) }))
+        .collect())
+}
+
+/// Every tenancy that is or was at one of these locations.
+pub(crate) async fn tenancies_at(client: &Client, locations: &[&Location]) -> Result<Vec<TenancyId>, VerifyError> {
+    let projects: Vec<_> = locations.iter().map(|at| at.project_id.as_str()).collect();
+    let branches: Vec<_> = locations.iter().map(|at| at.branch_id.as_str()).collect();
+    let rows = client.query(TENANCIES, &[&projects, &branches]).await?;
+    Ok(rows.iter().map(|row| TenancyId::new(row.get::<_, Uuid>(0))).collect())
+}
+
+/// Whether the base snapshot of a mapping has ended.
+pub(crate) async fn base_shipped(client: &Client, mapping: &str) -> Result<bool, VerifyError> {
+    Ok(client.query_one(BASE_SHIPPED, &[&mapping]).await?.get(0))
+}
