@@ -24,12 +24,12 @@ pub enum SequencerError {
     NotMigrated,
     /// The sequence does not hand out growing numbers.
     #[error(
-        "LS-0301: the sequence public.global_seq_id cannot put changes in order: {0}; alter it so that its numbers only \
+        "LS-0501: the sequence public.global_seq_id cannot put changes in order: {0}; alter it so that its numbers only \
          grow (ALTER SEQUENCE … INCREMENT BY 1 NO CYCLE)"
     )]
     Sequence(&'static str),
     /// Health and metrics cannot be served.
-    #[error("LS-0302: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
+    #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -37,7 +37,7 @@ pub enum SequencerError {
         error: std::io::Error,
     },
     /// A task of the sequencer's own ended unexpectedly.
-    #[error("LS-0303: a part of the sequencer ended unexpectedly: {0}; start it again and report this")]
+    #[error("LS-0503: a part of the sequencer ended unexpectedly: {0}; start it again and report this")]
     Internal(String),
 }
 

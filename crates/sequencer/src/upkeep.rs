@@ -74,7 +74,7 @@ impl Upkeep {
                 table = found.table_name,
                 application = found.application_name,
                 transactions = found.transactions,
-                "LS-0306: another system stamps rows of this table; its numbers are replaced, but stop it: two systems \
+                "LS-0506: another system stamps rows of this table; its numbers are replaced, but stop it: two systems \
                  that stamp cost twice the work, and its own readers miss rows"
             );
             self.last_foreign_stamp = self.last_foreign_stamp.max(Some(found.last_id));

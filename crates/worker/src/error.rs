@@ -23,10 +23,10 @@ pub enum WorkerError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// Health and metrics cannot be served.
-    #[error("LS-0301: LOCKSTEP_LISTEN cannot be used: {0}; choose an address of this machine and a free port")]
+    #[error("LS-0401: LOCKSTEP_LISTEN cannot be used: {0}; choose an address of this machine and a free port")]
     Listen(std::io::Error),
     /// A part of the worker panicked: a mistake in Lockstep.
-    #[error("LS-0302: a part of the worker ended unexpectedly: {0}; please report it with the log before it")]
+    #[error("LS-0402: a part of the worker ended unexpectedly: {0}; please report it with the log before it")]
     Ended(tokio::task::JoinError),
 }
 
@@ -45,14 +45,14 @@ impl WorkerError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Violation {
     /// ISO-1.
-    #[error("LS-0303: a row of tenancy {0} came, which was not asked for or is out of its turn")]
+    #[error("LS-0403: a row of tenancy {0} came, which was not asked for or is out of its turn")]
     Tenancy(TenancyId),
     /// ISO-1.
-    #[error("LS-0304: a row of tenancy {0} says that it belongs to a project and branch that are not the tenancy's")]
+    #[error("LS-0404: a row of tenancy {0} says that it belongs to a project and branch that are not the tenancy's")]
     Location(TenancyId),
     /// CUR-1: a cursor could pass a row that comes out of order.
     #[error(
-        "LS-0305: rows of tenancy {tenancy} are not in the order of their sequence, or share the sequence {sequence}"
+        "LS-0405: rows of tenancy {tenancy} are not in the order of their sequence, or share the sequence {sequence}"
     )]
     Order {
         /// Whose.
@@ -69,15 +69,15 @@ pub(crate) enum ShipError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    #[error("LS-0306: {0}")]
+    #[error("LS-0406: {0}")]
     Codec(#[from] CodecError),
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The value itself is never told.
-    #[error("LS-0307: a row of tenancy {tenancy} cannot be written: {error}; the tenancy's later rows wait behind it")]
+    #[error("LS-0407: a row of tenancy {tenancy} cannot be written: {error}; the tenancy's later rows wait behind it")]
     Refused { tenancy: TenancyId, error: CodecError },
     /// What it failed with is told by the task that writes.
-    #[error("LS-0308: the write ended before all rows were sent")]
+    #[error("LS-0408: the write ended before all rows were sent")]
     WriterGone,
 }
 

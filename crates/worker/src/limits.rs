@@ -19,6 +19,8 @@ pub struct Limits {
     pub insert_rows: u32,
     /// Tries of a mapping that alone has no luck, while others have, before its messages are put off.
     pub tries_in_hand: u32,
+    /// How often an idle worker looks whether source and destination answer.
+    pub look_every: Duration,
     /// How often all tenancies are looked at for news that nobody announced.
     pub sweep_every: Duration,
     /// Tenancies that a sweep looks at together.
@@ -38,6 +40,7 @@ impl Default for Limits {
             chunk_bytes: 512 * 1024,
             insert_rows: 250_000,
             tries_in_hand: 6,
+            look_every: Duration::from_secs(30),
             sweep_every: Duration::from_secs(60),
             sweep_page_tenancies: 5_000,
             snapshot_poll_every: Duration::from_secs(3),

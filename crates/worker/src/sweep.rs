@@ -27,8 +27,11 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Tenancies and mappings whose cursors are remembered from one sweep to the next: 10 MB at most.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Where cursors stood that were behind.
-type Behind = HashMap<(TenancyId, usize), SequenceId>;
+/// From so many looks on, a cursor that is stuck is announced at every so-manieth.
+const SELDOM: u32 = 32;
+
+/// Cursors that were behind: where they stood, and at how many looks in a row they stood there.
+type Behind = HashMap<(TenancyId, usize), (SequenceId, u32)>;
 
 /// The sweeps of one worker. One worker sweeps; another takes over when its connection is gone.
 pub(crate) struct Sweep<D> {
@@ -49,14 +52,23 @@ enum SweepError {
     Ship(#[from] ShipError),
     #[error(transparent)]
     Queue(#[from] lockstep_queue::QueueError),
-    #[error("LS-0309: a page of the sweep was not done within {} s", PAGE_TIMEOUT.as_secs())]
+    #[error("LS-0409: a page of the sweep was not done within {} s", PAGE_TIMEOUT.as_secs())]
     Timeout,
 }
 
-/// Whether a cursor that is behind is worth a message: at the first look, or when it did not move since the last one.
-/// A cursor that moves belongs to a tenancy whose pages are being shipped; a second message would ship them twice.
-fn is_stuck(before: Option<&Behind>, pair: (TenancyId, usize), cursor: SequenceId) -> bool {
-    before.is_none_or(|before| before.get(&pair) == Some(&cursor))
+/// At how many looks in a row, this one included, the cursor stood where it stands.
+fn looks(before: Option<&Behind>, pair: (TenancyId, usize), cursor: SequenceId) -> u32 {
+    match before.and_then(|before| before.get(&pair)) {
+        Some((at, looks)) if *at == cursor => looks.saturating_add(1),
+        _ => 1,
+    }
+}
+
+/// Whether a cursor that is behind is worth a message. At a first look it is not: its message may be on its way, and one
+/// that moves belongs to a tenancy whose pages are being shipped; a second message would ship them twice. One that stays
+/// stuck is announced ever more seldom: its messages may be failing, and lie with the dead letters.
+const fn is_due(looks: u32) -> bool {
+    looks > 1 && (looks.is_power_of_two() || looks.is_multiple_of(SELDOM))
 }
 
 impl<D: Destination + Clone + 'static> Sweep<D> {
@@ -142,11 +154,13 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
             for tenancy in session.behind(place, &tenancies, &at, head).await? {
                 let pair = (tenancy, place);
                 let cursor = cursor_of(&cursors, tenancy, name);
-                if behind.len() >= MAX_REMEMBERED || is_stuck(self.before.as_ref(), pair, cursor) {
+                let looks = looks(self.before.as_ref(), pair, cursor);
+                // At the very first sweep nothing is known of what is on its way.
+                if self.before.is_none() || behind.len() >= MAX_REMEMBERED || is_due(looks) {
                     news.add(tenancy, [place]);
                 }
                 if behind.len() < MAX_REMEMBERED {
-                    behind.insert(pair, cursor);
+                    behind.insert(pair, (cursor, looks));
                 }
             }
         }
@@ -170,9 +184,15 @@ mod tests {
     fn a_cursor_that_moves_is_left_to_those_who_move_it() {
         let pair = (TenancyId::new(Uuid::from_u128(1)), 3);
         let at = SequenceId::new(7);
-        assert!(is_stuck(None, pair, at), "the first sweep knows nothing of the one before");
-        assert!(!is_stuck(Some(&Behind::new()), pair, at), "its message may be on its way");
-        assert!(is_stuck(Some(&Behind::from([(pair, at)])), pair, at));
-        assert!(!is_stuck(Some(&Behind::from([(pair, SequenceId::new(6))])), pair, at));
+        assert_eq!(looks(None, pair, at), 1);
+        assert_eq!(looks(Some(&Behind::new()), pair, at), 1);
+        assert_eq!(looks(Some(&Behind::from([(pair, (SequenceId::new(6), 5))])), pair, at), 1, "it moved");
+        assert_eq!(looks(Some(&Behind::from([(pair, (at, 5))])), pair, at), 6);
+    }
+
+    #[test]
+    fn a_cursor_that_stays_stuck_is_announced_ever_more_seldom() {
+        let due: Vec<_> = (1..100).filter(|looks| is_due(*looks)).collect();
+        assert_eq!(due, [2, 4, 8, 16, 32, 64, 96]);
     }
 }

@@ -156,6 +156,6 @@ impl State {
             }
         };
         let rest_ms = self.rests.failed(part, Instant::now()).as_millis();
-        tracing::warn!(part = name, rest_ms, %error, "LS-0304: cannot be stamped at the moment; everything else goes on");
+        tracing::warn!(part = name, rest_ms, %error, "LS-0504: cannot be stamped at the moment; everything else goes on");
     }
 }

@@ -32,7 +32,7 @@ impl<'a> Pass<'a> {
                 tracing::warn!(
                     target_name = name,
                     touches = ids.len(),
-                    "LS-0305: dropped touches that concern no mapping"
+                    "LS-0505: dropped touches that concern no mapping"
                 );
                 continue;
             };

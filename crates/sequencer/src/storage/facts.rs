@@ -43,22 +43,20 @@ WHERE EXISTS (
 pub(crate) struct SequenceFacts {
     /// Each session takes several numbers at once and hands them out later.
     pub(crate) is_cached: bool,
-    /// The last number that was handed out; 0 before the first.
-    pub(crate) last_value: i64,
 }
 
 /// Looks whether Lockstep's own tables and the sequence are there, and whether its numbers only grow.
 pub(crate) async fn sequence(client: &Client) -> Result<SequenceFacts, SequencerError> {
     const SEQUENCE: &str = "
-SELECT s.increment_by, s.cycle, s.cache_size, COALESCE(s.last_value, 0), to_regclass('lockstep.sequence_head') IS NOT NULL
+SELECT s.increment_by, s.cycle, s.cache_size, to_regclass('lockstep.sequence_head') IS NOT NULL
 FROM pg_sequences s WHERE s.schemaname = 'public' AND s.sequencename = 'global_seq_id'";
     let row = client.query_opt(SEQUENCE, &[]).await.map_err(SourceError::from)?;
-    let row = row.filter(|row| row.get(4)).ok_or(SequencerError::NotMigrated)?;
+    let row = row.filter(|row| row.get(3)).ok_or(SequencerError::NotMigrated)?;
     if row.get::<_, i64>(0) <= 0 {
         return Err(SequencerError::Sequence("its increment is negative"));
     }
     if row.get(1) {
         return Err(SequencerError::Sequence("it starts again when it reaches its end (CYCLE)"));
     }
-    Ok(SequenceFacts { is_cached: row.get::<_, i64>(2) > 1, last_value: row.get(3) })
+    Ok(SequenceFacts { is_cached: row.get::<_, i64>(2) > 1 })
 }

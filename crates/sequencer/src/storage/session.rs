@@ -48,7 +48,7 @@ impl StampingSession {
         client.batch_execute(&settings).await.map_err(SourceError::from)?;
         let sequence = facts::sequence(&client).await?;
         let locks = facts::row_locks(&client, set).await?;
-        let session = Self {
+        Ok(Self {
             lanes: Lane::all(set, &locks),
             touches: Touches::new(set, &locks),
             pending: Pending::new(set),
@@ -56,18 +56,7 @@ impl StampingSession {
             fences: Fences::default(),
             begin: begin(&sequence),
             client,
-        };
-        session.raise_head().await?;
-        Ok(session)
-    }
-
-    /// Rows that carried numbers before Lockstep came are covered by the head too. Under the ordering lock every number
-    /// that was handed out is committed or will never be.
-    async fn raise_head(&self) -> Result<(), SequencerError> {
-        self.begin().await?;
-        let sequence = facts::sequence(&self.client).await?;
-        self.fences.raise_head(&self.client, sequence.last_value).await?;
-        Ok(self.commit().await?)
+        })
     }
 
     /// Begins a stamping transaction: from here to its end it holds the ordering lock (SEQ-1).

@@ -93,7 +93,11 @@ async fn wait_for_both_sides<D: Destination + Clone + 'static>(flusher: &mut Flu
     let mut backoff = Backoff::for_connections();
     while let Err(reason) = flusher.look().await {
         let wait = backoff.next_wait();
-        tracing::warn!(reason, wait_ms = wait.as_millis(), "source or destination does not answer, trying again");
+        tracing::warn!(
+            reason,
+            wait_ms = wait.as_millis(),
+            "source or destination cannot be used, trying again; `lockstep migrate` makes what is missing"
+        );
         tokio::time::sleep(wait).await;
     }
     tracing::info!("{} and {} answer", flush::SOURCE, flush::DESTINATION);

@@ -7,6 +7,7 @@ use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher};
+use tokio::time::timeout;
 
 use crate::flush::{Failed, Flusher};
 use crate::limits::Limits;
@@ -49,19 +50,26 @@ impl<D: Destination + Clone + 'static> Stream<D> {
     /// goes back to the queue.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        while let Some(next) = shutdown.run_until_cancelled(self.consumer.next()).await {
+        let every = self.limits.look_every;
+        while let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await {
             match next {
-                Ok(first) => {
+                Ok(Ok(first)) => {
                     backoff.reset();
                     let within = self.limits.stop_within;
                     if finish_in_time(&shutdown, within, self.work(first, &shutdown)).await.is_none() {
                         tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     let wait = backoff.next_wait();
                     tracing::error!(%error, wait_ms = wait.as_millis(), "the queue gives no messages, asking again");
                     shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+                }
+                // Nothing to do for a while: health should not be as old as the last flush.
+                Err(_) => {
+                    if let Some(Err(reason)) = shutdown.run_until_cancelled(self.flusher.look()).await {
+                        tracing::warn!(reason, "source or destination does not answer");
+                    }
                 }
             }
         }

@@ -21,7 +21,7 @@ async fn iso_1_a_row_that_belongs_elsewhere_is_refused_and_nothing_is_kept() {
     let mut flusher = house.flusher(Limits::default());
     let flushed = flusher.flush(&house.news(&[tenancy])).await;
     assert_eq!(flushed.failed.len(), 1, "{flushed:?}");
-    assert!(flushed.failed[0].reason.starts_with("users: LS-0304"), "{}", flushed.failed[0].reason);
+    assert!(flushed.failed[0].reason.starts_with("users: LS-0404"), "{}", flushed.failed[0].reason);
     assert_eq!(house.ask("SELECT count() FROM {raw}.users").await, "0");
     assert_eq!(house.cursor(tenancy, "users").await, SequenceId::BASE);
     house.run_sql(HONEST).await;
