@@ -8,7 +8,7 @@ mod test_code;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::finding::Finding;
 use crate::workspace::Workspace;
@@ -23,14 +23,15 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
             failed.push(name);
         }
     };
-    note("format", said(cargo::run(workspace, &["fmt", "--all", "--check"])));
+    let format = cargo::run(workspace, &["fmt", "--all", "--check"]).context("`cargo fmt --all` mends it");
+    note("format", said(format));
     note("arrows", listed(&arrows::findings(workspace)?));
     note("files", listed(&sources::findings(workspace)?));
     note("documents", listed(&documents::findings(workspace)?));
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     note("clippy", said(cargo::run(workspace, &clippy)));
     if !failed.is_empty() {
-        eprintln!("check: failed: {}; `cargo fmt --all` mends the format", failed.join(", "));
+        eprintln!("check: failed: {}; each says above what to do", failed.join(", "));
         return Ok(ExitCode::FAILURE);
     }
     if tests { run::test(workspace, &[]) } else { Ok(ExitCode::SUCCESS) }
