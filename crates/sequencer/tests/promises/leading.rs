@@ -1,0 +1,47 @@
+//! SEQ-2: one sequencer leads; another takes over within seconds.
+
+use super::fixture::Fixture;
+
+const LEADERS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73657172'::bigint";
+const A_LEADER: &str = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73657172'::bigint";
+const ALL_STAMPED: &str = r#"SELECT NOT EXISTS (SELECT FROM "ProjectUser" WHERE "shouldUpdateSequenceId") AND EXISTS (SELECT FROM "ProjectUser")"#;
+
+#[tokio::test]
+async fn seq_2_a_stand_by_takes_over() {
+    let fixture = Fixture::new().await;
+    let tenancy = fixture.tenancy(1).await;
+    let first = fixture.run();
+    fixture.until("the first sequencer to lead", A_LEADER).await;
+    let second = fixture.run();
+    let standing_by = "SELECT count(*) >= 2 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%' AND application_name = 'lockstep control'";
+    fixture.until("the second sequencer to stand by", standing_by).await;
+    fixture.users(tenancy, 0, 1).await;
+    fixture.until("the leader to stamp", ALL_STAMPED).await;
+    first.kill().await;
+    fixture.users(tenancy, 1, 1).await;
+    fixture.until("the stand-by to stamp", ALL_STAMPED).await;
+    assert_eq!(fixture.number(LEADERS).await, 1);
+    second.stop().await;
+    assert_eq!(fixture.number(LEADERS).await, 0);
+    fixture.remove().await;
+}
+
+#[tokio::test]
+async fn seq_2_connections_that_are_dropped_come_back() {
+    let fixture = Fixture::new().await;
+    let tenancy = fixture.tenancy(1).await;
+    let sequencer = fixture.run();
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'lockstep%'";
+    for round in 0..3 {
+        fixture.users(tenancy, round, 1).await;
+        fixture.until("the user to be stamped", ALL_STAMPED).await;
+        fixture.until("the tenancy to be announced", "SELECT NOT EXISTS (SELECT FROM lockstep.outbox)").await;
+        fixture.execute(kill).await;
+    }
+    sequencer.stop().await;
+    fixture.remove().await;
+}

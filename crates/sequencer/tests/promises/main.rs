@@ -1,0 +1,14 @@
+//! The sequencer's promises, each under its id, against a real Postgres and a real RabbitMQ.
+
+mod announcing;
+mod broken;
+mod dependents;
+mod fairness;
+mod fences;
+mod fixture;
+mod foreign;
+mod leading;
+mod locked;
+mod order;
+mod speed;
+mod stopping;
