@@ -36,12 +36,7 @@ fn is_passing(error: &SourceError) -> bool {
     match error {
         SourceError::Timeout(_) => true,
         SourceError::Postgres(error) => match error.code() {
-            // Classes of SQLSTATE: connection, resources, rollback (deadlock, serialization), operator intervention, system.
-            Some(code) => {
-                ["08", "53", "40", "57", "58"].contains(&&code.code()[..2])
-                    // Lock timeout, and a session that was ended because its transaction was idle.
-                    || ["55P03", "25P03"].contains(&code.code())
-            }
+            Some(code) => is_passing_state(code.code()),
             // No answer of the server's: the connection broke.
             None => true,
         },
@@ -50,5 +45,38 @@ fn is_passing(error: &SourceError) -> bool {
         | SourceError::Diesel(_)
         | SourceError::Connection(_)
         | SourceError::Migration(_) => false,
+    }
+}
+
+fn is_passing_state(sqlstate: &str) -> bool {
+    // Classes: connection, resources, rollback (deadlock, serialization), operator intervention, system.
+    let passing_class = ["08", "53", "40", "57", "58"].iter().any(|class| sqlstate.starts_with(class));
+    // Lock timeout, and a session that was ended because its transaction was idle.
+    passing_class || ["55P03", "25P03"].contains(&sqlstate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_destinations::DestinationError;
+    use std::time::Duration;
+
+    #[test]
+    fn a_destination_that_is_away_burns_no_attempts_and_one_that_refuses_does() {
+        let verdict = |failure| ShipError::from(DestinationError::new(failure, "ClickHouse", "why")).verdict();
+        for failure in [Failure::Unavailable, Failure::Overloaded] {
+            assert_eq!(verdict(failure), Verdict::Hold);
+        }
+        for failure in [Failure::Rejected, Failure::Misconfigured, Failure::Unexpected, Failure::TooLarge] {
+            assert_eq!(verdict(failure), Verdict::PutOff);
+        }
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_waited_for() {
+        assert_eq!(ShipError::from(SourceError::Timeout(Duration::ZERO)).verdict(), Verdict::Hold);
+        assert_eq!(ShipError::from(SourceError::Url("it is wrong".to_owned())).verdict(), Verdict::PutOff);
+        assert!(is_passing_state("08006") && is_passing_state("57P01") && is_passing_state("55P03"));
+        assert!(!is_passing_state("42703"), "a column that is missing does not come back by itself");
     }
 }
