@@ -1,5 +1,6 @@
 //! The codec against its own definition of both formats: every row that Postgres can send arrives field by field, and
 //! bytes that Postgres cannot send are refused, never read past.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};

@@ -1,4 +1,5 @@
 //! A wrong definition is refused with file, line, column name and remedy.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use lockstep_mappings::MappingSet;
 

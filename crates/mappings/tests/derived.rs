@@ -1,4 +1,5 @@
 //! Every statement that is derived from the definitions, as text: a change here is a change of what runs in production.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::fmt::Write as _;
 

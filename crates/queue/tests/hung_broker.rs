@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockstep_core::secret::SecretUrl;
 use lockstep_queue::{Publisher, QueueError, Topology, depths};
+use lockstep_testkit::databases::eventually;
 use tokio::net::TcpListener;
 
 /// Threads of the client library that serve a connection.
@@ -30,9 +31,8 @@ async fn a_broker_that_never_answers_is_given_up_on_and_leaves_nothing_behind() 
     // Long enough for several attempts.
     let connecting = tokio::time::timeout(Duration::from_secs(1), Publisher::connect(&url, None, &topology)).await;
     assert!(connecting.is_err(), "connecting to a broker that never answers does not end");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while connection_threads() > 0 {
-        assert!(Instant::now() < deadline, "{} threads still serve abandoned connections", connection_threads());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let gone = eventually("no thread serves an abandoned connection", Duration::from_secs(10), async || {
+        Ok(connection_threads() == 0)
+    });
+    gone.await.unwrap();
 }

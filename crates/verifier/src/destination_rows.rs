@@ -119,8 +119,11 @@ fn decode(shape: &Shape, bytes: &[u8]) -> Result<Option<(Row, usize)>, CodecErro
     Ok(Some((row, bytes.len() - rest.len())))
 }
 
+/// What was taken from the front, and what follows it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// A length in LEB128, then so many bytes.
-fn split_string(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, CodecError> {
+fn split_string(bytes: &[u8]) -> Result<Option<Split<'_>>, CodecError> {
     let mut length = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         // Four bytes hold lengths up to 256 MiB, which is more than a row may have.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use lapin::message::BasicGetMessage;
@@ -14,6 +14,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use lockstep_core::TenancyId;
 use lockstep_core::secret::SecretUrl;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueDepths, TenantBatch, TenantNews, Topology};
+use lockstep_testkit::databases::eventually;
 use uuid::Uuid;
 
 /// For anything that a healthy broker does in milliseconds, on a machine that is busy.
@@ -120,14 +121,13 @@ pub(crate) async fn within<T>(awaited: &str, future: impl Future<Output = T>) ->
 
 /// Asks again and again until there is an answer, with a deadline.
 pub(crate) async fn until<T>(awaited: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {awaited}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut answer = None;
+    let asked = eventually(awaited, DEADLINE, async || {
+        answer = ask().await;
+        Ok(answer.is_some())
+    });
+    asked.await.unwrap();
+    answer.unwrap()
 }
 
 /// Leaves a topology as it is.

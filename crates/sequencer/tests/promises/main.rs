@@ -1,4 +1,5 @@
 //! The sequencer's promises, each under its id, against a real Postgres and a real RabbitMQ.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod announcing;
 mod broken;

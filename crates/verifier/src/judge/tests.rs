@@ -101,10 +101,13 @@ impl Destination {
     }
 }
 
+/// Rows with their sequences, and the number up to which the read covers everything.
+type Page = (Vec<(i64, Option<Content>)>, i64);
+
 /// Reads a page, writes it, moves the cursor: three steps with anything in between.
 #[derive(Clone, Default, Debug)]
 struct Worker {
-    page: Option<(Vec<(i64, Option<Content>)>, i64)>,
+    page: Option<Page>,
     written: bool,
 }
 
