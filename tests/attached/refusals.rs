@@ -1,0 +1,52 @@
+//! What does not fit is told as one list, before anything is changed.
+
+use anyhow::Result;
+
+use super::{Platform, catalog, clickhouse, platform};
+
+#[tokio::test]
+async fn attached_a_source_that_does_not_fit_is_told_in_one_list_before_anything_is_changed() -> Result<()> {
+    let stage = platform(Platform::Bare).await?;
+    stage
+        .sql(
+            r#"ALTER TABLE "ProjectUser" DROP COLUMN "isAnonymous";
+               ALTER TABLE "Team" ALTER COLUMN "displayName" DROP NOT NULL;
+               ALTER TABLE "SessionReplay" ALTER COLUMN "refreshTokenId" TYPE text;
+               ALTER TABLE "ContactChannel" RENAME COLUMN "isVerified" TO "verified";
+               DROP TABLE "UserNotificationPreference";
+               ALTER TABLE "Tenancy" RENAME COLUMN "branchId" TO "branch""#,
+        )
+        .await?;
+    let before = catalog::lines(&stage.client).await?;
+    for arguments in [&["migrate"][..], &["migrate", "--dry-run"]] {
+        let refused = stage.installation.run("lockstep", arguments).await?;
+        assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+        assert!(refused.stderr.starts_with("LS-0015"), "{}", refused.stderr);
+        for misfit in [
+            ("users", r#""ProjectUser"."isAnonymous""#),
+            ("teams", r#""Team"."displayName""#),
+            ("session_replays", r#""SessionReplay"."refreshTokenId""#),
+            ("contact_channels", r#""ContactChannel"."isVerified""#),
+            ("users", r#""ContactChannel"."isVerified""#),
+            ("notification_preferences", r#""UserNotificationPreference""#),
+            ("Lockstep itself", r#""Tenancy"."branchId""#),
+        ] {
+            let told = refused.stderr.lines().any(|line| line.contains(misfit.0) && line.contains(misfit.1));
+            assert!(told, "{misfit:?} is not in\n{}", refused.stderr);
+        }
+        assert_eq!(catalog::lines(&stage.client).await?, before, "something was changed");
+        assert_eq!(clickhouse::databases(&stage).await?, 0, "a database was made in ClickHouse");
+    }
+    stage.end([]).await
+}
+
+#[tokio::test]
+async fn attached_standalone_refuses_tables_of_somebody_else() -> Result<()> {
+    let stage = platform(Platform::Bare).await?;
+    let before = catalog::lines(&stage.client).await?;
+    let refused = stage.installation.run("lockstep", &["migrate", "--standalone"]).await?;
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("LS-0018"), "{}", refused.stderr);
+    assert_eq!(catalog::lines(&stage.client).await?, before);
+    stage.end([]).await
+}
