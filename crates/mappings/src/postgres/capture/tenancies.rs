@@ -24,7 +24,8 @@ pub(super) fn objects(set: &MappingSet) -> Vec<CaptureObject> {
   INSERT INTO lockstep.touch (target, tenancy_id) VALUES ({touch}, OLD."id");
 "#
     );
-    let moved = format!("{}  IF NEW.\"id\" <> OLD.\"id\" THEN\n  {gone}  END IF;\n{arrived}", left_behind(set));
+    let left = left_behind(set);
+    let moved = format!("{left}  IF NEW.\"id\" <> OLD.\"id\" THEN\n  {gone}  END IF;\n{arrived}");
     let truncated = format!(
         "  INSERT INTO lockstep.touch (target, tenancy_id) SELECT {touch}, t.\"id\" FROM {} t;\n  UPDATE lockstep.tenancy_location SET gone_at = now() WHERE gone_at IS NULL;\n  RETURN NULL;",
         table(&tenancy)
@@ -33,7 +34,8 @@ pub(super) fn objects(set: &MappingSet) -> Vec<CaptureObject> {
     vec![
         function("tenancy_arrived", DEFINER, &format!("{arrived}{end}")),
         function("tenancy_moved", DEFINER, &format!("{moved}{end}")),
-        function("tenancy_gone", DEFINER, &format!("{gone}{end}")),
+        // It may come back with its old id, elsewhere.
+        function("tenancy_gone", DEFINER, &format!("{left}{gone}{end}")),
         function("tenancy_truncated", DEFINER, &truncated),
         trigger(&tenancy, "lockstep_arrived", "AFTER INSERT", "FOR EACH ROW", "tenancy_arrived"),
         trigger(
