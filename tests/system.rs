@@ -7,6 +7,7 @@ mod cap_2;
 mod cap_3;
 mod del_1;
 mod deploy;
+mod error_codes;
 mod main_job;
 mod moved_tenancy;
 mod noticed;
