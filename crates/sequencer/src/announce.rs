@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::TenancyId;
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
@@ -14,6 +15,7 @@ use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::figures;
 use crate::storage::outbox::{Entry, Outbox};
@@ -115,12 +117,12 @@ impl Announcer {
             Some(outbox) => outbox,
             None => within(Outbox::open(&self.source)).await?,
         };
-        let mut after = 0;
+        let mut after = TenancyId::new(Uuid::nil());
         loop {
             let began = Instant::now();
             let page = within(outbox.page(after, i64::try_from(PAGE).unwrap_or(i64::MAX))).await?;
             let Some(last) = page.last() else { break };
-            after = last.generation;
+            after = last.news.tenancy;
             publisher.publish(&[batch(&page)]).await?;
             figures::published(began.elapsed());
             self.health.ready("queue");

@@ -34,6 +34,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     figures::describe();
+    figures::leads(false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();

@@ -5,9 +5,11 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// A look that takes long, because dead entries of an index cannot be removed yet, is not repeated as often: at most this
-/// part of the time goes into looking.
-const LOOKING_SHARE: u32 = 4;
+/// A look takes long while somebody's old snapshot keeps dead entries in the indexes. Then the waits are this many times
+/// as long, so that looking does not become the work …
+const TIMES_A_LOOK: u32 = 4;
+/// … up to this.
+const LONGEST_AFTER_A_LONG_LOOK: Duration = Duration::from_secs(1);
 
 /// What a look found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +47,7 @@ impl Polling {
                 SHORTEST
             }
             Found::Nothing => {
-                let wait = self.idle.max(took * LOOKING_SHARE).min(LONGEST);
+                let wait = self.idle.max((took * TIMES_A_LOOK).min(LONGEST_AFTER_A_LONG_LOOK));
                 self.idle = (self.idle * 2).min(LONGEST);
                 wait
             }
@@ -75,6 +77,6 @@ mod tests {
     #[test]
     fn a_look_that_takes_long_is_not_repeated_at_once() {
         assert_eq!(waits_ms(&mut Polling::default(), 2, 20), [80, 80]);
-        assert_eq!(waits_ms(&mut Polling::default(), 1, 10_000), [250]);
+        assert_eq!(waits_ms(&mut Polling::default(), 1, 10_000), [1_000]);
     }
 }

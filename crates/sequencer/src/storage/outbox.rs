@@ -63,8 +63,10 @@ impl Outbox {
         client.batch_execute("SET synchronous_commit = off").await?;
         Ok(Self {
             client,
+            // Not in the order of generations: a tenancy that always has news would go back to the end of the queue each
+            // time, and while the broker is slow its turn might never come (FAIR-1).
             page: Query::new(
-                "SELECT tenancy_id, mappings, generation FROM lockstep.outbox WHERE generation > $1 ORDER BY generation LIMIT $2",
+                "SELECT tenancy_id, mappings, generation FROM lockstep.outbox WHERE tenancy_id > $1 ORDER BY tenancy_id LIMIT $2",
             ),
             // A row that is being written gets a new generation: it stays, and is not waited for.
             delete: Query::new(
@@ -78,9 +80,9 @@ WHERE o.tenancy_id = d.tenancy_id",
         })
     }
 
-    /// The next `limit` rows after a generation.
-    pub(crate) async fn page(&self, after: i64, limit: i64) -> Result<Vec<Entry>, SourceError> {
-        let rows = self.page.rows(&self.client, &[&after, &limit]).await?;
+    /// The next `limit` rows after a tenancy, in the order of tenancies.
+    pub(crate) async fn page(&self, after: TenancyId, limit: i64) -> Result<Vec<Entry>, SourceError> {
+        let rows = self.page.rows(&self.client, &[&after.as_uuid(), &limit]).await?;
         Ok(rows.iter().map(entry).collect())
     }
 
@@ -98,4 +100,52 @@ fn entry(row: &Row) -> Entry {
     let mappings: Result<Vec<MappingName>, _> = names.iter().map(|name| name.parse()).collect();
     let tenancy = TenancyId::new(row.get::<_, Uuid>(0));
     Entry { news: TenantNews { tenancy, mappings: mappings.unwrap_or_default() }, generation: row.get(2) }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_core::secret::SecretUrl;
+    use lockstep_schema::migrations::{Migrations, run};
+    use lockstep_testkit::databases::TestDatabase;
+
+    use super::*;
+
+    const FIRST: TenancyId = TenancyId::new(Uuid::nil());
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn out_1_news_that_came_while_a_tenancy_was_announced_stay() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        run(&source, Migrations::Control).await.unwrap();
+        let set = MappingSet::load(None).unwrap();
+        let (stamper, enqueue) = (source.connect(Session::Stamping).await.unwrap(), Enqueue::new(&set));
+        let outbox = Outbox::open(&source).await.unwrap();
+        let tenancies = [1, 2, 3].map(|number| TenancyId::new(Uuid::from_u128(number)));
+        let mut news = News::default();
+        tenancies.iter().for_each(|tenancy| news.add(*tenancy, &[0]));
+        enqueue.add(&stamper, &news).await.unwrap();
+        let page = outbox.page(FIRST, 10).await.unwrap();
+        assert_eq!(page.len(), 3);
+
+        // The second has more news, committed; the third is being written while the announcer deletes.
+        let mut more = News::default();
+        more.add(tenancies[1], &[1]);
+        enqueue.add(&stamper, &more).await.unwrap();
+        let mut under_way = News::default();
+        under_way.add_any(tenancies[2]);
+        stamper.batch_execute("BEGIN").await.unwrap();
+        enqueue.add(&stamper, &under_way).await.unwrap();
+        outbox.delete(&page).await.unwrap();
+        stamper.batch_execute("COMMIT").await.unwrap();
+
+        let left = outbox.page(FIRST, 10).await.unwrap();
+        let names = |entry: &Entry| entry.news.mappings.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(left.iter().map(|entry| entry.news.tenancy).collect::<Vec<_>>(), tenancies[1..]);
+        assert_eq!(names(&left[0]), ["contact_channels", "users"]);
+        assert_eq!(names(&left[1]), [""; 0], "any mapping may have news");
+        outbox.delete(&left).await.unwrap();
+        assert_eq!(outbox.page(FIRST, 10).await.unwrap(), []);
+        drop((stamper, outbox));
+        database.remove().await.unwrap();
+    }
 }

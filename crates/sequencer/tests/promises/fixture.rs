@@ -1,5 +1,6 @@
 //! A source database with capture, rows for it, and sequencers to stamp them.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,16 @@ impl Fixture {
         let shutdown = Shutdown::new();
         let task = tokio::spawn(lockstep_sequencer::run(self.settings(amqp_url), shutdown.clone()));
         Running { shutdown, task }
+    }
+
+    /// The program itself, as a process with this installation's settings and no others.
+    pub(crate) fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-sequencer"));
+        command.env_clear();
+        command.env("LOCKSTEP_SOURCE_URL", self.database.url());
+        command.env("LOCKSTEP_AMQP_URL", services().unwrap().amqp_url);
+        command.env("LOCKSTEP_QUEUE_PREFIX", &self.prefix);
+        command
     }
 
     fn topology(&self) -> Topology {

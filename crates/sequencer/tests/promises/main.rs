@@ -11,5 +11,6 @@ mod foreign;
 mod leading;
 mod locked;
 mod order;
+mod program;
 mod speed;
 mod stopping;
