@@ -42,11 +42,11 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The standalone source schema without capture, with made-up rows: what is there before `lockstep migrate`.
-    pub(crate) async fn before_capture(shape: Shape) -> Result<Self> {
+    /// The source tables without anything of capture, and no rows: as before `lockstep migrate`.
+    pub(crate) async fn before_capture() -> Result<Self> {
         let stage = Self::of(Installation::create().await?).await?;
         stage.sql(SOURCE_SCHEMA).await?;
-        seed(&stage.client, shape).await?;
+        stage.sql(include_str!("before_capture.sql")).await?;
         Ok(stage)
     }
 

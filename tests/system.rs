@@ -1,15 +1,22 @@
 //! Whole-system tests: one binary, one module for each promise.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod attached;
+mod base_snapshot;
 mod cap_1;
 mod cap_2;
 mod cap_3;
+mod cur_1_idem_1;
 mod del_1;
 mod deploy;
-mod error_codes;
+mod editing;
+mod fair_1;
 mod main_job;
 mod moved_tenancy;
 mod noticed;
+mod out_1;
+mod reconnect;
+mod seq_1;
+mod seq_2;
 mod stage;
 mod thin_line;
+mod values_that_hurt;

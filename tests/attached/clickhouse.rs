@@ -1,7 +1,7 @@
 //! Tables in ClickHouse that another system left are never written to.
 
 use anyhow::Result;
-use lockstep_testkit::data::Shape;
+use lockstep_testkit::data::{Shape, seed};
 
 use super::{Platform, catalog, platform};
 use crate::stage::Stage;
@@ -51,7 +51,8 @@ async fn attached_clickhouse_tables_of_another_shape_are_refused_with_their_diff
 
 #[tokio::test]
 async fn attached_views_that_read_something_else_are_swapped_only_when_asked() -> Result<()> {
-    let stage = Stage::before_capture(Shape { tenants: 2, rows: 5, seed: 1 }).await?;
+    let stage = Stage::before_capture().await?;
+    seed(&stage.client, Shape { tenants: 2, rows: 5, seed: 1 }).await?;
     stage.in_clickhouse("CREATE DATABASE {views}").await?;
     stage.in_clickhouse("CREATE VIEW {views}.users AS SELECT 'former' AS display_name").await?;
     let refused = stage.installation.run("lockstep", &["migrate"]).await?;

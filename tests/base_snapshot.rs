@@ -1,0 +1,93 @@
+//! The base: rows that were there before capture arrive beside the stream, whoever is killed, whatever changes meanwhile,
+//! and are not written to.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::data::{Shape, seed};
+use serde_json::Value;
+
+use crate::editing::Editing;
+use crate::stage::Stage;
+
+/// Of the tables with the most rows; all others are touched by the same triggers.
+const UNTOUCHED: &str = r#"
+SELECT count(*) FROM "ProjectUser" u JOIN kept k ON k."id" = u."projectUserId" WHERE u."sequenceId" IS NULL AND NOT u."shouldUpdateSequenceId" AND "#;
+
+#[tokio::test]
+async fn base_snapshot_is_whole_whoever_is_killed_and_whatever_changes_meanwhile() -> Result<()> {
+    let stage = Stage::before_capture().await?;
+    seed(&stage.client, Shape { tenants: 6, rows: 700, seed: 10 }).await?;
+    stage.migrate(&[]).await?;
+    stage
+        .sql(
+            r#"CREATE TABLE kept AS SELECT "projectUserId" AS "id", u.ctid AS place, u.xmin::text AS writer FROM "ProjectUser" u;
+               -- Small ranges, so that there is much to share, and to be killed in.
+               WITH cut AS (DELETE FROM lockstep.snapshot_range RETURNING *)
+               INSERT INTO lockstep.snapshot_range (mapping_name, destination, first_block, end_block)
+               SELECT mapping_name, destination, b, b + 8 FROM cut, generate_series(0, 2047, 8) b"#,
+        )
+        .await?;
+    let sequencer = stage.sequencer()?;
+    let mut workers = vec![stage.worker()?, stage.worker()?];
+    let editor = Editing::start(&stage, 101).await?;
+    for kill in 0..6 {
+        let done = "SELECT count(*) FROM lockstep.snapshot_range WHERE finished_at IS NOT NULL";
+        let more = format!("SELECT (({done}) > {})::int::bigint", stage.number(done).await? + 20);
+        stage.until("more of the base to be shipped", &more, 1).await?;
+        editor.go_on(5).await?;
+        workers.remove(kill % 2).kill().await?;
+        workers.push(stage.worker()?);
+        // What five minutes do to the claims of the dead.
+        stage.sql("UPDATE lockstep.snapshot_range SET claimed_until = now() WHERE finished_at IS NULL").await?;
+    }
+    ensure!(shown(&stage).await? < 12, "the base was whole before the last worker was killed");
+    editor.stop().await?;
+    stage.sql("UPDATE lockstep.snapshot_range SET claimed_until = now() WHERE finished_at IS NULL").await?;
+    stage.equal().await?;
+    stage.verified().await?;
+    ensure!(stage.number(&format!("{UNTOUCHED} TRUE")).await? > 100, "too few rows were left alone to tell");
+    let written = format!("{UNTOUCHED} (u.ctid, u.xmin::text) IS DISTINCT FROM (k.place, k.writer)");
+    assert_eq!(stage.number(&written).await?, 0, "rows of the base were written to");
+    assert_eq!(shown(&stage).await?, 12);
+    workers.push(sequencer);
+    stage.end(workers).await
+}
+
+/// How many mappings `lockstep status` shows as whole.
+async fn shown(stage: &Stage) -> Result<usize> {
+    let status = stage.installation.succeed("lockstep", &["status", "--json"]).await?;
+    let status: Value = serde_json::from_str(&status.stdout).context("the JSON of `lockstep status`")?;
+    let mappings = status["mappings"].as_array().context("mappings")?;
+    Ok(mappings.iter().filter(|mapping| mapping["snapshot_finished"] == true).count())
+}
+
+#[tokio::test]
+async fn base_snapshot_never_wins_over_what_came_later() -> Result<()> {
+    let stage = Stage::before_capture().await?;
+    seed(&stage.client, Shape { tenants: 4, rows: 100, seed: 11 }).await?;
+    stage.migrate(&[]).await?;
+    // The stream is first: nobody may take a range of the base before it has arrived.
+    stage.sql("UPDATE lockstep.snapshot_range SET claimed_until = now() + interval '1 hour'").await?;
+    stage
+        .sql(
+            r#"UPDATE "ProjectUser" SET "displayName" = 'later' WHERE left("projectUserId"::text, 1) < '4';
+               DELETE FROM "ProjectUser" WHERE left("projectUserId"::text, 1) > 'c';
+               CREATE TABLE again AS SELECT * FROM "ProjectUserDirectPermission" ORDER BY "id" LIMIT 20;
+               DELETE FROM "ProjectUserDirectPermission" p USING again a WHERE p."id" = a."id";
+               INSERT INTO "ProjectUserDirectPermission" ("id", "tenancyId", "projectUserId", "permissionId", "updatedAt")
+               SELECT gen_random_uuid(), "tenancyId", "projectUserId", "permissionId", now() FROM again"#,
+        )
+        .await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let later = stage.number(r#"SELECT count(*) FROM "ProjectUser" WHERE "displayName" = 'later'"#).await?;
+    stage
+        .until_seen(
+            "the changed users",
+            "SELECT count() FROM {views}.users WHERE display_name = 'later'",
+            &later.to_string(),
+        )
+        .await?;
+    stage.sql("UPDATE lockstep.snapshot_range SET claimed_until = now()").await?;
+    stage.equal().await?;
+    stage.verified().await?;
+    stage.end(programs).await
+}

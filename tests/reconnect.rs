@@ -1,0 +1,26 @@
+//! Connections that break are opened again, and nothing is lost.
+
+use anyhow::Result;
+use lockstep_testkit::data::Shape;
+
+use crate::editing::Editing;
+use crate::stage::Stage;
+
+const THEIRS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep %'";
+
+#[tokio::test]
+async fn reconnect_to_postgres_as_often_as_it_takes() -> Result<()> {
+    let stage = Stage::seeded(Shape { tenants: 8, rows: 30, seed: 9 }).await?;
+    let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
+    let editor = Editing::start(&stage, 91).await?;
+    for _ in 0..6 {
+        editor.go_on(8).await?;
+        let killed = stage.number(&format!("SELECT count(pg_terminate_backend(pid)) {THEIRS}")).await?;
+        assert!(killed > 0, "there were no connections");
+        stage.until("new connections", &format!("SELECT (count(*) > 0)::int::bigint {THEIRS}"), 1).await?;
+    }
+    editor.stop().await?;
+    stage.equal().await?;
+    stage.verified().await?;
+    stage.end(programs).await
+}
