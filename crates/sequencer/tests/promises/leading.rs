@@ -2,10 +2,8 @@
 
 use super::fixture::Fixture;
 
+/// Connections that hold the leader's lock: the bytes of `lock` and `seqr`.
 const LEADERS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73657172'::bigint";
-const A_LEADER: &str = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73657172'::bigint";
 const ALL_STAMPED: &str = r#"SELECT NOT EXISTS (SELECT FROM "ProjectUser" WHERE "shouldUpdateSequenceId") AND EXISTS (SELECT FROM "ProjectUser")"#;
@@ -15,9 +13,10 @@ async fn seq_2_a_stand_by_takes_over() {
     let fixture = Fixture::new().await;
     let tenancy = fixture.tenancy(1).await;
     let first = fixture.run();
-    fixture.until("the first sequencer to lead", A_LEADER).await;
+    fixture.until("the first sequencer to lead", &format!("SELECT ({LEADERS}) = 1")).await;
     let second = fixture.run();
-    let standing_by = "SELECT count(*) >= 2 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%' AND application_name = 'lockstep control'";
+    let standing_by = "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database()
+        AND (query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%') AND application_name = 'lockstep control'";
     fixture.until("the second sequencer to stand by", standing_by).await;
     fixture.users(tenancy, 0, 1).await;
     fixture.until("the leader to stamp", ALL_STAMPED).await;
