@@ -13,15 +13,23 @@ use crate::mapping::Mapping;
 fn key_value(base: BaseType, source: &str) -> String {
     let name = literal(source);
     let text = format!("COALESCE(d.\"primaryKey\" ->> {name}, d.\"data\" ->> {name})");
-    // A cast that fails would stop the whole mapping for its tenancy, so each is tried on matching text only.
-    let pattern = match base {
-        BaseType::Uuid => "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
-        // Short enough never to overflow.
-        BaseType::Int32 => "^-?[0-9]{1,9}$",
-        BaseType::Int64 => "^-?[0-9]{1,18}$",
-        _ => return text,
+    let cast = base.postgres_cast();
+    let integer = |least: i64, most: i64| {
+        format!(
+            "CASE WHEN {text} ~ '^-?[0-9]{{1,19}}$' THEN CASE WHEN ({text})::numeric BETWEEN {least} AND {most} THEN ({text})::{cast} END END"
+        )
     };
-    format!("CASE WHEN {text} ~ '{pattern}' THEN ({text})::{} END", base.postgres_cast())
+    // A cast that fails would stop the whole mapping for its tenancy, so each is tried on matching text only.
+    match base {
+        BaseType::Uuid => {
+            format!(
+                "CASE WHEN {text} ~ '^[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$' THEN ({text})::{cast} END"
+            )
+        }
+        BaseType::Int32 => integer(i32::MIN.into(), i32::MAX.into()),
+        BaseType::Int64 => integer(i64::MIN, i64::MAX),
+        _ => text,
+    }
 }
 
 /// `FROM` and `WHERE` of the tombstones of `mapping` that were recorded under `table_name`, with the key columns as
