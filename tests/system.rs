@@ -19,4 +19,5 @@ mod seq_1;
 mod seq_2;
 mod stage;
 mod thin_line;
+mod thirteenth_mapping;
 mod values_that_hurt;
