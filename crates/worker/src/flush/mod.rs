@@ -101,7 +101,11 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
                 flushed.outage = true;
             }
         }
-        measure::flushed(news.len(), started.elapsed());
+        let took = started.elapsed();
+        measure::flushed(news.len(), took);
+        let (continued, held) = (flushed.continued.pairs(), flushed.held.pairs());
+        let took_ms = took.as_millis();
+        tracing::debug!(tenancies = news.len(), rows = flushed.rows, continued, held, took_ms, "flushed");
         flushed
     }
 

@@ -155,7 +155,13 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             (Ok(written), Some(settled)) if written.complete => {
                 self.unanswered = 0;
                 flushed.rows += written.rows;
-                measure::written(self.routes.name(place), &written);
+                let mapping = self.routes.name(place);
+                measure::written(mapping, &written);
+                if written.rows > 0 {
+                    let (rows, bytes, inserts) = (written.rows, written.bytes, written.inserts);
+                    let since_start_ms = self.started.elapsed().as_millis();
+                    tracing::debug!(%mapping, rows, bytes, inserts, since_start_ms, "a page is written");
+                }
                 self.written.push((place, settled));
                 if self.started.elapsed() > LONG_FLUSH {
                     self.advance(flushed).await;

@@ -75,7 +75,8 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     parts.spawn(stream.run(stopping.clone()));
     let base = BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name);
     parts.spawn(base.run(stopping.clone()));
-    parts.spawn(Sweep::new(source, destination, routes, publisher, limits).run(stopping.clone()));
+    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits);
+    parts.spawn(sweep.run(stopping.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = parts.join_next().await {
         // No part ends before the signal, unless it panicked. The others then stop in good order.
@@ -83,6 +84,9 @@ pub async fn run_to<D: Destination + Clone + 'static>(
         if let Err(error) = ended {
             outcome = Err(WorkerError::Ended(error));
         }
+    }
+    if let Some(publisher) = Arc::into_inner(publisher) {
+        publisher.close().await;
     }
     tracing::info!("worker has stopped");
     outcome

@@ -73,6 +73,7 @@ impl<D: Destination + Clone + 'static> Stream<D> {
                 }
             }
         }
+        self.consumer.close().await;
     }
 
     /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
