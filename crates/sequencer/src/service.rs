@@ -40,7 +40,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let health = Health::default();
     if let Some(address) = settings.listen {
         let serving = health::serve(address, health.clone(), shutdown.clone()).await;
-        serving.map_err(|error| SequencerError::Listen { address, error })?;
+        let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
+        tracing::info!(%bound, "serving health and metrics");
     }
     let (leading, is_leading) = watch::channel(false);
     let bell = Bell::default();

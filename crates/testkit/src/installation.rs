@@ -122,6 +122,11 @@ impl Installation {
         variables
     }
 
+    /// Where one of the programs is, for tests that start it in an environment of their own.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// Runs a program to its end.
     ///
     /// # Errors
