@@ -11,6 +11,7 @@ mod del_1;
 mod deploy;
 mod editing;
 mod fair_1;
+mod iso_1;
 mod launch;
 mod main_job;
 mod moved_tenancy;
