@@ -171,7 +171,7 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         let (pieces, incoming) = pieces(self.limits.chunk_bytes);
         // A set of one: it ends the task when this is given up.
         let mut writer = JoinSet::new();
-        writer.spawn(write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert_rows));
+        writer.spawn(write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert()));
         let gate = BaseGate::new(&route.transcoder, connections.ranges.client());
         let read = read(scan, &snapshot::range(&route.mapping, claim.blocks), gate, pieces).await;
         match (read, joined(&mut writer).await) {
@@ -187,7 +187,8 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
 
 /// Reads to the end, and only then says so; where it fails the pieces are gone, and what was sent is written off.
 async fn read(scan: &Client, sql: &str, mut gate: BaseGate<'_>, mut pieces: Pieces) -> Result<(), ShipError> {
-    copy_rows(scan, sql, &mut gate, &mut pieces).await?;
+    // A range is shipped whole, however much its rows hold outside of their blocks.
+    copy_rows(scan, sql, &mut gate, &mut pieces, u64::MAX).await?;
     pieces.end().await
 }
 

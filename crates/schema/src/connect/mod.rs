@@ -123,6 +123,19 @@ impl Source {
         Ok(client)
     }
 
+    /// Asks Postgres to give up what this client waits for. The answer to that is an error, if it comes in time.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached.
+    pub async fn cancel(&self, client: &Client) -> Result<(), SourceError> {
+        let token = client.cancel_token();
+        match &self.tls {
+            Some(tls) => token.cancel_query(tls.clone()).await?,
+            None => token.cancel_query(NoTls).await?,
+        }
+        Ok(())
+    }
+
     /// Opens a connection for Diesel.
     ///
     /// # Errors

@@ -13,11 +13,11 @@ use lockstep_destinations::{Cursors, Destination, Selection};
 use lockstep_schema::Source;
 use uuid::Uuid;
 
-use self::shipping::Shipping;
+use self::shipping::{After, Shipping, Way};
 use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::measure;
-use crate::plan::News;
+use crate::plan::{Appetite, News};
 use crate::routes::Routes;
 use crate::storage::{FetchSession, Snapshot};
 
@@ -60,6 +60,8 @@ pub struct Flusher<D> {
     limits: Limits,
     health: Health,
     session: Option<FetchSession>,
+    /// One for each mapping.
+    appetites: Vec<Appetite>,
 }
 
 /// Everything that is known before the first row is read.
@@ -71,8 +73,9 @@ struct Opened {
 
 impl<D: Destination + Clone + 'static> Flusher<D> {
     /// Connects with the first flush.
-    pub const fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
-        Self { source, destination, routes, limits, health, session: None }
+    pub fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
+        let appetites = vec![Appetite::default(); routes.len()];
+        Self { source, destination, routes, limits, health, session: None, appetites }
     }
 
     /// Ships what these tenancies have above their cursors, a page of each at most.
@@ -87,12 +90,13 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
                 if unknown > 0 {
                     tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
                 }
-                let mut shipping = Shipping::new(&self.destination, &self.routes, self.limits, &opened, news);
-                let whole = shipping.run(&mut flushed).await;
-                self.report_writes(&shipping);
-                if whole {
-                    self.session = Some(opened.session);
+                let way = Way { destination: &self.destination, routes: &self.routes, limits: self.limits };
+                let mut shipping = Shipping::new(way, &opened, news, &mut self.appetites);
+                let after = shipping.run(&mut flushed).await;
+                if let Some(error) = shipping.write_failure() {
+                    self.health.not_ready(DESTINATION, error);
                 }
+                self.keep(opened.session, after).await;
             }
             Err(error) => {
                 measure::failed(error.kind());
@@ -148,9 +152,16 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         Ok(Opened { session, snapshot: snapshot?, cursors: cursors? })
     }
 
-    fn report_writes(&self, shipping: &Shipping<'_, D>) {
-        if let Some(error) = shipping.write_failure() {
-            self.health.not_ready(DESTINATION, error);
+    async fn keep(&mut self, session: FetchSession, after: After) {
+        match after {
+            After::Usable => self.session = Some(session),
+            After::Broken => {}
+            // Without that it would send the rest of its rows to nobody.
+            After::Reading => {
+                if let Err(error) = self.source.cancel(session.client()).await {
+                    tracing::warn!(%error, "a read that was stopped could not be cancelled");
+                }
+            }
         }
     }
 }

@@ -12,9 +12,9 @@ use super::{Failed, Flushed, Opened};
 use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::measure;
-use crate::plan::{News, Page, Settled, Verdict};
+use crate::plan::{Appetite, News, Page, Settled, Verdict};
 use crate::routes::Routes;
-use crate::ship::{FormerGate, PageGate, Written, copy_rows, pieces, write};
+use crate::ship::{Copied, FormerGate, PageGate, Written, copy_rows, pieces, write};
 
 /// Mappings that are written at the same time: one is being read, the others are being ended by the destination.
 const WRITES_AT_ONCE: usize = 4;
@@ -25,13 +25,30 @@ const LONG_FLUSH: Duration = Duration::from_secs(1);
 
 type Write = (usize, Result<Written, DestinationError>);
 
+/// Where rows go, and how many at once.
+pub(super) struct Way<'a, D> {
+    pub(super) destination: &'a D,
+    pub(super) routes: &'a Routes,
+    pub(super) limits: Limits,
+}
+
+/// What a flush leaves of its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum After {
+    /// It can be used for the next.
+    Usable,
+    /// It cannot.
+    Broken,
+    /// A read was stopped before its end.
+    Reading,
+}
+
 /// One flush under way.
 pub(super) struct Shipping<'a, D> {
-    destination: &'a D,
-    routes: &'a Routes,
-    limits: Limits,
+    way: Way<'a, D>,
     opened: &'a Opened,
     news: &'a News,
+    appetites: &'a mut [Appetite],
     started: Instant,
     writers: JoinSet<Write>,
     /// Read to the end, being written.
@@ -43,19 +60,12 @@ pub(super) struct Shipping<'a, D> {
 }
 
 impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
-    pub(super) fn new(
-        destination: &'a D,
-        routes: &'a Routes,
-        limits: Limits,
-        opened: &'a Opened,
-        news: &'a News,
-    ) -> Self {
+    pub(super) fn new(way: Way<'a, D>, opened: &'a Opened, news: &'a News, appetites: &'a mut [Appetite]) -> Self {
         Self {
-            destination,
-            routes,
-            limits,
+            way,
             opened,
             news,
+            appetites,
             started: Instant::now(),
             writers: JoinSet::new(),
             read: HashMap::new(),
@@ -70,74 +80,88 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
         self.write_failure.as_deref()
     }
 
-    /// Ships all mappings. A mapping that fails does not stop the others (FAIR-1), unless it breaks the connection: then
-    /// those after it are held. Returns whether the session can be used again.
-    pub(super) async fn run(&mut self, flushed: &mut Flushed) -> bool {
-        let mut whole = true;
+    /// Ships all mappings. A mapping that fails does not stop the others (FAIR-1), unless it takes the session with it:
+    /// then those after it are held.
+    pub(super) async fn run(&mut self, flushed: &mut Flushed) -> After {
+        let mut after = After::Usable;
         let mut places = self.news.mappings();
-        while let Some(place) = places.pop_first() {
+        while after == After::Usable && self.unanswered < SILENCE {
+            let Some(place) = places.pop_first() else { break };
             match self.read(place).await {
-                Ok(settled) => drop(self.read.insert(place, settled)),
+                Ok((settled, copied)) => {
+                    self.read.insert(place, settled);
+                    if copied == Copied::Stopped {
+                        after = After::Reading;
+                    }
+                }
                 // Told by the writer.
                 Err(ShipError::WriterGone) => {}
                 Err(error) => {
                     // After an error the transaction answers nothing more.
-                    whole = !matches!(error, ShipError::Source(_));
+                    if matches!(error, ShipError::Source(_)) {
+                        after = After::Broken;
+                    }
                     self.fail(flushed, place, &error);
                 }
             }
             while self.writers.len() >= WRITES_AT_ONCE {
                 self.join_one(flushed).await;
             }
-            if !whole || self.unanswered >= SILENCE {
-                break;
-            }
         }
         self.hold(flushed, &places);
         let session = &self.opened.session;
         // Nothing more is read: the transaction need not wait for the destination.
-        let end = async { whole && session.end().await.is_ok() };
-        let (whole, ()) = join(end, async {
+        let end = async { if after == After::Usable && session.end().await.is_err() { After::Broken } else { after } };
+        let (after, ()) = join(end, async {
             while !self.writers.is_empty() {
                 self.join_one(flushed).await;
             }
             self.advance(flushed).await;
         })
         .await;
-        whole
+        after
     }
 
     /// Reads a page of one mapping for all its tenancies, and what must vanish from where some of them were before.
-    async fn read(&mut self, place: usize) -> Result<Settled, ShipError> {
+    async fn read(&mut self, place: usize) -> Result<(Settled, Copied), ShipError> {
         let Opened { session, snapshot, cursors } = self.opened;
-        let route = self.routes.get(place);
-        let name = self.routes.name(place);
+        let Way { destination, routes, limits } = self.way;
+        let (route, name) = (routes.get(place), routes.name(place));
         let work = self
             .news
             .of_mapping(place)
             .map(|tenancy| Work { tenancy, after: cursors.get(&(tenancy, name.clone())).copied().unwrap_or_default() });
-        let page = Page::new(work, &snapshot.residences, self.limits.page);
+        let page_limits = self.appetites[place].limits(limits.page);
+        let page = Page::new(work, &snapshot.residences, page_limits);
         let work = page.work();
         if work.is_empty() {
-            return Ok(Settled::default());
+            return Ok((Settled::default(), Copied::Whole));
         }
-        let (mut pieces, incoming) = pieces(self.limits.chunk_bytes);
-        let writing = write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert_rows);
+        let (mut pieces, incoming) = pieces(limits.chunk_bytes);
+        let writing = write(destination.clone(), route.insert.clone(), incoming, limits.insert());
         self.writers.spawn(async move { (place, writing.await) });
         let mut gate = PageGate { transcoder: &route.transcoder, page };
-        let sql = fetch::page(&route.mapping, &work, self.limits.page);
-        copy_rows(session.client(), &sql, &mut gate, &mut pieces).await?;
-        let settled = gate.page.settle(snapshot.head);
+        let sql = fetch::page(&route.mapping, &work, page_limits);
+        let copied = copy_rows(session.client(), &sql, &mut gate, &mut pieces, limits.page_bytes).await?;
+        self.appetites[place].learn(pieces.sent_bytes(), limits.page_bytes);
+        if copied == Copied::Stopped {
+            gate.page.stop();
+        }
+        let mut settled = gate.page.settle(snapshot.head);
         let has_moved =
             |work: &Work| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
         let moved: Vec<_> = settled.forward.iter().filter(|(work, _)| has_moved(work)).copied().collect();
-        if !moved.is_empty() {
+        if copied == Copied::Stopped {
+            // The session is still busy. The next page is smaller, so that it can be read to its end.
+            let moved: Vec<_> = moved.iter().map(|(work, _)| work.tenancy).collect();
+            settled.leave(&moved);
+        } else if !moved.is_empty() {
             let mut gate = FormerGate::new(&route.transcoder, &moved, &snapshot.residences);
             let sql = fetch::former_locations(&route.mapping, &moved);
-            copy_rows(session.client(), &sql, &mut gate, &mut pieces).await?;
+            copy_rows(session.client(), &sql, &mut gate, &mut pieces, u64::MAX).await?;
         }
         pieces.end().await?;
-        Ok(settled)
+        Ok((settled, copied))
     }
 
     /// Waits for a write to end.
@@ -155,7 +179,7 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             (Ok(written), Some(settled)) if written.complete => {
                 self.unanswered = 0;
                 flushed.rows += written.rows;
-                let mapping = self.routes.name(place);
+                let mapping = self.way.routes.name(place);
                 measure::written(mapping, &written);
                 if written.rows > 0 {
                     let (rows, bytes, inserts) = (written.rows, written.bytes, written.inserts);
@@ -183,10 +207,10 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
         let forward: Vec<CursorAt> = written
             .iter()
             .flat_map(|(place, settled)| settled.forward.iter().map(|moved| (*place, moved)))
-            .map(|(place, (work, to))| (work.tenancy, self.routes.name(place).clone(), *to))
+            .map(|(place, (work, to))| (work.tenancy, self.way.routes.name(place).clone(), *to))
             .collect();
         if !forward.is_empty()
-            && let Err(error) = self.destination.advance(&forward).await
+            && let Err(error) = self.way.destination.advance(&forward).await
         {
             self.write_failure = Some(error.to_string());
             let error = ShipError::Destination(error);
@@ -213,7 +237,7 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             Verdict::Hold => {
                 measure::failed(error.kind());
                 flushed.held.merge(&news);
-                flushed.hold_reason = Some(format!("{}: {error}", self.routes.name(place)));
+                flushed.hold_reason = Some(format!("{}: {error}", self.way.routes.name(place)));
             }
             Verdict::PutOff => self.put_off(flushed, place, news, error),
         }
@@ -221,7 +245,7 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
 
     fn put_off(&self, flushed: &mut Flushed, place: usize, news: News, error: &ShipError) {
         measure::failed(error.kind());
-        let mapping = self.routes.name(place);
+        let mapping = self.way.routes.name(place);
         tracing::error!(%mapping, tenancies = news.len(), %error, "rows did not get through");
         flushed.failed.push(Failed { news, reason: format!("{mapping}: {error}") });
     }

@@ -28,6 +28,15 @@ pub(crate) struct Settled {
     pub(crate) rows: u32,
 }
 
+impl Settled {
+    /// Leaves the cursors of these tenancies where they are: their page has to be read again.
+    pub(crate) fn leave(&mut self, tenancies: &[TenancyId]) {
+        self.forward.retain(|(work, _)| !tenancies.contains(&work.tenancy));
+        self.continued.retain(|tenancy| !tenancies.contains(tenancy));
+        self.continued.extend(tenancies);
+    }
+}
+
 /// How far one tenancy's rows have come in this page.
 struct Progress {
     last: SequenceId,
@@ -43,6 +52,7 @@ pub(crate) struct Page<'a> {
     /// The tenancy whose rows come at the moment, as an index into `work`.
     at: usize,
     rows: u32,
+    stopped: bool,
 }
 
 impl<'a> Page<'a> {
@@ -51,7 +61,7 @@ impl<'a> Page<'a> {
         let known = work.into_iter().filter_map(|work| Some((work, residences.get(work.tenancy)?)));
         let work: Vec<_> = known.collect();
         let progress = work.iter().map(|(work, _)| Progress { last: work.after, rows: 0, refused: None }).collect();
-        Self { work, progress, limits, at: 0, rows: 0 }
+        Self { work, progress, limits, at: 0, rows: 0, stopped: false }
     }
 
     /// The tenancies and their cursors, in order.
@@ -105,10 +115,15 @@ impl<'a> Page<'a> {
         Err(Violation::Tenancy(tenancy))
     }
 
+    /// No more rows are read, though there may be some.
+    pub(crate) const fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// The page ended. `head` is the last sequence that was stamped in the snapshot that was read: whatever a tenancy
     /// has up to there was in the page, if the page holds all its rows (SEQ-1).
     pub(crate) fn settle(self, head: SequenceId) -> Settled {
-        let cut = self.rows >= self.limits.total_rows;
+        let cut = self.stopped || self.rows >= self.limits.total_rows;
         let mut settled = Settled { rows: self.rows, ..Settled::default() };
         let mut limited = Vec::new();
         for (index, ((work, _), progress)) in self.work.into_iter().zip(self.progress).enumerate() {

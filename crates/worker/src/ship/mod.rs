@@ -8,5 +8,5 @@ mod read;
 mod write;
 
 pub(crate) use gate::{BaseGate, FormerGate, PageGate};
-pub(crate) use read::copy_rows;
-pub(crate) use write::{Pieces, Written, pieces, write};
+pub(crate) use read::{Copied, copy_rows};
+pub(crate) use write::{InsertLimits, Pieces, Written, pieces, write};

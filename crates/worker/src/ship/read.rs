@@ -17,7 +17,17 @@ use crate::error::ShipError;
 /// A read that yields no row for this long has failed. Finding the first row of a page walks indexes only.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs a `COPY … TO STDOUT`, lets each row through `gate`, and hands them on as they come.
+/// How a read ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Copied {
+    /// With its last row.
+    Whole,
+    /// Before, because it had too many bytes. The statement goes on until it is cancelled.
+    Stopped,
+}
+
+/// Runs a `COPY … TO STDOUT`, lets each row through `gate`, and hands them on as they come, until there are no more or
+/// `pieces` has taken `most_bytes`.
 ///
 /// # Errors
 /// Whatever reading, checking or handing on fails with; what was handed on until then must not be kept.
@@ -26,7 +36,8 @@ pub(crate) async fn copy_rows<G: Gate>(
     sql: &str,
     gate: &mut G,
     pieces: &mut Pieces,
-) -> Result<(), ShipError> {
+    most_bytes: u64,
+) -> Result<Copied, ShipError> {
     let opened = timeout(IDLE_TIMEOUT, client.copy_out(sql)).await.map_err(|_| SourceError::Timeout(IDLE_TIMEOUT))?;
     let mut stream = pin!(opened?);
     let mut copy = CopyReader::default();
@@ -40,12 +51,16 @@ pub(crate) async fn copy_rows<G: Gate>(
         if pieces.is_full() {
             gate.vouch().await?;
             pieces.send().await?;
+            if pieces.sent_bytes() >= most_bytes {
+                return Ok(Copied::Stopped);
+            }
         }
     }
     if !copy.is_complete() {
         return Err(CodecError::Stream("it ends without a trailer").into());
     }
-    gate.vouch().await
+    gate.vouch().await?;
+    Ok(Copied::Whole)
 }
 
 /// The next message, with a timer only where there is something to wait for: rows come by the hundred thousand.

@@ -17,7 +17,7 @@ const SLACK_BYTES: usize = 16 * 1024;
 enum Piece {
     Rows {
         bytes: Bytes,
-        rows: u32,
+        rows: u64,
     },
     /// All rows were sent: only now anything may be kept.
     End,
@@ -26,8 +26,9 @@ enum Piece {
 /// Gathers rows into chunks and sends them to the writing side.
 pub(crate) struct Pieces {
     chunk: Vec<u8>,
-    chunk_rows: u32,
+    chunk_rows: u64,
     chunk_bytes: usize,
+    sent_bytes: u64,
     sender: mpsc::Sender<Piece>,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct Incoming(mpsc::Receiver<Piece>);
 /// Both ends of a new channel.
 pub(crate) fn pieces(chunk_bytes: usize) -> (Pieces, Incoming) {
     let (sender, receiver) = mpsc::channel(CHUNKS_BETWEEN);
-    (Pieces { chunk: Vec::new(), chunk_rows: 0, chunk_bytes, sender }, Incoming(receiver))
+    (Pieces { chunk: Vec::new(), chunk_rows: 0, chunk_bytes, sent_bytes: 0, sender }, Incoming(receiver))
 }
 
 impl Pieces {
@@ -64,7 +65,13 @@ impl Pieces {
         }
         let rows = std::mem::take(&mut self.chunk_rows);
         let bytes = Bytes::from(std::mem::take(&mut self.chunk));
+        self.sent_bytes += bytes.len() as u64;
         self.sender.send(Piece::Rows { bytes, rows }).await.map_err(|_| ShipError::WriterGone)
+    }
+
+    /// What was sent so far.
+    pub(crate) const fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 
     /// Says that all rows were sent. Dropped without it, nothing may be kept.
@@ -84,8 +91,22 @@ pub(crate) struct Written {
     pub(crate) complete: bool,
 }
 
+/// What one insert takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InsertLimits {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// An insert under way, and what it was given so far.
+struct Open<S> {
+    sink: S,
+    rows: u64,
+    bytes: u64,
+}
+
 /// Writes everything that comes. The first row begins the insert, so where there is none there is no insert. One insert
-/// takes `insert_rows`; while the destination ends it, the next is under way.
+/// takes up to `limits`; while the destination ends it, the next is under way.
 ///
 /// # Errors
 /// The destination's.
@@ -93,37 +114,40 @@ pub(crate) async fn write<D: Destination + 'static>(
     destination: D,
     statement: String,
     mut incoming: Incoming,
-    insert_rows: u32,
+    limits: InsertLimits,
 ) -> Result<Written, DestinationError> {
     let mut written = Written::default();
-    let mut open: Option<(D::Sink, u32)> = None;
+    let mut open: Option<Open<D::Sink>> = None;
     let mut ending = JoinSet::new();
     while let Some(piece) = incoming.0.recv().await {
         let Piece::Rows { bytes, rows } = piece else {
             written.complete = true;
             break;
         };
-        written.bytes += bytes.len() as u64;
-        written.rows += u64::from(rows);
-        let (mut sink, before) = match open.take() {
-            Some(open) => open,
+        let size = bytes.len() as u64;
+        written.bytes += size;
+        written.rows += rows;
+        let mut insert = match open.take() {
+            Some(insert) => insert,
             None => {
                 written.inserts += 1;
-                (destination.begin_write(&statement).await?, 0)
+                Open { sink: destination.begin_write(&statement).await?, rows: 0, bytes: 0 }
             }
         };
-        sink.send(bytes).await?;
-        if before + rows < insert_rows {
-            open = Some((sink, before + rows));
+        insert.sink.send(bytes).await?;
+        insert.rows += rows;
+        insert.bytes += size;
+        if insert.rows < limits.rows && insert.bytes < limits.bytes {
+            open = Some(insert);
         } else {
             // One at a time: the destination holds an insert's rows in memory while it makes a part of them.
             join(&mut ending).await?;
-            ending.spawn(sink.end());
+            ending.spawn(insert.sink.end());
         }
     }
     if written.complete {
-        if let Some((sink, _)) = open {
-            sink.end().await?;
+        if let Some(insert) = open {
+            insert.sink.end().await?;
         }
         join(&mut ending).await?;
     }

@@ -94,3 +94,38 @@ async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
     house.assert_equal().await;
     house.remove().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
+    let house = House::new().await;
+    let (large, small) = (house.tenancy().await, house.tenancy().await);
+    house.users(large, 40).await;
+    house.run_sql(r#"UPDATE "ProjectUser" SET "displayName" = repeat('x', 100000)"#).await;
+    let user = house.user(small, "Ada").await;
+    house.grant(small, user).await;
+    house.stamp().await;
+    let limits = Limits { page_bytes: 1_000_000, insert_bytes: 300_000, chunk_bytes: 1000, ..Limits::default() };
+    let mut flusher = house.flusher(limits);
+    let mut left = house.news(&[large, small]);
+    let mut pages = 0;
+    while !left.is_empty() {
+        let flushed = flusher.flush(&left).await;
+        assert!(flushed.failed.is_empty() && !flushed.outage, "{flushed:?}");
+        left = flushed.held;
+        left.merge(&flushed.continued);
+        pages += 1;
+    }
+    assert!((5..20).contains(&pages), "{pages} flushes for four pages of users and the other mappings");
+    house.assert_equal().await;
+    // A tenancy that moved is tombstoned where it was only from whole pages.
+    house.run_sql(&format!(r#"UPDATE "Tenancy" SET "branchId" = 'elsewhere' WHERE "id" = '{large}'"#)).await;
+    house.stamp().await;
+    let mut left = house.news(&[large]);
+    while !left.is_empty() {
+        let flushed = flusher.flush(&left).await;
+        left = flushed.held;
+        left.merge(&flushed.continued);
+    }
+    house.assert_equal().await;
+    house.remove().await;
+}
