@@ -53,46 +53,79 @@ fn canonical_column(column: &Column) -> String {
     canonical(column.column_type.base, &format!("c.{}", identifier(&column.name)))
 }
 
-/// Sorts as the canonical text does, byte by byte. A uuid does so by itself, and is sorted before it becomes text.
-fn order(column: &Column) -> String {
+/// The key as bytes that sort as the columns of its canonical text do, one after the other: a uuid by itself, a text up to
+/// a NUL, which none contains.
+fn key_bytes(column: &Column) -> String {
     match column.column_type.base {
-        BaseType::Uuid => format!("c.{}", identifier(&column.name)),
-        _ => format!("{} COLLATE \"C\"", canonical_column(column)),
+        BaseType::Uuid => format!("uuid_send(c.{})", identifier(&column.name)),
+        _ => format!("convert_to({}, 'UTF8') || '\\x00'::bytea", canonical_column(column)),
     }
 }
 
 /// Every row of the mapping that has an owner, as binary `COPY`: `project_id`, `branch_id`, each column as canonical
-/// text, then `tenancy_id uuid`, `sequence int8?`, `waiting bool`; ordered by location and key, byte by byte.
+/// text, then `tenancy_id uuid`, `sequence int8?`, `waiting bool`. Ordered by location and key, byte by byte, unless keys
+/// are asked for.
+///
+/// What is Lockstep's own is named `sync_…`, as no exported column is.
 ///
 /// A row waits to be stamped when it is flagged; where keys are asked for, also when a touch that concerns it is pending.
 pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
     let (sequence, flag) = capture_columns("s");
     let columns: Vec<_> = mapping.columns.iter().map(canonical_column).collect();
-    let order: Vec<_> = ["c.project_id COLLATE \"C\"".to_owned(), "c.branch_id COLLATE \"C\"".to_owned()]
-        .into_iter()
-        .chain(mapping.key_columns().map(order))
-        .collect();
-    let (wanted, same, waiting) = match scope {
-        Scope::All => (String::new(), String::new(), flag),
-        Scope::Locations(locations) => (String::new(), format!(" AND {}", in_locations(locations)), flag),
+    let (from, same, waiting) = match scope {
+        Scope::All => (placed_tenancies(None), String::new(), flag),
+        Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new(), flag),
         Scope::Keys(keys) => (
-            format!("{} JOIN ", wanted(mapping, keys)),
+            // The condition on keys stands in WHERE: an inner join has no other meaning there.
+            format!("{} JOIN {} t ON TRUE", wanted(mapping, keys), table(&tenancy_table())),
             format!(" AND {} AND {}", at_wanted("t"), key_is_wanted(mapping, "s")),
             format!("({flag} OR {})", touched(mapping)),
         ),
     };
-    // The condition on keys stands in WHERE: an inner join has no other meaning there.
-    let on = if wanted.is_empty() { String::new() } else { " ON TRUE".to_owned() };
+    let (place, order) = match scope {
+        Scope::Keys(_) => ("", String::new()),
+        Scope::All | Scope::Locations(_) => {
+            let keys: Vec<_> = mapping.key_columns().map(key_bytes).collect();
+            ("t.sync_place, ", format!("\nORDER BY int4send(c.sync_place::int4) || {}", keys.join(" || ")))
+        }
+    };
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.tenancy_id, c.sequence, c.waiting\nFROM (SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS tenancy_id, {sequence} AS sequence, {waiting} AS waiting, {exported}\n  FROM {wanted}{tenancies} t{on} JOIN {source} s ON {belongs}{joins}\n  WHERE TRUE{filter}{same}) c\nORDER BY {order}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy, c.sync_sequence, c.sync_waiting\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {sequence} AS sync_sequence, {waiting} AS sync_waiting, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE TRUE{filter}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
         exported = row::select_list(mapping, "s"),
-        tenancies = table(&tenancy_table()),
         source = table(&mapping.source),
         belongs = row::belongs(mapping, "s"),
-        joins = row::joins(mapping, "s"),
+        joins = if matches!(scope, Scope::Keys(_)) { row::joins(mapping, "s") } else { plain_joins(mapping) },
         filter = row::and_filter(mapping, "s"),
-        order = order.join(", "),
+    )
+}
+
+/// The joins over whole tables, which the planner may hash: the lookups of [`row::joins`] take as long as all the rest.
+/// Should a join find two rows, against its definition, then so many rows come of the key; a look at the key finds one.
+fn plain_joins(mapping: &Mapping) -> String {
+    let joined = mapping.joins.iter().map(|join| {
+        let name = identifier(&format!("j_{}", join.alias));
+        let filter =
+            join.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", row::render(filter, &name)));
+        format!(
+            "\n  LEFT JOIN {table} {name} ON {name}.{tenant} = t.\"id\" AND {name}.{there} = ({here})::{cast}{filter}",
+            table = table(&join.table),
+            tenant = identifier(&join.tenant),
+            there = identifier(&join.there),
+            here = row::render(&join.here, "s"),
+            cast = join.match_type.base.postgres_cast(),
+        )
+    });
+    joined.collect()
+}
+
+/// Tenancies, each with the place of its location among all: one number and the key make one short text of bytes to sort
+/// by, which takes a third of the time that project, branch and key take.
+fn placed_tenancies(locations: Option<&[Location]>) -> String {
+    format!(
+        "(SELECT t.*, dense_rank() OVER (ORDER BY convert_to(t.\"projectId\", 'UTF8'), convert_to(t.\"branchId\", 'UTF8')) AS sync_place\n    FROM {} t{}) t",
+        table(&tenancy_table()),
+        locations.map_or_else(String::new, |locations| format!(" WHERE {}", in_locations(locations)))
     )
 }
 

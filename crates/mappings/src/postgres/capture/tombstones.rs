@@ -1,6 +1,6 @@
 //! The tombstone triggers: a row that leaves, however it leaves, leaves its key behind (CAP-2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CaptureObject, DEFINER, function, trigger};
 use crate::mapping::{Mapping, SourceTable, Tenant};
@@ -92,10 +92,15 @@ pub(super) fn key_columns<'a>(mappings: &[&'a Mapping]) -> BTreeSet<&'a str> {
     mappings.iter().flat_map(|mapping| mapping.key_sources().map(|(_, source)| source)).collect()
 }
 
+/// Text keys as text, which is how they are exported: JSON keeps the blanks that pad a `char(n)`.
 fn key_object(mappings: &[&Mapping], tenancy: &str, alias: &str) -> String {
     let mut pairs = vec![format!("'tenancyId', {tenancy}")];
-    for column in key_columns(mappings) {
-        pairs.push(format!("{}, {alias}.{}", literal(column), identifier(column)));
+    let keys = mappings.iter().flat_map(|mapping| mapping.key_sources());
+    let casts: BTreeMap<_, _> =
+        keys.map(|(column, source)| (source, column.column_type.base.postgres_cast())).collect();
+    for (column, cast) in casts {
+        let cast = if cast == "text" { "::text" } else { "" };
+        pairs.push(format!("{}, {alias}.{}{cast}", literal(column), identifier(column)));
     }
     format!("jsonb_build_object({})", pairs.join(", "))
 }
