@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, presets};
 
 use super::{MappingReport, Report, Verdict};
 use crate::finding::Finding;
@@ -16,7 +15,7 @@ impl Report {
     /// A table of all mappings, the first findings of each, and the verdict.
     pub fn to_text(&self) -> String {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(HEADER);
+        table.load_style(presets::NOTHING).set_header(HEADER);
         for column in [1, 2, 4, 5, 6] {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);

@@ -1,0 +1,300 @@
+//! Both sides for one test, and the hands that fill them: stamping and shipping, each as one plain step.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use lockstep_core::secret::SecretUrl;
+use lockstep_core::settings::{ClickHouseSettings, Settings};
+use lockstep_core::telemetry::LogFormat;
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, insert, raw_table};
+use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};
+use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
+use lockstep_mappings::postgres::snapshot::{BlockRange, range};
+use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::{Source, attach};
+use lockstep_testkit::databases::{Services, TestDatabase, services, unique_suffix};
+use lockstep_verifier::{Finding, MappingReport, Report, Verdict, VerifyError, VerifyOptions, verify};
+use secrecy::SecretString;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// More than any test has, in one page.
+const LIMITS: PageLimits = PageLimits { tenancy_rows: 1_000_000, total_rows: 10_000_000 };
+
+/// A source database with capture, and ClickHouse tables; nothing runs between them. Both are dropped with it.
+pub(crate) struct Fixture {
+    pub(crate) database: TestDatabase,
+    pub(crate) client: Client,
+    pub(crate) clickhouse: ClickHouse,
+    pub(crate) settings: Settings,
+    pub(crate) set: MappingSet,
+    pub(crate) databases: Databases,
+}
+
+impl Fixture {
+    /// Standalone, with capture, empty. `prepare` runs before capture is attached: what it writes is the base if it
+    /// clears the flag, and its tables can be mapped by a definition.
+    pub(crate) async fn create(prepare: &str, definition: Option<(&str, &str)>) -> anyhow::Result<Self> {
+        let database = TestDatabase::standalone().await?;
+        let client = database.connect().await?;
+        client.batch_execute(prepare).await.context("preparing the source")?;
+        let suffix = unique_suffix();
+        let mappings_dir = definition.map(|(name, text)| {
+            let directory = std::env::temp_dir().join(format!("lockstep-{suffix}"));
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join(name), text).unwrap();
+            directory
+        });
+        let settings = settings(&database, &services()?, &suffix, mappings_dir);
+        let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+        let source = Source::new(&settings.source_url, None)?;
+        let steps = attach::plan(&set, &attach::inspect(&source, &set).await?);
+        attach::apply(&source, &steps.expect("the definitions fit"), |_| {}).await?;
+        let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
+        let of = &settings.clickhouse;
+        let databases = Databases { raw: of.raw_database.clone(), views: of.view_database.clone(), cluster: None };
+        for statement in create_databases(&databases).into_iter().chain(cursor_table(&databases).create()) {
+            clickhouse.execute(&statement).await?;
+        }
+        for mapping in set.iter() {
+            for statement in raw_table(mapping, &databases).create() {
+                clickhouse.execute(&statement).await?;
+            }
+        }
+        Ok(Self { database, client, clickhouse, settings, set, databases })
+    }
+
+    pub(crate) fn mapping(&self, name: &str) -> &Mapping {
+        self.set.iter().find(|mapping| mapping.name.as_str() == name).unwrap()
+    }
+
+    pub(crate) async fn run(&self, sql: &str) -> anyhow::Result<()> {
+        self.client.batch_execute(sql).await.with_context(|| sql.to_owned())
+    }
+
+    /// In the raw database; `{t}` is the table.
+    pub(crate) async fn in_clickhouse(&self, table: &str, sql: &str) -> anyhow::Result<()> {
+        let sql = sql.replace("{t}", &format!("{}.{table}", self.databases.raw));
+        self.clickhouse.execute(&sql).await.with_context(|| sql)
+    }
+
+    /// What the sequencer does: everything that waits gets its number, tombstones included, and touches are worked off
+    /// (generously: every row of a touched tenancy).
+    pub(crate) async fn stamp(&self) -> anyhow::Result<()> {
+        let mut sql = "BEGIN; SET LOCAL lockstep.stamping = 'on';".to_owned();
+        for (source, mappings) in self.set.by_source() {
+            let table = lockstep_mappings::postgres::table(source);
+            let touched = match &mappings[0].tenant {
+                lockstep_mappings::Tenant::Column(column) => format!("s.\"{column}\""),
+                lockstep_mappings::Tenant::ProjectAndBranch { project, branch } => format!(
+                    "(SELECT t.\"id\" FROM \"Tenancy\" t WHERE t.\"projectId\" = s.\"{project}\" AND t.\"branchId\" = s.\"{branch}\" AND t.\"hasNoOrganization\" = 'TRUE')"
+                ),
+            };
+            sql += &format!(
+                "UPDATE {table} s SET \"sequenceId\" = nextval('global_seq_id'), \"shouldUpdateSequenceId\" = FALSE
+                 WHERE s.\"shouldUpdateSequenceId\" OR {touched} IN (SELECT tenancy_id FROM lockstep.touch);"
+            );
+        }
+        sql += "UPDATE \"DeletedRow\" SET \"sequenceId\" = nextval('global_seq_id'), \"shouldUpdateSequenceId\" = FALSE
+            WHERE \"shouldUpdateSequenceId\"; DELETE FROM lockstep.touch; COMMIT";
+        self.run(&sql).await
+    }
+
+    /// What the worker does with announced tenants: everything stamped, then the cursors.
+    pub(crate) async fn ship(&self) -> anyhow::Result<()> {
+        let tenancies = self.tenancies().await?;
+        let after = SequenceId::BASE;
+        let work: Vec<_> = tenancies.iter().map(|&tenancy| Work { tenancy, after }).collect();
+        for mapping in self.set.iter() {
+            self.copy(mapping, &page(mapping, &work, LIMITS)).await?;
+        }
+        self.advance(i64::MAX).await
+    }
+
+    /// What the worker does for tenancies that moved: tombstones where their rows were.
+    pub(crate) async fn ship_former_locations(&self) -> anyhow::Result<()> {
+        let (after, up_to) = (SequenceId::BASE, SequenceId::new(i64::MAX));
+        let work: Vec<_> =
+            self.tenancies().await?.into_iter().map(|tenancy| (Work { tenancy, after }, up_to)).collect();
+        for mapping in self.set.iter() {
+            self.copy(mapping, &former_locations(mapping, &work)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the worker does with the base, all of it.
+    pub(crate) async fn ship_base(&self) -> anyhow::Result<()> {
+        for mapping in self.set.iter() {
+            self.copy(mapping, &range(mapping, BlockRange { first: 0, end: u32::MAX })).await?;
+        }
+        self.end_snapshots().await
+    }
+
+    pub(crate) async fn end_snapshots(&self) -> anyhow::Result<()> {
+        self.run("UPDATE lockstep.snapshot SET finished_at = now()").await
+    }
+
+    /// Cursors of all tenancies and mappings: at most to the last number.
+    pub(crate) async fn advance(&self, to: i64) -> anyhow::Result<()> {
+        let last: i64 = self.client.query_one("SELECT last_value FROM global_seq_id", &[]).await?.get(0);
+        let mut cursors = Vec::new();
+        for tenancy in self.tenancies().await? {
+            for mapping in self.set.iter() {
+                cursors.push((tenancy, mapping.name.clone(), SequenceId::new(to.min(last))));
+            }
+        }
+        if !cursors.is_empty() {
+            self.clickhouse.advance(&cursors).await?;
+        }
+        Ok(())
+    }
+
+    async fn tenancies(&self) -> anyhow::Result<Vec<TenancyId>> {
+        let rows = self.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY 1"#, &[]).await?;
+        Ok(rows.iter().map(|row| TenancyId::new(row.get(0))).collect())
+    }
+
+    async fn copy(&self, mapping: &Mapping, sql: &str) -> anyhow::Result<()> {
+        let mut stream = Box::pin(self.client.copy_out(sql).await?);
+        let (mut reader, transcoder) = (CopyReader::default(), RowTranscoder::new(mapping));
+        let mut rows = Vec::new();
+        while let Some(message) = stream.try_next().await? {
+            reader.rows(&message, |fields| {
+                transcoder.transcode(fields, &mut rows)?;
+                Ok::<_, CodecError>(())
+            })?;
+        }
+        if !rows.is_empty() {
+            let mut sink = self.clickhouse.insert(&insert(mapping, &self.databases));
+            sink.send(Bytes::from(rows)).await?;
+            sink.end().await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn verify(&self) -> Result<Report, VerifyError> {
+        self.verify_with(VerifyOptions { settle: Duration::ZERO, ..VerifyOptions::default() }).await
+    }
+
+    pub(crate) async fn verify_with(&self, options: VerifyOptions) -> Result<Report, VerifyError> {
+        verify(&self.settings, &options).await
+    }
+
+    /// Verifies, and expects this of one mapping and equality of all others.
+    pub(crate) async fn expect(&self, verdict: Verdict, mapping: &str) -> MappingReport {
+        let report = self.verify().await.unwrap();
+        assert_eq!(report.verdict, verdict, "{}", report.to_text());
+        let (this, others): (Vec<_>, Vec<_>) = report.mappings.iter().partition(|other| other.name == mapping);
+        assert!(others.iter().all(|other| other.equal), "{}", report.to_text());
+        this[0].clone()
+    }
+
+    /// Verifies, and expects one finding, of one mapping.
+    pub(crate) async fn expect_one(&self, verdict: Verdict, mapping: &str) -> Finding {
+        let found = self.expect(verdict, mapping).await;
+        assert_eq!(found.findings.len(), 1, "{found:?}");
+        assert_eq!(found.differences() + found.in_flight, 1, "{found:?}");
+        found.findings[0].clone()
+    }
+
+    /// Verifies, and expects that all is equal.
+    pub(crate) async fn expect_equal(&self) -> Report {
+        let report = self.verify().await.unwrap();
+        assert_eq!(report.verdict, Verdict::Equal, "{}", report.to_text());
+        assert!(report.mappings.iter().all(|mapping| mapping.equal && mapping.findings.is_empty()));
+        report
+    }
+}
+
+impl Drop for Fixture {
+    /// The thread is there because a destructor cannot await. The source database drops itself.
+    fn drop(&mut self) {
+        let (settings, databases) = (self.settings.clone(), self.databases.clone());
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
+                for name in [databases.raw, databases.views] {
+                    clickhouse.execute(&format!("DROP DATABASE IF EXISTS {name} SYNC")).await?;
+                }
+                if let Some(directory) = settings.mappings_dir {
+                    std::fs::remove_dir_all(directory)?;
+                }
+                Ok::<_, anyhow::Error>(())
+            })
+        });
+        if !matches!(dropping.join(), Ok(Ok(()))) {
+            tracing::warn!(database = self.databases.raw, "a test database was left behind");
+        }
+    }
+}
+
+/// The environment of a program that works on this installation.
+pub(crate) fn environment(settings: &Settings) -> Vec<(&'static str, String)> {
+    use secrecy::ExposeSecret;
+    vec![
+        ("LOCKSTEP_SOURCE_URL", settings.source_url.expose().to_owned()),
+        ("LOCKSTEP_CLICKHOUSE_URL", settings.clickhouse.url.expose().to_owned()),
+        ("LOCKSTEP_CLICKHOUSE_USER", settings.clickhouse.user.clone()),
+        ("LOCKSTEP_CLICKHOUSE_PASSWORD", settings.clickhouse.password.expose_secret().to_owned()),
+        ("LOCKSTEP_CLICKHOUSE_RAW_DATABASE", settings.clickhouse.raw_database.clone()),
+        ("LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", settings.clickhouse.view_database.clone()),
+    ]
+}
+
+fn settings(
+    database: &TestDatabase,
+    services: &Services,
+    suffix: &str,
+    mappings_dir: Option<std::path::PathBuf>,
+) -> Settings {
+    Settings {
+        source_url: SecretUrl::new(database.url()),
+        amqp_url: SecretUrl::new(""),
+        clickhouse: ClickHouseSettings {
+            url: SecretUrl::new(&services.clickhouse_url),
+            user: services.clickhouse_user.clone(),
+            password: SecretString::from(services.clickhouse_password.clone()),
+            raw_database: format!("lockstep_test_{suffix}"),
+            view_database: format!("lockstep_test_{suffix}_views"),
+        },
+        queue_prefix: String::new(),
+        mappings_dir,
+        tls_ca_file: None,
+        log: "warn".to_owned(),
+        log_format: LogFormat::Pretty,
+        listen: None,
+    }
+}
+
+/// The n-th id of a test.
+pub(crate) fn id(n: u128) -> Uuid {
+    Uuid::from_u128(0x4000_8000_0000_0000_0000 + n)
+}
+
+/// A project with one tenancy (`id(n)`, project `p<n>`, branch `main`).
+pub(crate) fn tenancy(n: u128) -> String {
+    format!(
+        r#"INSERT INTO "Project" ("id", "displayName", "description", "isProductionMode", "updatedAt")
+             VALUES ('p{n}', 'Project', '', TRUE, now());
+           INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
+             VALUES ('{}', 'p{n}', 'main', 'TRUE', now());"#,
+        id(n)
+    )
+}
+
+/// Teams of a tenancy: `id(n)` for each n, named `Team <n>`.
+pub(crate) fn teams(tenancy: u128, numbers: impl IntoIterator<Item = u128>) -> String {
+    let rows: Vec<_> = numbers
+        .into_iter()
+        .map(|n| format!("('{}', '{}', 'p{tenancy}', 'main', 'Team {n}', now())", id(tenancy), id(n)))
+        .collect();
+    format!(
+        r#"INSERT INTO "Team" ("tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt") VALUES {};"#,
+        rows.join(", ")
+    )
+}

@@ -1,0 +1,113 @@
+//! The program: its exit codes, and what it prints.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::fixture::{Fixture, environment, id, teams, tenancy};
+
+fn run(environment: Vec<(&'static str, String)>, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-verifier"));
+    // Whatever the caller's environment says is not what is tested.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOCKSTEP_")) {
+        command.env_remove(name);
+    }
+    let Output { status, stdout, stderr } = command.envs(environment).args(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+async fn verifier(
+    environment: Vec<(&'static str, String)>,
+    arguments: &[&'static str],
+) -> (Option<i32>, String, String) {
+    let arguments = arguments.to_vec();
+    tokio::task::spawn_blocking(move || run(environment, &arguments)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_the_exit_code_says_what_was_found() {
+    let fixture = Fixture::create("", None).await.unwrap();
+    let environment = environment(&fixture.settings);
+    let json = &["--format", "json", "--settle", "0"];
+    let verdict = |output: &str| serde_json::from_str::<Value>(output).unwrap()["verdict"].as_str().unwrap().to_owned();
+
+    fixture.run(&(tenancy(1) + &teams(1, 10..13))).await.unwrap();
+    fixture.end_snapshots().await.unwrap();
+    let (code, output, _) = verifier(environment.clone(), json).await;
+    assert_eq!((code, verdict(&output).as_str()), (Some(2), "in_flight"), "{output}");
+
+    fixture.stamp().await.unwrap();
+    fixture.ship().await.unwrap();
+    let (code, output, errors) = verifier(environment.clone(), json).await;
+    assert_eq!((code, verdict(&output).as_str()), (Some(0), "equal"), "{output}");
+    assert_eq!(errors, "");
+    let report: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(report["mappings"].as_array().unwrap().len(), 12);
+    let teams = report["mappings"].as_array().unwrap().iter().find(|mapping| mapping["name"] == "teams").unwrap();
+    for (name, expected) in [
+        ("source_rows", 3),
+        ("destination_rows", 3),
+        ("missing", 0),
+        ("unexpected", 0),
+        ("different", 0),
+        ("in_flight", 0),
+    ] {
+        assert_eq!(teams[name], expected, "{name}");
+    }
+    assert_eq!(teams["equal"], true);
+    assert!(report["elapsed_ms"].is_u64());
+
+    fixture.in_clickhouse("teams", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(11))).await.unwrap();
+    let (code, output, _) = verifier(environment.clone(), json).await;
+    assert_eq!((code, verdict(&output).as_str()), (Some(1), "different"), "{output}");
+    let (code, output, _) = verifier(environment.clone(), &["--mapping", "teams", "--settle", "0"]).await;
+    assert_eq!(code, Some(1));
+    assert!(output.contains(&format!("missing in ClickHouse: id={}", id(11))), "{output}");
+    assert!(!output.contains("Team 11"), "a tenant's value was shown: {output}");
+    let (code, ..) = verifier(environment.clone(), &["--mapping", "users", "--mapping", "contact_channels"]).await;
+    assert_eq!(code, Some(0), "the mapping that differs was not asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_what_cannot_be_finished_says_why_and_claims_nothing() {
+    let fixture = Fixture::create("", None).await.unwrap();
+    let environment = environment(&fixture.settings);
+    let unknown = &["--tenant", "00000000-0000-4000-8000-000000000077", "--format", "json"];
+    let (code, output, errors) = verifier(environment.clone(), unknown).await;
+    assert_eq!(code, Some(3));
+    assert_eq!(serde_json::from_str::<Value>(&output).unwrap()["verdict"], "unfinished");
+    assert!(errors.contains("LS-0302") && errors.contains("000000000077"), "{errors}");
+
+    let mut unreachable = environment.clone();
+    unreachable.push(("LOCKSTEP_CLICKHOUSE_URL", "http://127.0.0.1:9".to_owned()));
+    let (code, output, errors) = verifier(unreachable, &[]).await;
+    assert_eq!((code, output.as_str()), (Some(3), ""), "{errors}");
+    assert!(errors.contains("LS-0201"), "{errors}");
+
+    // A table that is not there is no table without rows.
+    fixture.in_clickhouse("teams", "DROP TABLE {t} SYNC").await.unwrap();
+    let (code, _, errors) = verifier(environment.clone(), &[]).await;
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("lockstep migrate"), "{errors}");
+    fixture.run("DROP SCHEMA lockstep CASCADE").await.unwrap();
+    let (code, _, errors) = verifier(environment.clone(), &["--mapping", "users"]).await;
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("LS-0304") && errors.contains("lockstep migrate"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_start_nothing() {
+    let (code, output, errors) = verifier(Vec::new(), &[]).await;
+    assert_eq!((code, output.as_str()), (Some(78), ""));
+    assert!(errors.contains("LOCKSTEP_SOURCE_URL") && errors.contains("LOCKSTEP_CLICKHOUSE_URL"), "{errors}");
+    let unused = vec![
+        ("LOCKSTEP_SOURCE_URL", "postgres://127.0.0.1:9/x".to_owned()),
+        ("LOCKSTEP_CLICKHOUSE_URL", "http://127.0.0.1:9".to_owned()),
+    ];
+    let (code, _, errors) = verifier(unused.clone(), &["--mapping", "user"]).await;
+    assert_eq!(code, Some(78));
+    assert!(errors.contains("LS-0301") && errors.contains("contact_channels"), "{errors}");
+    for wrong in [&["--tenant", "me"][..], &["--format", "xml"], &["--settle", "-1"]] {
+        assert_eq!(verifier(unused.clone(), wrong).await.0, Some(78), "{wrong:?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Tenancies that share a location, move, and go.
+
+use std::time::Duration;
+
+use lockstep_core::TenancyId;
+use lockstep_verifier::{Kind, Verdict, VerifyError, VerifyOptions, Why};
+
+use crate::fixture::{Fixture, id, teams, tenancy};
+
+fn only(tenants: &[u128]) -> VerifyOptions {
+    let tenants = tenants.iter().map(|&n| TenancyId::new(id(n))).collect();
+    VerifyOptions { tenants, settle: Duration::ZERO, ..VerifyOptions::default() }
+}
+
+/// Two tenancies of two teams each, equal on both sides.
+async fn two_tenancies() -> Fixture {
+    let fixture = Fixture::create("", None).await.unwrap();
+    fixture.run(&(tenancy(1) + &tenancy(2) + &teams(1, 10..12) + &teams(2, 20..22))).await.unwrap();
+    fixture.end_snapshots().await.unwrap();
+    fixture.stamp().await.unwrap();
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
+    fixture
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_rows_of_a_tenancy_that_is_gone_are_found() {
+    let fixture = two_tenancies().await;
+    fixture.run(&format!(r#"DELETE FROM "Tenancy" WHERE "id" = '{}'"#, id(2))).await.unwrap();
+    let leaving = fixture.expect(Verdict::InFlight, "teams").await;
+    assert_eq!(leaving.in_flight, 2);
+    assert!(leaving.findings.iter().all(|finding| finding.in_flight == Some(Why::TenantGone)), "{leaving:?}");
+    // Announced, and still on its way to the broker.
+    fixture.run("DELETE FROM lockstep.touch").await.unwrap();
+    let outbox = format!("INSERT INTO lockstep.outbox (tenancy_id, mappings) VALUES ('{}', '{{}}')", id(2));
+    fixture.run(&outbox).await.unwrap();
+    assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2);
+    // Nothing is to come, and the rows are there all the same.
+    fixture.run("DELETE FROM lockstep.outbox").await.unwrap();
+    assert_eq!(fixture.expect(Verdict::Different, "teams").await.unexpected, 2);
+    // Asked for by its id, it is still known; its neighbour has nothing to do with it.
+    assert_eq!(fixture.verify_with(only(&[2])).await.unwrap().verdict, Verdict::Different);
+    assert_eq!(fixture.verify_with(only(&[1])).await.unwrap().verdict, Verdict::Equal);
+    fixture.in_clickhouse("teams", "DELETE FROM {t} WHERE project_id = 'p2'").await.unwrap();
+    assert_eq!(fixture.verify_with(only(&[2])).await.unwrap().verdict, Verdict::Equal);
+    fixture.expect_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_rows_at_a_former_location_are_found() {
+    let fixture = two_tenancies().await;
+    fixture.run(&format!(r#"UPDATE "Tenancy" SET "branchId" = 'moved' WHERE "id" = '{}'"#, id(2))).await.unwrap();
+    let moving = |found: lockstep_verifier::MappingReport| {
+        let kinds: Vec<_> = found.findings.iter().map(|finding| (finding.kind, finding.branch_id.clone())).collect();
+        let expected = [
+            (Kind::Unexpected, "main"),
+            (Kind::Unexpected, "main"),
+            (Kind::Missing, "moved"),
+            (Kind::Missing, "moved"),
+        ];
+        assert_eq!(kinds, expected.map(|(kind, branch)| (kind, branch.to_owned())));
+        found.findings.iter().map(|finding| finding.in_flight).collect::<Vec<_>>()
+    };
+    let found = moving(fixture.expect(Verdict::InFlight, "teams").await);
+    assert_eq!(found, [Some(Why::Unstamped); 4], "touched");
+    fixture.stamp().await.unwrap();
+    let found = moving(fixture.expect(Verdict::InFlight, "teams").await);
+    assert_eq!(found, [Some(Why::AboveCursor); 4], "stamped");
+    // The rows arrive at the new place; nobody takes them away from the old one.
+    fixture.ship().await.unwrap();
+    let left = fixture.expect(Verdict::Different, "teams").await;
+    assert_eq!((left.unexpected, left.missing, left.in_flight), (2, 0, 0));
+    assert_eq!(fixture.verify_with(only(&[2])).await.unwrap().verdict, Verdict::Different, "both places are compared");
+    fixture.ship_former_locations().await.unwrap();
+    fixture.expect_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_tenancies_that_share_a_location_are_compared_together() {
+    let fixture = two_tenancies().await;
+    let organisation = format!(
+        r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt") VALUES ('{}', 'p2', 'main', '{}', now());"#,
+        id(3),
+        id(300)
+    );
+    let team = teams(2, [30]).replace(&id(2).to_string(), &id(3).to_string());
+    fixture.run(&(organisation + &team)).await.unwrap();
+    fixture.stamp().await.unwrap();
+    fixture.ship().await.unwrap();
+    let report = fixture.verify_with(only(&[3])).await.unwrap();
+    let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();
+    assert_eq!((report.verdict, teams.equal_rows), (Verdict::Equal, 3), "{}", report.to_text());
+
+    // One key in both: ClickHouse can hold only one of the two rows, which is a difference that nothing mends.
+    let token = |tenancy: u128| {
+        format!(
+            r#"INSERT INTO "ProjectUserRefreshToken" ("tenancyId", "id", "projectUserId", "refreshToken", "isImpersonation", "updatedAt", "lastActiveAt")
+               VALUES ('{}', '{}', '{}', 'secret {tenancy}', FALSE, now(), now());"#,
+            id(tenancy),
+            id(50),
+            id(51)
+        )
+    };
+    fixture.run(&(token(2) + &token(3))).await.unwrap();
+    fixture.stamp().await.unwrap();
+    fixture.ship().await.unwrap();
+    let twice = fixture.expect_one(Verdict::Different, "refresh_tokens").await;
+    assert_eq!((twice.kind, twice.key["id"].clone()), (Kind::Missing, id(50).to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_a_tenancy_that_nobody_knows_is_an_error() {
+    let fixture = two_tenancies().await;
+    let error = fixture.verify_with(only(&[1, 77])).await.unwrap_err();
+    assert!(matches!(&error, VerifyError::UnknownTenants(unknown) if *unknown == [TenancyId::new(id(77))]), "{error}");
+    assert_eq!(error.exit_code(), 3);
+}
