@@ -47,16 +47,16 @@ async fn cur_1_workers_that_are_killed_while_they_ship_lose_nothing() -> Result<
         .until("every user to be stamped", r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#, 0)
         .await?;
     let mut cursors = Cursors::new();
+    let mut arrived = "0".to_owned();
     let mut workers = vec![stage.worker()?, stage.worker()?];
     for kill in 0..KILLS {
-        // Whatever arrived last, more has arrived now.
-        let arrived = stage.seen("SELECT count() FROM {raw}.users").await?;
-        let more = format!("SELECT count() > {arrived} FROM {{raw}}.users");
-        stage.until_seen("more rows to arrive", &more, "1").await?;
+        let more = format!("SELECT max(sync_sequence_id) > {arrived} FROM {{raw}}.users");
+        stage.until_seen("newer rows to arrive", &more, "1").await?;
         cursors = look(&stage, &cursors).await?;
         workers.remove(kill % 2).kill().await?;
         cursors = look(&stage, &cursors).await?;
-        // So that there always is something to ship.
+        arrived = stage.seen("SELECT max(sync_sequence_id) FROM {raw}.users").await?;
+        // So that there always is something newer to ship.
         let again = format!(
             r#"UPDATE "Team" SET "displayName" = 'after kill {kill}'; UPDATE "ProjectUser" SET "displayName" = 'after kill {kill}' WHERE abs(hashtext("projectUserId"::text)) % {KILLS} = {kill}"#
         );

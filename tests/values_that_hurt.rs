@@ -44,9 +44,8 @@ async fn values_that_hurt_arrive_unchanged() -> Result<()> {
     hostile(&stage.client, tenancies[0]).await?;
     shift(&stage).await?;
     stage.migrate(&[]).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
     hostile(&stage.client, tenancies[1]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
     stage.verified().await?;
     shift(&stage).await?;

@@ -3,7 +3,7 @@ CREATE TYPE billing."InvoiceStatus" AS ENUM ('OPEN', 'PAID');
 CREATE TABLE billing."Invoice" (
     "note" text,
     "tenancyId" uuid NOT NULL,
-    "series" varchar(40) NOT NULL,
+    "series" char(40) NOT NULL,
     "year" integer NOT NULL,
     "number" bigint NOT NULL,
     "customerId" uuid,

@@ -6,6 +6,7 @@ mod services;
 
 pub use eventually::eventually;
 pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
+pub(crate) use services::checkout;
 pub use services::{Services, services};
 
 /// Sixteen characters of `0-9a-f`, new at each call: ends ClickHouse database names and queue prefixes.

@@ -2,7 +2,7 @@
 
 mod program;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use lockstep_core::secret::SecretUrl;
@@ -38,7 +38,7 @@ impl Installation {
     pub async fn create() -> anyhow::Result<Self> {
         let database = TestDatabase::create().await?;
         let suffix = uuid::Uuid::new_v4().simple().to_string();
-        let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lockstep/logs");
+        let logs = crate::databases::checkout().join(".lockstep/logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
         Ok(Self { database, services: services()?, suffix, programs: programs()?, logs, mappings_dir: None })
     }

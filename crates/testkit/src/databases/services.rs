@@ -19,13 +19,18 @@ pub struct Services {
     pub clickhouse_password: String,
 }
 
+/// The root of this checkout.
+pub(crate) fn checkout() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}
+
 /// The services that the environment names, else those that `cargo xtask up` wrote to `.lockstep/env`.
 ///
 /// # Errors
 /// When a URL is in neither: run `cargo xtask test`, which brings the services up first.
 pub fn services() -> anyhow::Result<Services> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lockstep/env");
-    let written = std::fs::read_to_string(file).unwrap_or_default();
+    let written = std::fs::read_to_string(checkout().join(".lockstep/env")).unwrap_or_default();
     find(|name| std::env::var(name).ok().filter(|value| !value.is_empty()), &written)
 }
 
