@@ -18,69 +18,73 @@ pub fn target(mapping: &Mapping, join: &Join) -> String {
     format!("{}.{}", mapping.name, join.alias)
 }
 
+/// Two questions, where one with `OR` would walk over all rows of the tenancy: an index answers each of them.
+const UNSTAMPED: [&str; 2] = ["IS NULL", "< u.floor"];
+
 /// The rows of `mapping` that depend, through `join`, on what the touch `u` names.
-fn dependents(mapping: &Mapping, join: &Join) -> String {
+fn dependents(mapping: &Mapping, join: &Join, unstamped: &str) -> String {
     format!(
-        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({here})::{cast} = (u.match_key)::{cast}{filter} AND {unstamped}",
+        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({here})::{cast} = (u.match_key)::{cast}{filter} AND s.\"{SEQUENCE_COLUMN}\" {unstamped}",
         tenancies = table(&tenancy_table()),
         source = table(&mapping.source),
         belongs = row::belongs(mapping, "s"),
         here = row::render(&join.here, "s"),
         cast = join.match_type.base.postgres_cast(),
         filter = row::and_filter(mapping, "s"),
-        unstamped = unstamped(),
     )
 }
 
 /// All rows of one source table that belong to the tenancy that the touch `u` names.
-fn of_tenancy(mappings: &[&Mapping]) -> String {
+fn of_tenancy(mappings: &[&Mapping], unstamped: &str) -> String {
     let Some(first) = mappings.first() else { return String::new() };
     format!(
-        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({any}) AND {unstamped}",
+        "FROM {tenancies} t JOIN {source} s ON {belongs} WHERE t.\"id\" = u.tenancy_id AND ({any}) AND s.\"{SEQUENCE_COLUMN}\" {unstamped}",
         tenancies = table(&tenancy_table()),
         source = table(&first.source),
         belongs = row::belongs(first, "s"),
         any = row::in_any(mappings, "s"),
-        unstamped = unstamped(),
     )
 }
 
-fn unstamped() -> String {
-    format!("(s.\"{SEQUENCE_COLUMN}\" IS NULL OR s.\"{SEQUENCE_COLUMN}\" < u.floor)")
-}
-
-fn stamp_from(mappings: &[&Mapping], from: &str, lock: RowLock) -> String {
+fn stamp_from(mappings: &[&Mapping], from: impl Fn(&str) -> String, lock: RowLock) -> String {
     let lock = lock.sql().replace("SKIP", "OF s SKIP");
+    let found =
+        UNSTAMPED.map(|unstamped| format!("SELECT * FROM (SELECT s.ctid {} LIMIT $2 {lock}) f", from(unstamped)));
     format!(
-        "WITH picked AS MATERIALIZED (SELECT p.ctid FROM lockstep.touch u CROSS JOIN LATERAL (SELECT s.ctid {from} LIMIT $2 {lock}) p\n  WHERE u.id = ANY($1::bigint[]) LIMIT $2),\n{}",
+        "WITH picked AS MATERIALIZED (SELECT p.ctid FROM lockstep.touch u CROSS JOIN LATERAL (\n    {}) p\n  WHERE u.id = ANY($1::bigint[]) LIMIT $2),\n{}",
+        found.join("\n    UNION ALL "),
         stamp_picked(mappings)
     )
+}
+
+/// That no rows are left: both questions are answered by none. `NOT EXISTS` would become a join that walks over all rows.
+fn none_left(from: impl Fn(&str) -> String) -> String {
+    UNSTAMPED.map(|unstamped| format!("(SELECT 1 {} LIMIT 1) IS NULL", from(unstamped))).join("\n  AND ")
 }
 
 /// Stamps at most `$2 bigint` rows that depend on the touches `$1 bigint[]` of this join. `mappings` are all mappings of
 /// the row's source table. Returns what [`super::stamp::rows`] returns.
 pub fn stamp_dependents(mappings: &[&Mapping], mapping: &Mapping, join: &Join, lock: RowLock) -> String {
-    stamp_from(mappings, &dependents(mapping, join), lock)
+    stamp_from(mappings, |unstamped| dependents(mapping, join, unstamped), lock)
 }
 
 /// Stamps at most `$2 bigint` rows of one source table that belong to the tenancies of the touches `$1 bigint[]`.
 pub fn stamp_tenancy(mappings: &[&Mapping], lock: RowLock) -> String {
-    stamp_from(mappings, &of_tenancy(mappings), lock)
+    stamp_from(mappings, |unstamped| of_tenancy(mappings, unstamped), lock)
 }
 
 /// Deletes the touches among `$1 bigint[]` that have nothing left to stamp; rows that were locked keep theirs.
 /// Returns `tenancy_id uuid`.
 pub fn finish_dependents(mapping: &Mapping, join: &Join) -> String {
     format!(
-        "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 {}) RETURNING u.tenancy_id",
-        dependents(mapping, join)
+        "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND {} RETURNING u.tenancy_id",
+        none_left(|unstamped| dependents(mapping, join, unstamped))
     )
 }
 
 /// As [`finish_dependents`], for touches of whole tenancies over all source tables.
 pub fn finish_tenancy(sources: &[Vec<&Mapping>]) -> String {
-    let left: Vec<_> =
-        sources.iter().map(|mappings| format!("NOT EXISTS (SELECT 1 {})", of_tenancy(mappings))).collect();
+    let left: Vec<_> = sources.iter().map(|mappings| none_left(|unstamped| of_tenancy(mappings, unstamped))).collect();
     format!(
         "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND {} RETURNING u.tenancy_id",
         left.join("\n  AND ")
