@@ -14,6 +14,8 @@ async fn attached_a_source_that_does_not_fit_is_told_in_one_list_before_anything
                ALTER TABLE "SessionReplay" ALTER COLUMN "refreshTokenId" TYPE text;
                ALTER TABLE "ContactChannel" RENAME COLUMN "isVerified" TO "verified";
                DROP TABLE "UserNotificationPreference";
+               DROP TABLE "ProjectUserDirectPermission";
+               CREATE TABLE "ProjectUserDirectPermission" ("id" uuid, "tenancyId" uuid) PARTITION BY HASH ("tenancyId");
                ALTER TABLE "Tenancy" RENAME COLUMN "branchId" TO "branch""#,
         )
         .await?;
@@ -29,6 +31,7 @@ async fn attached_a_source_that_does_not_fit_is_told_in_one_list_before_anything
             ("contact_channels", r#""ContactChannel"."isVerified""#),
             ("users", r#""ContactChannel"."isVerified""#),
             ("notification_preferences", r#""UserNotificationPreference""#),
+            ("project_permissions", r#""ProjectUserDirectPermission""#),
             ("Lockstep itself", r#""Tenancy"."branchId""#),
         ] {
             let told = refused.stderr.lines().any(|line| line.contains(misfit.0) && line.contains(misfit.1));

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, presets};
 use lockstep_core::settings::Settings;
 use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::ClickHouse;
@@ -162,7 +161,7 @@ fn print(status: &Status) {
         println!("foreign stamps  {}: another system stamps rows; stop it", at_least(status.foreign_stamps));
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["mapping", "tenancies behind", "base snapshot", "base rows"]);
+    table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "base snapshot", "base rows"]);
     for mapping in &status.mappings {
         let snapshot = if mapping.snapshot_finished {
             "done".to_owned()

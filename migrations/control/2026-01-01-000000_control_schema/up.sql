@@ -10,7 +10,6 @@ CREATE TABLE lockstep.outbox (
     generation bigint NOT NULL DEFAULT nextval('lockstep.outbox_generation'),
     enqueued_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX outbox_generation_idx ON lockstep.outbox (generation);
 
 -- Changes that concern rows of other tables (CAP-3), written by triggers, worked off by the sequencer.
 CREATE TABLE lockstep.touch (

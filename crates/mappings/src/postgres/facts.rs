@@ -101,8 +101,8 @@ impl Check<'_> {
             let subject = format!("table {}.\"{}\"", table.schema, table.name);
             self.say(
                 subject,
-                "does not exist".to_owned(),
-                "create it with the platform's own migrations, or drop the definition",
+                "does not exist as an ordinary table".to_owned(),
+                "create it with the platform's own migrations, or drop the definition (partitioned tables and views cannot be captured)",
             );
         }
         exists

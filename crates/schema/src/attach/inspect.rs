@@ -98,7 +98,7 @@ SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnot
   ELSE '{}' END
 FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
-  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p')
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'r'
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
   JOIN pg_type t ON t.oid = a.atttypid";
     let (schemas, names) = split(tables);
