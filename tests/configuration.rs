@@ -12,13 +12,16 @@ const AMQP: &str = "LOCKSTEP_AMQP_URL is missing";
 const CLICKHOUSE: &str = "LOCKSTEP_CLICKHOUSE_URL is missing";
 
 /// Each program with its arguments, and what it cannot do without.
-const PROGRAMS: [(&str, &[&str], &[&str]); 6] = [
-    ("lockstep-sequencer", &[], &[SOURCE, AMQP]),
+const PROGRAMS: [(&str, &[&str], &[&str]); 9] = [
+    ("lockstep-sequencer", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["status", "--json"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["fusebox"], &[SOURCE]),
+    ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["rewind"], &[SOURCE, CLICKHOUSE]),
 ];
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a command ends with when it fails.
 
-use lockstep_core::exit;
+use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::DestinationError;
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_schema::SourceError;
@@ -43,19 +43,60 @@ pub enum CliError {
     /// No such tenancy.
     #[error("LS-0019: there is no tenancy {0} in the source; check the id (\"Tenancy\".\"id\")")]
     UnknownTenancy(lockstep_core::TenancyId),
+    /// No such mapping.
+    #[error("LS-0040: there is no mapping {name:?}; those that there are: {known}")]
+    UnknownMapping {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A fuse, or a destination, that there is not.
+    #[error("LS-0041: {0}; see `lockstep fusebox --help`")]
+    FuseName(String),
+    /// ClickHouse has rows or cursors with numbers that the source never gave out.
+    #[error(
+        "LS-0042: ClickHouse has come to sequence {destination}, the source only to {source_at}: it was restored to an \
+         earlier state, or is another source. Nothing was changed; run `lockstep rewind` first"
+    )]
+    SourceWentBack {
+        /// The last number that was stamped.
+        source_at: SequenceId,
+        /// The highest that ClickHouse holds.
+        destination: SequenceId,
+    },
+    /// Rows keep lower numbers than they should have by now.
+    #[error(
+        "LS-0043: rows were asked to be stamped again and were not, so nothing was removed; do all sequencers have the \
+         version of this command, and the same definitions? Then run the same command again"
+    )]
+    NotStampedAgain,
     /// Lockstep's own tables are not there yet.
-    #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
+    #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
     NotMigrated,
 }
 
 impl CliError {
+    /// An error of the source, unless Lockstep's own tables are missing there.
+    pub(crate) fn unless_migrated(error: SourceError) -> Self {
+        if error.sqlstate() == Some("42P01") { Self::NotMigrated } else { Self::Source(error) }
+    }
+
     /// The exit code of a command that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Misfits(_) | Self::OtherShape(_) | Self::NamesTaken(_) | Self::NotEmpty | Self::UnknownTenancy(_) => {
-                exit::CONFIGURATION
-            }
-            Self::Source(_) | Self::Destination(_) | Self::NotMigrated => exit::DIFFERENT,
+            Self::Misfits(_)
+            | Self::OtherShape(_)
+            | Self::NamesTaken(_)
+            | Self::NotEmpty
+            | Self::UnknownTenancy(_)
+            | Self::UnknownMapping { .. }
+            | Self::FuseName(_) => exit::CONFIGURATION,
+            Self::Source(_)
+            | Self::Destination(_)
+            | Self::SourceWentBack { .. }
+            | Self::NotStampedAgain
+            | Self::NotMigrated => exit::DIFFERENT,
         }
     }
 }

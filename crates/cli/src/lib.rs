@@ -3,8 +3,12 @@
 
 mod backlog;
 mod error;
+mod fusebox;
 mod migrate;
 mod progress;
+mod reexport;
+mod resync;
+mod rewind;
 mod status;
 mod wait;
 
@@ -35,12 +39,21 @@ enum Command {
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
+    /// Show what is stopped; stop a part, or let it go on
+    Fusebox(fusebox::FuseboxArgs),
+    /// Export again, while everything goes on and readers see no gap
+    Resync(resync::ResyncArgs),
+    /// Mend what a source that was restored to an earlier state has forgotten
+    Rewind(rewind::RewindArgs),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
         match self {
-            Self::Migrate(_) | Self::Wait(_) => Needs { source: true, amqp: false, clickhouse: true },
+            Self::Fusebox(_) => Needs { source: true, amqp: false, clickhouse: false },
+            Self::Migrate(_) | Self::Wait(_) | Self::Resync(_) | Self::Rewind(_) => {
+                Needs { source: true, amqp: false, clickhouse: true }
+            }
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
         }
     }
@@ -77,5 +90,8 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
+        Command::Fusebox(args) => fusebox::run(args, settings, mappings).await,
+        Command::Resync(args) => resync::run(args, settings, mappings).await,
+        Command::Rewind(args) => rewind::run(args, settings, mappings).await,
     }
 }

@@ -16,6 +16,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
+use crate::fusebox::stopped;
+use crate::reexport::under_way;
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
@@ -36,6 +38,10 @@ struct Status {
     queue: Result<Queue, String>,
     foreign_stamps: i64,
     mappings: Vec<MappingStatus>,
+    /// What `lockstep fusebox` has stopped, in words.
+    stopped: Vec<String>,
+    /// Re-exports that were begun and not finished, in words.
+    reexports: Vec<String>,
     /// Numbers that reached this are "at least".
     count_limit: i64,
 }
@@ -88,6 +94,8 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
             .map_err(|error| error.to_string()),
         foreign_stamps: capped(&client, "SELECT 1 FROM lockstep.foreign_stamp").await?,
         mappings: mapping_statuses(&client, mappings, &behind).await?,
+        stopped: stopped(&client).await?,
+        reexports: under_way(&client).await?,
         count_limit: COUNT_LIMIT,
     };
     if args.json {
@@ -159,6 +167,9 @@ fn print(status: &Status) {
     }
     if status.foreign_stamps > 0 {
         println!("foreign stamps  {}: another system stamps rows; stop it", at_least(status.foreign_stamps));
+    }
+    for line in status.stopped.iter().chain(&status.reexports) {
+        println!("!               {line}");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "base snapshot", "base rows"]);

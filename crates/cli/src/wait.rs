@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
+use crate::fusebox::stopped;
 
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
@@ -45,6 +46,7 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
             "Not in step after {} s: changes are not being stamped. Is lockstep-sequencer running? See `lockstep status`.",
             args.timeout
         );
+        say_what_is_stopped(&client).await?;
         return Ok(exit::IN_FLIGHT);
     };
     let mut candidates: Behind = mappings.iter().map(|mapping| (mapping.name.clone(), everybody.clone())).collect();
@@ -58,6 +60,7 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
         }
         if Instant::now() + pause > deadline {
             say_what_lags(args.timeout, &candidates, &snapshots);
+            say_what_is_stopped(&client).await?;
             return Ok(exit::IN_FLIGHT);
         }
         tokio::time::sleep(pause).await;
@@ -66,7 +69,7 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
 }
 
 /// The number that covers everything committed before this call; `None` when nobody answers in time.
-async fn fence(client: &Client, deadline: Instant) -> Result<Option<SequenceId>, CliError> {
+pub(crate) async fn fence(client: &Client, deadline: Instant) -> Result<Option<SequenceId>, CliError> {
     let asked = client.query_one("INSERT INTO lockstep.fence DEFAULT VALUES RETURNING id", &[]).await;
     let id: i64 = match asked {
         Ok(row) => row.get(0),
@@ -92,6 +95,13 @@ async fn unfinished_snapshots(client: &Client, mappings: &MappingSet) -> Result<
     let sql = "SELECT mapping_name FROM lockstep.snapshot WHERE finished_at IS NULL AND mapping_name = ANY($1::text[])";
     let rows = client.query(sql, &[&names]).await.map_err(SourceError::from)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn say_what_is_stopped(client: &Client) -> Result<(), CliError> {
+    for line in stopped(client).await? {
+        eprintln!("  - {line} (`lockstep fusebox`)");
+    }
+    Ok(())
 }
 
 fn say_what_lags(seconds: u64, candidates: &Behind, snapshots: &[String]) {

@@ -10,9 +10,11 @@ pub mod secret;
 pub mod sequence;
 pub mod settings;
 pub mod shutdown;
+pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
 
 pub use mapping_name::MappingName;
 pub use sequence::SequenceId;
+pub use source_identity::SourceIdentity;
 pub use tenancy::{Location, TenancyId};

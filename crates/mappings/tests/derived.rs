@@ -39,6 +39,8 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("stamp: fair", &stamp::rows(&of_table, Pick::Fair, RowLock::Update));
     section("stamp: flagged tenants", &stamp::flagged_tenants(&of_table));
     section("touch: a whole tenancy", &touch::stamp_tenancy(&of_table, RowLock::NoKeyUpdate));
+    section("touch: the mapping alone", &touch::stamp_mapping(&of_table, mapping, RowLock::NoKeyUpdate));
+    section("touch: who has rows that were not stamped since", &touch::not_stamped_since(mapping));
     for join in &mapping.joins {
         section("touch: dependents", &touch::stamp_dependents(&of_table, mapping, join, RowLock::NoKeyUpdate));
         section("touch: finish dependents", &touch::finish_dependents(mapping, join));
@@ -46,6 +48,10 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("ClickHouse: table", &clickhouse::raw_table(mapping, &databases()).create().join(";\n"));
     section("ClickHouse: view", &clickhouse::view(mapping, &databases()));
     section("ClickHouse: insert", &clickhouse::insert(mapping, &databases()));
+    let places = [Location { project_id: "it's".into(), branch_id: "main".into() }];
+    let floor = SequenceId::new(60);
+    section("ClickHouse: stale rows", &clickhouse::count_stale(mapping, &databases(), floor, None));
+    section("ClickHouse: remove stale rows", &clickhouse::remove_stale(mapping, &databases(), floor, Some(&places)));
     text
 }
 
@@ -111,6 +117,7 @@ fn a_cluster_is_a_matter_of_configuration() {
         clickhouse::create_databases(&databases),
         clickhouse::raw_table(mapping, &databases).create(),
         clickhouse::cursor_table(&databases).create(),
+        clickhouse::source_table(&databases).create(),
         vec![clickhouse::view(mapping, &databases)],
     ];
     insta::assert_snapshot!(statements.concat().join(";\n\n"));

@@ -79,3 +79,33 @@ diesel::table! {
         shipped_rows -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    lockstep.fuse (kind, name) {
+        kind -> Text,
+        name -> Text,
+        blown_at -> Timestamptz,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lockstep.fuse_mended (singleton) {
+        singleton -> Bool,
+        times -> BigInt,
+    }
+}
+
+diesel::table! {
+    lockstep.resync (id) {
+        id -> BigInt,
+        purpose -> Text,
+        destination -> Text,
+        tenancies -> Nullable<Array<Uuid>>,
+        mappings -> Nullable<Array<Text>>,
+        floor -> BigInt,
+        requested_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        stale_rows -> Nullable<BigInt>,
+    }
+}

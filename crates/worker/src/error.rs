@@ -62,6 +62,17 @@ pub(crate) enum Violation {
     },
 }
 
+/// Cursors say that more was shipped than the source has ever stamped (SRC-1). Nothing of these tenancies is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "LS-0420: cursors of {tenancies} tenancies are ahead of sequence {source_at}, the last that the source knows: it was \
+     restored to an earlier state, or is another source; run `lockstep rewind`"
+)]
+pub(crate) struct CursorsAhead {
+    pub(crate) tenancies: usize,
+    pub(crate) source_at: SequenceId,
+}
+
 /// Why rows of a mapping did not get through.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShipError {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Beside it run [`snapshot`] (rows that were there before capture, as version 0) and [`sweep`] (news that nobody
-//! announced). A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
+//! announced), and all of it heeds the [`fusebox`]. A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
 //! or by two workers at once, changes nothing (IDEM-1).
 //!
 //! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
@@ -15,6 +15,7 @@
 
 mod error;
 mod flush;
+mod fusebox;
 mod limits;
 mod lookup;
 mod measure;

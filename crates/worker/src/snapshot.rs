@@ -9,11 +9,13 @@ use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{Destination, DestinationError};
 use lockstep_mappings::postgres::snapshot;
+use lockstep_schema::fuses::Fuses;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::error::ShipError;
+use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::measure;
 use crate::pace::{finish_in_time, jittered};
@@ -32,6 +34,7 @@ pub(crate) struct BaseSnapshot<D> {
     routes: Arc<Routes>,
     limits: Limits,
     worker: String,
+    fusebox: Fusebox,
     connections: Option<Connections>,
 }
 
@@ -57,15 +60,19 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         routes: Arc<Routes>,
         limits: Limits,
         worker: String,
+        fusebox: Fusebox,
     ) -> Self {
-        Self { source, destination, routes, limits, worker, connections: None }
+        Self { source, destination, routes, limits, worker, fusebox, connections: None }
     }
 
     /// Takes ranges until `shutdown`; asks now and then while there are none.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        while !shutdown.is_cancelled() {
-            let Some(took) = finish_in_time(&shutdown, self.limits.stop_within, self.take_one()).await else { return };
+        // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
+        // left out for good.
+        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go_for_all_tenancies()).await {
+            let within = self.limits.stop_within;
+            let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
             let wait = match took {
                 Ok(true) => {
                     backoff.reset();
@@ -85,7 +92,7 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
     }
 
     /// Claims and ships one range. False: there is none.
-    async fn take_one(&mut self) -> Result<bool, ShipError> {
+    async fn take_one(&mut self, fuses: &Fuses) -> Result<bool, ShipError> {
         let mut connections = match self.connections.take() {
             Some(connections) => connections,
             None => self.connect().await?,
@@ -93,7 +100,7 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         for mapping in connections.ranges.finish_whole().await? {
             tracing::info!(mapping, "the base snapshot is whole");
         }
-        let claim = connections.ranges.claim().await?;
+        let claim = connections.ranges.claim(|mapping| !fuses.stop_mapping(mapping)).await?;
         let claimed = claim.is_some();
         let usable = match claim {
             Some(claim) => self.take(&mut connections, &claim).await?,

@@ -6,7 +6,8 @@ use lockstep_destinations::ClickHouse;
 use lockstep_destinations::clickhouse::{TableShape, can_manage_access, differences, table_shapes};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{
-    Databases, TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, view, view_select,
+    Databases, TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view,
+    view_select,
 };
 
 use crate::error::CliError;
@@ -37,8 +38,8 @@ pub(super) async fn plan(
     if !create.is_empty() {
         steps.push(ClickHouseStep { what: "create databases".to_owned(), statements: create });
     }
-    let definitions: Vec<_> =
-        mappings.iter().map(|mapping| raw_table(mapping, databases)).chain([cursor_table(databases)]).collect();
+    let own = [cursor_table(databases), source_table(databases)];
+    let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
     steps.extend(tables(clickhouse, databases, &definitions).await?);
     steps.extend(views(clickhouse, mappings, databases, wanted.replace_views).await?);
     if let Some(role) = wanted.tenant_role {

@@ -6,6 +6,7 @@ mod exception;
 mod failure;
 mod insert;
 mod inspect;
+mod marks;
 mod reader;
 mod shape;
 mod storage;
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::inspect::{can_manage_access, ping, server_version, table_shape, table_shapes};
+pub use self::marks::{Mark, Marks};
 use self::reader::Reader;
 pub use self::shape::{ColumnShape, TableShape, differences};
 use crate::destination::{CursorAt, Cursors, Destination, Selection};

@@ -65,7 +65,7 @@ fn location(location: &Location) -> String {
     format!("{}, {}", literal(&location.project_id), literal(&location.branch_id))
 }
 
-fn in_locations(locations: &[Location]) -> String {
+pub(super) fn in_locations(locations: &[Location]) -> String {
     let list: Vec<_> = locations.iter().map(|at| format!("({})", location(at))).collect();
     if list.is_empty() { "0".to_owned() } else { format!("(project_id, branch_id) IN ({})", list.join(", ")) }
 }

@@ -85,7 +85,11 @@ impl TableDefinition {
                 raw = literal(&self.database),
                 of = literal(&self.local_name()),
                 // All versions of a row on one shard: replacing happens within a shard.
-                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") { "cityHash64(project_id, branch_id)" } else { "cityHash64(tenancy_id)" },
+                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") {
+                    "cityHash64(project_id, branch_id)".to_owned()
+                } else {
+                    format!("cityHash64({})", self.sorting_key.split(',').next().unwrap_or_default())
+                },
             )
         });
         std::iter::once(local).chain(distributed).collect()

@@ -54,6 +54,7 @@ impl<'a> Pass<'a> {
             finished_touches: self.tally.finished_touches,
             answered_fences,
             more: self.tally.more,
+            stopped: false,
         })
     }
 

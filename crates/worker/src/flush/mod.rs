@@ -1,6 +1,7 @@
 //! One flush: everything that some tenancies have news of, read in one snapshot, written, and only then their cursors
 //! moved (CUR-1).
 
+mod ahead;
 mod shipping;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use lockstep_destinations::{Cursors, Destination, Selection};
 use lockstep_schema::Source;
 use uuid::Uuid;
 
+use self::ahead::Ahead;
 use self::shipping::{After, Shipping, Way};
 use crate::error::ShipError;
 use crate::limits::Limits;
@@ -62,6 +64,7 @@ pub struct Flusher<D> {
     session: Option<FetchSession>,
     /// One for each mapping.
     appetites: Vec<Appetite>,
+    ahead: Ahead,
 }
 
 /// Everything that is known before the first row is read.
@@ -75,7 +78,7 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
     /// Connects with the first flush.
     pub fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
         let appetites = vec![Appetite::default(); routes.len()];
-        Self { source, destination, routes, limits, health, session: None, appetites }
+        Self { source, destination, routes, limits, health, session: None, appetites, ahead: Ahead::default() }
     }
 
     /// Ships what these tenancies have above their cursors, a page of each at most.
@@ -86,12 +89,15 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         let mut flushed = Flushed::default();
         match self.open(news).await {
             Ok(opened) => {
+                let apart = self.ahead.set_aside(news, &opened, &self.routes);
+                let (shipped, failed) = apart.map_or((None, None), |(shipped, failed)| (Some(shipped), Some(failed)));
+                flushed.failed.extend(failed);
                 let unknown = news.len() - opened.snapshot.residences.len();
                 if unknown > 0 {
                     tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
                 }
                 let way = Way { destination: &self.destination, routes: &self.routes, limits: self.limits };
-                let mut shipping = Shipping::new(way, &opened, news, &mut self.appetites);
+                let mut shipping = Shipping::new(way, &opened, shipped.as_ref().unwrap_or(news), &mut self.appetites);
                 let after = shipping.run(&mut flushed).await;
                 if let Some(error) = shipping.write_failure() {
                     self.health.not_ready(DESTINATION, error);
@@ -149,7 +155,14 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
             Ok(_) => self.health.ready(DESTINATION),
             Err(error) => self.health.not_ready(DESTINATION, error.to_string()),
         }
-        Ok(Opened { session, snapshot: snapshot?, cursors: cursors? })
+        let (mut snapshot, cursors) = (snapshot?, cursors?);
+        if cursors.values().any(|cursor| *cursor > snapshot.head) {
+            // Usually others moved it since the snapshot was taken. A later one, taken after the cursors were told, tells
+            // those from cursors that no stamped number explains (SRC-1).
+            session.end().await?;
+            snapshot = session.begin(news.tenancies()).await?;
+        }
+        Ok(Opened { session, snapshot, cursors })
     }
 
     async fn keep(&mut self, session: FetchSession, after: After) {

@@ -45,6 +45,20 @@ impl News {
         }
     }
 
+    /// Keeps the pairs of a tenancy and a mapping for which `keep` says so.
+    pub(crate) fn retain(&mut self, keep: impl Fn(TenancyId, usize) -> bool) {
+        let wanted = &mut self.wanted;
+        self.order.retain(|tenancy| {
+            let Some(mappings) = wanted.get_mut(tenancy) else { return false };
+            mappings.retain(|mapping| keep(*tenancy, *mapping));
+            if mappings.is_empty() {
+                wanted.remove(tenancy);
+                return false;
+            }
+            true
+        });
+    }
+
     /// How many tenancies there are.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -128,6 +142,18 @@ mod tests {
         assert_eq!(news.mappings().len(), 2);
         assert!(news.touches(&[said(1, &[])].into_iter().collect(), &routes));
         assert!(!news.touches(&[said(1, &["teams"]), said(9, &[])].into_iter().collect(), &routes));
+    }
+
+    #[test]
+    fn what_is_not_kept_is_gone_and_so_is_a_tenancy_without_mappings() {
+        let mut news = News::default();
+        news.add(tenancy(1), [0, 1]);
+        news.add(tenancy(2), [1]);
+        news.add(tenancy(3), [0]);
+        news.retain(|id, mapping| mapping == 0 && id != tenancy(3));
+        let mut left = News::default();
+        left.add(tenancy(1), [0]);
+        assert_eq!(news, left);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use self::stream::Stream;
 use crate::error::WorkerError;
 use crate::flush::Flusher;
+use crate::fusebox::watch_fuses;
 use crate::limits::Limits;
 use crate::routes::Routes;
 use crate::snapshot::BaseSnapshot;
@@ -71,11 +72,14 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let publisher = Arc::new(publisher);
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits);
+    let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
+    parts.spawn(watch);
+    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits, fusebox.clone());
     parts.spawn(stream.run(stopping.clone()));
-    let base = BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name);
+    let base =
+        BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name, fusebox.clone());
     parts.spawn(base.run(stopping.clone()));
-    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits);
+    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits, fusebox);
     parts.spawn(sweep.run(stopping.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = parts.join_next().await {

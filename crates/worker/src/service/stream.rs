@@ -10,6 +10,7 @@ use lockstep_queue::{Consumer, Delivery, Publisher};
 use tokio::time::timeout;
 
 use crate::flush::{Failed, Flusher};
+use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::pace::finish_in_time;
 use crate::plan::News;
@@ -26,6 +27,7 @@ pub(super) struct Stream<D> {
     flusher: Flusher<D>,
     routes: Arc<Routes>,
     limits: Limits,
+    fusebox: Fusebox,
 }
 
 /// What came of a batch. Everything else of it is done.
@@ -42,8 +44,9 @@ impl<D: Destination + Clone + 'static> Stream<D> {
         flusher: Flusher<D>,
         routes: Arc<Routes>,
         limits: Limits,
+        fusebox: Fusebox,
     ) -> Self {
-        Self { consumer, publisher, flusher, routes, limits }
+        Self { consumer, publisher, flusher, routes, limits, fusebox }
     }
 
     /// Works until `shutdown`; then the batch in hand is finished if that does not take too long. What is not finished
@@ -51,7 +54,9 @@ impl<D: Destination + Clone + 'static> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         let every = self.limits.look_every;
-        while let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await {
+        // While a fuse is blown nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
+        while shutdown.run_until_cancelled(self.fusebox.go()).await.is_some() {
+            let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await else { break };
             match next {
                 Ok(Ok(first)) => {
                     backoff.reset();
@@ -106,6 +111,15 @@ impl<D: Destination + Clone + 'static> Stream<D> {
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
         loop {
+            // A fuse may have blown since the message was taken, or while the destination was away.
+            let fuses = shutdown.run_until_cancelled(self.fusebox.go()).await?;
+            if fuses.stop_something() {
+                // The sweep finds it when it is let go on.
+                left.retain(|tenancy, place| !self.routes.are_stopped(&fuses, tenancy, place));
+                if left.is_empty() {
+                    return Some(outcome);
+                }
+            }
             let flushed = self.flusher.flush(&left).await;
             outcome.continued.merge(&flushed.continued);
             outcome.failed.extend(flushed.failed);

@@ -60,13 +60,17 @@ pub(crate) struct Claim {
 pub(crate) struct Ranges {
     client: Client,
     worker: String,
-    mappings: Vec<String>,
+    mappings: Vec<MappingName>,
 }
 
 impl Ranges {
     /// For a worker of this name, which ships these mappings.
     pub(crate) fn new(client: Client, worker: &str, mappings: &[MappingName]) -> Self {
-        Self { client, worker: worker.to_owned(), mappings: mappings.iter().map(ToString::to_string).collect() }
+        Self { client, worker: worker.to_owned(), mappings: mappings.to_vec() }
+    }
+
+    fn names(&self, of: impl Fn(&MappingName) -> bool) -> Vec<&str> {
+        self.mappings.iter().filter(|mapping| of(mapping)).map(MappingName::as_str).collect()
     }
 
     /// For lookups between statements.
@@ -74,12 +78,13 @@ impl Ranges {
         &self.client
     }
 
-    /// Claims a range, if there is one.
+    /// Claims a range of one of the mappings that `may_go`, if there is one.
     ///
     /// # Errors
     /// When Postgres cannot be asked.
-    pub(crate) async fn claim(&self) -> Result<Option<Claim>, SourceError> {
-        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &self.mappings, &self.worker]).await?;
+    pub(crate) async fn claim(&self, may_go: impl Fn(&MappingName) -> bool) -> Result<Option<Claim>, SourceError> {
+        let names = self.names(may_go);
+        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &names, &self.worker]).await?;
         let Some(row) = row else { return Ok(None) };
         let block = |index| -> Result<u32, SourceError> {
             let block: i64 = row.try_get(index)?;
@@ -129,7 +134,7 @@ impl Ranges {
     /// # Errors
     /// When Postgres cannot be asked.
     pub(crate) async fn finish_whole(&self) -> Result<Vec<String>, SourceError> {
-        let rows = self.client.query(FINISH_WHOLE, &[&DESTINATION, &self.mappings]).await?;
+        let rows = self.client.query(FINISH_WHOLE, &[&DESTINATION, &self.names(|_| true)]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
