@@ -23,5 +23,6 @@ BEGIN
   RETURN NULL;
 END
 $lockstep$;
-CREATE TRIGGER mended AFTER UPDATE OR DELETE OR TRUNCATE ON lockstep.fuse
+CREATE TRIGGER lockstep_mended AFTER UPDATE OR DELETE OR TRUNCATE ON lockstep.fuse
     FOR EACH STATEMENT EXECUTE FUNCTION lockstep.count_mended_fuses();
+ALTER TABLE lockstep.fuse ENABLE ALWAYS TRIGGER lockstep_mended;
