@@ -136,11 +136,12 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
         .collect())
 }
 
+/// Triggers of capture. Those of Lockstep's own tables belong to their migrations.
 async fn triggers(client: &Client) -> Result<BTreeMap<(SourceTable, String), (String, bool)>, SourceError> {
     const TRIGGERS: &str = r"
 SELECT n.nspname, c.relname, t.tgname, COALESCE(obj_description(t.oid, 'pg_trigger'), ''), t.tgenabled = 'A'
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND (t.tgname LIKE 'lockstep\_%' OR t.tgname LIKE 'zz\_lockstep\_%')";
+WHERE NOT t.tgisinternal AND n.nspname <> 'lockstep' AND (t.tgname LIKE 'lockstep\_%' OR t.tgname LIKE 'zz\_lockstep\_%')";
     let rows = client.query(TRIGGERS, &[]).await?;
     Ok(rows
         .iter()
