@@ -36,7 +36,14 @@ impl Installation {
     /// # Errors
     /// When no services are known, or Postgres refuses.
     pub async fn create() -> anyhow::Result<Self> {
-        let database = TestDatabase::create().await?;
+        Self::around(TestDatabase::create().await?)
+    }
+
+    /// As [`Installation::create`], with a source database that is there already, on whatever server.
+    ///
+    /// # Errors
+    /// When no services are known.
+    pub fn around(database: TestDatabase) -> anyhow::Result<Self> {
         let suffix = uuid::Uuid::new_v4().simple().to_string();
         let logs = crate::databases::checkout().join(".lockstep/logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
