@@ -9,7 +9,7 @@ use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts};
 use lockstep_mappings::postgres::fetch::{self, PageLimits, Work};
 use lockstep_mappings::postgres::snapshot::{self, BlockRange};
 use lockstep_mappings::postgres::stamp::{self, Pick, RowLock};
-use lockstep_mappings::postgres::{backlog, capture, indexes, touch};
+use lockstep_mappings::postgres::{backlog, capture, indexes, quarantine, touch};
 use lockstep_mappings::{Mapping, MappingSet};
 use uuid::Uuid;
 
@@ -34,7 +34,10 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("fetch: a page of news", &fetch::page(mapping, &[work()], limits));
     section("fetch: former locations", &fetch::former_locations(mapping, &[(work(), SequenceId::new(50))]));
     section("snapshot: a range", &snapshot::range(mapping, BlockRange { first: 0, end: 2048 }));
+    section("snapshot: hand over", &snapshot::hand_over(mapping, BlockRange { first: 7, end: 8 }));
     section("backlog: who is behind", &backlog::behind(mapping));
+    section("quarantine: what is carried", &quarantine::carried(mapping));
+    section("quarantine: flag", &quarantine::flag(mapping).join(";\n"));
     section("stamp: any", &stamp::rows(&of_table, Pick::Any, RowLock::NoKeyUpdate));
     section("stamp: fair", &stamp::rows(&of_table, Pick::Fair, RowLock::Update));
     section("stamp: flagged tenants", &stamp::flagged_tenants(&of_table));

@@ -79,3 +79,17 @@ diesel::table! {
         shipped_rows -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    lockstep.quarantine (destination, mapping_name, tenancy_id, sequence) {
+        destination -> Text,
+        mapping_name -> Text,
+        tenancy_id -> Uuid,
+        sequence -> BigInt,
+        code -> Text,
+        error -> Text,
+        first_refused_at -> Timestamptz,
+        last_refused_at -> Timestamptz,
+        attempts -> BigInt,
+    }
+}

@@ -2,9 +2,11 @@
 //! a time. Any number of workers share the ranges; a range whose worker died is claimed by another. Nothing is written
 //! to source rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::MappingName;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{Destination, DestinationError};
@@ -25,6 +27,10 @@ use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, open_scan};
 /// A range that failed through its own fault rests this long, so that the others come first.
 const REST_OF_FAILED: Duration = Duration::from_secs(60);
 
+/// Single blocks of a mapping that are handed to the stream one after another. Where more are refused, it is not single
+/// rows that are at fault: the whole table must not be flagged.
+const MAX_HANDED_OVER: u32 = 16;
+
 /// One worker's share of the base snapshots.
 pub(crate) struct BaseSnapshot<D> {
     source: Source,
@@ -33,6 +39,8 @@ pub(crate) struct BaseSnapshot<D> {
     limits: Limits,
     worker: String,
     connections: Option<Connections>,
+    /// Blocks that were handed over since a range of the mapping got through.
+    handed_over: HashMap<MappingName, u32>,
 }
 
 /// Rows are read over one connection while claims and lookups go over the other.
@@ -51,14 +59,8 @@ enum RangeEnd {
 }
 
 impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
-    pub(crate) const fn new(
-        source: Source,
-        destination: D,
-        routes: Arc<Routes>,
-        limits: Limits,
-        worker: String,
-    ) -> Self {
-        Self { source, destination, routes, limits, worker, connections: None }
+    pub(crate) fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, worker: String) -> Self {
+        Self { source, destination, routes, limits, worker, connections: None, handed_over: HashMap::new() }
     }
 
     /// Takes ranges until `shutdown`; asks now and then while there are none.
@@ -110,10 +112,13 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
     }
 
     /// Returns whether the connections can be used again.
-    async fn take(&self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
+    async fn take(&mut self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
         let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
         match self.ship(connections, claim).await {
             Ok(RangeEnd::Shipped(written)) => {
+                if written.rows > 0 {
+                    self.handed_over.remove(mapping);
+                }
                 if connections.ranges.finish(claim, written.rows).await? {
                     measure::snapshot_written(mapping, &written);
                     tracing::debug!(%mapping, first_block, rows = written.rows, "a range of the base is shipped");
@@ -132,6 +137,11 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
                 // In the middle of a read.
                 Ok(false)
             }
+            Err(error) if error.is_refusal() && self.may_hand_over(mapping) => {
+                self.isolate(connections, claim, &error).await?;
+                // Perhaps in the middle of a read.
+                Ok(false)
+            }
             Err(error) => {
                 let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
@@ -139,6 +149,33 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
                 Err(error)
             }
         }
+    }
+
+    fn may_hand_over(&self, mapping: &MappingName) -> bool {
+        self.handed_over.get(mapping).is_none_or(|blocks| *blocks < MAX_HANDED_OVER)
+    }
+
+    /// A range was refused: it is cut in halves, and a single block handed to the stream, which finds the row.
+    async fn isolate(
+        &mut self,
+        connections: &mut Connections,
+        claim: &Claim,
+        error: &ShipError,
+    ) -> Result<(), ShipError> {
+        let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
+        if claim.blocks.end - first_block > 1 {
+            if connections.ranges.split(claim).await? {
+                let blocks = claim.blocks.end - first_block;
+                tracing::info!(%mapping, first_block, blocks, %error, "a range of the base was refused: it is tried in halves");
+            }
+            return Ok(());
+        }
+        let Some(place) = self.routes.place(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.ranges.hand_over(&self.routes.get(place).mapping, claim).await? {
+            *self.handed_over.entry(mapping.clone()).or_default() += 1;
+            tracing::warn!(%mapping, first_block, rows, %error, "a block of the base was refused: its rows are flagged, and shipped one by one");
+        }
+        Ok(())
     }
 
     /// Reads the range and writes it, renewing the claim meanwhile.

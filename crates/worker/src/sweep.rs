@@ -128,6 +128,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                     tokio::time::sleep(started.elapsed() * REST).await;
                 }
             }
+            session.look_through_quarantine(&self.routes).await.map_err(ShipError::from)?;
             if announced > 0 {
                 tracing::info!(tenancies = announced, "a sweep found news that nobody had announced");
             }

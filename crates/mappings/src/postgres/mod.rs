@@ -10,6 +10,7 @@ pub mod facts;
 pub mod fetch;
 pub mod indexes;
 mod names;
+pub mod quarantine;
 mod quote;
 mod row;
 pub mod snapshot;

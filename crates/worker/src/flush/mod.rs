@@ -1,6 +1,7 @@
 //! One flush: everything that some tenancies have news of, read in one snapshot, written, and only then their cursors
 //! moved (CUR-1).
 
+mod refusals;
 mod shipping;
 
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use self::shipping::{After, Shipping, Way};
 use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::measure;
-use crate::plan::{Appetite, News};
+use crate::plan::{Learnt, News};
 use crate::routes::Routes;
+use crate::storage::quarantine::Quarantine;
 use crate::storage::{FetchSession, Snapshot};
 
 /// What health calls the source.
@@ -50,6 +52,8 @@ pub struct Flushed {
     pub outage: bool,
     /// Rows that were shipped.
     pub rows: u64,
+    /// Rows that the destination refused; the quarantine holds them.
+    pub set_aside: u64,
 }
 
 /// Ships batches, one at a time, over one connection that is kept open.
@@ -60,8 +64,9 @@ pub struct Flusher<D> {
     limits: Limits,
     health: Health,
     session: Option<FetchSession>,
+    quarantine: Quarantine,
     /// One for each mapping.
-    appetites: Vec<Appetite>,
+    learnt: Vec<Learnt>,
 }
 
 /// Everything that is known before the first row is read.
@@ -74,8 +79,9 @@ struct Opened {
 impl<D: Destination + Clone + 'static> Flusher<D> {
     /// Connects with the first flush.
     pub fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
-        let appetites = vec![Appetite::default(); routes.len()];
-        Self { source, destination, routes, limits, health, session: None, appetites }
+        let learnt = vec![Learnt::default(); routes.len()];
+        let quarantine = Quarantine::new(source.clone());
+        Self { source, destination, routes, limits, health, session: None, quarantine, learnt }
     }
 
     /// Ships what these tenancies have above their cursors, a page of each at most.
@@ -91,12 +97,19 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
                     tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
                 }
                 let way = Way { destination: &self.destination, routes: &self.routes, limits: self.limits };
-                let mut shipping = Shipping::new(way, &opened, news, &mut self.appetites);
+                let mut shipping = Shipping::new(way, &opened, news, &mut self.learnt, &mut self.quarantine);
                 let after = shipping.run(&mut flushed).await;
                 if let Some(error) = shipping.write_failure() {
                     self.health.not_ready(DESTINATION, error);
                 }
+                let passed = std::mem::take(&mut shipping.passed);
+                drop(shipping);
                 self.keep(opened.session, after).await;
+                if !passed.is_empty()
+                    && let Err(error) = self.quarantine.settle(&self.routes, &passed).await
+                {
+                    tracing::warn!(%error, "the quarantine could not be looked through; the next sweep does it");
+                }
             }
             Err(error) => {
                 measure::failed(error.kind());

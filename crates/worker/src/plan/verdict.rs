@@ -26,7 +26,8 @@ impl ShipError {
             },
             // Seen only where the task that writes was ended: at shutdown.
             Self::WriterGone => Verdict::Hold,
-            Self::Source(_) | Self::Codec(_) | Self::Violation(_) | Self::Refused { .. } => Verdict::PutOff,
+            Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Verdict::PutOff,
+            Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Verdict::PutOff,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Statement};
 
+use super::DESTINATION;
+use super::quarantine::{ANY_KEPT, AnyKept, any_kept};
 use super::tenancies::{look_up_sql, residences, uuids};
 use crate::lookup::Residences;
 
@@ -24,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) head: SequenceId,
     /// The tenancies that exist.
     pub(crate) residences: Residences,
+    /// Which of them have rows in quarantine, by mapping.
+    pub(crate) quarantined: AnyKept,
 }
 
 /// A connection with its statements prepared.
@@ -31,6 +35,7 @@ pub(crate) struct FetchSession {
     client: Client,
     head: Statement,
     look_up: Statement,
+    any_kept: Statement,
 }
 
 impl FetchSession {
@@ -42,7 +47,8 @@ impl FetchSession {
         let client = source.connect(Session::Fetch).await?;
         let head = client.prepare(HEAD).await?;
         let look_up = client.prepare(&look_up_sql()).await?;
-        Ok(Self { client, head, look_up })
+        let any_kept = client.prepare(ANY_KEPT).await?;
+        Ok(Self { client, head, look_up, any_kept })
     }
 
     /// For `COPY` within the transaction.
@@ -58,15 +64,18 @@ impl FetchSession {
     pub(crate) async fn begin(&self, tenancies: &[TenancyId]) -> Result<Snapshot, SourceError> {
         let ids = uuids(tenancies);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
-        // Sent in this order: `try_join3` polls its futures in turn, and each is sent when it is first polled.
-        let answers = try_join3(
+        let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];
+        // Sent in this order: `try_join4` polls its futures in turn, and each is sent when it is first polled.
+        let answers = try_join4(
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
             self.client.query_one(&self.head, &[]),
             self.client.query(&self.look_up, &parameters),
+            self.client.query(&self.any_kept, &of_destination),
         );
-        let ((), head, rows) =
+        let ((), head, rows, kept) =
             timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
-        Ok(Snapshot { head: SequenceId::new(head.try_get(0)?), residences: residences(&rows)? })
+        let head = SequenceId::new(head.try_get(0)?);
+        Ok(Snapshot { head, residences: residences(&rows)?, quarantined: any_kept(&kept)? })
     }
 
     /// Ends the transaction.

@@ -1,8 +1,12 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
 mod fetch;
+pub(crate) mod quarantine;
 pub(crate) mod ranges;
 pub(crate) mod tenancies;
 
 pub(crate) use fetch::{FetchSession, Snapshot};
 pub(crate) use tenancies::look_up;
+
+/// What control tables call the destination.
+const DESTINATION: &str = "clickhouse";

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use lockstep_core::MappingName;
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::snapshot::BlockRange;
+use lockstep_mappings::postgres::snapshot::{self, BlockRange};
 use lockstep_mappings::postgres::{literal, table};
 use lockstep_schema::SourceError;
 use lockstep_schema::attach::restart_snapshot;
 use tokio_postgres::Client;
 
-/// Whose snapshots these are, in `lockstep.snapshot.destination`.
-const DESTINATION: &str = "clickhouse";
+use super::DESTINATION;
 
 /// How often a claim is renewed; it is good for five minutes, so one renewal that fails is no harm.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(60);
@@ -46,6 +45,15 @@ WHERE s.destination = $1 AND s.mapping_name = ANY($2) AND s.finished_at IS NULL 
   SELECT 1 FROM lockstep.snapshot_range r
   WHERE r.destination = s.destination AND r.mapping_name = s.mapping_name AND r.finished_at IS NULL)
 RETURNING s.mapping_name";
+
+/// Cuts the range in two at the block `$5`, and lets both go; the second ends at `$6`.
+const SPLIT: &str = "
+WITH cut AS (
+  UPDATE lockstep.snapshot_range SET end_block = $5, claimed_by = NULL, claimed_until = NULL
+  WHERE destination = $1 AND mapping_name = $2 AND first_block = $3 AND claimed_by = $4 AND finished_at IS NULL
+  RETURNING mapping_name, destination)
+INSERT INTO lockstep.snapshot_range (mapping_name, destination, first_block, end_block)
+SELECT mapping_name, destination, $5, $6 FROM cut";
 
 /// A range that this worker has claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,6 +130,42 @@ impl Ranges {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let updated = self.client.execute(FINISH, &[&DESTINATION, &name, &first, &self.worker, &rows]).await?;
         Ok(updated == 1)
+    }
+
+    /// Cuts a range in halves for whoever comes next. False: it is not ours any more.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn split(&self, claim: &Claim) -> Result<bool, SourceError> {
+        let (name, BlockRange { first, end }) = (claim.mapping.as_str(), claim.blocks);
+        let middle = i64::from(first + (end - first) / 2);
+        let (first, end) = (i64::from(first), i64::from(end));
+        let split = self.client.execute(SPLIT, &[&DESTINATION, &name, &first, &self.worker, &middle, &end]).await?;
+        Ok(split == 1)
+    }
+
+    /// Flags the rows of a range, so that the stream ships them, and ends it, in one transaction. Returns how many rows;
+    /// none where it is not ours any more, or counts the blocks of another file.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked, or applications hold the rows for too long.
+    pub(crate) async fn hand_over(&mut self, mapping: &Mapping, claim: &Claim) -> Result<Option<u64>, SourceError> {
+        let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
+        let transaction = self.client.transaction().await?;
+        let source = table(&mapping.source);
+        transaction.batch_execute(&format!("LOCK TABLE {source} IN ROW EXCLUSIVE MODE")).await?;
+        let file = format!("SELECT pg_relation_filenode({}::regclass)", literal(&source));
+        let filenode: Option<u32> = transaction.query_one(&file, &[]).await?.try_get(0)?;
+        if filenode != Some(claim.filenode) {
+            return Ok(None);
+        }
+        let finished = transaction.execute(FINISH, &[&DESTINATION, &name, &first, &self.worker, &0_i64]).await?;
+        if finished == 0 {
+            return Ok(None);
+        }
+        let rows = transaction.execute(&snapshot::hand_over(mapping, claim.blocks), &[]).await?;
+        transaction.commit().await?;
+        Ok(Some(rows))
     }
 
     /// Writes down which snapshots are whole; returns those that were not before.
