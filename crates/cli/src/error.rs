@@ -43,6 +43,9 @@ pub enum CliError {
     /// No such tenancy.
     #[error("LS-0019: there is no tenancy {0} in the source; check the id (\"Tenancy\".\"id\")")]
     UnknownTenancy(lockstep_core::TenancyId),
+    /// No such mapping.
+    #[error("LS-0040: there is no mapping {0}; `lockstep status` lists them all")]
+    UnknownMapping(lockstep_core::MappingName),
     /// Lockstep's own tables are not there yet.
     #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
     NotMigrated,
@@ -55,6 +58,7 @@ impl CliError {
             Self::Misfits(_) | Self::OtherShape(_) | Self::NamesTaken(_) | Self::NotEmpty | Self::UnknownTenancy(_) => {
                 exit::CONFIGURATION
             }
+            Self::UnknownMapping(_) => exit::CONFIGURATION,
             Self::Source(_) | Self::Destination(_) | Self::NotMigrated => exit::DIFFERENT,
         }
     }

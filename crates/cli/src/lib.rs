@@ -5,6 +5,7 @@ mod backlog;
 mod error;
 mod migrate;
 mod progress;
+mod quarantine;
 mod status;
 mod wait;
 
@@ -35,12 +36,15 @@ enum Command {
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
+    /// Show rows that a destination refused, ship them again, or forget them
+    Quarantine(quarantine::QuarantineArgs),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
         match self {
             Self::Migrate(_) | Self::Wait(_) => Needs { source: true, amqp: false, clickhouse: true },
+            Self::Quarantine(_) => Needs { source: true, amqp: false, clickhouse: false },
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
         }
     }
@@ -77,5 +81,6 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
+        Command::Quarantine(args) => quarantine::run(args, settings, mappings).await,
     }
 }

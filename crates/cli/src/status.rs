@@ -35,6 +35,8 @@ struct Status {
     outbox_tenancies: i64,
     queue: Result<Queue, String>,
     foreign_stamps: i64,
+    /// Rows that a destination refused.
+    quarantine: i64,
     mappings: Vec<MappingStatus>,
     /// Numbers that reached this are "at least".
     count_limit: i64,
@@ -87,6 +89,7 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
             .map(|depths| Queue { ready: depths.ready, retrying: depths.retrying, dead: depths.dead })
             .map_err(|error| error.to_string()),
         foreign_stamps: capped(&client, "SELECT 1 FROM lockstep.foreign_stamp").await?,
+        quarantine: capped(&client, "SELECT 1 FROM lockstep.quarantine").await?,
         mappings: mapping_statuses(&client, mappings, &behind).await?,
         count_limit: COUNT_LIMIT,
     };
@@ -159,6 +162,9 @@ fn print(status: &Status) {
     }
     if status.foreign_stamps > 0 {
         println!("foreign stamps  {}: another system stamps rows; stop it", at_least(status.foreign_stamps));
+    }
+    if status.quarantine > 0 {
+        println!("quarantine      {} rows refused; see `lockstep quarantine list`", at_least(status.quarantine));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "base snapshot", "base rows"]);

@@ -1,7 +1,8 @@
 //! `lockstep wait`: returns when every destination holds what the source held at the call.
 //!
 //! The sequencer answers a fence with a number that covers everything committed before the fence; then the destinations'
-//! cursors have to pass that number wherever there are rows, and base snapshots have to be finished.
+//! cursors have to pass that number wherever there are rows, and base snapshots have to be finished. Cursors pass rows that
+//! are in quarantine, which waiting does not mend: that is said, and not called in step.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
+use crate::quarantine;
 
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
@@ -53,8 +55,7 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
         let snapshots = unfinished_snapshots(&client, mappings).await?;
         candidates = behind(&client, &clickhouse, mappings, &candidates, up_to).await?;
         if candidates.is_empty() && snapshots.is_empty() {
-            println!("In step with sequence {up_to} after {} ms.", began.elapsed().as_millis());
-            return Ok(exit::OK);
+            return in_step_but_for_quarantine(&client, args.tenant, up_to, began).await;
         }
         if Instant::now() + pause > deadline {
             say_what_lags(args.timeout, &candidates, &snapshots);
@@ -63,6 +64,22 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
     }
+}
+
+/// Nothing is on its way any more. What the destination has refused is missing there all the same.
+async fn in_step_but_for_quarantine(
+    client: &Client,
+    tenant: Option<TenancyId>,
+    up_to: SequenceId,
+    began: Instant,
+) -> Result<u8, CliError> {
+    let refused = quarantine::count(client, tenant).await?;
+    if refused > 0 {
+        eprintln!("Nothing is on its way, but {refused} rows were refused: see `lockstep quarantine list`.");
+        return Ok(exit::DIFFERENT);
+    }
+    println!("In step with sequence {up_to} after {} ms.", began.elapsed().as_millis());
+    Ok(exit::OK)
 }
 
 /// The number that covers everything committed before this call; `None` when nobody answers in time.

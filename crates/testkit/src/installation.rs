@@ -86,6 +86,7 @@ impl Installation {
     pub fn settings(&self) -> Settings {
         Settings {
             source_url: SecretUrl::new(self.database.url()),
+            source_read_url: None,
             amqp_url: SecretUrl::new(&self.services.amqp_url),
             clickhouse: ClickHouseSettings {
                 url: SecretUrl::new(&self.services.clickhouse_url),

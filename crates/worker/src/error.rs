@@ -89,6 +89,11 @@ pub(crate) enum ShipError {
         "LS-0421: the quarantine holds as many rows of this mapping as it may; mend them, or forget them with `lockstep quarantine drop`: {reason}"
     )]
     QuarantineFull { reason: String },
+    /// Reading there would move cursors past rows that the source holds and it does not.
+    #[error(
+        "LS-0422: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or leave it away"
+    )]
+    NotAReplica,
     /// What it failed with is told by the task that writes.
     #[error("LS-0408: the write ended before all rows were sent")]
     WriterGone,
@@ -113,7 +118,7 @@ impl ShipError {
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Source(_) => "source",
+            Self::Source(_) | Self::NotAReplica => "source",
             Self::Destination(error) => error.code(),
             Self::Codec(_) | Self::Refused { .. } => "codec",
             Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",

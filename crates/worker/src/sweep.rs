@@ -165,6 +165,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                 }
             }
         }
+        news.raise_all(head);
         let is_last = tenancies.len() < limit as usize;
         let last = tenancies.last().filter(|_| !is_last);
         // Ids are compared byte by byte, as numbers are.

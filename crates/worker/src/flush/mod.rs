@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join;
-use lockstep_core::TenancyId;
 use lockstep_core::health::Health;
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Cursors, Destination, Selection};
 use lockstep_schema::Source;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::measure;
 use crate::plan::{Learnt, News};
 use crate::routes::Routes;
 use crate::storage::quarantine::Quarantine;
-use crate::storage::{FetchSession, Snapshot};
+use crate::storage::{FetchSession, Snapshot, replica};
 
 /// What health calls the source.
 pub(crate) const SOURCE: &str = "source";
@@ -50,6 +50,10 @@ pub struct Flushed {
     pub hold_reason: Option<String>,
     /// The source or the destination as a whole does not answer, so nothing was tried.
     pub outage: bool,
+    /// The replica has not replayed the numbers that these were announced with: to be looked at again later.
+    pub ahead: News,
+    /// Up to which number the snapshot held everything.
+    pub head: SequenceId,
     /// Rows that were shipped.
     pub rows: u64,
     /// Rows that the destination refused; the quarantine holds them.
@@ -59,6 +63,8 @@ pub struct Flushed {
 /// Ships batches, one at a time, over one connection that is kept open.
 pub struct Flusher<D> {
     source: Source,
+    /// Where news are read, if not from the source itself.
+    replica: Option<Source>,
     destination: D,
     routes: Arc<Routes>,
     limits: Limits,
@@ -81,7 +87,14 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
     pub fn new(source: Source, destination: D, routes: Arc<Routes>, limits: Limits, health: Health) -> Self {
         let learnt = vec![Learnt::default(); routes.len()];
         let quarantine = Quarantine::new(source.clone());
-        Self { source, destination, routes, limits, health, session: None, quarantine, learnt }
+        Self { source, replica: None, destination, routes, limits, health, session: None, quarantine, learnt }
+    }
+
+    /// Reads news from a streaming replica of the source. What it has not replayed yet is put off, not passed over.
+    #[must_use]
+    pub fn reading_from(mut self, replica: Source) -> Self {
+        self.replica = Some(replica);
+        self
     }
 
     /// Ships what these tenancies have above their cursors, a page of each at most.
@@ -92,6 +105,8 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         let mut flushed = Flushed::default();
         match self.open(news).await {
             Ok(opened) => {
+                flushed.head = opened.snapshot.head;
+                self.note_ahead(&mut flushed, news);
                 let unknown = news.len() - opened.snapshot.residences.len();
                 if unknown > 0 {
                     tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
@@ -99,6 +114,8 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
                 let way = Way { destination: &self.destination, routes: &self.routes, limits: self.limits };
                 let mut shipping = Shipping::new(way, &opened, news, &mut self.learnt, &mut self.quarantine);
                 let after = shipping.run(&mut flushed).await;
+                // Whoever goes on must see what was seen here, from whatever replica.
+                flushed.continued.raise_all(opened.snapshot.head);
                 if let Some(error) = shipping.write_failure() {
                     self.health.not_ready(DESTINATION, error);
                 }
@@ -126,6 +143,14 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         flushed
     }
 
+    /// What the replica shows of these is shipped all the same: a tenancy with steady news may always be ahead of it.
+    fn note_ahead(&self, flushed: &mut Flushed, news: &News) {
+        if self.replica.is_some() {
+            flushed.ahead = news.above(flushed.head);
+            measure::replica_lag(news.furthest().max(flushed.head).get() - flushed.head.get());
+        }
+    }
+
     /// Whether source and destination answer.
     ///
     /// # Errors
@@ -147,7 +172,7 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         let kept = self.session.take().filter(|session| !session.client().is_closed());
         let opened = match kept {
             Some(session) => Ok(session),
-            None => FetchSession::open(&self.source).await,
+            None => self.connect().await,
         };
         let session = opened.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
         let names: Vec<_> = news.mappings().into_iter().map(|place| self.routes.name(place).clone()).collect();
@@ -165,13 +190,20 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         Ok(Opened { session, snapshot: snapshot?, cursors: cursors? })
     }
 
+    async fn connect(&self) -> Result<FetchSession, ShipError> {
+        let Some(replica) = &self.replica else { return Ok(FetchSession::open(&self.source).await?) };
+        let session = FetchSession::open(replica).await?;
+        if replica::is_of(session.client(), &self.source).await? { Ok(session) } else { Err(ShipError::NotAReplica) }
+    }
+
     async fn keep(&mut self, session: FetchSession, after: After) {
         match after {
             After::Usable => self.session = Some(session),
             After::Broken => {}
             // Without that it would send the rest of its rows to nobody.
             After::Reading => {
-                if let Err(error) = self.source.cancel(session.client()).await {
+                let source = self.replica.as_ref().unwrap_or(&self.source);
+                if let Err(error) = source.cancel(session.client()).await {
                     tracing::warn!(%error, "a read that was stopped could not be cancelled");
                 }
             }

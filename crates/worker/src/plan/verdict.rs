@@ -26,6 +26,8 @@ impl ShipError {
             },
             // Seen only where the task that writes was ended: at shutdown.
             Self::WriterGone => Verdict::Hold,
+            // No work is at fault.
+            Self::NotAReplica => Verdict::Hold,
             Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Verdict::PutOff,
             Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Verdict::PutOff,
         }

@@ -62,6 +62,9 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = routes.len(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    if let Some(url) = &settings.source_read_url {
+        flusher = flusher.reading_from(Source::new(url, settings.tls_ca_file.as_deref())?);
+    }
     let connecting = async {
         wait_for_both_sides(&mut flusher).await;
         connect(settings, limits, &health).await

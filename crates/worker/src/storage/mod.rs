@@ -3,6 +3,7 @@
 mod fetch;
 pub(crate) mod quarantine;
 pub(crate) mod ranges;
+pub(crate) mod replica;
 pub(crate) mod tenancies;
 
 pub(crate) use fetch::{FetchSession, Snapshot};
