@@ -41,6 +41,7 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     let stage = Stage::of(Installation::create().await?).await?;
     let wrong = [
         ("LOCKSTEP_SOURCE_URL", "mysql://me:hunter2@host/db"),
+        ("LOCKSTEP_SOURCE_READ_URL", "mysql://me:hunter2@replica/db"),
         ("LOCKSTEP_AMQP_URL", "amqp://me:hunter2@host"),
         ("LOCKSTEP_AMQP_URL_FILE", "/nonexistent/amqp"),
         ("LOCKSTEP_CLICKHOUSE_URL", "clickhouse://me:hunter2@host"),
