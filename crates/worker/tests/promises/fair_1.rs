@@ -60,7 +60,8 @@ async fn fair_1_a_broken_mapping_is_put_off_and_the_others_go_through() {
     house.eventually("the permission to be seen", "SELECT count() FROM {views}.project_permissions", "1").await;
     let retrying = "the message to be put off";
     let awaited = lockstep_testkit::databases::eventually(retrying, crate::fixture::DEADLINE, async || {
-        Ok(house.depths().await.retrying == 1)
+        // Or two: the first sweep may have announced it as well.
+        Ok(house.depths().await.retrying >= 1)
     });
     awaited.await.unwrap();
     house.change("RENAME TABLE {raw}.users_away TO {raw}.users").await;
