@@ -10,7 +10,8 @@
 //! write that changes what is exported of a row flags it, or (through a join, CAP-3) records a touch, in the same
 //! transaction; flag and touch are cleared only by a stamp, which is a new number. So what the row exports has not changed
 //! between its stamp and `S`. The worker that moved the cursor to `s` or beyond read a snapshot that saw the stamp (SEQ-1),
-//! hence this row with this content, and wrote it before it moved the cursor (CUR-1). For a row of the base the end of the
+//! hence this row with this content, and wrote it before it moved the cursor (CUR-1), or put it into quarantine because the
+//! destination refused it: then it is missing there for good as long as nobody acts, and is told as different. For a row of the base the end of the
 //! base snapshot stands for the cursor: any write to such a row flags it. For a key that has no row in `S` its tombstones
 //! stand for the row: each deletion leaves one (CAP-2), and it ships unless the key lives (DEL-1).
 //!

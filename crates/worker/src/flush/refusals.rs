@@ -17,7 +17,7 @@ impl<D: Destination + Clone + 'static> Shipping<'_, D> {
         flushed: &mut Flushed,
         lot: usize,
         settled: Option<Settled>,
-        error: DestinationError,
+        error: &DestinationError,
     ) {
         let known = settled.as_ref().map(|settled| settled.extents.clone()).or_else(|| self.half_read.remove(&lot));
         // Reading it failed as well, and was dealt with there.

@@ -244,7 +244,7 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             (Ok(_), _) => {}
             (Err(error), settled) if error.retry() == Retry::Bisect => {
                 self.unanswered = 0;
-                self.refused(flushed, lot, settled, error);
+                self.refused(flushed, lot, settled, &error);
             }
             (Err(error), _) => {
                 self.unanswered += 1;

@@ -169,10 +169,10 @@ impl Isolation {
         }
         let more: HashSet<_> = settled.continued.iter().collect();
         for tenancy in &lot.tenancies {
-            if let Some(in_a_row) = settled.streaks.get(tenancy) {
-                if *in_a_row > 0 || self.suspects.contains_key(tenancy) {
-                    self.suspects.entry(*tenancy).or_insert(UNSUSPECTED).in_a_row = *in_a_row;
-                }
+            if let Some(in_a_row) = settled.streaks.get(tenancy)
+                && (*in_a_row > 0 || self.suspects.contains_key(tenancy))
+            {
+                self.suspects.entry(*tenancy).or_insert(UNSUSPECTED).in_a_row = *in_a_row;
             }
             let Some(suspect) = self.suspects.get_mut(tenancy) else { continue };
             let passed = settled.extents.get(tenancy).map_or(0, |extent| extent.rows);

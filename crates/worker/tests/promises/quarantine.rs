@@ -99,7 +99,7 @@ async fn a_row_that_clickhouse_refuses_is_set_aside_and_arrives_when_it_is_mende
     house.user(broken, "five").await;
     house.stamp().await;
     house.flush_whole(Limits::default(), &[broken, healthy]).await;
-    assert_eq!(house.quarantined().await, [entry.clone()]);
+    assert_eq!(house.quarantined().await, std::slice::from_ref(entry));
     house.run_sql(r#"UPDATE "ProjectUser" SET "displayName" = 'two' WHERE "displayName" = 'hunter2'"#).await;
     house.stamp().await;
     house.flush_whole(Limits::default(), &[broken, healthy]).await;
