@@ -79,3 +79,36 @@ diesel::table! {
         shipped_rows -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    lockstep.setting (name) {
+        name -> Text,
+        value -> Interval,
+        changed_at -> Timestamptz,
+        previous -> Nullable<Interval>,
+    }
+}
+
+diesel::table! {
+    lockstep.erasure (id) {
+        id -> BigInt,
+        tenancy_id -> Uuid,
+        destination -> Text,
+        reason -> Text,
+        stopped -> Bool,
+        requested_at -> Timestamptz,
+        up_to -> BigInt,
+        removed -> Jsonb,
+        proven_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    lockstep.clean_up (mapping_name, destination) {
+        mapping_name -> Text,
+        destination -> Text,
+        cleaned_at -> Timestamptz,
+        dropped_rows -> BigInt,
+    }
+}

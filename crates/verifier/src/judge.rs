@@ -28,7 +28,8 @@
 //! **Nothing that differs is called equal.** [`Judgement::Settled`] needs all columns of both sides alike, in one look.
 //!
 //! What cannot be decided this way is that a tenancy is gone (ERASE-1): no cursor tells that it was erased. While a touch or an
-//! outbox row of it is pending it is on its way; after that it is looked at until the time is up, and then called real.
+//! outbox row of it is pending, and until its erasure is overdue, it is on its way; after that it is looked at until the
+//! time is up, and then called real.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +58,7 @@ pub enum Why {
     AboveCursor,
     /// The base snapshot of the mapping has not ended.
     BaseSnapshot,
-    /// The tenancy is gone, and that is still to be announced.
+    /// The tenancy is gone, and its rows are still to be erased.
     TenantGone,
     /// The row kept changing while it was looked at.
     KeptChanging,

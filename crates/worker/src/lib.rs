@@ -6,8 +6,8 @@
 //!     lookup and cursors ─▶ per mapping: ship (COPY ─▶ gate ─▶ chunks ─▶ insert) ─▶ cursors, in one write
 //! ```
 //!
-//! Beside it run [`snapshot`] (rows that were there before capture, as version 0) and [`sweep`] (news that nobody
-//! announced). A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
+//! Beside it run [`snapshot`] (rows that were there before capture, as version 0), [`sweep`] (news that nobody announced)
+//! and [`janitor`] (what is taken away for good). A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
 //! or by two workers at once, changes nothing (IDEM-1).
 //!
 //! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
@@ -15,6 +15,7 @@
 
 mod error;
 mod flush;
+mod janitor;
 mod limits;
 mod lookup;
 mod measure;
@@ -29,6 +30,7 @@ mod sweep;
 
 pub use error::WorkerError;
 pub use flush::{Failed, Flushed, Flusher};
+pub use janitor::{Janitor, JanitorError, Round};
 pub use limits::Limits;
 pub use plan::News;
 pub use routes::Routes;

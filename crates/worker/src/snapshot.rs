@@ -20,7 +20,7 @@ use crate::pace::{finish_in_time, jittered};
 use crate::plan::Verdict;
 use crate::routes::Routes;
 use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
-use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, open_scan};
+use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, Scan, open_scan};
 
 /// A range that failed through its own fault rests this long, so that the others come first.
 const REST_OF_FAILED: Duration = Duration::from_secs(60);
@@ -164,14 +164,20 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
         let route = self.routes.get(place);
         let scan = &connections.scan;
-        if open_scan(scan, &route.mapping).await? != Some(claim.filenode) {
+        let Scan { filenode, window } = open_scan(scan, &route.mapping).await?;
+        if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);
         }
         let (pieces, incoming) = pieces(self.limits.chunk_bytes);
         // A set of one: it ends the task when this is given up.
         let mut writer = JoinSet::new();
-        writer.spawn(write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert()));
+        writer.spawn(write(
+            self.destination.clone().within(window),
+            route.insert.clone(),
+            incoming,
+            self.limits.insert(),
+        ));
         let gate = BaseGate::new(&route.transcoder, connections.ranges.client());
         let read = read(scan, &snapshot::range(&route.mapping, claim.blocks), gate, pieces).await;
         match (read, joined(&mut writer).await) {

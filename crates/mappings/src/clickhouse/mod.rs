@@ -3,6 +3,7 @@
 mod access;
 mod compare;
 mod cursors;
+pub mod erase;
 mod tables;
 
 pub use access::{AccessSql, TenantUser, access_sql, users_xml};

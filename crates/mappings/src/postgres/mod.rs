@@ -6,6 +6,7 @@
 pub mod backlog;
 pub mod capture;
 pub mod compare;
+pub mod erase;
 pub mod facts;
 pub mod fetch;
 pub mod indexes;

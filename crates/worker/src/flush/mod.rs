@@ -90,7 +90,8 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
                 if unknown > 0 {
                     tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
                 }
-                let way = Way { destination: &self.destination, routes: &self.routes, limits: self.limits };
+                let destination = self.destination.clone().within(opened.snapshot.window);
+                let way = Way { destination: &destination, routes: &self.routes, limits: self.limits };
                 let mut shipping = Shipping::new(way, &opened, news, &mut self.appetites);
                 let after = shipping.run(&mut flushed).await;
                 if let Some(error) = shipping.write_failure() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
-use lockstep_destinations::{CursorAt, Destination, DestinationError};
+use lockstep_destinations::{CursorAt, Destination, DestinationError, Failure};
 use lockstep_mappings::postgres::fetch::{self, Work};
 use tokio::task::JoinSet;
 
@@ -85,7 +85,13 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
     pub(super) async fn run(&mut self, flushed: &mut Flushed) -> After {
         let mut after = After::Usable;
         let mut places = self.news.mappings();
+        let all = places.len();
         while after == After::Usable && self.unanswered < SILENCE {
+            if places.len() < all && !self.opened.snapshot.window.is_fresh() {
+                // What is read from here on could come too late to be written: the rest is read in a new snapshot.
+                self.each(&std::mem::take(&mut places), &mut flushed.continued);
+                break;
+            }
             let Some(place) = places.pop_first() else { break };
             match self.read(place).await {
                 Ok((settled, copied)) => {
@@ -108,7 +114,8 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
                 self.join_one(flushed).await;
             }
         }
-        self.hold(flushed, &places);
+        // Mappings that were not tried.
+        self.each(&places, &mut flushed.held);
         let session = &self.opened.session;
         // Nothing more is read: the transaction need not wait for the destination.
         let end = async { if after == After::Usable && session.end().await.is_err() { After::Broken } else { after } };
@@ -195,6 +202,9 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             (Ok(_), _) => {}
             (Err(error), _) => {
                 self.unanswered += 1;
+                if error.failure() == Failure::Late {
+                    self.appetites[place].shrink();
+                }
                 self.write_failure = Some(error.to_string());
                 self.fail(flushed, place, &ShipError::Destination(error));
             }
@@ -250,10 +260,9 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
         flushed.failed.push(Failed { news, reason: format!("{mapping}: {error}") });
     }
 
-    /// Mappings that were not tried.
-    fn hold(&self, flushed: &mut Flushed, places: &BTreeSet<usize>) {
+    fn each(&self, places: &BTreeSet<usize>, into: &mut News) {
         for place in places {
-            self.news.of_mapping(*place).for_each(|tenancy| flushed.held.add(tenancy, [*place]));
+            self.news.of_mapping(*place).for_each(|tenancy| into.add(tenancy, [*place]));
         }
     }
 }

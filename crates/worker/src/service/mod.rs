@@ -1,4 +1,4 @@
-//! A whole worker: the stream, the base snapshot beside it, and the sweep, until it is told to stop.
+//! A whole worker: the stream, the base snapshot beside it, the sweep and the janitor, until it is told to stop.
 
 mod stream;
 
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use self::stream::Stream;
 use crate::error::WorkerError;
 use crate::flush::Flusher;
+use crate::janitor::Janitor;
 use crate::limits::Limits;
 use crate::routes::Routes;
 use crate::snapshot::BaseSnapshot;
@@ -75,6 +76,10 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     parts.spawn(stream.run(stopping.clone()));
     let base = BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name);
     parts.spawn(base.run(stopping.clone()));
+    // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let janitor = Janitor::new(source.clone(), clickhouse, set, databases, limits);
+    parts.spawn(janitor.run(stopping.clone()));
     let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits);
     parts.spawn(sweep.run(stopping.clone()));
     let mut outcome = Ok(());

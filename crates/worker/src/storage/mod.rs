@@ -1,6 +1,7 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
 mod fetch;
+pub(crate) mod janitor;
 pub(crate) mod ranges;
 pub(crate) mod tenancies;
 

@@ -1,14 +1,17 @@
 //! Ranges of base snapshots: claiming them for a while, reading one, writing down that it is done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::MappingName;
+use lockstep_destinations::WriteWindow;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::snapshot::BlockRange;
 use lockstep_mappings::postgres::{literal, table};
 use lockstep_schema::SourceError;
 use lockstep_schema::attach::restart_snapshot;
 use tokio_postgres::Client;
+
+use super::fetch::limit;
 
 /// Whose snapshots these are, in `lockstep.snapshot.destination`.
 const DESTINATION: &str = "clickhouse";
@@ -154,19 +157,32 @@ impl Ranges {
     }
 }
 
-/// Opens the transaction in which a range is read: the table's file cannot be exchanged until its end. Returns the file.
+/// What a range is read from.
+pub(crate) struct Scan {
+    /// The table's file.
+    pub(crate) filenode: Option<u32>,
+    /// How long what is read may be written.
+    pub(crate) window: WriteWindow,
+}
+
+/// Opens the transaction in which a range is read: the table's file cannot be exchanged until its end.
 ///
 /// The lock comes before the snapshot is taken, so the snapshot is of the locked table.
 ///
 /// # Errors
 /// When Postgres cannot be asked, or the table is locked by somebody else for longer than 10 seconds.
-pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Option<u32>, SourceError> {
+pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Scan, SourceError> {
     let source = table(&mapping.source);
-    client
-        .batch_execute(&format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
-        ))
-        .await?;
-    let sql = format!("SELECT pg_relation_filenode({}::regclass)", literal(&source));
-    Ok(client.query_one(&sql, &[]).await?.try_get(0)?)
+    let lock = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
+    );
+    client.batch_execute(&lock).await?;
+    // The snapshot is taken by the next statement.
+    let read_at = Instant::now();
+    let sql = format!(
+        "SELECT pg_relation_filenode({}::regclass), (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit'",
+        literal(&source)
+    );
+    let row = client.query_one(&sql, &[]).await?;
+    Ok(Scan { filenode: row.try_get(0)?, window: WriteWindow::new(read_at, limit(&row, 1)?) })
 }
