@@ -5,10 +5,14 @@
 mod base;
 mod cur_1;
 mod del_1;
+mod erase_1;
 mod fair_1;
 mod fixture;
+mod held;
 mod idem_1;
 mod iso_1;
+mod janitor;
+mod late_writes;
 mod moves;
 mod outage;
 mod proxy;
