@@ -10,6 +10,7 @@ mod cur_1_idem_1;
 mod del_1;
 mod deploy;
 mod editing;
+mod erase_1;
 mod fair_1;
 mod iso_1;
 mod launch;

@@ -46,6 +46,31 @@ pub enum CliError {
     /// Lockstep's own tables are not there yet.
     #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
     NotMigrated,
+    /// What is to be erased exists.
+    #[error(
+        "LS-0040: tenancy {0} exists in the source, so its rows stay; delete it there, or give --and-stop to ship it no \
+         more and erase what was shipped"
+    )]
+    StillExists(lockstep_core::TenancyId),
+    /// Nobody knows where it was.
+    #[error(
+        "LS-0041: nothing is known of tenancy {0}; check the id, or say with --project and --branch where its rows are"
+    )]
+    PlaceUnknown(lockstep_core::TenancyId),
+    /// It is back.
+    #[error("LS-0042: tenancy {0} exists in the source again, or its fuse was reset; what was left of it stays")]
+    CameBack(lockstep_core::TenancyId),
+    /// No such setting, or no such value.
+    #[error(
+        "LS-0043: {name} cannot be set to {value}; `lockstep settings` names what can be set, a value is a duration such \
+         as '10 minutes' (late_write_limit: 1 second to 1 day)"
+    )]
+    SettingRefused {
+        /// As it was given.
+        name: String,
+        /// As it was given.
+        value: String,
+    },
 }
 
 impl CliError {
@@ -55,7 +80,10 @@ impl CliError {
             Self::Misfits(_) | Self::OtherShape(_) | Self::NamesTaken(_) | Self::NotEmpty | Self::UnknownTenancy(_) => {
                 exit::CONFIGURATION
             }
-            Self::Source(_) | Self::Destination(_) | Self::NotMigrated => exit::DIFFERENT,
+            Self::PlaceUnknown(_) | Self::SettingRefused { .. } => exit::CONFIGURATION,
+            Self::Source(_) | Self::Destination(_) | Self::NotMigrated | Self::StillExists(_) | Self::CameBack(_) => {
+                exit::DIFFERENT
+            }
         }
     }
 }

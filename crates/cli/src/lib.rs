@@ -2,9 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
 mod backlog;
+mod erase;
 mod error;
 mod migrate;
 mod progress;
+mod settings;
 mod status;
 mod wait;
 
@@ -35,6 +37,10 @@ enum Command {
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
+    /// Have the rows of a tenancy that is gone erased from the destination, and print the receipt
+    Erase(erase::EraseArgs),
+    /// Show or change what holds for all programs together
+    Settings(settings::SettingsCommand),
 }
 
 impl Command {
@@ -42,6 +48,7 @@ impl Command {
         match self {
             Self::Migrate(_) | Self::Wait(_) => Needs { source: true, amqp: false, clickhouse: true },
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
+            Self::Erase(_) | Self::Settings(_) => Needs { source: true, amqp: false, clickhouse: false },
         }
     }
 }
@@ -77,5 +84,7 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
+        Command::Erase(args) => erase::run(args, settings, mappings).await,
+        Command::Settings(args) => settings::run(args, settings).await,
     }
 }

@@ -35,6 +35,8 @@ struct Status {
     outbox_tenancies: i64,
     queue: Result<Queue, String>,
     foreign_stamps: i64,
+    /// Tenancies that are gone, and wait for their erasure.
+    erasures: i64,
     mappings: Vec<MappingStatus>,
     /// Numbers that reached this are "at least".
     count_limit: i64,
@@ -87,6 +89,7 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
             .map(|depths| Queue { ready: depths.ready, retrying: depths.retrying, dead: depths.dead })
             .map_err(|error| error.to_string()),
         foreign_stamps: capped(&client, "SELECT 1 FROM lockstep.foreign_stamp").await?,
+        erasures: capped(&client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
         mappings: mapping_statuses(&client, mappings, &behind).await?,
         count_limit: COUNT_LIMIT,
     };
@@ -156,6 +159,9 @@ fn print(status: &Status) {
             println!("queue           {} ready, {} retrying, {} dead", queue.ready, queue.retrying, queue.dead)
         }
         Err(why) => println!("queue           unknown: {why}"),
+    }
+    if status.erasures > 0 {
+        println!("erasures        {} tenancies wait to be erased", at_least(status.erasures));
     }
     if status.foreign_stamps > 0 {
         println!("foreign stamps  {}: another system stamps rows; stop it", at_least(status.foreign_stamps));
