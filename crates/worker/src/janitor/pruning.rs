@@ -6,7 +6,8 @@ use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::{Cursors, Destination, Selection};
 
 use super::{Janitor, JanitorError};
-use crate::storage::janitor::{JanitorSession, Passed, Patience};
+use crate::storage::clean::Passed;
+use crate::storage::janitor::{JanitorSession, Patience};
 
 /// Tenancies of one round: the next round looks at the next ones.
 const TENANCIES_AT_ONCE: u32 = 500;

@@ -1,5 +1,6 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
+pub(crate) mod clean;
 mod fetch;
 pub(crate) mod janitor;
 pub(crate) mod ranges;

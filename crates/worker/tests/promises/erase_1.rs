@@ -2,6 +2,7 @@
 
 use lockstep_core::TenancyId;
 use lockstep_testkit::data::{Shape, seed};
+use uuid::Uuid;
 
 use crate::fixture::House;
 
@@ -177,6 +178,29 @@ async fn erase_1_a_tenancy_that_is_back_stays() {
     house.run_sql(&again).await;
     house.stamp_and_flush(&[tenancy]).await;
     assert!(house.versions(&places).await > 0);
+    house.assert_equal().await;
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erase_1_a_shared_place_of_many_rows_is_gone_over_to_its_end() {
+    let house = House::new().await;
+    let stays = house.tenancy().await;
+    let gone = TenancyId::new(Uuid::new_v4());
+    house
+        .run_sql(&format!(
+            r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt")
+               SELECT '{gone}', "projectId", "branchId", gen_random_uuid(), now() FROM "Tenancy""#
+        ))
+        .await;
+    house.users(stays, 700).await;
+    house.users(gone, 1_200).await;
+    house.stamp_and_flush(&[stays, gone]).await;
+    house.assert_equal().await;
+    house.delete_tenancy(gone).await;
+    house.rounds("the erasure", |done| done.erased == 1).await;
+    assert_eq!(house.ask("SELECT count() FROM {raw}.users").await, "700");
+    assert_eq!(house.removed(gone, "users").await, 1_200);
     house.assert_equal().await;
     house.remove().await;
 }
