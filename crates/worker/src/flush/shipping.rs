@@ -201,11 +201,12 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             // Reading failed, and was dealt with there.
             (Ok(_), _) => {}
             (Err(error), _) => {
-                self.unanswered += 1;
                 if error.failure() == Failure::Late {
                     self.appetites[place].shrink();
+                } else {
+                    self.unanswered += 1;
+                    self.write_failure = Some(error.to_string());
                 }
-                self.write_failure = Some(error.to_string());
                 self.fail(flushed, place, &ShipError::Destination(error));
             }
         }
