@@ -18,3 +18,4 @@ pub mod edits;
 pub mod installation;
 pub mod lag;
 pub mod oracle;
+pub mod proxy;

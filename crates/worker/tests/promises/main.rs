@@ -11,7 +11,6 @@ mod idem_1;
 mod iso_1;
 mod moves;
 mod outage;
-mod proxy;
 mod rows;
 mod stamping;
 mod stream;
