@@ -3,6 +3,7 @@
 //! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
 
 pub mod exit;
+pub mod failpoint;
 pub mod health;
 pub mod mapping_name;
 pub mod retry;

@@ -97,6 +97,11 @@ impl DestinationError {
         Self { failure, destination, server_code: None, reason: reason.into() }
     }
 
+    /// It was asked and did not answer: what was asked may have been done or not.
+    pub fn unanswered(destination: &'static str) -> Self {
+        Self::new(Failure::Unavailable, destination, "it did not answer")
+    }
+
     /// The same failure, with the destination's own number for it.
     #[must_use]
     pub fn with_server_code(mut self, code: u32) -> Self {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join;
-use lockstep_core::TenancyId;
 use lockstep_core::health::Health;
-use lockstep_destinations::{Cursors, Destination, Selection};
+use lockstep_core::{MappingName, TenancyId, failpoint};
+use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_schema::Source;
 use uuid::Uuid;
 
@@ -138,9 +138,7 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         };
         let session = opened.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
         let names: Vec<_> = news.mappings().into_iter().map(|place| self.routes.name(place).clone()).collect();
-        let (tenancies, mappings) = (Selection::These(news.tenancies()), Selection::These(&names));
-        let (snapshot, cursors) =
-            join(session.begin(news.tenancies()), self.destination.cursors(tenancies, mappings)).await;
+        let (snapshot, cursors) = join(session.begin(news.tenancies()), self.cursors(news.tenancies(), &names)).await;
         match &snapshot {
             Ok(_) => self.health.ready(SOURCE),
             Err(error) => self.health.not_ready(SOURCE, error.to_string()),
@@ -150,6 +148,13 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
             Err(error) => self.health.not_ready(DESTINATION, error.to_string()),
         }
         Ok(Opened { session, snapshot: snapshot?, cursors: cursors? })
+    }
+
+    async fn cursors(&self, tenancies: &[TenancyId], names: &[MappingName]) -> Result<Cursors, DestinationError> {
+        failpoint!("worker::cursor_read::before", return Err(DestinationError::unanswered(DESTINATION)));
+        let cursors = self.destination.cursors(Selection::These(tenancies), Selection::These(names)).await?;
+        failpoint!("worker::cursor_read::after", return Err(DestinationError::unanswered(DESTINATION)));
+        Ok(cursors)
     }
 
     async fn keep(&mut self, session: FetchSession, after: After) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
+use lockstep_core::failpoint;
 use lockstep_destinations::{CursorAt, Destination, DestinationError};
 use lockstep_mappings::postgres::fetch::{self, Work};
 use tokio::task::JoinSet;
@@ -210,7 +211,7 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
             .map(|(place, (work, to))| (work.tenancy, self.way.routes.name(place).clone(), *to))
             .collect();
         if !forward.is_empty()
-            && let Err(error) = self.way.destination.advance(&forward).await
+            && let Err(error) = self.move_cursors(&forward).await
         {
             self.write_failure = Some(error.to_string());
             let error = ShipError::Destination(error);
@@ -228,6 +229,14 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
                 self.put_off(flushed, place, news, &error);
             }
         }
+    }
+
+    async fn move_cursors(&self, forward: &[CursorAt]) -> Result<(), DestinationError> {
+        let destination = self.way.destination;
+        failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(destination.name())));
+        destination.advance(forward).await?;
+        failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(destination.name())));
+        Ok(())
     }
 
     fn fail(&self, flushed: &mut Flushed, place: usize, error: &ShipError) {
