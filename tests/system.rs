@@ -5,6 +5,7 @@ mod base_snapshot;
 mod cap_1;
 mod cap_2;
 mod cap_3;
+mod chaos_matrix;
 mod configuration;
 mod cur_1_idem_1;
 mod del_1;

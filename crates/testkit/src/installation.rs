@@ -55,6 +55,11 @@ impl Installation {
         &self.database
     }
 
+    /// Where its services are, without anything in between.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// The ClickHouse database of raw tables and cursors.
     pub fn raw_database(&self) -> String {
         format!("lockstep_raw_{}", self.suffix)
@@ -156,8 +161,17 @@ impl Installation {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, name: &str, label: &str) -> anyhow::Result<Program> {
+        self.start_with(name, label, &[])
+    }
+
+    /// As [`Installation::start`], with variables that go before those of [`Installation::environment`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(&self, name: &str, label: &str, variables: &[(&'static str, String)]) -> anyhow::Result<Program> {
         let log = self.logs.join(format!("{label}-{}.log", &self.suffix[..8]));
-        Program::start(&self.programs.join(name), &self.environment(), &log)
+        let environment = [&self.environment(), variables].concat();
+        Program::start(&self.programs.join(name), &environment, &log)
     }
 
     /// Removes all that it made, on all three services.

@@ -11,6 +11,7 @@
 
 pub mod attached;
 pub mod bench;
+pub mod chaos;
 pub mod data;
 pub mod databases;
 pub mod demo;
