@@ -14,6 +14,7 @@ mod fair_1;
 mod iso_1;
 mod launch;
 mod main_job;
+mod model;
 mod moved_tenancy;
 mod noticed;
 mod out_1;

@@ -18,6 +18,8 @@
 
 mod announce;
 mod arguments;
+#[doc(hidden)]
+pub mod decisions;
 mod error;
 mod figures;
 mod leader;

@@ -13,6 +13,8 @@
 //! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
 //! repeats. Deliberately absent: what a row means. Statements, types and encodings are derived in `lockstep-mappings`.
 
+#[doc(hidden)]
+pub mod decisions;
 mod error;
 mod flush;
 mod limits;
