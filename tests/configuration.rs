@@ -12,13 +12,14 @@ const AMQP: &str = "LOCKSTEP_AMQP_URL is missing";
 const CLICKHOUSE: &str = "LOCKSTEP_CLICKHOUSE_URL is missing";
 
 /// Each program with its arguments, and what it cannot do without.
-const PROGRAMS: [(&str, &[&str], &[&str]); 6] = [
+const PROGRAMS: [(&str, &[&str], &[&str]); 7] = [
     ("lockstep-sequencer", &[], &[SOURCE, AMQP]),
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["status", "--json"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["doctor"], &[SOURCE, CLICKHOUSE]),
 ];
 
 #[tokio::test]

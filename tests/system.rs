@@ -9,6 +9,7 @@ mod configuration;
 mod cur_1_idem_1;
 mod del_1;
 mod deploy;
+mod doctor;
 mod editing;
 mod fair_1;
 mod iso_1;

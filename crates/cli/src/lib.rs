@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
 mod backlog;
+mod doctor;
 mod error;
 mod migrate;
 mod progress;
@@ -35,12 +36,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
+    /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
         match self {
-            Self::Migrate(_) | Self::Wait(_) => Needs { source: true, amqp: false, clickhouse: true },
+            Self::Migrate(_) | Self::Wait(_) | Self::Doctor(_) => Needs { source: true, amqp: false, clickhouse: true },
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
         }
     }
@@ -77,5 +80,6 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
+        Command::Doctor(args) => doctor::run(args, settings, mappings).await,
     }
 }

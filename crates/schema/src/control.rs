@@ -79,3 +79,12 @@ diesel::table! {
         shipped_rows -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    lockstep.captured_table (schema_name, table_name) {
+        schema_name -> Text,
+        table_name -> Text,
+        since -> BigInt,
+        since_at -> Timestamptz,
+    }
+}

@@ -14,19 +14,19 @@ use crate::progress::Progress;
 
 /// What was asked for beside the tables.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) replace_views: bool,
-    pub(super) tenant_role: Option<&'a str>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) replace_views: bool,
+    pub(crate) tenant_role: Option<&'a str>,
 }
 
 /// One thing to do.
 #[derive(Debug)]
-pub(super) struct ClickHouseStep {
-    what: String,
+pub(crate) struct ClickHouseStep {
+    pub(crate) what: String,
     statements: Vec<String>,
 }
 
-pub(super) async fn plan(
+pub(crate) async fn plan(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
     databases: &Databases,

@@ -4,6 +4,7 @@
 //! the work at hand, `j_…` a joined row.
 
 pub mod backlog;
+pub mod bypassed;
 pub mod capture;
 pub mod compare;
 pub mod facts;
