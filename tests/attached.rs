@@ -100,7 +100,7 @@ async fn attached_migrate_adds_what_capture_needs_and_changes_nothing_else() -> 
         }
 
         let again = stage.migrate(&[]).await?;
-        assert!(again.stdout.starts_with("Nothing to do"), "{}", again.stdout);
+        assert!(again.stdout.starts_with("Nothing to do"), "{}{}", again.stderr, again.stdout);
         assert_eq!(catalog::lines(&stage.client).await?, after, "the second run changed the catalog");
         stage.end([]).await?;
     }

@@ -12,13 +12,17 @@ const AMQP: &str = "LOCKSTEP_AMQP_URL is missing";
 const CLICKHOUSE: &str = "LOCKSTEP_CLICKHOUSE_URL is missing";
 
 /// Each program with its arguments, and what it cannot do without.
-const PROGRAMS: [(&str, &[&str], &[&str]); 6] = [
-    ("lockstep-sequencer", &[], &[SOURCE, AMQP]),
+const PROGRAMS: [(&str, &[&str], &[&str]); 10] = [
+    ("lockstep-sequencer", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["status", "--json"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["fusebox"], &[SOURCE]),
+    ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["rewind"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["doctor"], &[SOURCE, CLICKHOUSE]),
 ];
 
 #[tokio::test]
@@ -41,6 +45,7 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     let stage = Stage::of(Installation::create().await?).await?;
     let wrong = [
         ("LOCKSTEP_SOURCE_URL", "mysql://me:hunter2@host/db"),
+        ("LOCKSTEP_SOURCE_READ_URL", "mysql://me:hunter2@replica/db"),
         ("LOCKSTEP_AMQP_URL", "amqp://me:hunter2@host"),
         ("LOCKSTEP_AMQP_URL_FILE", "/nonexistent/amqp"),
         ("LOCKSTEP_CLICKHOUSE_URL", "clickhouse://me:hunter2@host"),

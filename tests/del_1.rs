@@ -4,30 +4,33 @@ use anyhow::{Result, ensure};
 
 use crate::stage::Stage;
 
-const FLAGGED: &str = r#"SELECT (SELECT count(*) FROM "DeletedRow" WHERE "shouldUpdateSequenceId")
+/// What Ada is in.
+pub(crate) const MAPPINGS: [&str; 5] = [
+    "team_member_profiles",
+    "team_permissions",
+    "project_permissions",
+    "notification_preferences",
+    "connected_accounts",
+];
+
+pub(crate) const FLAGGED: &str = r#"SELECT (SELECT count(*) FROM "DeletedRow" WHERE "shouldUpdateSequenceId")
     + (SELECT count(*) FROM "TeamMember" WHERE "shouldUpdateSequenceId")
     + (SELECT count(*) FROM "TeamMemberDirectPermission" WHERE "shouldUpdateSequenceId")
     + (SELECT count(*) FROM "ProjectUserDirectPermission" WHERE "shouldUpdateSequenceId")
     + (SELECT count(*) FROM "UserNotificationPreference" WHERE "shouldUpdateSequenceId")
     + (SELECT count(*) FROM "ProjectUserOAuthAccount" WHERE "shouldUpdateSequenceId")"#;
 
-async fn ada_can_leave() -> Result<Stage> {
+pub(crate) async fn ada_can_leave() -> Result<Stage> {
     let stage = Stage::small().await?;
     stage.sql(include_str!("del_1.sql")).await?;
     Ok(stage)
 }
 
 /// Both sides are equal, and Ada is seen in the five views, or in none of them.
-async fn ada_is(stage: &Stage, there: bool) -> Result<()> {
+pub(crate) async fn ada_is(stage: &Stage, there: bool) -> Result<()> {
     stage.equal().await?;
     let expected = if there { "1" } else { "0" };
-    for view in [
-        "team_member_profiles",
-        "team_permissions",
-        "project_permissions",
-        "notification_preferences",
-        "connected_accounts",
-    ] {
+    for view in MAPPINGS {
         let rows = format!("SELECT count() FROM {{views}}.{view} WHERE user_id = UUIDNumToString(MD5('ada'))");
         ensure!(stage.seen(&rows).await? == expected, "Ada is {} in {view}", if there { "missing" } else { "still" });
     }

@@ -7,9 +7,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// What is in a directory.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory of this repository");
+    entries.map(|entry| entry.expect("an entry of it").path()).collect()
+}
+
+fn text(file: &Path) -> String {
+    std::fs::read_to_string(file).expect("a text of this repository")
+}
+
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for path in entries(directory) {
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -29,17 +38,17 @@ fn codes(text: &str) -> impl Iterator<Item = String> {
 #[test]
 fn every_error_code_has_its_page_and_every_page_its_code() {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
-        sources(&entry.unwrap().path().join("src"), &mut files);
+    for package in entries(&root().join("crates")) {
+        sources(&package.join("src"), &mut files);
     }
-    let printed: BTreeSet<_> =
-        files.iter().flat_map(|file| codes(&std::fs::read_to_string(file).unwrap()).collect::<Vec<_>>()).collect();
-    let pages: BTreeSet<_> = std::fs::read_dir(root().join("docs/errors"))
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().strip_suffix(".md").map(str::to_owned))
+    let printed: BTreeSet<_> = files.iter().flat_map(|file| codes(&text(file)).collect::<Vec<_>>()).collect();
+    let docs = root().join("docs/errors");
+    let pages: BTreeSet<_> = entries(&docs)
+        .iter()
+        .filter_map(|page| page.file_stem()?.to_str().map(str::to_owned))
         .filter(|name| name != "README")
         .collect();
     assert_eq!(printed, pages);
-    let index: BTreeSet<_> = codes(&std::fs::read_to_string(root().join("docs/errors/README.md")).unwrap()).collect();
+    let index: BTreeSet<_> = codes(&text(&docs.join("README.md"))).collect();
     assert_eq!(index, pages, "docs/errors/README.md lists other codes");
 }

@@ -15,9 +15,9 @@ async fn reconnect_to_postgres_as_often_as_it_takes() -> Result<()> {
     let editor = Editing::start(&stage, 91).await?;
     for _ in 0..6 {
         editor.go_on(8).await?;
-        let killed = stage.number(&format!("SELECT count(pg_terminate_backend(pid)) {THEIRS}")).await?;
-        assert!(killed > 0, "there were no connections");
-        stage.until("new connections", &format!("SELECT (count(*) > 0)::int::bigint {THEIRS}"), 1).await?;
+        // They may still be on their way after the last time, or on a busy machine after the start.
+        let kill = format!("SELECT (count(pg_terminate_backend(pid)) > 0)::int::bigint {THEIRS}");
+        stage.until("connections to break", &kill, 1).await?;
     }
     editor.stop().await?;
     stage.equal().await?;

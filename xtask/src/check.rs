@@ -2,6 +2,7 @@
 
 mod arrows;
 mod documents;
+mod failpoints;
 mod finding;
 mod sources;
 mod test_code;
@@ -28,6 +29,7 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
     note("arrows", listed(&arrows::findings(workspace)?));
     note("files", listed(&sources::findings(workspace)?));
     note("documents", listed(&documents::findings(workspace)?));
+    note("failpoints", listed(&failpoints::findings(workspace)?));
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     note("clippy", said(cargo::run(workspace, &clippy)));
     if !failed.is_empty() {

@@ -46,6 +46,12 @@ impl Endpoints {
         }
     }
 
+    /// Names of the services that this checkout runs itself, in small letters.
+    pub(crate) fn private_names(&self) -> Vec<String> {
+        let private = self.0.iter().filter(|endpoint| endpoint.given.is_none());
+        private.map(|endpoint| endpoint.service.to_lowercase()).collect()
+    }
+
     /// Tells a program to use them.
     pub(crate) fn apply(&self, command: &mut Command) {
         let urls = self.0.iter().filter_map(|endpoint| Some((endpoint.variable, endpoint.url()?)));

@@ -44,6 +44,11 @@ enum Command {
         #[arg(long)]
         purge: bool,
     },
+    /// Kill one of them, as a crash would, and start it again
+    Restart {
+        /// Which: postgresql, rabbitmq or clickhouse
+        service: String,
+    },
     /// Show what runs, where, and where it logs
     Status,
     /// Start the services and run every test, with cargo-nextest where it is installed
@@ -64,6 +69,9 @@ enum Command {
     /// Measure, with optimised programs
     #[command(after_help = run::BENCH_HELP, override_usage = "cargo xtask bench [SCENARIO] [OPTIONS]")]
     Bench(PassedOn),
+    /// Crash every step of the way of a row, or a random workload under random faults, and compare
+    #[command(after_help = run::CHAOS_HELP, override_usage = "cargo xtask chaos <matrix|run> [OPTIONS]")]
+    Chaos(PassedOn),
     /// Be the ClickHouse server: load the library and run it with these arguments
     #[command(name = services::CLICKHOUSE_HOST, hide = true)]
     ClickhouseHost {
@@ -94,11 +102,13 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up => services::up(&Workspace::find()?)?.print(),
         Command::Down { purge } => services::down(&Workspace::find()?, purge)?,
+        Command::Restart { service } => services::restart(&Workspace::find()?, &service)?,
         Command::Status => services::status(&Workspace::find()?)?,
         Command::Test { arguments } => return run::test(&Workspace::find()?, &arguments),
         Command::Check { no_tests } => return check::check(&Workspace::find()?, !no_tests),
         Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
         Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),
+        Command::Chaos(PassedOn { arguments }) => return run::chaos(&Workspace::find()?, &arguments),
         Command::ClickhouseHost { library, arguments } => return services::host_clickhouse(&library, arguments),
     }
     Ok(ExitCode::SUCCESS)

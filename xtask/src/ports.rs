@@ -34,6 +34,11 @@ impl Ports {
         self.chosen.get(name).copied()
     }
 
+    /// Whether nobody listens on the remembered ports of these names.
+    pub(crate) fn are_free(&self, names: &[&str]) -> bool {
+        names.iter().filter_map(|name| self.get(name)).all(is_free)
+    }
+
     /// Keeps the remembered ports of these names if all are free, else chooses free ones; remembers the result.
     pub(crate) fn choose(&mut self, names: &[&str]) -> Result<()> {
         for name in names {

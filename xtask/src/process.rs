@@ -80,9 +80,17 @@ impl Traces {
         signal(signal_name, &pid.to_string())?;
         let gone = || Ok(self.running().is_none().then_some(()));
         if wait_until(limit, gone)?.is_none() {
-            signal("KILL", &format!("-{pid}"))?;
-            wait_until(limit, gone)?.with_context(|| format!("process {pid} does not end, even by SIGKILL"))?;
+            self.kill(limit)?;
         }
+        Ok(true)
+    }
+
+    /// Kills the server and the processes of its group, as a crash would. Whether it ran.
+    pub(crate) fn kill(&self, limit: Duration) -> Result<bool> {
+        let Some(pid) = self.running() else { return Ok(false) };
+        signal("KILL", &format!("-{pid}"))?;
+        let gone = || Ok(self.running().is_none().then_some(()));
+        wait_until(limit, gone)?.with_context(|| format!("process {pid} does not end, even by SIGKILL"))?;
         Ok(true)
     }
 

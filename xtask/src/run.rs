@@ -14,6 +14,10 @@ const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker"
 /// Tells tests and demo where those programs are.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
 
+/// Builds everything with the tests, so that features are unified as the test run unifies them: failpoints are on, and
+/// nothing is compiled twice.
+const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+
 /// What `demo --help` adds; the options are the demo's own.
 pub(crate) const DEMO_HELP: &str = "\
 Passed on to the demo:
@@ -30,11 +34,29 @@ Passed on to the benchmarks:
       [SCENARIO]   One of bulk, fan-in, stamp, lag; all of them when none is named
       --json       Print one JSON object a line for each scenario, with at least `scenario` and `ratio`";
 
+/// What `chaos --help` adds.
+pub(crate) const CHAOS_HELP: &str = "\
+Passed on to the chaos program:
+      matrix       Abort, fail and hang at every step of sequencer and worker, one at a time
+      run          A random workload against random faults
+        --seed S     What both are drawn from; the same seed gives the same schedule
+        --seconds N  How long
+        --keep       Leave everything as it is when something differs
+      --json       Print the outcome as one JSON object
+
+`run` kills PostgreSQL, RabbitMQ and ClickHouse too, where they are this checkout's own (`cargo xtask up`).
+Exits with 1 when anything differs.";
+
+/// Where this program is, for programs that have services restarted.
+const XTASK_VARIABLE: &str = "LOCKSTEP_XTASK";
+
+/// Tells those programs which services are ours to restart.
+const PRIVATE_VARIABLE: &str = "LOCKSTEP_PRIVATE_SERVICES";
+
 /// Runs every test, or those that the arguments select; the runner's exit code is ours.
 pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     let endpoints = services::up(workspace)?;
-    // With the tests, so that features are unified as the test run unifies them, and nothing is compiled twice.
-    cargo::run(workspace, &["build", "--workspace", "--bins", "--tests"])?;
+    cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
     if has_nextest(workspace) {
         command.args(["nextest", "run", "--workspace"]);
@@ -58,6 +80,20 @@ pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
 /// Measures; optimised, since nothing else is worth measuring.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     testkit_program(workspace, "lockstep-bench", "release", arguments)
+}
+
+/// Makes everything fail, on purpose.
+pub(crate) fn chaos(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    let endpoints = services::up(workspace)?;
+    cargo::run(workspace, &AS_FOR_TESTS)?;
+    let directory = cargo::binaries(workspace, "debug")?;
+    let mut command = Command::new(directory.join("lockstep-chaos"));
+    command.args(arguments).current_dir(&workspace.root).env(PROGRAMS_VARIABLE, &directory);
+    // The one that was just built: this one's file may be gone by now.
+    command.env(XTASK_VARIABLE, directory.join("xtask"));
+    command.env(PRIVATE_VARIABLE, endpoints.private_names().join(","));
+    endpoints.apply(&mut command);
+    cargo::become_program(command)
 }
 
 /// Builds a program of the testkit, together with the programs that it starts, and becomes it.

@@ -43,13 +43,38 @@ pub(crate) async fn behind(
     candidates: &Behind,
     up_to: SequenceId,
 ) -> Result<Behind, CliError> {
+    lagging(client, clickhouse, mappings, candidates, up_to, |_| true).await
+}
+
+/// Which of the candidates have any news, however high its number, and a cursor that has not passed `up_to`.
+pub(crate) async fn not_past(
+    client: &Client,
+    clickhouse: &ClickHouse,
+    mappings: &MappingSet,
+    candidates: &Behind,
+    up_to: SequenceId,
+) -> Result<Behind, CliError> {
+    let any = SequenceId::new(i64::MAX);
+    lagging(client, clickhouse, mappings, candidates, any, |cursor| cursor < up_to.get()).await
+}
+
+/// The candidates whose cursor `may_lag`, and that have news above it, up to that number.
+async fn lagging(
+    client: &Client,
+    clickhouse: &ClickHouse,
+    mappings: &MappingSet,
+    candidates: &Behind,
+    up_to: SequenceId,
+    may_lag: impl Fn(i64) -> bool,
+) -> Result<Behind, CliError> {
     let mut behind = Behind::new();
     for mapping in mappings.iter() {
         let Some(tenancies) = candidates.get(&mapping.name) else { continue };
         let statement = client.prepare(&backlog::behind(mapping)).await.map_err(SourceError::from)?;
         for page in tenancies.chunks(PAGE) {
             let cursors = clickhouse_cursors(clickhouse, page, &mapping.name).await?;
-            let ids: Vec<Uuid> = page.iter().map(TenancyId::as_uuid).collect();
+            let asked = page.iter().map(TenancyId::as_uuid).zip(cursors).filter(|(_, cursor)| may_lag(*cursor));
+            let (ids, cursors): (Vec<Uuid>, Vec<i64>) = asked.unzip();
             let rows = client.query(&statement, &[&ids, &cursors, &up_to.get()]).await.map_err(SourceError::from)?;
             if !rows.is_empty() {
                 let found = rows.iter().map(|row| TenancyId::new(row.get(0)));

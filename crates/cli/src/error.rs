@@ -1,6 +1,6 @@
 //! What a command ends with when it fails.
 
-use lockstep_core::exit;
+use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::DestinationError;
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_schema::SourceError;
@@ -43,19 +43,89 @@ pub enum CliError {
     /// No such tenancy.
     #[error("LS-0019: there is no tenancy {0} in the source; check the id (\"Tenancy\".\"id\")")]
     UnknownTenancy(lockstep_core::TenancyId),
+    /// No such mapping.
+    #[error("LS-0040: there is no mapping {name:?}; those that there are: {known}")]
+    UnknownMapping {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A fuse, or a destination, that there is not.
+    #[error("LS-0041: {0}; see `lockstep fusebox --help`")]
+    FuseName(String),
+    /// ClickHouse has rows or cursors with numbers that the source never gave out.
+    #[error(
+        "LS-0042: ClickHouse has come to sequence {destination}, the source only to {source_at}: it was restored to an \
+         earlier state, or is another source. Nothing was changed; run `lockstep rewind` first"
+    )]
+    SourceWentBack {
+        /// The last number that was stamped.
+        source_at: SequenceId,
+        /// The highest that ClickHouse holds.
+        destination: SequenceId,
+    },
+    /// Rows keep lower numbers than they should have by now.
+    #[error(
+        "LS-0043: rows were asked to be stamped again and were not, so nothing was removed; do all sequencers have the \
+         version of this command, and the same definitions? Then run the same command again"
+    )]
+    NotStampedAgain,
     /// Lockstep's own tables are not there yet.
-    #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
+    #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
     NotMigrated,
+    /// What is to be erased exists.
+    #[error(
+        "LS-0050: tenancy {0} exists in the source, so its rows stay; delete it there, or give --and-stop to ship it no \
+         more and erase what was shipped"
+    )]
+    StillExists(lockstep_core::TenancyId),
+    /// Nobody knows where it was.
+    #[error(
+        "LS-0051: nothing is known of tenancy {0}; check the id, or say with --project and --branch where its rows are"
+    )]
+    PlaceUnknown(lockstep_core::TenancyId),
+    /// It is back.
+    #[error("LS-0052: tenancy {0} exists in the source again, or its fuse was reset; what was left of it stays")]
+    CameBack(lockstep_core::TenancyId),
+    /// No such setting, or no such value.
+    #[error(
+        "LS-0053: {name} cannot be set to {value}; `lockstep settings` names what can be set, a value is a duration such \
+         as '10 minutes' (late_write_limit: 1 second to 1 day)"
+    )]
+    SettingRefused {
+        /// As it was given.
+        name: String,
+        /// As it was given.
+        value: String,
+    },
 }
 
 impl CliError {
+    /// An error of the source, unless Lockstep's own tables are missing there.
+    pub(crate) fn unless_migrated(error: SourceError) -> Self {
+        if error.sqlstate() == Some("42P01") { Self::NotMigrated } else { Self::Source(error) }
+    }
+
     /// The exit code of a command that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Misfits(_) | Self::OtherShape(_) | Self::NamesTaken(_) | Self::NotEmpty | Self::UnknownTenancy(_) => {
-                exit::CONFIGURATION
-            }
-            Self::Source(_) | Self::Destination(_) | Self::NotMigrated => exit::DIFFERENT,
+            Self::Misfits(_)
+            | Self::OtherShape(_)
+            | Self::NamesTaken(_)
+            | Self::NotEmpty
+            | Self::UnknownTenancy(_)
+            | Self::UnknownMapping { .. }
+            | Self::PlaceUnknown(_)
+            | Self::SettingRefused { .. }
+            | Self::FuseName(_) => exit::CONFIGURATION,
+            Self::Source(_)
+            | Self::Destination(_)
+            | Self::SourceWentBack { .. }
+            | Self::NotStampedAgain
+            | Self::StillExists(_)
+            | Self::CameBack(_)
+            | Self::NotMigrated => exit::DIFFERENT,
         }
     }
 }

@@ -2,9 +2,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
 mod backlog;
+mod doctor;
+mod erase;
 mod error;
+mod fusebox;
 mod migrate;
 mod progress;
+mod quarantine;
+mod reexport;
+mod resync;
+mod rewind;
+mod settings;
 mod status;
 mod wait;
 
@@ -35,13 +43,31 @@ enum Command {
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
+    /// Show what is stopped; stop a part, or let it go on
+    Fusebox(fusebox::FuseboxArgs),
+    /// Export again, while everything goes on and readers see no gap
+    Resync(resync::ResyncArgs),
+    /// Mend what a source that was restored to an earlier state has forgotten
+    Rewind(rewind::RewindArgs),
+    /// Show rows that a destination refused, ship them again, or forget them
+    Quarantine(quarantine::QuarantineArgs),
+    /// Have the rows of a tenancy that is gone erased from the destination, and print the receipt
+    Erase(erase::EraseArgs),
+    /// Show or change what holds for all programs together
+    Settings(settings::SettingsCommand),
+    /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
         match self {
-            Self::Migrate(_) | Self::Wait(_) => Needs { source: true, amqp: false, clickhouse: true },
+            Self::Migrate(_) | Self::Wait(_) | Self::Resync(_) | Self::Rewind(_) | Self::Doctor(_) => {
+                Needs { source: true, amqp: false, clickhouse: true }
+            }
+            Self::Fusebox(_) | Self::Quarantine(_) => Needs { source: true, amqp: false, clickhouse: false },
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
+            Self::Erase(_) | Self::Settings(_) => Needs { source: true, amqp: false, clickhouse: false },
         }
     }
 }
@@ -77,5 +103,12 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
+        Command::Fusebox(args) => fusebox::run(args, settings, mappings).await,
+        Command::Resync(args) => resync::run(args, settings, mappings).await,
+        Command::Rewind(args) => rewind::run(args, settings, mappings).await,
+        Command::Quarantine(args) => quarantine::run(args, settings, mappings).await,
+        Command::Erase(args) => erase::run(args, settings, mappings).await,
+        Command::Settings(args) => settings::run(args, settings).await,
+        Command::Doctor(args) => doctor::run(args, settings, mappings).await,
     }
 }

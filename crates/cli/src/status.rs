@@ -16,6 +16,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
+use crate::fusebox::stopped;
+use crate::reexport::under_way;
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
@@ -35,7 +37,15 @@ struct Status {
     outbox_tenancies: i64,
     queue: Result<Queue, String>,
     foreign_stamps: i64,
+    /// Rows that a destination refused.
+    quarantine: i64,
+    /// Tenancies that are gone, and wait for their erasure.
+    erasures: i64,
     mappings: Vec<MappingStatus>,
+    /// What `lockstep fusebox` has stopped, in words.
+    stopped: Vec<String>,
+    /// Re-exports that were begun and not finished, in words.
+    reexports: Vec<String>,
     /// Numbers that reached this are "at least".
     count_limit: i64,
 }
@@ -87,7 +97,11 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
             .map(|depths| Queue { ready: depths.ready, retrying: depths.retrying, dead: depths.dead })
             .map_err(|error| error.to_string()),
         foreign_stamps: capped(&client, "SELECT 1 FROM lockstep.foreign_stamp").await?,
+        quarantine: capped(&client, "SELECT 1 FROM lockstep.quarantine").await?,
+        erasures: capped(&client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
         mappings: mapping_statuses(&client, mappings, &behind).await?,
+        stopped: stopped(&client).await?,
+        reexports: under_way(&client).await?,
         count_limit: COUNT_LIMIT,
     };
     if args.json {
@@ -157,8 +171,17 @@ fn print(status: &Status) {
         }
         Err(why) => println!("queue           unknown: {why}"),
     }
+    if status.erasures > 0 {
+        println!("erasures        {} tenancies wait to be erased", at_least(status.erasures));
+    }
     if status.foreign_stamps > 0 {
         println!("foreign stamps  {}: another system stamps rows; stop it", at_least(status.foreign_stamps));
+    }
+    for line in status.stopped.iter().chain(&status.reexports) {
+        println!("!               {line}");
+    }
+    if status.quarantine > 0 {
+        println!("quarantine      {} rows refused; see `lockstep quarantine list`", at_least(status.quarantine));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "base snapshot", "base rows"]);

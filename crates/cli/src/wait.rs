@@ -1,7 +1,8 @@
 //! `lockstep wait`: returns when every destination holds what the source held at the call.
 //!
 //! The sequencer answers a fence with a number that covers everything committed before the fence; then the destinations'
-//! cursors have to pass that number wherever there are rows, and base snapshots have to be finished.
+//! cursors have to pass that number wherever there are rows, and base snapshots have to be finished. Cursors pass rows that
+//! are in quarantine, which waiting does not mend: that is said, and not called in step.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
+use crate::fusebox::stopped;
+use crate::quarantine;
 
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
@@ -45,6 +48,7 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
             "Not in step after {} s: changes are not being stamped. Is lockstep-sequencer running? See `lockstep status`.",
             args.timeout
         );
+        say_what_is_stopped(&client).await?;
         return Ok(exit::IN_FLIGHT);
     };
     let mut candidates: Behind = mappings.iter().map(|mapping| (mapping.name.clone(), everybody.clone())).collect();
@@ -53,11 +57,11 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
         let snapshots = unfinished_snapshots(&client, mappings).await?;
         candidates = behind(&client, &clickhouse, mappings, &candidates, up_to).await?;
         if candidates.is_empty() && snapshots.is_empty() {
-            println!("In step with sequence {up_to} after {} ms.", began.elapsed().as_millis());
-            return Ok(exit::OK);
+            return in_step_but_for_quarantine(&client, args.tenant, up_to, began).await;
         }
         if Instant::now() + pause > deadline {
             say_what_lags(args.timeout, &candidates, &snapshots);
+            say_what_is_stopped(&client).await?;
             return Ok(exit::IN_FLIGHT);
         }
         tokio::time::sleep(pause).await;
@@ -65,8 +69,24 @@ pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &Mapping
     }
 }
 
+/// Nothing is on its way any more. What the destination has refused is missing there all the same.
+async fn in_step_but_for_quarantine(
+    client: &Client,
+    tenant: Option<TenancyId>,
+    up_to: SequenceId,
+    began: Instant,
+) -> Result<u8, CliError> {
+    let refused = quarantine::count(client, tenant).await?;
+    if refused > 0 {
+        eprintln!("Nothing is on its way, but {refused} rows were refused: see `lockstep quarantine list`.");
+        return Ok(exit::DIFFERENT);
+    }
+    println!("In step with sequence {up_to} after {} ms.", began.elapsed().as_millis());
+    Ok(exit::OK)
+}
+
 /// The number that covers everything committed before this call; `None` when nobody answers in time.
-async fn fence(client: &Client, deadline: Instant) -> Result<Option<SequenceId>, CliError> {
+pub(crate) async fn fence(client: &Client, deadline: Instant) -> Result<Option<SequenceId>, CliError> {
     let asked = client.query_one("INSERT INTO lockstep.fence DEFAULT VALUES RETURNING id", &[]).await;
     let id: i64 = match asked {
         Ok(row) => row.get(0),
@@ -92,6 +112,13 @@ async fn unfinished_snapshots(client: &Client, mappings: &MappingSet) -> Result<
     let sql = "SELECT mapping_name FROM lockstep.snapshot WHERE finished_at IS NULL AND mapping_name = ANY($1::text[])";
     let rows = client.query(sql, &[&names]).await.map_err(SourceError::from)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn say_what_is_stopped(client: &Client) -> Result<(), CliError> {
+    for line in stopped(client).await? {
+        eprintln!("  - {line} (`lockstep fusebox`)");
+    }
+    Ok(())
 }
 
 fn say_what_lags(seconds: u64, candidates: &Behind, snapshots: &[String]) {

@@ -3,6 +3,7 @@
 //! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
 
 pub mod exit;
+pub mod failpoint;
 pub mod health;
 pub mod mapping_name;
 pub mod retry;
@@ -10,9 +11,11 @@ pub mod secret;
 pub mod sequence;
 pub mod settings;
 pub mod shutdown;
+pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
 
 pub use mapping_name::MappingName;
 pub use sequence::SequenceId;
+pub use source_identity::SourceIdentity;
 pub use tenancy::{Location, TenancyId};

@@ -24,6 +24,12 @@ pub struct SettingsArgs {
     /// File that holds the source URL
     #[arg(long, env = "LOCKSTEP_SOURCE_URL_FILE", value_name = "FILE", global = true)]
     source_url_file: Option<PathBuf>,
+    /// Streaming replica of that database, for what workers read most of; everything else stays there
+    #[arg(long, env = "LOCKSTEP_SOURCE_READ_URL", hide_env_values = true, value_name = "URL", global = true)]
+    source_read_url: Option<String>,
+    /// File that holds the replica's URL
+    #[arg(long, env = "LOCKSTEP_SOURCE_READ_URL_FILE", value_name = "FILE", global = true)]
+    source_read_url_file: Option<PathBuf>,
     /// RabbitMQ: amqp://user:password@host:5672/vhost (amqps:// for TLS)
     #[arg(long, env = "LOCKSTEP_AMQP_URL", hide_env_values = true, value_name = "URL", global = true)]
     amqp_url: Option<String>,
@@ -99,6 +105,8 @@ pub struct ClickHouseSettings {
 pub struct Settings {
     /// The source database.
     pub source_url: SecretUrl,
+    /// A streaming replica of it, from which workers read news; none: they read them from the source itself.
+    pub source_read_url: Option<SecretUrl>,
     /// The broker.
     pub amqp_url: SecretUrl,
     /// The analytics side.
@@ -146,6 +154,13 @@ impl SettingsArgs {
             (self.source_url.as_deref(), self.source_url_file.as_deref()),
             &["postgres://", "postgresql://"],
         );
+        let source_read_url = check.url(
+            "LOCKSTEP_SOURCE_READ_URL",
+            false,
+            (self.source_read_url.as_deref(), self.source_read_url_file.as_deref()),
+            &["postgres://", "postgresql://"],
+        );
+        let source_read_url = Some(source_read_url).filter(|url| !url.expose().is_empty());
         let amqp_url = check.url(
             "LOCKSTEP_AMQP_URL",
             needs.amqp,
@@ -180,6 +195,7 @@ impl SettingsArgs {
         check.databases_differ(&clickhouse);
         let settings = Settings {
             source_url,
+            source_read_url,
             amqp_url,
             clickhouse,
             queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),

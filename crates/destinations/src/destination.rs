@@ -6,6 +6,7 @@ use bytes::Bytes;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 
 use crate::error::DestinationError;
+use crate::window::WriteWindow;
 
 /// All of something, or these alone. `These(&[])` is nothing, not everything.
 #[derive(PartialEq, Eq, Debug)]
@@ -49,6 +50,9 @@ pub type CursorAt = (TenancyId, MappingName, SequenceId);
 /// **Concurrency.** All methods may be called from many tasks at once, in one process and in several. Writes into the
 /// same table run side by side and their order does not matter.
 ///
+/// **Lateness.** What is written or advanced through [`Destination::within`] becomes visible before the window's end, or
+/// never: whatever a caller does, and however long its process stands still in between.
+///
 /// **Limits.** Every call ends by itself: each implementation states its timeouts. Dropping a future is safe at any
 /// point and counts as a failure.
 pub trait Destination: Send + Sync {
@@ -57,6 +61,13 @@ pub trait Destination: Send + Sync {
 
     /// What it is called in logs, metrics and errors.
     fn name(&self) -> &'static str;
+
+    /// The same destination for writing what was read at one moment. A write that is begun, sent to or ended when the
+    /// window is not open any more fails with [`crate::Failure::Late`].
+    #[must_use]
+    fn within(self, window: WriteWindow) -> Self
+    where
+        Self: Sized;
 
     /// The cursors of these tenants and mappings, in one question to the destination.
     ///

@@ -15,6 +15,8 @@ pub enum Failure {
     Unexpected,
     /// It answered more than was asked for and more than is kept in memory.
     TooLarge,
+    /// It was not asked: what was to be written had been read too long ago.
+    Late,
 }
 
 /// What the caller should do about a failure.
@@ -38,6 +40,7 @@ impl Failure {
             Self::Misconfigured => "LS-0204",
             Self::Unexpected => "LS-0205",
             Self::TooLarge => "LS-0206",
+            Self::Late => "LS-0209",
         }
     }
 
@@ -45,7 +48,7 @@ impl Failure {
     pub const fn retry(self) -> Retry {
         match self {
             // An unknown failure is not taken for one of the rows: bisecting would set healthy rows aside one by one.
-            Self::Unavailable | Self::Overloaded | Self::Unexpected => Retry::Later,
+            Self::Unavailable | Self::Overloaded | Self::Unexpected | Self::Late => Retry::Later,
             Self::Rejected => Retry::Bisect,
             Self::Misconfigured | Self::TooLarge => Retry::Operator,
         }
@@ -59,6 +62,7 @@ impl Failure {
             Self::Misconfigured => "does not let Lockstep do its work",
             Self::Unexpected => "failed in an unknown way",
             Self::TooLarge => "answered too much",
+            Self::Late => "was not given rows",
         }
     }
 
@@ -74,6 +78,9 @@ impl Failure {
             Self::Misconfigured => "Check user, password and grants, then run `lockstep migrate`.",
             Self::Unexpected => "It is tried again by itself. Look the code up in the server's log.",
             Self::TooLarge => "Ask for less at once, or read it as a stream.",
+            Self::Late => {
+                "They are read anew by themselves. If this lasts, give the worker a faster way or raise late_write_limit."
+            }
         }
     }
 }
@@ -95,6 +102,11 @@ impl DestinationError {
     /// A failure that the destination did not number. `reason` must not hold row values or secrets.
     pub fn new(failure: Failure, destination: &'static str, reason: impl Into<String>) -> Self {
         Self { failure, destination, server_code: None, reason: reason.into() }
+    }
+
+    /// It was asked and did not answer: what was asked may have been done or not.
+    pub fn unanswered(destination: &'static str) -> Self {
+        Self::new(Failure::Unavailable, destination, "it did not answer")
     }
 
     /// The same failure, with the destination's own number for it.

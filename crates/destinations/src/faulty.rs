@@ -9,6 +9,7 @@ use lockstep_core::{MappingName, TenancyId};
 
 use crate::destination::{CursorAt, Cursors, Destination, RowSink, Selection};
 use crate::error::{DestinationError, Failure};
+use crate::window::WriteWindow;
 
 /// What can be made to fail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,6 +87,10 @@ impl<D: Destination> Destination for Faulty<D> {
 
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn within(self, window: WriteWindow) -> Self {
+        Self { inner: self.inner.within(window), script: self.script }
     }
 
     async fn cursors(

@@ -7,7 +7,9 @@ pub mod clickhouse;
 mod destination;
 mod error;
 pub mod faulty;
+mod window;
 
 pub use clickhouse::ClickHouse;
 pub use destination::{CursorAt, Cursors, Destination, RowSink, Selection};
 pub use error::{DestinationError, Failure, Retry};
+pub use window::WriteWindow;

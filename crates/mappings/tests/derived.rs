@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::clickhouse::{self, Databases};
+use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts};
 use lockstep_mappings::postgres::fetch::{self, PageLimits, Work};
 use lockstep_mappings::postgres::snapshot::{self, BlockRange};
 use lockstep_mappings::postgres::stamp::{self, Pick, RowLock};
-use lockstep_mappings::postgres::{backlog, capture, indexes, touch};
+use lockstep_mappings::postgres::{backlog, capture, erase as postgres_erase, indexes, quarantine, touch};
 use lockstep_mappings::{Mapping, MappingSet};
 use uuid::Uuid;
+
+const UUID: &str = "00000000-0000-0000-0000-000000000001";
 
 fn built_in() -> MappingSet {
     MappingSet::load(None).unwrap()
@@ -34,11 +37,16 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("fetch: a page of news", &fetch::page(mapping, &[work()], limits));
     section("fetch: former locations", &fetch::former_locations(mapping, &[(work(), SequenceId::new(50))]));
     section("snapshot: a range", &snapshot::range(mapping, BlockRange { first: 0, end: 2048 }));
+    section("snapshot: hand over", &snapshot::hand_over(mapping, BlockRange { first: 7, end: 8 }));
     section("backlog: who is behind", &backlog::behind(mapping));
+    section("quarantine: what is carried", &quarantine::carried(mapping));
+    section("quarantine: flag", &quarantine::flag(mapping).join(";\n"));
     section("stamp: any", &stamp::rows(&of_table, Pick::Any, RowLock::NoKeyUpdate));
     section("stamp: fair", &stamp::rows(&of_table, Pick::Fair, RowLock::Update));
     section("stamp: flagged tenants", &stamp::flagged_tenants(&of_table));
     section("touch: a whole tenancy", &touch::stamp_tenancy(&of_table, RowLock::NoKeyUpdate));
+    section("touch: the mapping alone", &touch::stamp_mapping(&of_table, mapping, RowLock::NoKeyUpdate));
+    section("touch: who has rows that were not stamped since", &touch::not_stamped_since(mapping));
     for join in &mapping.joins {
         section("touch: dependents", &touch::stamp_dependents(&of_table, mapping, join, RowLock::NoKeyUpdate));
         section("touch: finish dependents", &touch::finish_dependents(mapping, join));
@@ -46,7 +54,58 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("ClickHouse: table", &clickhouse::raw_table(mapping, &databases()).create().join(";\n"));
     section("ClickHouse: view", &clickhouse::view(mapping, &databases()));
     section("ClickHouse: insert", &clickhouse::insert(mapping, &databases()));
+    let places = [Location { project_id: "it's".into(), branch_id: "main".into() }];
+    let floor = SequenceId::new(60);
+    section("ClickHouse: stale rows", &clickhouse::count_stale(mapping, &databases(), floor, None));
+    section("ClickHouse: remove stale rows", &clickhouse::remove_stale(mapping, &databases(), floor, Some(&places)));
+    for (title, sql) in erasing(mapping, &databases()) {
+        section(title, &sql);
+    }
     text
+}
+
+/// What takes rows of one mapping away for good.
+fn erasing(mapping: &Mapping, databases: &Databases) -> Vec<(&'static str, String)> {
+    let place = Location { project_id: "p".into(), branch_id: "it's".into() };
+    let places = std::slice::from_ref(&place);
+    let values = mapping.key_columns().map(|column| if column.name.contains("id") { UUID } else { "k" }.to_owned());
+    let key = Key { location: place.clone(), values: values.collect() };
+    let (keys, up_to) = (std::slice::from_ref(&key), SequenceId::new(50));
+    let tenancy = [TenancyId::new(Uuid::from_u128(1))];
+    vec![
+        ("erase: count at places", clickhouse::erase::count_at(mapping, databases, places, up_to)),
+        ("erase: remove at places", clickhouse::erase::remove_at(mapping, databases, places, up_to)),
+        ("erase: keys at a place", clickhouse::erase::keys_at(mapping, databases, &place, up_to, Some(&key), 500)),
+        ("erase: which are dead", postgres_erase::dead_keys(mapping, keys, &tenancy)),
+        ("erase: count keys", clickhouse::erase::count_keys(mapping, databases, keys, up_to)),
+        ("erase: remove keys", clickhouse::erase::remove_keys(mapping, databases, keys, up_to)),
+        ("clean up: tombstones", clickhouse::erase::count_tombstones(mapping, databases, 1_700_000_000_000)),
+        ("clean up: parts", clickhouse::erase::parts(mapping, databases)),
+        ("clean up: merge", clickhouse::erase::merge(mapping, databases)),
+        ("clean up: remove tombstones", clickhouse::erase::remove_tombstones(mapping, databases, 1_700_000_000_000)),
+    ]
+}
+
+#[test]
+fn erasing_and_pruning_of_all_mappings_together() {
+    let tenancies = [TenancyId::new(Uuid::from_u128(1)), TenancyId::new(Uuid::from_u128(2))];
+    let up_to = SequenceId::new(50);
+    let cluster = Databases { cluster: Some("main".into()), ..databases() };
+    let set = built_in();
+    let on_cluster = erasing(set.iter().next().unwrap(), &cluster).into_iter().map(|(_, sql)| sql);
+    let text: Vec<_> = [
+        postgres_erase::erasure_wait(),
+        postgres_erase::tenancies_with_tombstones(),
+        postgres_erase::prune_tombstones(),
+        postgres_erase::delete_tombstones(&set),
+        clickhouse::erase::count_cursors(&databases(), &tenancies, up_to),
+        clickhouse::erase::remove_cursors(&databases(), &tenancies, up_to),
+        clickhouse::erase::remove_cursors(&cluster, &[], up_to),
+    ]
+    .into_iter()
+    .chain(on_cluster.filter(|sql| sql.contains("main") || sql.contains("_local")))
+    .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
 }
 
 #[test]
@@ -111,6 +170,7 @@ fn a_cluster_is_a_matter_of_configuration() {
         clickhouse::create_databases(&databases),
         clickhouse::raw_table(mapping, &databases).create(),
         clickhouse::cursor_table(&databases).create(),
+        clickhouse::source_table(&databases).create(),
         vec![clickhouse::view(mapping, &databases)],
     ];
     insta::assert_snapshot!(statements.concat().join(";\n\n"));

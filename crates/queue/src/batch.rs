@@ -1,6 +1,6 @@
 //! What a message says: some tenancies have news. Encoding, decoding and the limits of both.
 
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{MappingName, SequenceId, TenancyId};
 use prost::Message;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct TenantNews {
     pub tenancy: TenancyId,
     /// Which mappings; none means that any of them may have news.
     pub mappings: Vec<MappingName>,
+    /// The news are stamped with numbers up to this one; [`SequenceId::BASE`] where that is not known.
+    pub sequence: SequenceId,
 }
 
 /// Some tenancies have news. A hint only: the truth is the sequence in the source and the cursor in the destination.
@@ -121,6 +123,7 @@ fn hint(news: &TenantNews) -> proto::TenantHint {
     proto::TenantHint {
         tenancy_id: news.tenancy.as_uuid().as_bytes().to_vec(),
         mappings: named.iter().map(ToString::to_string).collect(),
+        sequence: news.sequence.get(),
     }
 }
 
@@ -131,7 +134,10 @@ fn news(index: usize, hint: &proto::TenantHint) -> Result<TenantNews, DecodeErro
         // The parser's own error repeats the name, which may be anything.
         name.parse().map_err(|_| DecodeError::InvalidMapping { index, bytes: name.len() })
     });
-    Ok(TenantNews { tenancy: TenancyId::new(id), mappings: mappings.collect::<Result<_, _>>()? })
+    let mappings = mappings.collect::<Result<_, _>>()?;
+    // No number of ours is below zero: one that is says nothing.
+    let sequence = SequenceId::new(hint.sequence.max(SequenceId::BASE.get()));
+    Ok(TenantNews { tenancy: TenancyId::new(id), mappings, sequence })
 }
 
 #[cfg(test)]

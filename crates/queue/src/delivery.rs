@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use lapin::Acker;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
+use lockstep_core::failpoint;
 use tokio::time::timeout;
 
 use crate::batch::{DecodeError, TenantBatch};
@@ -157,7 +158,9 @@ impl Letter {
     }
 
     async fn ack(&self) {
+        failpoint!("queue::ack::before", return);
         let acknowledged = timeout(ACK_TIMEOUT, self.acker.ack(BasicAckOptions::default())).await;
+        failpoint!("queue::ack::after", return);
         if !matches!(acknowledged, Ok(Ok(true))) {
             tracing::debug!("an acknowledgement did not reach RabbitMQ: the message will be delivered again");
         }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
+use lockstep_core::failpoint;
 use lockstep_core::secret::SecretUrl;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -140,9 +141,14 @@ async fn publish_one(
     // Mandatory: a message that no queue takes comes back instead of vanishing.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let queue = short_name(&message.queue)?;
+    failpoint!("queue::publish::before", return Err(endpoint.unreachable(&"a failpoint")));
     let published = channel.basic_publish("".into(), queue, options, message.payload, properties(message)).await;
+    failpoint!("queue::publish::after", return Err(endpoint.unreachable(&"a failpoint")));
     let confirm = published.map_err(|error| endpoint.client_error(&error))?;
-    confirm.await.map_err(|error| endpoint.client_error(&error))
+    failpoint!("queue::confirm::before", return Err(endpoint.unreachable(&"a failpoint")));
+    let confirmed = confirm.await.map_err(|error| endpoint.client_error(&error));
+    failpoint!("queue::confirm::after", return Err(endpoint.unreachable(&"a failpoint")));
+    confirmed
 }
 
 fn properties(message: &Outgoing<'_>) -> BasicProperties {

@@ -79,3 +79,89 @@ diesel::table! {
         shipped_rows -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    lockstep.fuse (kind, name) {
+        kind -> Text,
+        name -> Text,
+        blown_at -> Timestamptz,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lockstep.fuse_mended (singleton) {
+        singleton -> Bool,
+        times -> BigInt,
+    }
+}
+
+diesel::table! {
+    lockstep.resync (id) {
+        id -> BigInt,
+        purpose -> Text,
+        destination -> Text,
+        tenancies -> Nullable<Array<Uuid>>,
+        mappings -> Nullable<Array<Text>>,
+        floor -> BigInt,
+        requested_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        stale_rows -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    lockstep.quarantine (destination, mapping_name, tenancy_id, sequence) {
+        destination -> Text,
+        mapping_name -> Text,
+        tenancy_id -> Uuid,
+        sequence -> BigInt,
+        code -> Text,
+        error -> Text,
+        first_refused_at -> Timestamptz,
+        last_refused_at -> Timestamptz,
+        attempts -> BigInt,
+    }
+}
+
+diesel::table! {
+    lockstep.setting (name) {
+        name -> Text,
+        value -> Interval,
+        changed_at -> Timestamptz,
+        previous -> Nullable<Interval>,
+    }
+}
+
+diesel::table! {
+    lockstep.erasure (id) {
+        id -> BigInt,
+        tenancy_id -> Uuid,
+        destination -> Text,
+        reason -> Text,
+        stopped -> Bool,
+        requested_at -> Timestamptz,
+        up_to -> BigInt,
+        removed -> Jsonb,
+        proven_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    lockstep.clean_up (mapping_name, destination) {
+        mapping_name -> Text,
+        destination -> Text,
+        cleaned_at -> Timestamptz,
+        dropped_rows -> BigInt,
+    }
+}
+
+diesel::table! {
+    lockstep.captured_table (schema_name, table_name) {
+        schema_name -> Text,
+        table_name -> Text,
+        since -> BigInt,
+        since_at -> Timestamptz,
+    }
+}

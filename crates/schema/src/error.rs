@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The URL cannot be used.
-    #[error("LS-0010: LOCKSTEP_SOURCE_URL cannot be used: {0}; write postgres://user:password@host:5432/database")]
+    #[error("LS-0010: the URL of Postgres cannot be used: {0}; write postgres://user:password@host:5432/database")]
     Url(String),
     /// TLS could not be set up.
     #[error("LS-0011: TLS to Postgres cannot be set up: {0}; check LOCKSTEP_TLS_CA_FILE and sslrootcert")]

@@ -6,6 +6,8 @@ pub mod attach;
 mod connect;
 pub mod control;
 mod error;
+pub mod fuses;
+pub mod identity;
 pub mod migrations;
 
 pub use connect::{Session, Source};

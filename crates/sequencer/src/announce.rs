@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockstep_core::TenancyId;
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_core::{TenancyId, failpoint};
 use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::{Notify, watch};
@@ -126,7 +126,9 @@ impl Announcer {
             publisher.publish(&[batch(&page)]).await?;
             figures::published(began.elapsed());
             self.health.ready("queue");
+            failpoint!("sequencer::outbox_delete::before", return Err(SourceError::Timeout(OUTBOX_TIMEOUT).into()));
             within(outbox.delete(&page)).await?;
+            failpoint!("sequencer::outbox_delete::after", return Err(SourceError::Timeout(OUTBOX_TIMEOUT).into()));
             if page.len() < PAGE {
                 break;
             }

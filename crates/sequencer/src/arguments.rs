@@ -11,5 +11,5 @@ pub struct Arguments {
     pub settings: SettingsArgs,
 }
 
-/// What the sequencer cannot do without.
-pub const NEEDS: Needs = Needs { source: true, amqp: true, clickhouse: false };
+/// What the sequencer cannot do without. It writes no rows to ClickHouse, but asks how far they have come (SRC-1).
+pub const NEEDS: Needs = Needs { source: true, amqp: true, clickhouse: true };

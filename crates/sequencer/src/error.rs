@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use lockstep_core::exit;
+use lockstep_core::{SequenceId, exit};
+use lockstep_destinations::DestinationError;
 use lockstep_mappings::DefinitionErrors;
 use lockstep_queue::QueueError;
 use lockstep_schema::SourceError;
@@ -20,7 +21,7 @@ pub enum SequencerError {
     #[error("{0}")]
     Queue(#[from] QueueError),
     /// Lockstep's own tables are not there yet.
-    #[error("LS-0023: the source database has no schema lockstep yet; run `lockstep migrate` first")]
+    #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
     NotMigrated,
     /// The sequence does not hand out growing numbers.
     #[error(
@@ -28,6 +29,21 @@ pub enum SequencerError {
          grow (ALTER SEQUENCE … INCREMENT BY 1 NO CYCLE)"
     )]
     Sequence(&'static str),
+    /// ClickHouse has rows or cursors with numbers that the source never gave out.
+    #[error(
+        "LS-0510: nothing is stamped: ClickHouse has come to sequence {destination}, the source only to {source_at}. The \
+         source was restored to an earlier state, or this ClickHouse belongs to another source: then set the right one. \
+         Run `lockstep rewind`, which moves the sequence on and exports again what may have been missed"
+    )]
+    SourceWentBack {
+        /// The last number that was stamped.
+        source_at: SequenceId,
+        /// The highest that ClickHouse holds.
+        destination: SequenceId,
+    },
+    /// ClickHouse cannot be asked how far it has come.
+    #[error("LS-0511: nothing is stamped until ClickHouse has said how far it has come: {0}")]
+    Unwitnessed(DestinationError),
     /// Health and metrics cannot be served.
     #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
     Listen {
@@ -46,7 +62,8 @@ impl SequencerError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Source(error) => !matches!(error, SourceError::Url(_) | SourceError::Tls(_)),
-            Self::NotMigrated => true,
+            // Once it was mended, or is reachable.
+            Self::NotMigrated | Self::SourceWentBack { .. } | Self::Unwitnessed(_) => true,
             Self::Queue(error) => error.is_retryable(),
             Self::Definitions(_) | Self::Sequence(_) | Self::Listen { .. } | Self::Internal(_) => false,
         }
@@ -60,7 +77,11 @@ impl SequencerError {
             | Self::Queue(_)
             | Self::Sequence(_)
             | Self::Listen { .. } => exit::CONFIGURATION,
-            Self::Source(_) | Self::NotMigrated | Self::Internal(_) => exit::DIFFERENT,
+            Self::Source(_)
+            | Self::NotMigrated
+            | Self::SourceWentBack { .. }
+            | Self::Unwitnessed(_)
+            | Self::Internal(_) => exit::DIFFERENT,
         }
     }
 }

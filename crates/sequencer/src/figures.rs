@@ -11,6 +11,8 @@ const BATCH_ROWS: &str = "lockstep_sequencer_batch_rows";
 const OUTBOX_DEPTH: &str = "lockstep_sequencer_outbox_depth";
 const PUBLISH_SECONDS: &str = "lockstep_sequencer_publish_seconds";
 const LEADER: &str = "lockstep_sequencer_leader";
+const WENT_BACK: &str = "lockstep_sequencer_source_went_back";
+const STOPPED: &str = "lockstep_sequencer_stopped";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
@@ -21,6 +23,8 @@ pub(crate) fn describe() {
     describe_gauge!(OUTBOX_DEPTH, Unit::Count, "Tenancies that wait to be announced, up to 100,000");
     describe_histogram!(PUBLISH_SECONDS, Unit::Seconds, "From reading a page of the outbox to the broker's confirm");
     describe_gauge!(LEADER, Unit::Count, "1 where this sequencer leads, 0 where it stands by");
+    describe_gauge!(WENT_BACK, Unit::Count, "1 where ClickHouse is ahead of the source: `lockstep rewind` is needed");
+    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep fusebox` has stopped stamping");
 }
 
 pub(crate) fn pass(took: Duration) {
@@ -42,6 +46,14 @@ pub(crate) fn outbox_depth(tenancies: i64) {
 
 pub(crate) fn published(took: Duration) {
     histogram!(PUBLISH_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn source_went_back(went_back: bool) {
+    gauge!(WENT_BACK).set(if went_back { 1 } else { 0 });
+}
+
+pub(crate) fn stopped(stopped: bool) {
+    gauge!(STOPPED).set(if stopped { 1 } else { 0 });
 }
 
 pub(crate) fn leads(leads: bool) {

@@ -11,13 +11,16 @@
 //! ```
 //!
 //! `plan` decides (pure), `storage` holds the SQL, `step` does one pass, `service` repeats it. Beside them: `leader`
-//! (SEQ-2), `announce` (OUT-1), `upkeep`.
+//! (SEQ-2), `announce` (OUT-1), `witness` (SRC-1), `upkeep`.
 //!
 //! Deliberately absent: what the rows hold, where they go, and any state that is not in Postgres. A sequencer can be
-//! killed at any moment; whatever it had not committed is done by the next.
+//! killed at any moment; whatever it had not committed is done by the next. ClickHouse is asked one thing only: how far
+//! it has come.
 
 mod announce;
 mod arguments;
+#[doc(hidden)]
+pub mod decisions;
 mod error;
 mod figures;
 mod leader;
@@ -26,6 +29,7 @@ mod service;
 mod step;
 mod storage;
 mod upkeep;
+mod witness;
 
 pub use arguments::{Arguments, NEEDS};
 pub use error::SequencerError;

@@ -7,6 +7,7 @@ use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_schema::Source;
 use tokio::sync::watch;
@@ -37,6 +38,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     figures::leads(false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
+    let clickhouse = clickhouse.map_err(SequencerError::Unwitnessed)?;
     let health = Health::default();
     if let Some(address) = settings.listen {
         let serving = health::serve(address, health.clone(), shutdown.clone()).await;
@@ -50,12 +53,13 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let mut announcing = Helper(tokio::spawn(announcer.run(stop_announcing.clone())));
     let _upkeep = Helper(tokio::spawn(Upkeep::new(source.clone(), bell.clone(), is_leading).run()));
     let mut sequencer = Sequencer {
-        stamper: Stamper::new(source.clone(), mappings),
+        stamper: Stamper::new(source.clone(), mappings).witnessed_by(clickhouse),
         source,
         health,
         bell,
         leading,
         backoff: Backoff::for_connections(),
+        stopped: false,
     };
     let leadership = tokio::select! {
         ended = sequencer.lead_until(&shutdown) => ended?,
@@ -91,6 +95,8 @@ struct Sequencer {
     bell: Bell,
     leading: watch::Sender<bool>,
     backoff: Backoff,
+    /// Whether an operator has stopped stamping.
+    stopped: bool,
 }
 
 impl Sequencer {
@@ -100,6 +106,8 @@ impl Sequencer {
             let campaigning = leader::campaign(&self.source, &self.health);
             let Some(leadership) = shutdown.run_until_cancelled(campaigning).await else { return Ok(None) };
             self.leading.send_replace(true);
+            // Others may have led meanwhile, on another server.
+            self.stamper.forget();
             // What a former leader left in the outbox.
             self.bell.ring();
             let why = tokio::select! {
@@ -149,6 +157,13 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
+        figures::source_went_back(false);
+        if report.stopped != self.stopped {
+            self.stopped = report.stopped;
+            figures::stopped(report.stopped);
+            let what = if report.stopped { "stopped" } else { "let go on" };
+            tracing::warn!("stamping was {what} by the fusebox");
+        }
         if report.announced_tenancies > 0 {
             self.bell.ring();
         }
@@ -165,7 +180,13 @@ impl Sequencer {
     fn failed(&mut self, error: &SequencerError) -> Duration {
         let wait = self.backoff.next_wait();
         let wait_ms = wait.as_millis();
-        tracing::warn!(attempt = self.backoff.attempts(), wait_ms, %error, "cannot stamp, trying again");
+        let attempt = self.backoff.attempts();
+        if let SequencerError::SourceWentBack { .. } = error {
+            figures::source_went_back(true);
+            tracing::error!(attempt, wait_ms, %error, "cannot stamp, looking again");
+        } else {
+            tracing::warn!(attempt, wait_ms, %error, "cannot stamp, trying again");
+        }
         self.health.not_ready("source", error.to_string());
         wait
     }

@@ -2,10 +2,12 @@
 
 mod eventually;
 mod postgres;
+mod private;
 mod services;
 
 pub use eventually::eventually;
 pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
+pub use private::PrivatePostgres;
 pub(crate) use services::checkout;
 pub use services::{Services, services};
 

@@ -41,15 +41,8 @@ static SECTIONS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
 /// # Errors
 /// When the database refuses, or nothing can be edited since nothing is seeded.
 pub async fn one(client: &Client, rng: &mut impl Rng) -> anyhow::Result<EditKind> {
-    let total: u32 = EditKind::ALL.iter().map(|kind| kind.weight()).sum();
     for _ in 0..DRAWS {
-        let mut draw = rng.random_range(0..total);
-        let kind = EditKind::ALL.iter().copied().find(|kind| {
-            let chosen = draw < kind.weight();
-            draw = draw.saturating_sub(kind.weight());
-            chosen
-        });
-        let kind = kind.context("no kind has that weight")?;
+        let kind = EditKind::draw(rng);
         if of_kind(client, rng, kind).await? {
             return Ok(kind);
         }
@@ -63,17 +56,25 @@ pub async fn one(client: &Client, rng: &mut impl Rng) -> anyhow::Result<EditKind
 /// # Errors
 /// When the database refuses.
 pub async fn of_kind(client: &Client, rng: &mut impl Rng, kind: EditKind) -> anyhow::Result<bool> {
-    let Some(place) = Place::draw(client, rng).await? else { return Ok(false) };
     let section = SECTIONS.get(kind.name()).with_context(|| format!("no statements for {kind}"))?;
+    statements(client, rng, section).await.with_context(|| format!("making the edit {kind}"))
+}
+
+/// As [`of_kind`], with statements of the caller's own: `{tenancy}`, `{user}` and so on stand for what is drawn.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn statements(client: &Client, rng: &mut impl Rng, statements: &str) -> anyhow::Result<bool> {
+    let Some(place) = Place::draw(client, rng).await? else { return Ok(false) };
     // Several statements in one message are one transaction, unless they say otherwise.
-    match client.simple_query(&place.fill(section)).await {
-        Ok(messages) => Ok(section.contains("DO $$") || affected(&messages)),
+    match client.simple_query(&place.fill(statements)).await {
+        Ok(messages) => Ok(statements.contains("DO $$") || affected(&messages)),
         Err(error) if another_try(&error) => {
             // A kind that begins its transaction itself leaves it open when it fails.
             client.batch_execute("ROLLBACK").await?;
             Ok(false)
         }
-        Err(error) => Err(error).with_context(|| format!("making the edit {kind}")),
+        Err(error) => Err(error.into()),
     }
 }
 

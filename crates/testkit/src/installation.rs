@@ -36,7 +36,14 @@ impl Installation {
     /// # Errors
     /// When no services are known, or Postgres refuses.
     pub async fn create() -> anyhow::Result<Self> {
-        let database = TestDatabase::create().await?;
+        Self::around(TestDatabase::create().await?)
+    }
+
+    /// As [`Installation::create`], with a source database that is there already, on whatever server.
+    ///
+    /// # Errors
+    /// When no services are known.
+    pub fn around(database: TestDatabase) -> anyhow::Result<Self> {
         let suffix = uuid::Uuid::new_v4().simple().to_string();
         let logs = crate::databases::checkout().join(".lockstep/logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
@@ -53,6 +60,11 @@ impl Installation {
     /// The source database.
     pub fn database(&self) -> &TestDatabase {
         &self.database
+    }
+
+    /// Where its services are, without anything in between.
+    pub fn services(&self) -> &Services {
+        &self.services
     }
 
     /// The ClickHouse database of raw tables and cursors.
@@ -79,6 +91,7 @@ impl Installation {
     pub fn settings(&self) -> Settings {
         Settings {
             source_url: SecretUrl::new(self.database.url()),
+            source_read_url: None,
             amqp_url: SecretUrl::new(&self.services.amqp_url),
             clickhouse: ClickHouseSettings {
                 url: SecretUrl::new(&self.services.clickhouse_url),
@@ -156,8 +169,17 @@ impl Installation {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, name: &str, label: &str) -> anyhow::Result<Program> {
+        self.start_with(name, label, &[])
+    }
+
+    /// As [`Installation::start`], with variables that go before those of [`Installation::environment`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(&self, name: &str, label: &str, variables: &[(&'static str, String)]) -> anyhow::Result<Program> {
         let log = self.logs.join(format!("{label}-{}.log", &self.suffix[..8]));
-        Program::start(&self.programs.join(name), &self.environment(), &log)
+        let environment = [&self.environment(), variables].concat();
+        Program::start(&self.programs.join(name), &environment, &log)
     }
 
     /// Removes all that it made, on all three services.

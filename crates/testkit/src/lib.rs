@@ -11,6 +11,7 @@
 
 pub mod attached;
 pub mod bench;
+pub mod chaos;
 pub mod data;
 pub mod databases;
 pub mod demo;
@@ -18,3 +19,4 @@ pub mod edits;
 pub mod installation;
 pub mod lag;
 pub mod oracle;
+pub mod proxy;

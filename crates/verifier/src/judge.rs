@@ -10,7 +10,8 @@
 //! write that changes what is exported of a row flags it, or (through a join, CAP-3) records a touch, in the same
 //! transaction; flag and touch are cleared only by a stamp, which is a new number. So what the row exports has not changed
 //! between its stamp and `S`. The worker that moved the cursor to `s` or beyond read a snapshot that saw the stamp (SEQ-1),
-//! hence this row with this content, and wrote it before it moved the cursor (CUR-1). For a row of the base the end of the
+//! hence this row with this content, and wrote it before it moved the cursor (CUR-1), or put it into quarantine because the
+//! destination refused it: then it is missing there for good as long as nobody acts, and is told as different. For a row of the base the end of the
 //! base snapshot stands for the cursor: any write to such a row flags it. For a key that has no row in `S` its tombstones
 //! stand for the row: each deletion leaves one (CAP-2), and it ships unless the key lives (DEL-1).
 //!
@@ -28,7 +29,8 @@
 //! **Nothing that differs is called equal.** [`Judgement::Settled`] needs all columns of both sides alike, in one look.
 //!
 //! What cannot be decided this way is that a tenancy is gone (ERASE-1): no cursor tells that it was erased. While a touch or an
-//! outbox row of it is pending it is on its way; after that it is looked at until the time is up, and then called real.
+//! outbox row of it is pending, and until its erasure is overdue, it is on its way; after that it is looked at until the
+//! time is up, and then called real.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +59,7 @@ pub enum Why {
     AboveCursor,
     /// The base snapshot of the mapping has not ended.
     BaseSnapshot,
-    /// The tenancy is gone, and that is still to be announced.
+    /// The tenancy is gone, and its rows are still to be erased.
     TenantGone,
     /// The row kept changing while it was looked at.
     KeptChanging,

@@ -1,7 +1,7 @@
 //! What can go wrong in a worker.
 
 use lockstep_core::{SequenceId, TenancyId, exit};
-use lockstep_destinations::DestinationError;
+use lockstep_destinations::{DestinationError, Retry};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_queue::QueueError;
@@ -62,6 +62,19 @@ pub(crate) enum Violation {
     },
 }
 
+/// Cursors say that more was shipped than the source has ever stamped (SRC-1). Nothing of these tenancies is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "LS-0420: cursors of {tenancies} tenancies are ahead of sequence {source_at}, the last that the source knows: it was \
+     restored to an earlier state, or is another source; run `lockstep rewind`"
+)]
+pub(crate) struct CursorsAhead {
+    pub(crate) tenancies: usize,
+    pub(crate) source_at: SequenceId,
+}
+/// The code of [`ShipError::Refused`].
+pub(crate) const CANNOT_BE_WRITTEN: &str = "LS-0407";
+
 /// Why rows of a mapping did not get through.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShipError {
@@ -74,8 +87,23 @@ pub(crate) enum ShipError {
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The value itself is never told.
-    #[error("LS-0407: a row of tenancy {tenancy} cannot be written: {error}; the tenancy's later rows wait behind it")]
+    #[error("LS-0407: a row of tenancy {tenancy} cannot be written: {error}")]
     Refused { tenancy: TenancyId, error: CodecError },
+    /// No single row's fault, as it seems.
+    #[error(
+        "LS-0430: so many rows were refused one after another that no more are set aside; compare the table with its mapping: {reason}"
+    )]
+    TooManyRefused { reason: String },
+    /// No longer single rows that somebody mends.
+    #[error(
+        "LS-0431: the quarantine holds as many rows of this mapping as it may; mend them, or forget them with `lockstep quarantine drop`: {reason}"
+    )]
+    QuarantineFull { reason: String },
+    /// Reading there would move cursors past rows that the source holds and it does not.
+    #[error(
+        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or leave it away"
+    )]
+    NotAReplica,
     /// What it failed with is told by the task that writes.
     #[error("LS-0408: the write ended before all rows were sent")]
     WriterGone,
@@ -88,12 +116,22 @@ impl From<tokio_postgres::Error> for ShipError {
 }
 
 impl ShipError {
+    /// Whether a row is at fault that could be told from the others.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Destination(error) => error.retry() == Retry::Bisect,
+            _ => false,
+        }
+    }
+
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Source(_) => "source",
+            Self::Source(_) | Self::NotAReplica => "source",
             Self::Destination(error) => error.code(),
             Self::Codec(_) | Self::Refused { .. } => "codec",
+            Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",
             Self::Violation(_) => "violation",
             Self::WriterGone => "writer",
         }

@@ -6,15 +6,20 @@
 //!     lookup and cursors ─▶ per mapping: ship (COPY ─▶ gate ─▶ chunks ─▶ insert) ─▶ cursors, in one write
 //! ```
 //!
-//! Beside it run [`snapshot`] (rows that were there before capture, as version 0) and [`sweep`] (news that nobody
-//! announced). A message is only a hint: what a flush does depends on the cursors and the source alone, so doing it twice,
-//! or by two workers at once, changes nothing (IDEM-1).
+//! Beside it run [`snapshot`] (rows that were there before capture, as version 0), [`sweep`] (news that nobody announced)
+//! and [`janitor`] (what is taken away for good), and all of it heeds the [`fusebox`]. A message is only a hint: what a
+//! flush does depends on the cursors and the source alone, so doing it twice, or by two workers at once, changes nothing
+//! (IDEM-1).
 //!
 //! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
 //! repeats. Deliberately absent: what a row means. Statements, types and encodings are derived in `lockstep-mappings`.
 
+#[doc(hidden)]
+pub mod decisions;
 mod error;
 mod flush;
+mod fusebox;
+mod janitor;
 mod limits;
 mod lookup;
 mod measure;
@@ -29,7 +34,9 @@ mod sweep;
 
 pub use error::WorkerError;
 pub use flush::{Failed, Flushed, Flusher};
+pub use janitor::{Janitor, JanitorError, Round};
 pub use limits::Limits;
 pub use plan::News;
 pub use routes::Routes;
 pub use service::{run, run_to};
+pub use storage::tenancies::SWEEP_LOCK;

@@ -33,6 +33,19 @@ pub struct Limits {
     pub sweep_page_tenancies: u32,
     /// How often an idle worker asks for base snapshots to be taken.
     pub snapshot_poll_every: Duration,
+    /// How often it is looked for tenancies that are gone, tombstones that were passed, and deleted rows; more often where
+    /// the wait before an erasure is short.
+    pub janitor_every: Duration,
+    /// Tenancies that are erased together: each statement rewrites parts of a table, for one as for many.
+    pub erasures_at_once: u32,
+    /// Tombstones that one statement deletes from the source.
+    pub prune_rows: u32,
+    /// How often a table of the destination is looked at for deleted rows.
+    pub clean_up_every: Duration,
+    /// A table is rewritten where so many of a hundred rows are tombstones that can go …
+    pub clean_up_percent: u32,
+    /// … or where it was not rewritten for so long, and there is one.
+    pub clean_up_at_least_every: Duration,
     /// How long a flush in hand may take after the signal to stop.
     pub stop_within: Duration,
 }
@@ -58,6 +71,12 @@ impl Default for Limits {
             sweep_every: Duration::from_secs(60),
             sweep_page_tenancies: 5_000,
             snapshot_poll_every: Duration::from_secs(3),
+            janitor_every: Duration::from_secs(30),
+            erasures_at_once: 100,
+            prune_rows: 10_000,
+            clean_up_every: Duration::from_secs(60 * 60),
+            clean_up_percent: 5,
+            clean_up_at_least_every: Duration::from_secs(24 * 60 * 60),
             stop_within: Duration::from_secs(30),
         }
     }

@@ -1,6 +1,6 @@
 //! Where tenancies are, and where they were.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lockstep_core::{Location, TenancyId};
 use lockstep_mappings::codec::RowHead;
@@ -26,6 +26,11 @@ impl Residences {
 
     pub(crate) fn get(&self, tenancy: TenancyId) -> Option<&Residence> {
         self.0.get(&tenancy)
+    }
+
+    /// Forgets all others.
+    pub(crate) fn keep_only(&mut self, living: &HashSet<TenancyId>) {
+        self.0.retain(|tenancy, _| living.contains(tenancy));
     }
 
     pub(crate) fn len(&self) -> usize {

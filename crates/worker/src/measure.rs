@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lockstep_core::MappingName;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::janitor::Round;
 use crate::ship::Written;
 
 const ROWS: &str = "lockstep_worker_rows_total";
@@ -13,6 +14,12 @@ const INSERTS: &str = "lockstep_worker_inserts_total";
 const SNAPSHOT_ROWS: &str = "lockstep_worker_snapshot_rows_total";
 const FAILURES: &str = "lockstep_worker_failures_total";
 const FLUSH: &str = "lockstep_worker_flush_seconds";
+const QUARANTINED: &str = "lockstep_worker_quarantined_rows_total";
+const QUARANTINE: &str = "lockstep_worker_quarantine_rows";
+const REPLICA_LAG: &str = "lockstep_worker_replica_lag_sequences";
+const ERASED: &str = "lockstep_worker_erased_tenancies_total";
+const PRUNED: &str = "lockstep_worker_pruned_tombstones_total";
+const DROPPED: &str = "lockstep_worker_dropped_rows_total";
 const TENANCIES: &str = "lockstep_worker_flush_tenancies";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
@@ -21,7 +28,21 @@ pub(crate) fn describe() {
     describe_counter!(BYTES, Unit::Bytes, "Bytes of inserts, by mapping");
     describe_counter!(INSERTS, Unit::Count, "Inserts, by mapping");
     describe_counter!(SNAPSHOT_ROWS, Unit::Count, "Rows of base snapshots that the destination holds, by mapping");
+    describe_counter!(ERASED, Unit::Count, "Tenancies that were erased from the destination");
+    describe_counter!(PRUNED, Unit::Count, "Tombstones that were deleted from the source");
+    describe_counter!(DROPPED, Unit::Count, "Deleted rows that were dropped from the destination for good");
     describe_counter!(FAILURES, Unit::Count, "Work that did not get through at once, by kind");
+    describe_counter!(
+        QUARANTINED,
+        Unit::Count,
+        "Rows that the destination refused and the quarantine keeps, by mapping"
+    );
+    describe_gauge!(
+        QUARANTINE,
+        Unit::Count,
+        "Rows in quarantine at the last sweep, by mapping; from the worker that sweeps"
+    );
+    describe_gauge!(REPLICA_LAG, Unit::Count, "How far, in sequence numbers, the replica is behind what was announced");
     describe_histogram!(FLUSH, Unit::Seconds, "A flush, from its first question to its last cursor");
     describe_histogram!(TENANCIES, Unit::Count, "Tenancies of a flush");
 }
@@ -44,6 +65,30 @@ pub(crate) fn snapshot_written(mapping: &MappingName, written: &Written) {
 fn inserted(mapping: &MappingName, written: &Written) {
     counter!(BYTES, "mapping" => mapping.to_string()).increment(written.bytes);
     counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.inserts);
+}
+
+pub(crate) fn quarantined(mapping: &MappingName, rows: usize) {
+    counter!(QUARANTINED, "mapping" => mapping.to_string()).increment(rows as u64);
+}
+
+pub(crate) fn in_quarantine(mapping: &MappingName, rows: i64) {
+    #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
+    gauge!(QUARANTINE, "mapping" => mapping.to_string()).set(rows as f64);
+}
+
+pub(crate) fn replica_lag(sequences: i64) {
+    #[allow(clippy::cast_precision_loss, reason = "a figure to look at")]
+    gauge!(REPLICA_LAG).set(sequences as f64);
+}
+
+pub(crate) fn janitor(round: &Round) {
+    counter!(ERASED).increment(round.erased as u64);
+    counter!(PRUNED).increment(round.pruned);
+    counter!(DROPPED).increment(round.dropped);
+}
+
+pub(crate) fn janitor_failed() {
+    failed("janitor");
 }
 
 pub(crate) fn failed(kind: &'static str) {

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use lockstep_core::MappingName;
+use lockstep_core::{MappingName, TenancyId};
 use lockstep_mappings::clickhouse::{Databases, insert};
 use lockstep_mappings::codec::RowTranscoder;
 use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::fuses::Fuses;
 
 /// One mapping's way from its source table to its destination table.
 pub(crate) struct Route {
@@ -60,6 +61,11 @@ impl Routes {
 
     pub(crate) fn place(&self, name: &MappingName) -> Option<usize> {
         self.places.get(name).copied()
+    }
+
+    /// Whether a fuse stops rows of this tenancy in the mapping of this place.
+    pub(crate) fn are_stopped(&self, fuses: &Fuses, tenancy: TenancyId, place: usize) -> bool {
+        fuses.stop_tenancy(tenancy) || fuses.stop_mapping(self.name(place))
     }
 
     /// The places of these names, all places for no names. Unknown names have none.

@@ -2,28 +2,36 @@
 //! a time. Any number of workers share the ranges; a range whose worker died is claimed by another. Nothing is written
 //! to source rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::MappingName;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{Destination, DestinationError};
 use lockstep_mappings::postgres::snapshot;
+use lockstep_schema::fuses::Fuses;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::error::ShipError;
+use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::measure;
 use crate::pace::{finish_in_time, jittered};
 use crate::plan::Verdict;
 use crate::routes::Routes;
 use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
-use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, open_scan};
+use crate::storage::ranges::{Claim, RENEW_EVERY, Ranges, Scan, open_scan};
 
 /// A range that failed through its own fault rests this long, so that the others come first.
 const REST_OF_FAILED: Duration = Duration::from_secs(60);
+
+/// Single blocks of a mapping that are handed to the stream one after another. Where more are refused, it is not single
+/// rows that are at fault: the whole table must not be flagged.
+const MAX_HANDED_OVER: u32 = 16;
 
 /// One worker's share of the base snapshots.
 pub(crate) struct BaseSnapshot<D> {
@@ -32,7 +40,10 @@ pub(crate) struct BaseSnapshot<D> {
     routes: Arc<Routes>,
     limits: Limits,
     worker: String,
+    fusebox: Fusebox,
     connections: Option<Connections>,
+    /// Blocks that were handed over since a range of the mapping got through.
+    handed_over: HashMap<MappingName, u32>,
 }
 
 /// Rows are read over one connection while claims and lookups go over the other.
@@ -51,21 +62,25 @@ enum RangeEnd {
 }
 
 impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         source: Source,
         destination: D,
         routes: Arc<Routes>,
         limits: Limits,
         worker: String,
+        fusebox: Fusebox,
     ) -> Self {
-        Self { source, destination, routes, limits, worker, connections: None }
+        Self { source, destination, routes, limits, worker, fusebox, connections: None, handed_over: HashMap::new() }
     }
 
     /// Takes ranges until `shutdown`; asks now and then while there are none.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        while !shutdown.is_cancelled() {
-            let Some(took) = finish_in_time(&shutdown, self.limits.stop_within, self.take_one()).await else { return };
+        // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
+        // left out for good.
+        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go_for_all_tenancies()).await {
+            let within = self.limits.stop_within;
+            let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
             let wait = match took {
                 Ok(true) => {
                     backoff.reset();
@@ -85,7 +100,7 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
     }
 
     /// Claims and ships one range. False: there is none.
-    async fn take_one(&mut self) -> Result<bool, ShipError> {
+    async fn take_one(&mut self, fuses: &Fuses) -> Result<bool, ShipError> {
         let mut connections = match self.connections.take() {
             Some(connections) => connections,
             None => self.connect().await?,
@@ -93,7 +108,7 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         for mapping in connections.ranges.finish_whole().await? {
             tracing::info!(mapping, "the base snapshot is whole");
         }
-        let claim = connections.ranges.claim().await?;
+        let claim = connections.ranges.claim(|mapping| !fuses.stop_mapping(mapping)).await?;
         let claimed = claim.is_some();
         let usable = match claim {
             Some(claim) => self.take(&mut connections, &claim).await?,
@@ -110,10 +125,13 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
     }
 
     /// Returns whether the connections can be used again.
-    async fn take(&self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
+    async fn take(&mut self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
         let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
         match self.ship(connections, claim).await {
             Ok(RangeEnd::Shipped(written)) => {
+                if written.rows > 0 {
+                    self.handed_over.remove(mapping);
+                }
                 if connections.ranges.finish(claim, written.rows).await? {
                     measure::snapshot_written(mapping, &written);
                     tracing::debug!(%mapping, first_block, rows = written.rows, "a range of the base is shipped");
@@ -132,6 +150,11 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
                 // In the middle of a read.
                 Ok(false)
             }
+            Err(error) if error.is_refusal() && self.may_hand_over(mapping) => {
+                self.isolate(connections, claim, &error).await?;
+                // Perhaps in the middle of a read.
+                Ok(false)
+            }
             Err(error) => {
                 let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
@@ -139,6 +162,33 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
                 Err(error)
             }
         }
+    }
+
+    fn may_hand_over(&self, mapping: &MappingName) -> bool {
+        self.handed_over.get(mapping).is_none_or(|blocks| *blocks < MAX_HANDED_OVER)
+    }
+
+    /// A range was refused: it is cut in halves, and a single block handed to the stream, which finds the row.
+    async fn isolate(
+        &mut self,
+        connections: &mut Connections,
+        claim: &Claim,
+        error: &ShipError,
+    ) -> Result<(), ShipError> {
+        let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
+        if claim.blocks.end - first_block > 1 {
+            if connections.ranges.split(claim).await? {
+                let blocks = claim.blocks.end - first_block;
+                tracing::info!(%mapping, first_block, blocks, %error, "a range of the base was refused: it is tried in halves");
+            }
+            return Ok(());
+        }
+        let Some(place) = self.routes.place(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.ranges.hand_over(&self.routes.get(place).mapping, claim).await? {
+            *self.handed_over.entry(mapping.clone()).or_default() += 1;
+            tracing::warn!(%mapping, first_block, rows, %error, "a block of the base was refused: its rows are flagged, and shipped one by one");
+        }
+        Ok(())
     }
 
     /// Reads the range and writes it, renewing the claim meanwhile.
@@ -164,14 +214,20 @@ impl<D: Destination + Clone + 'static> BaseSnapshot<D> {
         let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
         let route = self.routes.get(place);
         let scan = &connections.scan;
-        if open_scan(scan, &route.mapping).await? != Some(claim.filenode) {
+        let Scan { filenode, window } = open_scan(scan, &route.mapping).await?;
+        if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);
         }
         let (pieces, incoming) = pieces(self.limits.chunk_bytes);
         // A set of one: it ends the task when this is given up.
         let mut writer = JoinSet::new();
-        writer.spawn(write(self.destination.clone(), route.insert.clone(), incoming, self.limits.insert()));
+        writer.spawn(write(
+            self.destination.clone().within(window),
+            route.insert.clone(),
+            incoming,
+            self.limits.insert(),
+        ));
         let gate = BaseGate::new(&route.transcoder, connections.ranges.client());
         let read = read(scan, &snapshot::range(&route.mapping, claim.blocks), gate, pieces).await;
         match (read, joined(&mut writer).await) {

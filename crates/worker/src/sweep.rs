@@ -11,9 +11,11 @@ use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::{Cursors, Destination, Selection};
 use lockstep_queue::Publisher;
 use lockstep_schema::Source;
+use lockstep_schema::fuses::Fuses;
 use uuid::Uuid;
 
 use crate::error::ShipError;
+use crate::fusebox::{Fusebox, SEEN_BY_ALL};
 use crate::limits::Limits;
 use crate::pace::jittered;
 use crate::plan::News;
@@ -43,6 +45,9 @@ pub(crate) struct Sweep<D> {
     session: Option<SweepSession>,
     /// From the sweep before; none before the first.
     before: Option<Behind>,
+    fusebox: Fusebox,
+    /// How often anything had been let go on when this worker last looked.
+    mended: Option<i64>,
 }
 
 /// Why a sweep was not finished.
@@ -78,15 +83,23 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
         routes: Arc<Routes>,
         publisher: Arc<Publisher>,
         limits: Limits,
+        fusebox: Fusebox,
     ) -> Self {
-        Self { source, destination, routes, publisher, limits, session: None, before: None }
+        Self { source, destination, routes, publisher, limits, session: None, before: None, fusebox, mended: None }
     }
 
     /// Sweeps until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        loop {
-            let Some(swept) = shutdown.run_until_cancelled(self.sweep()).await else { return };
+        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go()).await {
+            if self.mended.replace(fuses.mended).is_some_and(|mended| mended != fuses.mended) {
+                // News were passed over that nobody announces any more: everything that is behind is announced.
+                self.before = None;
+                if shutdown.run_until_cancelled(tokio::time::sleep(SEEN_BY_ALL)).await.is_none() {
+                    return;
+                }
+            }
+            let Some(swept) = shutdown.run_until_cancelled(self.sweep(&fuses)).await else { return };
             let wait = match swept {
                 Ok(()) => {
                     backoff.reset();
@@ -99,14 +112,15 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                     wait
                 }
             };
-            if shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            let mended = self.fusebox.mended_since(fuses.mended);
+            if shutdown.run_until_cancelled(tokio::time::timeout(wait, mended)).await.is_none() {
                 return;
             }
         }
     }
 
     /// Looks at every tenancy once, if it is this worker that sweeps.
-    async fn sweep(&mut self) -> Result<(), SweepError> {
+    async fn sweep(&mut self, fuses: &Fuses) -> Result<(), SweepError> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => SweepSession::open(&self.source, &self.routes).await.map_err(ShipError::from)?,
@@ -117,7 +131,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
             let mut announced = 0;
             while let Some(first) = from {
                 let started = Instant::now();
-                let page = tokio::time::timeout(PAGE_TIMEOUT, self.page(&session, first, &mut behind)).await;
+                let page = tokio::time::timeout(PAGE_TIMEOUT, self.page(&session, fuses, first, &mut behind)).await;
                 let (news, next) = page.map_err(|_| SweepError::Timeout)??;
                 if !news.is_empty() {
                     announced += news.len();
@@ -128,6 +142,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                     tokio::time::sleep(started.elapsed() * REST).await;
                 }
             }
+            session.look_through_quarantine(&self.routes).await.map_err(ShipError::from)?;
             if announced > 0 {
                 tracing::info!(tenancies = announced, "a sweep found news that nobody had announced");
             }
@@ -141,6 +156,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
     async fn page(
         &self,
         session: &SweepSession,
+        fuses: &Fuses,
         first: Uuid,
         behind: &mut Behind,
     ) -> Result<(News, Option<Uuid>), ShipError> {
@@ -152,6 +168,9 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
         for (place, name) in names.iter().enumerate() {
             let at: Vec<_> = tenancies.iter().map(|tenancy| cursor_of(&cursors, *tenancy, name).get()).collect();
             for tenancy in session.behind(place, &tenancies, &at, head).await? {
+                if self.routes.are_stopped(fuses, tenancy, place) {
+                    continue;
+                }
                 let pair = (tenancy, place);
                 let cursor = cursor_of(&cursors, tenancy, name);
                 let looks = looks(self.before.as_ref(), pair, cursor);
@@ -164,6 +183,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                 }
             }
         }
+        news.raise_all(head);
         let is_last = tenancies.len() < limit as usize;
         let last = tenancies.last().filter(|_| !is_last);
         // Ids are compared byte by byte, as numbers are.

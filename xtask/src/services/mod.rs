@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use self::clickhouse::host as host_clickhouse;
 pub(crate) use self::status::status;
+use crate::deadline::wait_until;
 use crate::environment::{Endpoint, Endpoints};
 use crate::install;
 use crate::lock::Lock;
@@ -128,6 +129,32 @@ pub(crate) fn down(workspace: &Workspace, purge: bool) -> Result<()> {
         remove_all(workspace)?;
     }
     Ok(())
+}
+
+/// Kills one service, as a crash would, and starts it again. Only one of this checkout's own.
+pub(crate) fn restart(workspace: &Workspace, name: &str) -> Result<()> {
+    let _lock = Lock::acquire(workspace)?;
+    let services = all(workspace);
+    let service = services.iter().find(|service| service.name().eq_ignore_ascii_case(name)).with_context(|| {
+        let names = services.iter().map(|service| service.name().to_lowercase()).collect::<Vec<_>>().join(", ");
+        format!("there is no service {name}; choose one of {names}")
+    })?;
+    let ports = Ports::remembered(workspace);
+    if given(service.as_ref(), &ports).is_some() {
+        bail!("{} is given by {} and not ours to restart", service.name(), service.variable());
+    }
+    let ports = Mutex::new(ports);
+    together(&[service.as_ref()], "restarted", &Progress::new(), |service, task| {
+        task.say("killing");
+        service.traces().kill(STOP_LIMIT)?;
+        // Sockets are closed, and helpers notice, a moment after it is gone. Chosen too soon, its ports would be others.
+        let are_free = || {
+            service.after_stop();
+            Ok(ports.lock().expect("no thread here panics").are_free(service.port_names()).then_some(()))
+        };
+        wait_until(STOP_LIMIT, are_free)?.context("its ports are not let go")?;
+        lifecycle::bring_up(service, workspace, &ports, task)
+    })
 }
 
 /// Does the same with several services at the same time; says which failed, and why.

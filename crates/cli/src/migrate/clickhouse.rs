@@ -6,7 +6,8 @@ use lockstep_destinations::ClickHouse;
 use lockstep_destinations::clickhouse::{TableShape, can_manage_access, differences, table_shapes};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{
-    Databases, TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, view, view_select,
+    Databases, TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view,
+    view_select,
 };
 
 use crate::error::CliError;
@@ -14,19 +15,19 @@ use crate::progress::Progress;
 
 /// What was asked for beside the tables.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) replace_views: bool,
-    pub(super) tenant_role: Option<&'a str>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) replace_views: bool,
+    pub(crate) tenant_role: Option<&'a str>,
 }
 
 /// One thing to do.
 #[derive(Debug)]
-pub(super) struct ClickHouseStep {
-    what: String,
+pub(crate) struct ClickHouseStep {
+    pub(crate) what: String,
     statements: Vec<String>,
 }
 
-pub(super) async fn plan(
+pub(crate) async fn plan(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
     databases: &Databases,
@@ -37,8 +38,8 @@ pub(super) async fn plan(
     if !create.is_empty() {
         steps.push(ClickHouseStep { what: "create databases".to_owned(), statements: create });
     }
-    let definitions: Vec<_> =
-        mappings.iter().map(|mapping| raw_table(mapping, databases)).chain([cursor_table(databases)]).collect();
+    let own = [cursor_table(databases), source_table(databases)];
+    let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
     steps.extend(tables(clickhouse, databases, &definitions).await?);
     steps.extend(views(clickhouse, mappings, databases, wanted.replace_views).await?);
     if let Some(role) = wanted.tenant_role {

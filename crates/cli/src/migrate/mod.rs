@@ -1,6 +1,6 @@
 //! `lockstep migrate`: look at both sides, say everything that does not fit, then do what is missing.
 
-mod clickhouse;
+pub(crate) mod clickhouse;
 mod source;
 
 use clap::Args;

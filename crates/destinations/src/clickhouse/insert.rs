@@ -1,5 +1,7 @@
 //! Inserts of encoded rows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::insert_formatted::InsertFormatted;
@@ -8,6 +10,7 @@ use uuid::Uuid;
 use super::{Timeouts, error, failure};
 use crate::destination::RowSink;
 use crate::error::{DestinationError, Failure};
+use crate::window::WriteWindow;
 
 /// An insert of at most this many rows, and at most [`ONE_PART_BYTES`], makes one part, all or nothing.
 pub const ONE_PART_ROWS: u64 = 1 << 20;
@@ -16,11 +19,20 @@ pub const ONE_PART_ROWS: u64 = 1 << 20;
 /// [`ONE_PART_ROWS`], makes one part, all or nothing. The server holds the rows about twice while it sorts them.
 pub const ONE_PART_BYTES: u64 = 512 * 1024 * 1024;
 
+/// By so much the server's deadline comes before the client's …
+const SOONER: Duration = Duration::from_secs(5);
+/// … where that leaves it as much as this.
+const LEAST_DEADLINE: Duration = Duration::from_secs(1);
+
 /// An insert under way.
 ///
 /// Within [`ONE_PART_ROWS`] and [`ONE_PART_BYTES`] it is atomic: dropped without [`Insert::end`], or failed, it leaves
 /// nothing. Beyond them, parts that were complete by then stay behind. When `end` fails for want of an answer, the rows
 /// may be there or not. All of that is harmless for rows that may be sent again (IDEM-1).
+///
+/// Within a [`WriteWindow`] it is refused at whatever step the window is found closed. The last step is the one that
+/// counts: without its end the server keeps nothing of what it was sent. From its beginning the server has the window's
+/// other half, by a deadline of its own, so that what it was given in time is not there late.
 ///
 /// The server ends an insert that sends nothing for 30 seconds (`http_receive_timeout`): begin it when rows are at hand.
 #[must_use = "an insert that is dropped inserts nothing"]
@@ -29,16 +41,18 @@ pub struct Insert {
     /// A chunk was lost: by an error, or by a `send` that was dropped before it was done. The crate forgets the first and
     /// does not see the second, and would end an insert with a hole in it as if nothing had happened.
     broken: bool,
+    window: Option<WriteWindow>,
 }
 
 impl Insert {
-    pub(super) fn new(client: &Client, statement: &str, timeouts: Timeouts) -> Self {
+    pub(super) fn new(client: &Client, statement: &str, timeouts: Timeouts, window: Option<WriteWindow>) -> Self {
+        let insert_end = window.map_or(timeouts.insert_end, |window| window.half().min(timeouts.insert_end));
         // The server's own deadline comes first, so that an insert that is too slow is known to have failed.
-        let deadline = timeouts.insert_end.as_secs().saturating_sub(5).max(1);
+        let deadline = insert_end.saturating_sub(SOONER).max(insert_end.min(LEAST_DEADLINE));
         let inner = client
             .insert_formatted_with(statement)
-            .with_timeouts(Some(timeouts.insert_send), Some(timeouts.insert_end))
-            .with_setting("max_execution_time", deadline.to_string())
+            .with_timeouts(Some(timeouts.insert_send), Some(insert_end))
+            .with_setting("max_execution_time", deadline.as_secs_f64().to_string())
             // On by default since 26.x. Its buffers would answer before the rows are a part, or join them with others.
             .with_setting("async_insert", "0")
             // Rows that return after a deletion may make a block like an earlier one: it must not be dropped as a
@@ -52,7 +66,7 @@ impl Insert {
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_rows", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_bytes", ONE_PART_BYTES.to_string());
-        Self { inner, broken: false }
+        Self { inner, broken: false, window }
     }
 
     /// Sends a chunk, waiting while the server is busy with earlier ones. Not copied, unless it is compressed (TLS).
@@ -81,6 +95,9 @@ impl Insert {
     }
 
     fn check(&self) -> Result<(), DestinationError> {
+        if self.window.is_some_and(|window| !window.is_open()) {
+            return Err(error(Failure::Late, "they were read too long ago"));
+        }
         if self.broken {
             return Err(error(Failure::Unavailable, "an insert goes on after a chunk of it was lost"));
         }

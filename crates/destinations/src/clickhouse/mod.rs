@@ -2,10 +2,12 @@
 
 mod connection;
 pub mod cursors;
+mod erase;
 mod exception;
 mod failure;
 mod insert;
 mod inspect;
+mod marks;
 mod reader;
 mod shape;
 mod storage;
@@ -22,12 +24,15 @@ use lockstep_core::settings::ClickHouseSettings;
 use lockstep_core::{MappingName, TenancyId};
 use serde::de::DeserializeOwned;
 
+pub use self::erase::{OldTombstones, Removal};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::inspect::{can_manage_access, ping, server_version, table_shape, table_shapes};
+pub use self::marks::{Mark, Marks};
 use self::reader::Reader;
 pub use self::shape::{ColumnShape, TableShape, differences};
 use crate::destination::{CursorAt, Cursors, Destination, Selection};
 use crate::error::{DestinationError, Failure};
+use crate::window::WriteWindow;
 
 /// What [`ClickHouse::fetch_text`] and [`ClickHouse::fetch_rows`] hold at most, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
@@ -66,6 +71,7 @@ pub struct ClickHouse {
     reader: Reader,
     raw_database: String,
     timeouts: Timeouts,
+    window: Option<WriteWindow>,
 }
 
 impl ClickHouse {
@@ -75,7 +81,13 @@ impl ClickHouse {
     /// [`Failure::Misconfigured`] when the URL cannot work or the certificate authorities cannot be read.
     pub fn connect(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Self, DestinationError> {
         let (client, reader) = connection::open(settings, tls_ca_file)?;
-        Ok(Self { client, reader, raw_database: settings.raw_database.clone(), timeouts: Timeouts::default() })
+        Ok(Self {
+            client,
+            reader,
+            raw_database: settings.raw_database.clone(),
+            timeouts: Timeouts::default(),
+            window: None,
+        })
     }
 
     /// The same server with other timeouts: a long migration, an impatient test.
@@ -158,7 +170,7 @@ impl ClickHouse {
     /// Begins an insert: `INSERT INTO … FORMAT RowBinary`, whose rows follow in chunks. The server is asked with the
     /// first of them; an insert of nothing does nothing.
     pub fn insert(&self, statement: &str) -> Insert {
-        Insert::new(&self.client, statement, self.timeouts)
+        Insert::new(&self.client, statement, self.timeouts, self.window)
     }
 
     async fn within_statement_timeout<T>(
@@ -177,6 +189,11 @@ impl Destination for ClickHouse {
 
     fn name(&self) -> &'static str {
         "ClickHouse"
+    }
+
+    fn within(mut self, window: WriteWindow) -> Self {
+        self.window = Some(window);
+        self
     }
 
     async fn cursors(

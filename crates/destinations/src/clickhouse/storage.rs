@@ -1,7 +1,7 @@
 //! The statements of this crate's own: cursors and looking around. Everything about mappings is derived elsewhere.
 
-use lockstep_core::{MappingName, TenancyId};
-use lockstep_mappings::clickhouse::{cursor_table_name, identifier, literal};
+use lockstep_core::{MappingName, SourceIdentity, TenancyId};
+use lockstep_mappings::clickhouse::{cursor_table_name, identifier, literal, source_table_name};
 
 use crate::destination::Selection;
 
@@ -66,6 +66,53 @@ pub(super) fn columns(database: &str, tables: &[&str]) -> String {
          default_expression) FROM system.columns WHERE database = {} AND {} ORDER BY table, position",
         literal(database),
         one_of("table", tables.iter().map(|name| literal(name)))
+    )
+}
+
+/// The tables of a database; none where there is no such database.
+pub(super) fn table_names(database: &str) -> String {
+    format!("SELECT name FROM system.tables WHERE database = {}", literal(database))
+}
+
+/// The highest version in each of these mappings' tables, of which there is one at least.
+pub(super) fn highest_versions(database: &str, mappings: &[&MappingName]) -> String {
+    let highest = |mapping: &&MappingName| {
+        format!(
+            "SELECT {} AS name, max(sync_sequence_id) AS last FROM {}.{}",
+            literal(mapping.as_str()),
+            identifier(database),
+            identifier(mapping.as_str())
+        )
+    };
+    mappings.iter().map(highest).collect::<Vec<_>>().join("\nUNION ALL ")
+}
+
+/// The highest cursor of each mapping.
+pub(super) fn highest_cursors(database: &str) -> String {
+    format!(
+        "SELECT mapping_name, max(last_synced_sequence_id) FROM {}.{} GROUP BY mapping_name",
+        identifier(database),
+        identifier(cursor_table_name())
+    )
+}
+
+/// The source that was seen last.
+pub(super) fn last_source(database: &str) -> String {
+    format!(
+        "SELECT system_identifier, timeline FROM {}.{} ORDER BY seen_at DESC LIMIT 1",
+        identifier(database),
+        identifier(source_table_name())
+    )
+}
+
+/// Writes down which source is seen now.
+pub(super) fn write_source(database: &str, source: &SourceIdentity) -> String {
+    format!(
+        "INSERT INTO {}.{} (singleton, system_identifier, timeline) VALUES (0, {}, {})",
+        identifier(database),
+        identifier(source_table_name()),
+        literal(&source.system_identifier),
+        source.timeline
     )
 }
 

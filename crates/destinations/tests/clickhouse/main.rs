@@ -7,5 +7,6 @@ mod faulty;
 mod fixture;
 mod inserts;
 mod inspect;
+mod late;
 mod streams;
 mod tls;

@@ -11,7 +11,7 @@ use crate::postgres::compare::{Key, Scope};
 /// would show deleted rows and old versions again where a profile has set them otherwise.
 const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0";
 
-fn canonical(column: &Column) -> String {
+pub(super) fn canonical(column: &Column) -> String {
     let name = identifier(&column.name);
     match column.column_type.base {
         BaseType::Timestamp => format!("toString(toUnixTimestamp64Milli({name}))"),
@@ -26,7 +26,7 @@ fn string_type(column: &Column) -> &'static str {
 }
 
 /// Sorts as the canonical text does, byte by byte. A UUID compares by its halves here: its bytes do not.
-fn order(column: &Column) -> String {
+pub(super) fn order(column: &Column) -> String {
     match column.column_type.base {
         BaseType::Uuid => format!("UUIDStringToNum(toString({}))", identifier(&column.name)),
         _ => format!("CAST({}, 'String')", canonical(column)),
@@ -65,13 +65,13 @@ fn location(location: &Location) -> String {
     format!("{}, {}", literal(&location.project_id), literal(&location.branch_id))
 }
 
-fn in_locations(locations: &[Location]) -> String {
+pub(super) fn in_locations(locations: &[Location]) -> String {
     let list: Vec<_> = locations.iter().map(|at| format!("({})", location(at))).collect();
     if list.is_empty() { "0".to_owned() } else { format!("(project_id, branch_id) IN ({})", list.join(", ")) }
 }
 
 /// On the columns themselves, whose index serves; ClickHouse reads each literal as the type of its column.
-fn in_keys(mapping: &Mapping, keys: &[Key]) -> String {
+pub(super) fn in_keys(mapping: &Mapping, keys: &[Key]) -> String {
     let list: Vec<_> = keys
         .iter()
         .map(|key| {
@@ -87,7 +87,7 @@ fn in_keys(mapping: &Mapping, keys: &[Key]) -> String {
     }
 }
 
-fn behind(mapping: &Mapping, key: &Key) -> String {
+pub(super) fn behind(mapping: &Mapping, key: &Key) -> String {
     let order: Vec<_> = mapping.key_columns().map(order).collect();
     let values: Vec<_> = mapping
         .key_columns()

@@ -69,12 +69,14 @@ impl TableDefinition {
         let cluster =
             self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)));
         let database = identifier(&self.database);
+        // The server keeps the parentheses around a single column, and shows them as part of the key.
+        let key =
+            if self.sorting_key.contains(',') { format!("({})", self.sorting_key) } else { self.sorting_key.clone() };
         let local = format!(
-            "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} (\n{}\n) ENGINE = {}\nORDER BY ({})",
+            "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} (\n{}\n) ENGINE = {}\nORDER BY {key}",
             identifier(&self.local_name()),
             columns.join(",\n"),
             self.engine,
-            self.sorting_key,
         );
         let distributed = self.cluster.as_ref().map(|name| {
             format!(
@@ -85,7 +87,11 @@ impl TableDefinition {
                 raw = literal(&self.database),
                 of = literal(&self.local_name()),
                 // All versions of a row on one shard: replacing happens within a shard.
-                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") { "cityHash64(project_id, branch_id)" } else { "cityHash64(tenancy_id)" },
+                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") {
+                    "cityHash64(project_id, branch_id)".to_owned()
+                } else {
+                    format!("cityHash64({})", self.sorting_key.split(',').next().unwrap_or_default())
+                },
             )
         });
         std::iter::once(local).chain(distributed).collect()

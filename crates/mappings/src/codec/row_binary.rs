@@ -55,11 +55,30 @@ impl RowTranscoder {
         written
     }
 
-    fn append<'a>(&self, fields: &mut Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
-        let expected = self.columns.len() + OWN_FIELDS;
-        if fields.left() != expected {
-            return Err(CodecError::FieldCount { found: fields.left(), expected });
+    /// What a row says about itself, whatever its columns hold: for one that cannot be transcoded.
+    ///
+    /// # Errors
+    /// [`CodecError`] where even that cannot be read.
+    pub fn head<'a>(&self, mut fields: Fields<'a>) -> Result<RowHead<'a>, CodecError> {
+        self.check_count(fields)?;
+        let tenancy = fixed::<16>("tenancy_id", fields.next_field()?)?;
+        let project_id = present("project_id", fields.next_field()?)?;
+        let branch_id = present("branch_id", fields.next_field()?)?;
+        for _ in &self.columns {
+            fields.next_field()?;
         }
+        let (sequence, deleted) = tail(&mut fields)?;
+        Ok(RowHead { tenancy: TenancyId::new(Uuid::from_bytes(tenancy)), project_id, branch_id, sequence, deleted })
+    }
+
+    fn check_count(&self, fields: Fields<'_>) -> Result<(), CodecError> {
+        let expected = self.columns.len() + OWN_FIELDS;
+        let found = fields.left();
+        if found == expected { Ok(()) } else { Err(CodecError::FieldCount { found, expected }) }
+    }
+
+    fn append<'a>(&self, fields: &mut Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
+        self.check_count(*fields)?;
         let tenancy = fixed::<16>("tenancy_id", fields.next_field()?)?;
         let project_id = present("project_id", fields.next_field()?)?;
         let branch_id = present("branch_id", fields.next_field()?)?;
@@ -68,18 +87,18 @@ impl RowTranscoder {
         for (name, column_type) in &self.columns {
             put(out, name, *column_type, fields.next_field()?)?;
         }
-        let sequence = i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?);
-        let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
-        out.extend_from_slice(&sequence.to_le_bytes());
+        let (sequence, deleted) = tail(fields)?;
+        out.extend_from_slice(&sequence.get().to_le_bytes());
         out.push(u8::from(deleted));
-        Ok(RowHead {
-            tenancy: TenancyId::new(Uuid::from_bytes(tenancy)),
-            project_id,
-            branch_id,
-            sequence: SequenceId::new(sequence),
-            deleted,
-        })
+        Ok(RowHead { tenancy: TenancyId::new(Uuid::from_bytes(tenancy)), project_id, branch_id, sequence, deleted })
     }
+}
+
+/// The last two fields of a row: its version, and whether it is a tombstone.
+fn tail(fields: &mut Fields<'_>) -> Result<(SequenceId, bool), CodecError> {
+    let sequence = i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?);
+    let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
+    Ok((SequenceId::new(sequence), deleted))
 }
 
 fn wrong(column: &str, problem: &'static str) -> CodecError {

@@ -143,7 +143,7 @@ fn in_locations(locations: &[Location]) -> String {
 }
 
 /// The keys as a table `w (project_id, branch_id, k1, …)`, each value in the type of its column, so that indexes serve.
-fn wanted(mapping: &Mapping, keys: &[Key]) -> String {
+pub(super) fn wanted(mapping: &Mapping, keys: &[Key]) -> String {
     let casts: Vec<_> = mapping.key_columns().map(|column| column.column_type.base.postgres_cast()).collect();
     let rows: Vec<_> = keys
         .iter()
@@ -164,12 +164,12 @@ fn wanted(mapping: &Mapping, keys: &[Key]) -> String {
 }
 
 /// The condition that the tenancy `alias` is at the location of `w`.
-fn at_wanted(alias: &str) -> String {
+pub(super) fn at_wanted(alias: &str) -> String {
     format!("{alias}.\"projectId\" = w.project_id AND {alias}.\"branchId\" = w.branch_id")
 }
 
 /// The condition that the source row `alias` has the key of `w`.
-fn key_is_wanted(mapping: &Mapping, alias: &str) -> String {
+pub(super) fn key_is_wanted(mapping: &Mapping, alias: &str) -> String {
     let same: Vec<_> = mapping
         .key_sources()
         .zip(1..)

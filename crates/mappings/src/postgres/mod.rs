@@ -4,12 +4,15 @@
 //! the work at hand, `j_…` a joined row.
 
 pub mod backlog;
+pub mod bypassed;
 pub mod capture;
 pub mod compare;
+pub mod erase;
 pub mod facts;
 pub mod fetch;
 pub mod indexes;
 mod names;
+pub mod quarantine;
 mod quote;
 mod row;
 pub mod snapshot;

@@ -1,6 +1,6 @@
 //! The base: rows that were there before capture, read in physical order and shipped as version 0.
 
-use super::names::{capture_columns, tenancy_table};
+use super::names::{FLAG_COLUMN, capture_columns, tenancy_table};
 use super::quote::table;
 use super::row;
 use crate::mapping::Mapping;
@@ -30,5 +30,17 @@ pub fn range(mapping: &Mapping, range: BlockRange) -> String {
         first = range.first,
         end = range.end,
         filter = row::and_filter(mapping, "s"),
+    )
+}
+
+/// Hands the base rows of a range to the stream: flagged, they get numbers and are shipped row by row. For blocks with a
+/// row that the destination refuses. All mappings of the table lose these rows from their base, and get them by the stream.
+pub fn hand_over(mapping: &Mapping, range: BlockRange) -> String {
+    let (sequence, flag) = capture_columns("s");
+    format!(
+        "UPDATE {source} s SET \"{FLAG_COLUMN}\" = TRUE\nWHERE s.ctid >= '({first},0)'::tid AND s.ctid < '({end},0)'::tid AND {sequence} IS NULL AND NOT {flag}",
+        source = table(&mapping.source),
+        first = range.first,
+        end = range.end,
     )
 }

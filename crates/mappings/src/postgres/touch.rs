@@ -7,7 +7,7 @@
 //!
 //! `floor` is a sequence value drawn after the touch was seen: rows at or above it have been stamped since.
 
-use super::names::{SEQUENCE_COLUMN, tenancy_table};
+use super::names::{FLAG_COLUMN, SEQUENCE_COLUMN, tenancy_table};
 use super::quote::{identifier, table};
 use super::row;
 use super::stamp::{RowLock, stamp_picked};
@@ -20,6 +20,11 @@ pub fn target(mapping: &Mapping, join: &Join) -> String {
 
 /// Two questions, where one with `OR` would walk over all rows of the tenancy: an index answers each of them.
 const UNSTAMPED: [&str; 2] = ["IS NULL", "< u.floor"];
+
+/// `lockstep.touch.target` of all rows of one mapping that belong to a tenancy. No join has this name.
+pub fn mapping_target(mapping: &Mapping) -> String {
+    format!("{}.*", mapping.name)
+}
 
 /// The rows of `mapping` that depend, through `join`, on what the touch `u` names.
 fn dependents(mapping: &Mapping, join: &Join, unstamped: &str) -> String {
@@ -73,6 +78,11 @@ pub fn stamp_tenancy(mappings: &[&Mapping], lock: RowLock) -> String {
     stamp_from(mappings, |unstamped| of_tenancy(mappings, unstamped), lock)
 }
 
+/// As [`stamp_tenancy`], for touches of one mapping. `mappings` are all mappings of its source table.
+pub fn stamp_mapping(mappings: &[&Mapping], mapping: &Mapping, lock: RowLock) -> String {
+    stamp_from(mappings, |unstamped| of_tenancy(&[mapping], unstamped), lock)
+}
+
 /// Deletes the touches among `$1 bigint[]` that have nothing left to stamp; rows that were locked keep theirs.
 /// Returns `tenancy_id uuid`.
 pub fn finish_dependents(mapping: &Mapping, join: &Join) -> String {
@@ -88,6 +98,25 @@ pub fn finish_tenancy(sources: &[Vec<&Mapping>]) -> String {
     format!(
         "DELETE FROM lockstep.touch u WHERE u.id = ANY($1::bigint[]) AND {} RETURNING u.tenancy_id",
         left.join("\n  AND ")
+    )
+}
+
+/// Tenancies among `$1 uuid[]` with rows of this mapping whose number is lower than `$2 bigint`, or that are of the base.
+/// New rows that wait for their first number do not count: theirs will be higher. Returns `tenancy_id uuid`.
+pub fn not_stamped_since(mapping: &Mapping) -> String {
+    let any = |condition: &str| {
+        format!(
+            "(SELECT 1 FROM {source} s WHERE {belongs}{filter} AND {condition} LIMIT 1) IS NOT NULL",
+            source = table(&mapping.source),
+            belongs = row::belongs(mapping, "s"),
+            filter = row::and_filter(mapping, "s"),
+        )
+    };
+    format!(
+        "SELECT t.\"id\" AS tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id) JOIN {tenancies} t ON t.\"id\" = w.tenancy_id\nWHERE {lower}\n  OR {base}",
+        tenancies = table(&tenancy_table()),
+        lower = any(&format!("s.\"{SEQUENCE_COLUMN}\" < $2")),
+        base = any(&format!("s.\"{SEQUENCE_COLUMN}\" IS NULL AND NOT s.\"{FLAG_COLUMN}\"")),
     )
 }
 

@@ -11,19 +11,21 @@ fn tenancy(number: u128) -> TenancyId {
 }
 
 fn news_of(number: u128, mappings: &[&str]) -> TenantNews {
-    TenantNews { tenancy: tenancy(number), mappings: mappings.iter().map(|name| name.parse().unwrap()).collect() }
+    let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
+    TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE }
 }
 
 fn decode_hint(tenancy_id: &[u8], mapping: &str) -> Result<TenantBatch, DecodeError> {
-    let good = proto::TenantHint { tenancy_id: vec![7; 16], mappings: vec![] };
-    let bad = proto::TenantHint { tenancy_id: tenancy_id.to_vec(), mappings: vec![mapping.to_owned()] };
+    let good = proto::TenantHint { tenancy_id: vec![7; 16], mappings: vec![], sequence: 0 };
+    let bad = proto::TenantHint { tenancy_id: tenancy_id.to_vec(), mappings: vec![mapping.to_owned()], sequence: 0 };
     TenantBatch::decode(&proto::TenantBatch { tenants: vec![good, bad] }.encode_to_vec())
 }
 
 fn any_news() -> impl Strategy<Value = TenantNews> {
-    (any::<u128>(), vec("[a-z][a-z0-9_]{0,62}", 0..14)).prop_map(|(number, names)| TenantNews {
+    (any::<u128>(), vec("[a-z][a-z0-9_]{0,62}", 0..14), 0..=i64::MAX).prop_map(|(number, names, sequence)| TenantNews {
         tenancy: tenancy(number),
         mappings: names.iter().map(|name| name.parse().unwrap()).collect(),
+        sequence: SequenceId::new(sequence),
     })
 }
 
@@ -52,6 +54,12 @@ fn the_bytes_are_those_of_the_published_format() {
     let mut expected = vec![0x0a, 32, 0x0a, 16];
     expected.extend(Uuid::from_u128(0x0102).as_bytes());
     expected.extend(b"\x12\x05users\x12\x05teams");
+    assert_eq!(batch.encode(), [expected.clone()]);
+    // A number that is known comes last, as a variable-length integer.
+    let batch =
+        TenantBatch { tenants: vec![TenantNews { sequence: SequenceId::new(300), ..batch.tenants[0].clone() }] };
+    expected[1] += 3;
+    expected.extend(b"\x18\xac\x02");
     assert_eq!(batch.encode(), [expected]);
 }
 
@@ -113,6 +121,31 @@ struct LaterHint {
     mappings: Vec<String>,
     #[prost(uint64, tag = "9")]
     priority: u64,
+}
+
+/// The version before the last: no number yet. What it sent is understood, and it understands what we send.
+#[derive(Clone, PartialEq, Message)]
+struct FormerHint {
+    #[prost(bytes = "vec", tag = "1")]
+    tenancy_id: Vec<u8>,
+    #[prost(string, repeated, tag = "2")]
+    mappings: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FormerBatch {
+    #[prost(message, repeated, tag = "1")]
+    tenants: Vec<FormerHint>,
+}
+
+#[test]
+fn messages_without_a_number_and_readers_who_know_none_go_on_working() {
+    let tenancy_id = Uuid::from_u128(5).as_bytes().to_vec();
+    let former = FormerBatch { tenants: vec![FormerHint { tenancy_id, mappings: vec!["users".to_owned()] }] };
+    assert_eq!(TenantBatch::decode(&former.encode_to_vec()).unwrap().tenants, [news_of(5, &["users"])]);
+    let numbered = TenantNews { sequence: SequenceId::new(77), ..news_of(5, &["users"]) };
+    let sent = TenantBatch { tenants: vec![numbered] }.encode();
+    assert_eq!(FormerBatch::decode(sent[0].as_slice()).unwrap(), former);
 }
 
 /// An earlier version: no mappings yet.

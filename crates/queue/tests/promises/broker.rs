@@ -11,8 +11,8 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use lockstep_core::TenancyId;
 use lockstep_core::secret::SecretUrl;
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueDepths, TenantBatch, TenantNews, Topology};
 use lockstep_testkit::databases::eventually;
 use uuid::Uuid;
@@ -105,7 +105,11 @@ pub(crate) fn batch(number: u128) -> TenantBatch {
 
 /// A batch of tenancies with these numbers.
 pub(crate) fn batch_of(numbers: impl IntoIterator<Item = u128>) -> TenantBatch {
-    let news = |number| TenantNews { tenancy: TenancyId::new(Uuid::from_u128(number)), mappings: Vec::new() };
+    let news = |number| TenantNews {
+        tenancy: TenancyId::new(Uuid::from_u128(number)),
+        mappings: Vec::new(),
+        sequence: SequenceId::BASE,
+    };
     numbers.into_iter().map(news).collect()
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lapin::uri::AMQPScheme;
 use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
 use lockstep_queue::{Consumer, Publisher, Retried};
+use lockstep_testkit::proxy::Proxy;
 
 use crate::broker::{Broker, as_it_is, batch, next, until, within};
-use crate::proxy::Proxy;
+use crate::proxy;
 
 async fn both(broker: &Broker, url: &SecretUrl) -> (Publisher, Consumer) {
     let publisher = within("the publisher to connect", Publisher::connect(url, None, &broker.topology)).await.unwrap();
@@ -19,8 +19,8 @@ async fn both(broker: &Broker, url: &SecretUrl) -> (Publisher, Consumer) {
 #[tokio::test]
 async fn connections_that_are_cut_come_back_and_nothing_is_lost() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
-        let (publisher, mut consumer) = both(&broker, &proxy.plain_url()).await;
+        let proxy = proxy::start().await;
+        let (publisher, mut consumer) = both(&broker, &proxy::url(&proxy, "")).await;
         for number in 0..3 {
             within("confirms", publisher.publish(&[batch(number)])).await.unwrap();
             let held = next(&mut consumer).await;
@@ -47,8 +47,8 @@ async fn connections_that_are_cut_come_back_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_delivery_of_a_broken_connection_is_redelivered_and_not_retried() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
-        let (publisher, mut consumer) = both(&broker, &proxy.plain_url()).await;
+        let proxy = proxy::start().await;
+        let (publisher, mut consumer) = both(&broker, &proxy::url(&proxy, "")).await;
         within("confirms", publisher.publish(&[batch(1)])).await.unwrap();
         let held = next(&mut consumer).await;
         proxy.cut();
@@ -63,9 +63,9 @@ async fn a_delivery_of_a_broken_connection_is_redelivered_and_not_retried() {
 #[tokio::test]
 async fn a_connection_that_hangs_is_replaced() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
+        let proxy = proxy::start().await;
         // Silence for two heartbeats counts as gone; the default of 10 s would make this test slow.
-        let (publisher, mut consumer) = both(&broker, &proxy.url(AMQPScheme::AMQP, "heartbeat=1")).await;
+        let (publisher, mut consumer) = both(&broker, &proxy::url(&proxy, "heartbeat=1")).await;
         within("confirms", publisher.publish(&[batch(1)])).await.unwrap();
         next(&mut consumer).await.ack().await;
         proxy.stall();
@@ -79,8 +79,8 @@ async fn a_connection_that_hangs_is_replaced() {
 #[tokio::test]
 async fn a_broker_that_is_away_is_waited_for_and_health_says_so() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
-        let (publisher, consumer) = both(&broker, &proxy.plain_url()).await;
+        let proxy = proxy::start().await;
+        let (publisher, consumer) = both(&broker, &proxy::url(&proxy, "")).await;
         let (publishing, consuming) = (Health::default(), Health::default());
         let (publisher, mut consumer) =
             (publisher.with_health(publishing.clone()), consumer.with_health(consuming.clone()));
@@ -91,7 +91,7 @@ async fn a_broker_that_is_away_is_waited_for_and_health_says_so() {
             let said = async || consuming.report().err().filter(|said| said.contains("LS-0101"));
             let said = until("the consumer's health to say what is wrong", said).await;
             assert!(!said.contains("guest"), "{said}");
-            Proxy::start_on(port, None).await
+            Proxy::on(port, &proxy::target()).await.unwrap()
         };
         let publishing_again = until("a publish to succeed", async || publisher.publish(&[batch(1)]).await.ok());
         let all = async { tokio::join!(next(&mut consumer), starting_again, publishing_again) };
@@ -105,14 +105,14 @@ async fn a_broker_that_is_away_is_waited_for_and_health_says_so() {
 #[tokio::test]
 async fn a_program_that_starts_before_the_broker_waits_for_it() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
-        let url = proxy.plain_url();
+        let proxy = proxy::start().await;
+        let url = proxy::url(&proxy, "");
         let port = proxy.stop().await;
         let connecting = tokio::spawn({
             let topology = broker.topology.clone();
             async move { Publisher::connect(&url, None, &topology).await }
         });
-        let _proxy = Proxy::start_on(port, None).await;
+        let _proxy = Proxy::on(port, &proxy::target()).await.unwrap();
         let publisher = within("the publisher to connect", connecting).await.unwrap().unwrap();
         within("confirms", publisher.publish(&[batch(1)])).await.unwrap();
     })
@@ -122,8 +122,8 @@ async fn a_program_that_starts_before_the_broker_waits_for_it() {
 #[tokio::test]
 async fn reconnecting_succeeds_even_if_the_caller_never_waits_long() {
     Broker::run(as_it_is, async |broker| {
-        let proxy = Proxy::start().await;
-        let (publisher, mut consumer) = both(&broker, &proxy.plain_url()).await;
+        let proxy = proxy::start().await;
+        let (publisher, mut consumer) = both(&broker, &proxy::url(&proxy, "")).await;
         within("confirms", publisher.publish(&[batch(1)])).await.unwrap();
         proxy.cut();
         let delivery = within("a delivery in steps of a millisecond", async {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lapin::uri::AMQPScheme;
 use lockstep_queue::Publisher;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -11,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use crate::broker::{Broker, as_it_is, batch, within};
-use crate::proxy::Proxy;
+use crate::proxy;
 
 #[tokio::test]
 async fn declaring_again_changes_nothing() {
@@ -25,7 +24,7 @@ async fn declaring_again_changes_nothing() {
     .await;
 }
 
-/// A certificate for `localhost` that signs itself: what the proxy shows, and a file to trust it by.
+/// A certificate for `localhost` that signs itself: what the broker shows, and a file to trust it by.
 fn certificate() -> (TlsAcceptor, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = std::env::temp_dir().join(format!("lockstep-test-{}.pem", Uuid::new_v4()));
@@ -41,8 +40,7 @@ fn certificate() -> (TlsAcceptor, PathBuf) {
 async fn an_authority_from_the_file_is_trusted_and_an_unknown_one_is_not() {
     Broker::run(as_it_is, async |broker| {
         let (acceptor, authority) = certificate();
-        let proxy = Proxy::start_on(0, Some(acceptor)).await;
-        let url = proxy.url(AMQPScheme::AMQPS, "");
+        let url = proxy::encrypted(acceptor).await;
         // Twice: the process's cryptography is installed by whoever comes first, and that is no error.
         for _ in 0..2 {
             let connecting = Publisher::connect(&url, Some(&authority), &broker.topology);

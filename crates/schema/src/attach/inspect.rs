@@ -6,7 +6,7 @@ use lockstep_mappings::postgres::capture::CaptureObject;
 use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts, tables_needed};
 use lockstep_mappings::postgres::{capture, identifier};
 use lockstep_mappings::{MappingSet, SourceTable};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
@@ -26,6 +26,17 @@ pub struct LiveIndex {
     pub predicate: Option<String>,
 }
 
+/// A trigger or a function of Lockstep's, as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveObject {
+    /// Its comment: the fingerprint of the definition that installed it.
+    pub fingerprint: String,
+    /// Whether it is still what was installed then: nobody has replaced it, switched it off or switched it on since.
+    pub untouched: bool,
+    /// When a trigger fires: `pg_trigger.tgenabled`. A function has none.
+    pub enabled: Option<char>,
+}
+
 /// Everything that planning needs to know.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
@@ -35,10 +46,12 @@ pub struct Live {
     pub facts: SourceFacts,
     /// Of the tables that definitions name.
     pub indexes: Vec<LiveIndex>,
-    /// Fingerprints of Lockstep's triggers by table and name, with whether each fires always.
-    pub triggers: BTreeMap<(SourceTable, String), (String, bool)>,
-    /// Fingerprints of Lockstep's functions by name with argument types, as `CaptureObject::name` has it.
-    pub functions: BTreeMap<String, String>,
+    /// Lockstep's triggers by table and name.
+    pub triggers: BTreeMap<(SourceTable, String), LiveObject>,
+    /// Lockstep's functions by name with argument types, as `CaptureObject::name` has it.
+    pub functions: BTreeMap<String, LiveObject>,
+    /// Tables of which it is written down since when they are captured.
+    pub captured: BTreeSet<SourceTable>,
     /// Whether the sequence exists.
     pub sequence: bool,
     /// Whether numbers of an earlier system are not yet covered by `lockstep.sequence_head`.
@@ -72,6 +85,7 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
         sequence,
         tenancies_known: controlled && facts.contains_key(&tenancy()) && tenancies_known(&client).await?,
         snapshots: if controlled { snapshots(&client).await? } else { BTreeSet::new() },
+        captured: if controlled { captured(&client).await? } else { BTreeSet::new() },
         facts,
         pending_migrations,
     })
@@ -136,29 +150,40 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
         .collect())
 }
 
-async fn triggers(client: &Client) -> Result<BTreeMap<(SourceTable, String), (String, bool)>, SourceError> {
+/// Triggers of capture; those of Lockstep's own tables belong to their migrations.
+///
+/// An object and its comment are made by one transaction, so both catalog rows have the same `xmin`, until somebody
+/// changes one of them: `CREATE OR REPLACE` keeps the comment, and so does `ALTER TABLE … DISABLE TRIGGER`.
+async fn triggers(client: &Client) -> Result<BTreeMap<(SourceTable, String), LiveObject>, SourceError> {
     const TRIGGERS: &str = r"
-SELECT n.nspname, c.relname, t.tgname, COALESCE(obj_description(t.oid, 'pg_trigger'), ''), t.tgenabled = 'A'
+SELECT n.nspname, c.relname, t.tgname, COALESCE(d.description, ''), COALESCE(t.xmin = d.xmin, FALSE), t.tgenabled::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND (t.tgname LIKE 'lockstep\_%' OR t.tgname LIKE 'zz\_lockstep\_%')";
+  LEFT JOIN pg_description d ON d.classoid = 'pg_trigger'::regclass AND d.objoid = t.oid AND d.objsubid = 0
+WHERE NOT t.tgisinternal AND n.nspname <> 'lockstep' AND (t.tgname LIKE 'lockstep\_%' OR t.tgname LIKE 'zz\_lockstep\_%')";
     let rows = client.query(TRIGGERS, &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let table = SourceTable { schema: row.get(0), name: row.get(1) };
-            ((table, row.get(2)), (row.get(3), row.get(4)))
-        })
-        .collect())
+    let live = |row: &Row| {
+        let table = SourceTable { schema: row.get(0), name: row.get(1) };
+        let enabled = row.get::<_, String>(5).chars().next();
+        ((table, row.get(2)), LiveObject { fingerprint: row.get(3), untouched: row.get(4), enabled })
+    };
+    Ok(rows.iter().map(live).collect())
 }
 
-async fn functions(client: &Client, expected: &[CaptureObject]) -> Result<BTreeMap<String, String>, SourceError> {
+async fn functions(client: &Client, expected: &[CaptureObject]) -> Result<BTreeMap<String, LiveObject>, SourceError> {
     const FUNCTIONS: &str = r"
-SELECT w.name, obj_description(to_regprocedure('lockstep.' || w.name), 'pg_proc') FROM unnest($1::text[]) AS w(name)
-WHERE to_regprocedure('lockstep.' || w.name) IS NOT NULL";
+SELECT w.name, COALESCE(d.description, ''), COALESCE(p.xmin = d.xmin, FALSE)
+FROM unnest($1::text[]) AS w(name) JOIN pg_proc p ON p.oid = to_regprocedure('lockstep.' || w.name)
+  LEFT JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = p.oid AND d.objsubid = 0";
     let names: Vec<_> =
         expected.iter().filter(|object| object.table.is_none()).map(|object| object.name.as_str()).collect();
     let rows = client.query(FUNCTIONS, &[&names]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default())).collect())
+    let live = |row: &Row| LiveObject { fingerprint: row.get(1), untouched: row.get(2), enabled: None };
+    Ok(rows.iter().map(|row| (row.get(0), live(row))).collect())
+}
+
+async fn captured(client: &Client) -> Result<BTreeSet<SourceTable>, SourceError> {
+    let rows = client.query("SELECT schema_name, table_name FROM lockstep.captured_table", &[]).await?;
+    Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
 }
 
 /// The head is zero only before the first stamp of ours; numbers that were handed out before that are somebody else's.

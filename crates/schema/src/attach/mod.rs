@@ -4,11 +4,13 @@
 //! gives an empty one. [`apply`] runs it step by step; a run that was killed is continued by the next.
 
 mod apply;
+mod flaws;
 mod inspect;
 mod plan;
 mod snapshot;
 
 pub use apply::{ApplyEvent, apply};
-pub use inspect::{Live, LiveIndex, inspect};
-pub use plan::{Mode, Step, plan};
+pub use flaws::{Flaw, FlawKind, flaws};
+pub use inspect::{Live, LiveIndex, LiveObject, inspect};
+pub use plan::{Mode, Part, Step, plan};
 pub use snapshot::{RANGE_BLOCKS, restart_snapshot};

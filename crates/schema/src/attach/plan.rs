@@ -6,10 +6,11 @@ use lockstep_mappings::postgres::capture::{self, CaptureObject};
 use lockstep_mappings::postgres::facts::{Misfit, misfits, missing_capture_columns};
 use lockstep_mappings::postgres::indexes::{self, IndexSpec};
 use lockstep_mappings::postgres::{
-    FLAG_COLUMN, SEQUENCE, SEQUENCE_COLUMN, deleted_row_table, identifier, stamp, table, tenancy_table,
+    FLAG_COLUMN, SEQUENCE, SEQUENCE_COLUMN, deleted_row_table, identifier, literal, stamp, table, tenancy_table,
 };
 use lockstep_mappings::{MappingSet, SourceTable};
 
+use super::flaws::flaw_of;
 use super::inspect::Live;
 use super::snapshot;
 
@@ -27,6 +28,21 @@ pub enum Mode {
     ControlMigrations,
 }
 
+/// What a step is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    /// Lockstep's own tables, and what is written in them.
+    Control,
+    /// The two columns of capture.
+    Columns,
+    /// Functions and triggers.
+    Triggers,
+    /// Indexes.
+    Indexes,
+    /// Base snapshots.
+    Snapshots,
+}
+
 /// One thing that `lockstep migrate` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
@@ -36,10 +52,12 @@ pub struct Step {
     pub statements: Vec<String>,
     /// How they are run.
     pub mode: Mode,
+    /// What they are about.
+    pub part: Part,
 }
 
-fn step(what: impl Into<String>, mode: Mode, statements: Vec<String>) -> Step {
-    Step { what: what.into(), statements, mode }
+fn step(part: Part, what: impl Into<String>, mode: Mode, statements: Vec<String>) -> Step {
+    Step { what: what.into(), statements, mode, part }
 }
 
 /// The steps that make the live database fit the definitions; none where it does.
@@ -65,10 +83,12 @@ pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
     let mut steps = Vec::new();
     if !live.pending_migrations.is_empty() {
         let statements = live.pending_migrations.iter().map(|name| format!("-- migration {name}")).collect();
-        steps.push(step("create Lockstep's own tables in schema lockstep", Mode::ControlMigrations, statements));
+        let what = "create Lockstep's own tables in schema lockstep";
+        steps.push(step(Part::Control, what, Mode::ControlMigrations, statements));
     }
     if !live.sequence {
         steps.push(step(
+            Part::Control,
             "create the sequence global_seq_id",
             Mode::Transaction,
             vec![format!("CREATE SEQUENCE {SEQUENCE} AS bigint")],
@@ -76,6 +96,7 @@ pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
     }
     steps.extend(columns(set, live));
     steps.extend(objects(set, live));
+    steps.extend(captured_tables(set, live));
     if live.numbers_to_take_over {
         steps.push(take_over_numbers());
     }
@@ -85,7 +106,8 @@ pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
     steps.extend(index_steps(set, live));
     for mapping in set.iter().filter(|mapping| !live.snapshots.contains(mapping.name.as_str())) {
         let statements = snapshot::begin(mapping);
-        steps.push(step(format!("plan the base snapshot of {}", mapping.name), Mode::Transaction, statements));
+        let what = format!("plan the base snapshot of {}", mapping.name);
+        steps.push(step(Part::Snapshots, what, Mode::Transaction, statements));
     }
     Ok(steps)
 }
@@ -97,7 +119,8 @@ fn columns(set: &MappingSet, live: &Live) -> Vec<Step> {
     for source in stamp::stamped_tables(set) {
         let name = table(&source);
         if source == deleted_row_table() && !live.facts.contains_key(&source) {
-            steps.push(step("create the table of tombstones", Mode::Transaction, vec![tombstone_table()]));
+            let what = "create the table of tombstones";
+            steps.push(step(Part::Columns, what, Mode::Transaction, vec![tombstone_table()]));
             continue;
         }
         let missing = missing_capture_columns(&live.facts, &source);
@@ -113,7 +136,7 @@ fn columns(set: &MappingSet, live: &Live) -> Vec<Step> {
         }
         if !statements.is_empty() {
             let what = format!("add {} to {}", missing.join(" and "), source.name);
-            steps.push(step(what, Mode::Transaction, statements));
+            steps.push(step(Part::Columns, what, Mode::Transaction, statements));
         }
     }
     steps
@@ -131,14 +154,12 @@ fn tombstone_table() -> String {
 fn objects(set: &MappingSet, live: &Live) -> Vec<Step> {
     let expected = capture::objects(set, &live.facts);
     let mut steps = Vec::new();
-    let stale = |object: &&CaptureObject| match &object.table {
-        Some(on) => live.triggers.get(&(on.clone(), object.name.clone())) != Some(&(object.fingerprint(), true)),
-        None => live.functions.get(&object.name) != Some(&object.fingerprint()),
-    };
+    let stale = |object: &&CaptureObject| flaw_of(object, live).is_some();
     let functions: Vec<_> = expected.iter().filter(|object| object.table.is_none()).filter(stale).collect();
     if !functions.is_empty() {
         let statements = functions.iter().flat_map(|object| object.install()).collect();
-        steps.push(step(format!("install {} capture functions", functions.len()), Mode::Transaction, statements));
+        let what = format!("install {} capture functions", functions.len());
+        steps.push(step(Part::Triggers, what, Mode::Transaction, statements));
     }
     let mut by_table: BTreeMap<&SourceTable, (usize, usize, Vec<String>)> = BTreeMap::new();
     for object in expected.iter().filter(stale) {
@@ -157,13 +178,25 @@ fn objects(set: &MappingSet, live: &Live) -> Vec<Step> {
     }
     for (on, (installed, dropped, statements)) in by_table {
         let dropping = if dropped == 0 { String::new() } else { format!(", drop {dropped}") };
-        steps.push(step(
-            format!("install {installed} capture triggers on {}{dropping}", on.name),
-            Mode::Transaction,
-            statements,
-        ));
+        let what = format!("install {installed} capture triggers on {}{dropping}", on.name);
+        steps.push(step(Part::Triggers, what, Mode::Transaction, statements));
     }
     steps
+}
+
+/// Written down once, after the triggers are there: in a transaction of its own, so that everything that was written before
+/// they were there has an older number.
+fn captured_tables(set: &MappingSet, live: &Live) -> Option<Step> {
+    let new: Vec<_> = stamp::stamped_tables(set).into_iter().filter(|table| !live.captured.contains(table)).collect();
+    let statement = |table: &SourceTable| {
+        let (schema, name) = (literal(&table.schema), literal(&table.name));
+        format!(
+            "INSERT INTO lockstep.captured_table (schema_name, table_name) VALUES ({schema}, {name}) ON CONFLICT DO NOTHING"
+        )
+    };
+    let statements: Vec<_> = new.iter().map(statement).collect();
+    let what = format!("write down since when {} tables are captured", new.len());
+    (!new.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, statements))
 }
 
 /// Rows that an earlier system stamped are shipped by the stream, which reads up to the head. With the triggers in place
@@ -173,7 +206,8 @@ fn take_over_numbers() -> Step {
     let update = format!(
         "UPDATE lockstep.sequence_head SET last_sequence = greatest(last_sequence, (SELECT last_value FROM {SEQUENCE})), stamped_at = now()"
     );
-    step("go on from the numbers that were handed out before", Mode::Transaction, vec![lock, update])
+    let what = "go on from the numbers that were handed out before";
+    step(Part::Control, what, Mode::Transaction, vec![lock, update])
 }
 
 fn known_tenancies() -> Step {
@@ -181,7 +215,7 @@ fn known_tenancies() -> Step {
         "INSERT INTO lockstep.tenancy_location (tenancy_id, project_id, branch_id) SELECT t.\"id\", t.\"projectId\", t.\"branchId\" FROM {} t ON CONFLICT (tenancy_id, project_id, branch_id) DO UPDATE SET gone_at = NULL",
         table(&tenancy_table())
     );
-    step("write down where every tenancy is", Mode::Transaction, vec![insert])
+    step(Part::Control, "write down where every tenancy is", Mode::Transaction, vec![insert])
 }
 
 fn index_steps(set: &MappingSet, live: &Live) -> Vec<Step> {
@@ -192,12 +226,12 @@ fn index_steps(set: &MappingSet, live: &Live) -> Vec<Step> {
             Some(index) if index.valid => continue,
             Some(_) => {
                 let what = format!("rebuild index {}, which an earlier run left unfinished", spec.name);
-                steps.push(step(what, Mode::Alone, vec![spec.drop(), spec.create()]));
+                steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.drop(), spec.create()]));
             }
             None if is_served(&spec, live) => {}
             None => {
                 let what = format!("build index {} on {} ({})", spec.name, spec.table.name, spec.purpose);
-                steps.push(step(what, Mode::Alone, vec![spec.create()]));
+                steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.create()]));
             }
         }
     }

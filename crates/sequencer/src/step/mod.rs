@@ -8,6 +8,7 @@ mod touches;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_schema::{Source, SourceError};
 use tokio::time::timeout;
@@ -19,6 +20,7 @@ use crate::plan::rests::{Part, Rests};
 use crate::plan::touches::Walk;
 use crate::storage::lanes::TenantKey;
 use crate::storage::session::StampingSession;
+use crate::witness::Witness;
 
 /// The longest that one look with its pass may take. The server's own limits end sooner, where the server still lives.
 const POLL_DEADLINE: Duration = Duration::from_secs(120);
@@ -31,6 +33,7 @@ pub struct Stamper {
     mappings: Arc<MappingSet>,
     session: Option<StampingSession>,
     state: State,
+    witness: Option<Witness>,
 }
 
 /// What is remembered from pass to pass, and across connections.
@@ -65,6 +68,8 @@ pub struct Report {
     pub answered_fences: usize,
     /// Whether more is waiting than was done at once.
     pub more: bool,
+    /// Whether an operator has stopped stamping (`lockstep fusebox`).
+    pub stopped: bool,
 }
 
 impl Report {
@@ -99,7 +104,23 @@ impl Failure {
 impl Stamper {
     /// Will stamp the rows of these mappings. Connects to nothing yet.
     pub fn new(source: Source, mappings: Arc<MappingSet>) -> Self {
-        Self { source, mappings, session: None, state: State::default() }
+        Self { source, mappings, session: None, state: State::default(), witness: None }
+    }
+
+    /// The same, but nothing is stamped on a server before this ClickHouse was asked whether the source there has been
+    /// restored to an earlier state (SRC-1).
+    #[must_use]
+    pub fn witnessed_by(mut self, clickhouse: ClickHouse) -> Self {
+        self.witness = Some(Witness::new(clickhouse, &self.mappings));
+        self
+    }
+
+    /// Trusts nothing that was found out before: the next call connects anew.
+    pub(crate) fn forget(&mut self) {
+        self.session = None;
+        if let Some(witness) = &mut self.witness {
+            witness.forget();
+        }
     }
 
     /// Looks whether anything waits, and if so does one pass: one transaction, which is committed when this returns.
@@ -120,7 +141,13 @@ impl Stamper {
     async fn poll_with(&mut self, session: Option<StampingSession>) -> Result<Report, SequencerError> {
         let session = match session.filter(|session| !session.client.is_closed()) {
             Some(session) => session,
-            None => StampingSession::open(&self.source, &self.mappings).await?,
+            None => {
+                let session = StampingSession::open(&self.source, &self.mappings).await?;
+                if let Some(witness) = &mut self.witness {
+                    witness.vouch_for(&session.client).await?;
+                }
+                session
+            }
         };
         self.state.lanes.resize_with(session.lanes.len(), LaneState::default);
         match self.state.look_and_pass(&session).await {
@@ -141,7 +168,10 @@ impl Stamper {
 impl State {
     async fn look_and_pass(&mut self, session: &StampingSession) -> Result<Report, Failure> {
         let due = self.look(session).await?;
-        if due.is_idle() { Ok(Report::default()) } else { pass::Pass::new(session, self).run(&due).await }
+        if due.is_idle() {
+            return Ok(Report { stopped: due.stopped, ..Report::default() });
+        }
+        pass::Pass::new(session, self).run(&due).await
     }
 
     fn failed(&mut self, session: &StampingSession, part: Part, error: &SourceError) {

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use lockstep_core::failpoint;
+use lockstep_schema::SourceError;
+
 use super::tally::Tally;
 use super::{Failure, Report, State};
 use crate::figures;
@@ -46,7 +49,9 @@ impl<'a> Pass<'a> {
             self.session.enqueue.add(client, &self.tally.news).await?;
         }
         let answered_fences = self.raise_head_and_answer(&waiting).await?;
+        failpoint!("sequencer::stamp_commit::before", return Err(SourceError::Timeout(began.elapsed()).into()));
         self.session.commit().await?;
+        failpoint!("sequencer::stamp_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
         self.count(began.elapsed());
         Ok(Report {
             stamped_rows: self.tally.stamped_rows(),
@@ -54,6 +59,7 @@ impl<'a> Pass<'a> {
             finished_touches: self.tally.finished_touches,
             answered_fences,
             more: self.tally.more,
+            stopped: false,
         })
     }
 
@@ -84,7 +90,7 @@ impl<'a> Pass<'a> {
 
     /// Stamps one batch of a lane. Where the last one did not hold everything, half of it goes to tenants in equal shares
     /// (FAIR-1): to those that follow in the walk over all of them, which begins again at its end.
-    async fn stamp_lane(&mut self, index: usize, count: bool) -> Result<(), lockstep_schema::SourceError> {
+    async fn stamp_lane(&mut self, index: usize, count: bool) -> Result<(), SourceError> {
         let (client, lane) = (&self.session.client, &self.session.lanes[index]);
         let state = &mut self.state.lanes[index];
         let (rows, began) = (state.load.rows(), Instant::now());

@@ -3,7 +3,7 @@
 //! Two connections write it: the stamping transaction adds, the announcer deletes what was confirmed. The announcer never
 //! waits for a row that is being written, so the two cannot wait for each other.
 
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::TenantNews;
 use lockstep_schema::{Session, Source, SourceError};
@@ -65,8 +65,9 @@ impl Outbox {
             client,
             // Not in the order of generations: a tenancy that always has news would go back to the end of the queue each
             // time, and while the broker is slow its turn might never come (FAIR-1).
+            // The head is not below any number of these tenancies: both are read in one snapshot.
             page: Query::new(
-                "SELECT tenancy_id, mappings, generation FROM lockstep.outbox WHERE tenancy_id > $1 ORDER BY tenancy_id LIMIT $2",
+                "SELECT tenancy_id, mappings, generation, (SELECT last_sequence FROM lockstep.sequence_head) FROM lockstep.outbox WHERE tenancy_id > $1 ORDER BY tenancy_id LIMIT $2",
             ),
             // A row that is being written gets a new generation: it stays, and is not waited for.
             delete: Query::new(
@@ -99,7 +100,9 @@ fn entry(row: &Row) -> Entry {
     // A name that is none was not written by us: any mapping may have news.
     let mappings: Result<Vec<MappingName>, _> = names.iter().map(|name| name.parse()).collect();
     let tenancy = TenancyId::new(row.get::<_, Uuid>(0));
-    Entry { news: TenantNews { tenancy, mappings: mappings.unwrap_or_default() }, generation: row.get(2) }
+    let sequence = SequenceId::new(row.get::<_, Option<i64>>(3).unwrap_or_default());
+    let news = TenantNews { tenancy, mappings: mappings.unwrap_or_default(), sequence };
+    Entry { news, generation: row.get(2) }
 }
 
 #[cfg(test)]
@@ -124,8 +127,10 @@ mod tests {
         let mut news = News::default();
         tenancies.iter().for_each(|tenancy| news.add(*tenancy, &[0]));
         enqueue.add(&stamper, &news).await.unwrap();
+        stamper.batch_execute("UPDATE lockstep.sequence_head SET last_sequence = 41").await.unwrap();
         let page = outbox.page(FIRST, 10).await.unwrap();
         assert_eq!(page.len(), 3);
+        assert!(page.iter().all(|entry| entry.news.sequence == SequenceId::new(41)), "up to where it is stamped");
 
         // The second has more news, committed; the third is being written while the announcer deletes.
         let mut more = News::default();

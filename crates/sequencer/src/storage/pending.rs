@@ -4,6 +4,7 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::stamp::{self, stamped_tables};
 use lockstep_mappings::postgres::{FLAG_COLUMN, table};
 use lockstep_schema::SourceError;
+use lockstep_schema::fuses::SEQUENCER_IS_STOPPED;
 use tokio_postgres::Client;
 
 use super::query::Query;
@@ -17,12 +18,14 @@ pub(crate) struct Due {
     pub(crate) touches: bool,
     /// Whether somebody waits for a fence.
     pub(crate) fences: bool,
+    /// Whether an operator has stopped all stamping: then nothing of the above is to be done.
+    pub(crate) stopped: bool,
 }
 
 impl Due {
     /// Whether there is nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.touches && !self.fences && !self.lanes.contains(&true)
+        self.stopped || (!self.touches && !self.fences && !self.lanes.contains(&true))
     }
 }
 
@@ -40,9 +43,11 @@ impl Pending {
         let lane =
             |source| Query::new(format!("SELECT EXISTS (SELECT 1 FROM {} WHERE \"{FLAG_COLUMN}\")", table(&source)));
         Self {
-            all: Query::new(format!("{},\n  {FENCES}", stamp::pending(set))),
+            all: Query::new(format!("{},\n  {FENCES},\n  {SEQUENCER_IS_STOPPED}", stamp::pending(set))),
             lanes: stamped_tables(set).into_iter().map(lane).collect(),
-            others: Query::new(format!("SELECT EXISTS (SELECT 1 FROM lockstep.touch), {FENCES}")),
+            others: Query::new(format!(
+                "SELECT EXISTS (SELECT 1 FROM lockstep.touch), {FENCES}, {SEQUENCER_IS_STOPPED}"
+            )),
         }
     }
 
@@ -54,6 +59,7 @@ impl Pending {
             lanes: (0..lanes).map(|lane| row.get(lane)).collect(),
             touches: row.get(lanes),
             fences: row.get(lanes + 1),
+            stopped: row.get(lanes + 2),
         })
     }
 
@@ -65,6 +71,7 @@ impl Pending {
     /// Asks for everything but lanes, none of which waits in the answer.
     pub(crate) async fn others(&self, client: &Client) -> Result<Due, SourceError> {
         let row = self.others.row(client, &[]).await?;
-        Ok(Due { lanes: vec![false; self.lanes.len()], touches: row.get(0), fences: row.get(1) })
+        let lanes = vec![false; self.lanes.len()];
+        Ok(Due { lanes, touches: row.get(0), fences: row.get(1), stopped: row.get(2) })
     }
 }

@@ -43,6 +43,12 @@ impl Touches {
         let mut targets = BTreeMap::new();
         for (source, mappings) in &sources {
             for mapping in mappings {
+                let statement = touch::stamp_mapping(mappings, mapping, locks.of(source));
+                let whole = Target {
+                    stamp: vec![DependentTable::new(set, statement, mapping)],
+                    finish: Query::new(touch::finish_tenancy(&[vec![*mapping]])),
+                };
+                targets.insert(touch::mapping_target(mapping), whole);
                 for join in &mapping.joins {
                     let statement = touch::stamp_dependents(mappings, mapping, join, locks.of(source));
                     let target = Target {

@@ -71,7 +71,10 @@ impl Fixture {
     pub(crate) fn settings(&self, amqp_url: &str) -> Settings {
         let url = self.database.url();
         let prefix = self.prefix.as_str();
-        let line = ["sequencer", "--source-url", url, "--amqp-url", amqp_url, "--queue-prefix", prefix, "--listen", ""];
+        let (clickhouse, raw) = (services().unwrap().clickhouse_url, self.raw_database());
+        let broker = ["--amqp-url", amqp_url, "--queue-prefix", prefix];
+        let destination = ["--clickhouse-url", &clickhouse, "--clickhouse-raw-database", &raw];
+        let line = [&["sequencer", "--source-url", url, "--listen", ""][..], &broker, &destination].concat();
         Arguments::try_parse_from(line).unwrap().settings.resolve(NEEDS).unwrap()
     }
 
@@ -92,7 +95,17 @@ impl Fixture {
         command.env("LOCKSTEP_SOURCE_URL", self.database.url());
         command.env("LOCKSTEP_AMQP_URL", services().unwrap().amqp_url);
         command.env("LOCKSTEP_QUEUE_PREFIX", &self.prefix);
+        let services = services().unwrap();
+        command.env("LOCKSTEP_CLICKHOUSE_URL", services.clickhouse_url);
+        command.env("LOCKSTEP_CLICKHOUSE_USER", services.clickhouse_user);
+        command.env("LOCKSTEP_CLICKHOUSE_PASSWORD", services.clickhouse_password);
+        command.env("LOCKSTEP_CLICKHOUSE_RAW_DATABASE", self.raw_database());
         command
+    }
+
+    /// A ClickHouse database that no test has made, unless it says so: then nothing was shipped yet.
+    pub(crate) fn raw_database(&self) -> String {
+        self.prefix.replace('-', "_")
     }
 
     fn topology(&self) -> Topology {

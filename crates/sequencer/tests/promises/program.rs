@@ -25,7 +25,7 @@ fn wrong_settings_are_told_as_one_list_and_nothing_is_started() {
     let output = command.env_clear().env("LOCKSTEP_LISTEN", "nowhere").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{said}");
-    for name in ["LOCKSTEP_SOURCE_URL", "LOCKSTEP_AMQP_URL", "LOCKSTEP_LISTEN"] {
+    for name in ["LOCKSTEP_SOURCE_URL", "LOCKSTEP_AMQP_URL", "LOCKSTEP_CLICKHOUSE_URL", "LOCKSTEP_LISTEN"] {
         assert!(said.contains(name), "{name} is missing in:\n{said}");
     }
 }

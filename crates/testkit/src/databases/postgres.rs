@@ -27,7 +27,14 @@ impl TestDatabase {
     /// # Errors
     /// When no services are known, or the server refuses.
     pub async fn create() -> anyhow::Result<Self> {
-        let admin_url = services()?.source_url;
+        Self::create_on(services()?.source_url).await
+    }
+
+    /// An empty database beside the one that `admin_url` names.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn create_on(admin_url: String) -> anyhow::Result<Self> {
         let name = format!("lockstep_test_{}", uuid::Uuid::new_v4().simple());
         let url = with_database(&admin_url, &name)?;
         on_server(&admin_url, &format!("CREATE DATABASE {name} TEMPLATE template0")).await?;

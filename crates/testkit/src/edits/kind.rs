@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rand::Rng;
+
 macro_rules! kinds {
     ($($variant:ident $name:literal $weight:literal)*) => {
         /// What one live edit did. Its text names the section of the SQL files that does it.
@@ -84,6 +86,20 @@ kinds! {
     PreferenceDeleted "preference deleted" 3
     RolledBack "rolled back" 2
     PartlyRolledBack "partly rolled back" 2
+}
+
+impl EditKind {
+    /// One of them, by weight.
+    pub fn draw(rng: &mut impl Rng) -> Self {
+        let total = Self::ALL.iter().map(|kind| kind.weight()).sum();
+        let mut draw = rng.random_range(0..total);
+        let chosen = Self::ALL.iter().copied().find(|kind| {
+            let chosen = draw < kind.weight();
+            draw = draw.saturating_sub(kind.weight());
+            chosen
+        });
+        chosen.expect("the draw is below the sum of all weights")
+    }
 }
 
 impl fmt::Display for EditKind {

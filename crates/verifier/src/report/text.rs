@@ -109,7 +109,7 @@ fn line(finding: &Finding) -> String {
         Some(Why::Unstamped) => " (in flight: not stamped yet)",
         Some(Why::AboveCursor) => " (in flight: stamped, not shipped yet)",
         Some(Why::BaseSnapshot) => " (in flight: the base snapshot has not ended)",
-        Some(Why::TenantGone) => " (in flight: its tenancy is gone, not announced yet)",
+        Some(Why::TenantGone) => " (in flight: its tenancy is gone, not erased yet)",
         Some(Why::KeptChanging) => " (in flight: it kept changing)",
     };
     let tenancy = finding.tenancy_id.map_or_else(String::new, |tenancy| format!("tenancy {tenancy}, "));

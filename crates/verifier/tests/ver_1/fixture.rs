@@ -254,6 +254,7 @@ fn settings(
 ) -> Settings {
     Settings {
         source_url: SecretUrl::new(database.url()),
+        source_read_url: None,
         amqp_url: SecretUrl::new(""),
         clickhouse: ClickHouseSettings {
             url: SecretUrl::new(&services.clickhouse_url),

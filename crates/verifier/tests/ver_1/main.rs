@@ -3,11 +3,11 @@
 //! Both sides are filled here by hand, so that each test says exactly what is on which side.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod broken_stream;
 mod differences;
 mod equal;
 mod everything;
 mod fixture;
 mod in_flight;
 mod program;
-mod proxy;
 mod tenancies;

@@ -35,8 +35,19 @@ async fn ver_1_rows_of_a_tenancy_that_is_gone_are_found() {
     let outbox = format!("INSERT INTO lockstep.outbox (tenancy_id, mappings) VALUES ('{}', '{{}}')", id(2));
     fixture.run(&outbox).await.unwrap();
     assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2);
-    // Nothing is to come, and the rows are there all the same.
+    // Announced, and still to be erased.
     fixture.run("DELETE FROM lockstep.outbox").await.unwrap();
+    assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2);
+    let long_gone =
+        "UPDATE lockstep.tenancy_location SET gone_at = now() - interval '1 hour' WHERE gone_at IS NOT NULL";
+    let noticed = format!(
+        "INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to) VALUES ('{}', 'clickhouse', 'automatic', 1)",
+        id(2)
+    );
+    fixture.run(&format!("{long_gone}; {noticed}")).await.unwrap();
+    assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2, "it was noticed late");
+    // Nobody erases it, and the rows are there all the same.
+    fixture.run("UPDATE lockstep.erasure SET requested_at = now() - interval '1 hour'").await.unwrap();
     assert_eq!(fixture.expect(Verdict::Different, "teams").await.unexpected, 2);
     // Asked for by its id, it is still known; its neighbour has nothing to do with it.
     assert_eq!(fixture.verify_with(only(&[2])).await.unwrap().verdict, Verdict::Different);

@@ -28,10 +28,15 @@ impl Appetite {
         }
     }
 
+    /// A page was too large: to be read, or to be written in time.
+    pub(crate) fn shrink(&mut self) {
+        self.divisor = self.divisor.saturating_mul(SHRINK).min(MAX_DIVISOR);
+    }
+
     /// A page had this many bytes, `page_bytes` being allowed.
     pub(crate) fn learn(&mut self, bytes: u64, page_bytes: u64) {
         if bytes >= page_bytes {
-            self.divisor = self.divisor.saturating_mul(SHRINK).min(MAX_DIVISOR);
+            self.shrink();
         } else if bytes < page_bytes / u64::from(2 * SHRINK) {
             self.divisor = (self.divisor / 2).max(1);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use lockstep_core::TenancyId;
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{TenantBatch, TenantNews};
 
 use crate::routes::Routes;
@@ -13,6 +13,8 @@ use crate::routes::Routes;
 pub struct News {
     order: Vec<TenancyId>,
     wanted: HashMap<TenancyId, BTreeSet<usize>>,
+    /// Up to which number the news are stamped, where that is known: a replica may not have replayed as far.
+    stamped: HashMap<TenancyId, SequenceId>,
 }
 
 impl News {
@@ -30,11 +32,46 @@ impl News {
         wanted.extend(mappings);
     }
 
+    /// Says of a tenancy that is here that its news are stamped with numbers up to this one.
+    pub fn raise(&mut self, tenancy: TenancyId, sequence: SequenceId) {
+        if sequence > SequenceId::BASE && self.wanted.contains_key(&tenancy) {
+            let stamped = self.stamped.entry(tenancy).or_default();
+            *stamped = sequence.max(*stamped);
+        }
+    }
+
+    /// Says the same of all that are here.
+    pub(crate) fn raise_all(&mut self, sequence: SequenceId) {
+        let tenancies = self.order.clone();
+        tenancies.into_iter().for_each(|tenancy| self.raise(tenancy, sequence));
+    }
+
+    /// Up to which number a tenancy's news are stamped, as far as is known.
+    pub(crate) fn stamped(&self, tenancy: TenancyId) -> SequenceId {
+        self.stamped.get(&tenancy).copied().unwrap_or_default()
+    }
+
+    /// The furthest of all these numbers.
+    pub(crate) fn furthest(&self) -> SequenceId {
+        self.stamped.values().copied().max().unwrap_or_default()
+    }
+
+    /// Those whose news a reader may not see yet who sees all numbers up to `head`.
+    pub(crate) fn above(&self, head: SequenceId) -> Self {
+        let mut above = Self::default();
+        for tenancy in self.order.iter().filter(|tenancy| self.stamped(**tenancy) > head) {
+            above.add(*tenancy, self.wanted[tenancy].iter().copied());
+            above.raise(*tenancy, self.stamped(*tenancy));
+        }
+        above
+    }
+
     /// Adds what a message says. Names that are not among `routes` are passed over: a newer sequencer, or one with more
     /// definitions, knows mappings that this worker does not ship.
     pub fn add_batch(&mut self, batch: &TenantBatch, routes: &Routes) {
         for news in &batch.tenants {
             self.add(news.tenancy, routes.places(&news.mappings));
+            self.raise(news.tenancy, news.sequence);
         }
     }
 
@@ -42,7 +79,22 @@ impl News {
     pub fn merge(&mut self, other: &Self) {
         for tenancy in &other.order {
             self.add(*tenancy, other.wanted[tenancy].iter().copied());
+            self.raise(*tenancy, other.stamped(*tenancy));
         }
+    }
+
+    /// Keeps the pairs of a tenancy and a mapping for which `keep` says so.
+    pub(crate) fn retain(&mut self, keep: impl Fn(TenancyId, usize) -> bool) {
+        let wanted = &mut self.wanted;
+        self.order.retain(|tenancy| {
+            let Some(mappings) = wanted.get_mut(tenancy) else { return false };
+            mappings.retain(|mapping| keep(*tenancy, *mapping));
+            if mappings.is_empty() {
+                wanted.remove(tenancy);
+                return false;
+            }
+            true
+        });
     }
 
     /// How many tenancies there are.
@@ -95,7 +147,7 @@ impl News {
             let all = wanted.len() == routes.len();
             let mappings =
                 if all { Vec::new() } else { wanted.iter().map(|place| routes.name(*place).clone()).collect() };
-            TenantNews { tenancy: *tenancy, mappings }
+            TenantNews { tenancy: *tenancy, mappings, sequence: self.stamped(*tenancy) }
         };
         self.order.iter().map(said).collect()
     }
@@ -113,7 +165,8 @@ mod tests {
     }
 
     fn said(number: u128, mappings: &[&str]) -> TenantNews {
-        TenantNews { tenancy: tenancy(number), mappings: mappings.iter().map(|name| name.parse().unwrap()).collect() }
+        let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
+        TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE }
     }
 
     #[test]
@@ -131,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_kept_is_gone_and_so_is_a_tenancy_without_mappings() {
+        let mut news = News::default();
+        news.add(tenancy(1), [0, 1]);
+        news.add(tenancy(2), [1]);
+        news.add(tenancy(3), [0]);
+        news.retain(|id, mapping| mapping == 0 && id != tenancy(3));
+        let mut left = News::default();
+        left.add(tenancy(1), [0]);
+        assert_eq!(news, left);
+    }
+
+    #[test]
     fn no_names_mean_every_mapping_in_both_directions() {
         let routes = test_routes();
         let mut news = News::default();
@@ -138,6 +203,36 @@ mod tests {
         news.add_batch(&batch, &routes);
         assert_eq!(news.mappings().len(), routes.len());
         assert_eq!(news.to_batch(&routes), batch);
+    }
+
+    #[test]
+    fn news_that_a_replica_has_not_replayed_are_told_from_the_others() {
+        let routes = test_routes();
+        let numbered =
+            |number, sequence| TenantNews { sequence: SequenceId::new(sequence), ..said(number, &["users"]) };
+        let mut news = News::default();
+        news.add_batch(
+            &[numbered(1, 7), numbered(2, 9), said(3, &["users"]), numbered(1, 5)].into_iter().collect(),
+            &routes,
+        );
+        assert_eq!(
+            (news.stamped(tenancy(1)).get(), news.stamped(tenancy(3))),
+            (7, SequenceId::BASE),
+            "the highest counts"
+        );
+        let ahead = news.above(SequenceId::new(8));
+        assert_eq!((ahead.tenancies(), ahead.furthest().get()), (&[tenancy(2)][..], 9));
+        let again: News = {
+            let mut again = News::default();
+            again.add_batch(&ahead.to_batch(&routes), &routes);
+            again
+        };
+        assert_eq!(again, ahead, "it is announced again with its number");
+        assert!(again.above(SequenceId::new(9)).is_empty());
+        news.raise_all(SequenceId::new(8));
+        assert_eq!(news.above(SequenceId::new(7)), news);
+        news.raise(tenancy(77), SequenceId::new(1000));
+        assert_eq!(news.len(), 3, "nobody is added by a number");
     }
 
     proptest! {

@@ -21,12 +21,15 @@ impl ShipError {
         match self {
             Self::Source(error) if is_passing(error) => Verdict::Hold,
             Self::Destination(error) => match error.failure() {
-                Failure::Unavailable | Failure::Overloaded => Verdict::Hold,
+                Failure::Unavailable | Failure::Overloaded | Failure::Late => Verdict::Hold,
                 Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Verdict::PutOff,
             },
             // Seen only where the task that writes was ended: at shutdown.
             Self::WriterGone => Verdict::Hold,
-            Self::Source(_) | Self::Codec(_) | Self::Violation(_) | Self::Refused { .. } => Verdict::PutOff,
+            // No work is at fault.
+            Self::NotAReplica => Verdict::Hold,
+            Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Verdict::PutOff,
+            Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Verdict::PutOff,
         }
     }
 }
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn a_destination_that_is_away_burns_no_attempts_and_one_that_refuses_does() {
         let verdict = |failure| ShipError::from(DestinationError::new(failure, "ClickHouse", "why")).verdict();
-        for failure in [Failure::Unavailable, Failure::Overloaded] {
+        for failure in [Failure::Unavailable, Failure::Overloaded, Failure::Late] {
             assert_eq!(verdict(failure), Verdict::Hold);
         }
         for failure in [Failure::Rejected, Failure::Misconfigured, Failure::Unexpected, Failure::TooLarge] {

@@ -1,4 +1,4 @@
-//! A whole worker: the stream, the base snapshot beside it, and the sweep, until it is told to stop.
+//! A whole worker: the stream, the base snapshot beside it, the sweep and the janitor, until it is told to stop.
 
 mod stream;
 
@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use self::stream::Stream;
 use crate::error::WorkerError;
 use crate::flush::Flusher;
+use crate::fusebox::watch_fuses;
+use crate::janitor::Janitor;
 use crate::limits::Limits;
 use crate::routes::Routes;
 use crate::snapshot::BaseSnapshot;
@@ -62,6 +64,9 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = routes.len(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    if let Some(url) = &settings.source_read_url {
+        flusher = flusher.reading_from(Source::new(url, settings.tls_ca_file.as_deref())?);
+    }
     let connecting = async {
         wait_for_both_sides(&mut flusher).await;
         connect(settings, limits, &health).await
@@ -71,11 +76,18 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let publisher = Arc::new(publisher);
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits);
+    let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
+    parts.spawn(watch);
+    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits, fusebox.clone());
     parts.spawn(stream.run(stopping.clone()));
-    let base = BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name);
+    let base =
+        BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name, fusebox.clone());
     parts.spawn(base.run(stopping.clone()));
-    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits);
+    // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let janitor = Janitor::new(source.clone(), clickhouse, set, databases, limits);
+    parts.spawn(janitor.run(stopping.clone()));
+    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits, fusebox);
     parts.spawn(sweep.run(stopping.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = parts.join_next().await {

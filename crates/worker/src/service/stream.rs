@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use lockstep_core::SequenceId;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::Destination;
@@ -10,6 +12,7 @@ use lockstep_queue::{Consumer, Delivery, Publisher};
 use tokio::time::timeout;
 
 use crate::flush::{Failed, Flusher};
+use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::pace::finish_in_time;
 use crate::plan::News;
@@ -26,6 +29,31 @@ pub(super) struct Stream<D> {
     flusher: Flusher<D>,
     routes: Arc<Routes>,
     limits: Limits,
+    fusebox: Fusebox,
+    replica: ReplicaWait,
+}
+
+/// How long the replica is given to replay what was announced.
+struct ReplicaWait {
+    backoff: Backoff,
+    /// The furthest that it was seen.
+    head: SequenceId,
+}
+
+impl ReplicaWait {
+    const fn new() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
+        Self { backoff, head: SequenceId::BASE }
+    }
+
+    /// The next wait: small again whenever the replica has come further.
+    fn next(&mut self, head: SequenceId) -> Duration {
+        if head > self.head {
+            self.head = head;
+            self.backoff.reset();
+        }
+        self.backoff.next_wait()
+    }
 }
 
 /// What came of a batch. Everything else of it is done.
@@ -33,6 +61,9 @@ pub(super) struct Stream<D> {
 struct Outcome {
     continued: News,
     failed: Vec<Failed>,
+    /// The replica does not show their news yet.
+    ahead: News,
+    head: SequenceId,
 }
 
 impl<D: Destination + Clone + 'static> Stream<D> {
@@ -42,8 +73,9 @@ impl<D: Destination + Clone + 'static> Stream<D> {
         flusher: Flusher<D>,
         routes: Arc<Routes>,
         limits: Limits,
+        fusebox: Fusebox,
     ) -> Self {
-        Self { consumer, publisher, flusher, routes, limits }
+        Self { consumer, publisher, flusher, routes, limits, fusebox, replica: ReplicaWait::new() }
     }
 
     /// Works until `shutdown`; then the batch in hand is finished if that does not take too long. What is not finished
@@ -51,7 +83,9 @@ impl<D: Destination + Clone + 'static> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         let every = self.limits.look_every;
-        while let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await {
+        // While a fuse is blown nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
+        while shutdown.run_until_cancelled(self.fusebox.go()).await.is_some() {
+            let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await else { break };
             match next {
                 Ok(Ok(first)) => {
                     backoff.reset();
@@ -81,7 +115,7 @@ impl<D: Destination + Clone + 'static> Stream<D> {
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, news) = self.gather(first);
         let Some(outcome) = self.ship(news, shutdown).await else { return };
-        if self.announce(&outcome.continued, shutdown).await {
+        if self.announce(&outcome.continued, shutdown).await && self.announce_ahead(&outcome, shutdown).await {
             self.settle(deliveries, &outcome.failed).await;
         }
     }
@@ -106,14 +140,27 @@ impl<D: Destination + Clone + 'static> Stream<D> {
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
         loop {
+            // A fuse may have blown since the message was taken, or while the destination was away.
+            let fuses = shutdown.run_until_cancelled(self.fusebox.go()).await?;
+            if fuses.stop_something() {
+                // The sweep finds it when it is let go on.
+                left.retain(|tenancy, place| !self.routes.are_stopped(&fuses, tenancy, place));
+                if left.is_empty() {
+                    return Some(outcome);
+                }
+            }
             let flushed = self.flusher.flush(&left).await;
             outcome.continued.merge(&flushed.continued);
             outcome.failed.extend(flushed.failed);
+            outcome.ahead.merge(&flushed.ahead);
+            outcome.head = flushed.head;
             if flushed.held.is_empty() {
                 return Some(outcome);
             }
             let progress = flushed.held.pairs() < left.pairs();
+            let stamped = left;
             left = flushed.held;
+            left.tenancies().to_vec().into_iter().for_each(|tenancy| left.raise(tenancy, stamped.stamped(tenancy)));
             let reason = flushed.hold_reason.unwrap_or_default();
             if progress {
                 tries = 0;
@@ -130,6 +177,25 @@ impl<D: Destination + Clone + 'static> Stream<D> {
             tracing::warn!(reason, tenancies = left.len(), wait_ms = wait.as_millis(), "a batch is held, trying again");
             shutdown.run_until_cancelled(tokio::time::sleep(wait)).await?;
         }
+    }
+
+    /// Announces news again that the replica may not show yet, after it has had some time. Meanwhile nothing else is
+    /// done: what comes now is further ahead. False: it was time to stop before the broker had confirmed it.
+    async fn announce_ahead(&mut self, outcome: &Outcome, shutdown: &Shutdown) -> bool {
+        if outcome.ahead.is_empty() {
+            return true;
+        }
+        let wait = self.replica.next(outcome.head);
+        let (head, tenancies, wait_ms) = (outcome.head, outcome.ahead.len(), wait.as_millis());
+        if self.replica.backoff.attempts() > 1 {
+            tracing::warn!(%head, tenancies, wait_ms, "the replica has not replayed what was announced, trying again");
+        } else {
+            tracing::debug!(%head, tenancies, wait_ms, "the replica has not replayed what was announced, trying again");
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return false;
+        }
+        self.announce(&outcome.ahead, shutdown).await
     }
 
     /// Announces pages that are still to come, so that they alternate with other work (FAIR-1). False: it was time to

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::{ShipError, Violation};
 use crate::lookup::{Residence, Residences, is_at};
-use crate::plan::Page;
+use crate::plan::{Extents, MAX_IN_A_ROW, Page};
 use crate::storage::look_up;
 
 /// Checks rows and appends those that may be written.
@@ -48,7 +48,7 @@ impl Gate for PageGate<'_> {
                 Ok(admitted)
             }
             Err(error @ CodecError::Value { .. }) => {
-                self.page.refuse(tenancy_of(fields)?, error)?;
+                self.page.refuse(&self.transcoder.head(fields)?, error)?;
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -73,6 +73,7 @@ fn transcode<'a>(transcoder: &RowTranscoder, fields: Fields<'a>, out: &mut Vec<u
 pub(crate) struct FormerGate<'a> {
     transcoder: &'a RowTranscoder,
     expected: HashMap<TenancyId, (&'a Residence, Work, SequenceId)>,
+    admitted: Extents,
 }
 
 impl<'a> FormerGate<'a> {
@@ -81,7 +82,16 @@ impl<'a> FormerGate<'a> {
         let expected = moved
             .iter()
             .filter_map(|(work, up_to)| Some((work.tenancy, (residences.get(work.tenancy)?, *work, *up_to))));
-        Self { transcoder, expected: expected.collect() }
+        Self { transcoder, expected: expected.collect(), admitted: Extents::new() }
+    }
+
+    /// Adds what was admitted to what else goes into the page.
+    pub(crate) fn add_to(self, extents: &mut Extents) {
+        for (tenancy, own) in self.admitted {
+            let extent = extents.entry(tenancy).or_default();
+            extent.rows += own.rows;
+            extent.sequences.extend(own.sequences);
+        }
     }
 }
 
@@ -96,6 +106,12 @@ impl Gate for FormerGate<'_> {
         }
         if head.sequence <= work.after || head.sequence > *up_to {
             return Err(Violation::Order { tenancy: head.tenancy, sequence: head.sequence }.into());
+        }
+        let extent = self.admitted.entry(head.tenancy).or_default();
+        extent.rows += 1;
+        // One more than are ever set aside together tells that there are too many.
+        if extent.sequences.len() <= MAX_IN_A_ROW as usize {
+            extent.sequences.insert(head.sequence);
         }
         Ok(true)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
+use lockstep_core::failpoint;
 use lockstep_mappings::codec::{CodecError, CopyReader};
 use lockstep_schema::SourceError;
 use tokio::time::timeout;
@@ -38,6 +39,7 @@ pub(crate) async fn copy_rows<G: Gate>(
     pieces: &mut Pieces,
     most_bytes: u64,
 ) -> Result<Copied, ShipError> {
+    failpoint!("worker::copy_read::before", return Err(SourceError::Timeout(IDLE_TIMEOUT).into()));
     let opened = timeout(IDLE_TIMEOUT, client.copy_out(sql)).await.map_err(|_| SourceError::Timeout(IDLE_TIMEOUT))?;
     let mut stream = pin!(opened?);
     let mut copy = CopyReader::default();
@@ -60,6 +62,7 @@ pub(crate) async fn copy_rows<G: Gate>(
         return Err(CodecError::Stream("it ends without a trailer").into());
     }
     gate.vouch().await?;
+    failpoint!("worker::copy_read::after", return Err(SourceError::Timeout(IDLE_TIMEOUT).into()));
     Ok(Copied::Whole)
 }
 

@@ -1,6 +1,7 @@
 //! The writing side, and the channel to it.
 
 use bytes::Bytes;
+use lockstep_core::failpoint;
 use lockstep_destinations::{Destination, DestinationError, Failure, RowSink};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -130,6 +131,7 @@ pub(crate) async fn write<D: Destination + 'static>(
         let mut insert = match open.take() {
             Some(insert) => insert,
             None => {
+                failpoint!("worker::insert::before", return Err(DestinationError::unanswered(destination.name())));
                 written.inserts += 1;
                 Open { sink: destination.begin_write(&statement).await?, rows: 0, bytes: 0 }
             }
@@ -148,6 +150,7 @@ pub(crate) async fn write<D: Destination + 'static>(
     if written.complete {
         if let Some(insert) = open {
             insert.sink.end().await?;
+            failpoint!("worker::insert::after", return Err(DestinationError::unanswered(destination.name())));
         }
         join(&mut ending).await?;
     }

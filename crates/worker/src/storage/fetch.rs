@@ -1,21 +1,30 @@
 //! A connection for reading news: one transaction, one snapshot for all mappings of a flush.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::WriteWindow;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
+use super::DESTINATION;
+use super::quarantine::{ANY_KEPT, AnyKept, any_kept};
 use super::tenancies::{look_up_sql, residences, uuids};
 use crate::lookup::Residences;
 
 /// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The last number that was stamped. A snapshot that sees it sees every row up to it (SEQ-1).
-const HEAD: &str = "SELECT last_sequence FROM lockstep.sequence_head";
+/// The last number that was stamped. A snapshot that sees it sees every row up to it (SEQ-1). And how long what is read in
+/// this snapshot may be written, in milliseconds.
+const HEAD: &str = "SELECT last_sequence, (extract(epoch FROM value) * 1000)::bigint FROM lockstep.sequence_head, lockstep.setting WHERE name = 'late_write_limit'";
+
+/// A duration that the source told in milliseconds.
+pub(super) fn limit(row: &Row, column: usize) -> Result<Duration, SourceError> {
+    Ok(Duration::from_millis(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or_default()))
+}
 
 /// What the source says at one moment.
 #[derive(Debug)]
@@ -24,6 +33,10 @@ pub(crate) struct Snapshot {
     pub(crate) head: SequenceId,
     /// The tenancies that exist.
     pub(crate) residences: Residences,
+    /// Which of them have rows in quarantine, by mapping.
+    pub(crate) quarantined: AnyKept,
+    /// How long what is read in it may be written.
+    pub(crate) window: WriteWindow,
 }
 
 /// A connection with its statements prepared.
@@ -31,6 +44,7 @@ pub(crate) struct FetchSession {
     client: Client,
     head: Statement,
     look_up: Statement,
+    any_kept: Statement,
 }
 
 impl FetchSession {
@@ -42,7 +56,8 @@ impl FetchSession {
         let client = source.connect(Session::Fetch).await?;
         let head = client.prepare(HEAD).await?;
         let look_up = client.prepare(&look_up_sql()).await?;
-        Ok(Self { client, head, look_up })
+        let any_kept = client.prepare(ANY_KEPT).await?;
+        Ok(Self { client, head, look_up, any_kept })
     }
 
     /// For `COPY` within the transaction.
@@ -56,17 +71,22 @@ impl FetchSession {
     /// # Errors
     /// The session is not to be used again.
     pub(crate) async fn begin(&self, tenancies: &[TenancyId]) -> Result<Snapshot, SourceError> {
+        let read_at = Instant::now();
         let ids = uuids(tenancies);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
-        // Sent in this order: `try_join3` polls its futures in turn, and each is sent when it is first polled.
-        let answers = try_join3(
+        let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];
+        // Sent in this order: `try_join4` polls its futures in turn, and each is sent when it is first polled.
+        let answers = try_join4(
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
             self.client.query_one(&self.head, &[]),
             self.client.query(&self.look_up, &parameters),
+            self.client.query(&self.any_kept, &of_destination),
         );
-        let ((), head, rows) =
+        let ((), head, rows, kept) =
             timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
-        Ok(Snapshot { head: SequenceId::new(head.try_get(0)?), residences: residences(&rows)? })
+        let window = WriteWindow::new(read_at, limit(&head, 1)?);
+        let head = SequenceId::new(head.try_get(0)?);
+        Ok(Snapshot { head, residences: residences(&rows)?, quarantined: any_kept(&kept)?, window })
     }
 
     /// Ends the transaction.

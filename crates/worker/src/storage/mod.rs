@@ -1,8 +1,15 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
+pub(crate) mod clean;
 mod fetch;
+pub(crate) mod janitor;
+pub(crate) mod quarantine;
 pub(crate) mod ranges;
+pub(crate) mod replica;
 pub(crate) mod tenancies;
 
 pub(crate) use fetch::{FetchSession, Snapshot};
 pub(crate) use tenancies::look_up;
+
+/// What control tables call the destination.
+const DESTINATION: &str = "clickhouse";

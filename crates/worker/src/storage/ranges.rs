@@ -1,17 +1,18 @@
 //! Ranges of base snapshots: claiming them for a while, reading one, writing down that it is done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::MappingName;
+use lockstep_destinations::WriteWindow;
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::snapshot::BlockRange;
+use lockstep_mappings::postgres::snapshot::{self, BlockRange};
 use lockstep_mappings::postgres::{literal, table};
 use lockstep_schema::SourceError;
 use lockstep_schema::attach::restart_snapshot;
 use tokio_postgres::Client;
 
-/// Whose snapshots these are, in `lockstep.snapshot.destination`.
-const DESTINATION: &str = "clickhouse";
+use super::DESTINATION;
+use super::fetch::limit;
 
 /// How often a claim is renewed; it is good for five minutes, so one renewal that fails is no harm.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(60);
@@ -47,6 +48,15 @@ WHERE s.destination = $1 AND s.mapping_name = ANY($2) AND s.finished_at IS NULL 
   WHERE r.destination = s.destination AND r.mapping_name = s.mapping_name AND r.finished_at IS NULL)
 RETURNING s.mapping_name";
 
+/// Cuts the range in two at the block `$5`, and lets both go; the second ends at `$6`.
+const SPLIT: &str = "
+WITH cut AS (
+  UPDATE lockstep.snapshot_range SET end_block = $5, claimed_by = NULL, claimed_until = NULL
+  WHERE destination = $1 AND mapping_name = $2 AND first_block = $3 AND claimed_by = $4 AND finished_at IS NULL
+  RETURNING mapping_name, destination)
+INSERT INTO lockstep.snapshot_range (mapping_name, destination, first_block, end_block)
+SELECT mapping_name, destination, $5, $6 FROM cut";
+
 /// A range that this worker has claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Claim {
@@ -60,13 +70,17 @@ pub(crate) struct Claim {
 pub(crate) struct Ranges {
     client: Client,
     worker: String,
-    mappings: Vec<String>,
+    mappings: Vec<MappingName>,
 }
 
 impl Ranges {
     /// For a worker of this name, which ships these mappings.
     pub(crate) fn new(client: Client, worker: &str, mappings: &[MappingName]) -> Self {
-        Self { client, worker: worker.to_owned(), mappings: mappings.iter().map(ToString::to_string).collect() }
+        Self { client, worker: worker.to_owned(), mappings: mappings.to_vec() }
+    }
+
+    fn names(&self, of: impl Fn(&MappingName) -> bool) -> Vec<&str> {
+        self.mappings.iter().filter(|mapping| of(mapping)).map(MappingName::as_str).collect()
     }
 
     /// For lookups between statements.
@@ -74,12 +88,13 @@ impl Ranges {
         &self.client
     }
 
-    /// Claims a range, if there is one.
+    /// Claims a range of one of the mappings that `may_go`, if there is one.
     ///
     /// # Errors
     /// When Postgres cannot be asked.
-    pub(crate) async fn claim(&self) -> Result<Option<Claim>, SourceError> {
-        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &self.mappings, &self.worker]).await?;
+    pub(crate) async fn claim(&self, may_go: impl Fn(&MappingName) -> bool) -> Result<Option<Claim>, SourceError> {
+        let names = self.names(may_go);
+        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &names, &self.worker]).await?;
         let Some(row) = row else { return Ok(None) };
         let block = |index| -> Result<u32, SourceError> {
             let block: i64 = row.try_get(index)?;
@@ -124,12 +139,48 @@ impl Ranges {
         Ok(updated == 1)
     }
 
+    /// Cuts a range in halves for whoever comes next. False: it is not ours any more.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn split(&self, claim: &Claim) -> Result<bool, SourceError> {
+        let (name, BlockRange { first, end }) = (claim.mapping.as_str(), claim.blocks);
+        let middle = i64::from(first + (end - first) / 2);
+        let (first, end) = (i64::from(first), i64::from(end));
+        let split = self.client.execute(SPLIT, &[&DESTINATION, &name, &first, &self.worker, &middle, &end]).await?;
+        Ok(split == 1)
+    }
+
+    /// Flags the rows of a range, so that the stream ships them, and ends it, in one transaction. Returns how many rows;
+    /// none where it is not ours any more, or counts the blocks of another file.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked, or applications hold the rows for too long.
+    pub(crate) async fn hand_over(&mut self, mapping: &Mapping, claim: &Claim) -> Result<Option<u64>, SourceError> {
+        let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
+        let transaction = self.client.transaction().await?;
+        let source = table(&mapping.source);
+        transaction.batch_execute(&format!("LOCK TABLE {source} IN ROW EXCLUSIVE MODE")).await?;
+        let file = format!("SELECT pg_relation_filenode({}::regclass)", literal(&source));
+        let filenode: Option<u32> = transaction.query_one(&file, &[]).await?.try_get(0)?;
+        if filenode != Some(claim.filenode) {
+            return Ok(None);
+        }
+        let finished = transaction.execute(FINISH, &[&DESTINATION, &name, &first, &self.worker, &0_i64]).await?;
+        if finished == 0 {
+            return Ok(None);
+        }
+        let rows = transaction.execute(&snapshot::hand_over(mapping, claim.blocks), &[]).await?;
+        transaction.commit().await?;
+        Ok(Some(rows))
+    }
+
     /// Writes down which snapshots are whole; returns those that were not before.
     ///
     /// # Errors
     /// When Postgres cannot be asked.
     pub(crate) async fn finish_whole(&self) -> Result<Vec<String>, SourceError> {
-        let rows = self.client.query(FINISH_WHOLE, &[&DESTINATION, &self.mappings]).await?;
+        let rows = self.client.query(FINISH_WHOLE, &[&DESTINATION, &self.names(|_| true)]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
@@ -154,19 +205,32 @@ impl Ranges {
     }
 }
 
-/// Opens the transaction in which a range is read: the table's file cannot be exchanged until its end. Returns the file.
+/// What a range is read from.
+pub(crate) struct Scan {
+    /// The table's file.
+    pub(crate) filenode: Option<u32>,
+    /// How long what is read may be written.
+    pub(crate) window: WriteWindow,
+}
+
+/// Opens the transaction in which a range is read: the table's file cannot be exchanged until its end.
 ///
 /// The lock comes before the snapshot is taken, so the snapshot is of the locked table.
 ///
 /// # Errors
 /// When Postgres cannot be asked, or the table is locked by somebody else for longer than 10 seconds.
-pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Option<u32>, SourceError> {
+pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Scan, SourceError> {
     let source = table(&mapping.source);
-    client
-        .batch_execute(&format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
-        ))
-        .await?;
-    let sql = format!("SELECT pg_relation_filenode({}::regclass)", literal(&source));
-    Ok(client.query_one(&sql, &[]).await?.try_get(0)?)
+    let lock = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
+    );
+    client.batch_execute(&lock).await?;
+    // The snapshot is taken by the next statement.
+    let read_at = Instant::now();
+    let sql = format!(
+        "SELECT pg_relation_filenode({}::regclass), (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit'",
+        literal(&source)
+    );
+    let row = client.query_one(&sql, &[]).await?;
+    Ok(Scan { filenode: row.try_get(0)?, window: WriteWindow::new(read_at, limit(&row, 1)?) })
 }

@@ -6,11 +6,13 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
+use super::quarantine::{MAX_ENTRIES, forget_gone};
 use crate::lookup::Residences;
+use crate::measure;
 use crate::routes::Routes;
 
 /// One sweep at a time, whichever worker does it: the bytes of `locksswp`.
-const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
+pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
 
 pub(super) fn uuids(tenancies: &[TenancyId]) -> Vec<Uuid> {
     tenancies.iter().map(TenancyId::as_uuid).collect()
@@ -91,6 +93,19 @@ impl SweepSession {
         let ids: Result<Vec<_>, tokio_postgres::Error> = ids.collect();
         let head = self.client.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await?;
         Ok((ids?, SequenceId::new(head.try_get(0)?)))
+    }
+
+    /// Forgets rows in quarantine that were changed or deleted by somebody of whom no flush will hear, and tells how many
+    /// there are.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(crate) async fn look_through_quarantine(&self, routes: &Routes) -> Result<(), SourceError> {
+        for (place, route) in routes.iter().enumerate() {
+            let rows = forget_gone(&self.client, routes, place, None, MAX_ENTRIES).await?;
+            measure::in_quarantine(&route.mapping.name, rows);
+        }
+        Ok(())
     }
 
     /// Of these tenancies with their cursors, those that have news of a mapping (by its place) up to `head`.

@@ -50,7 +50,7 @@ async fn cur_1_a_write_that_fails_leaves_its_cursor_and_no_other() {
     for (fault, put_off) in [
         (Fault::LostConnection, false),
         (Fault::After(fails(Failure::Overloaded)), false),
-        (Fault::Before(fails(Failure::Rejected)), true),
+        (Fault::Before(fails(Failure::Misconfigured)), true),
     ] {
         // Users are read and written first.
         destination.script(Operation::Write, [Some(fault)]);

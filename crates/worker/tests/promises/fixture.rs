@@ -73,6 +73,7 @@ impl House {
         };
         let settings = Settings {
             source_url: SecretUrl::new(database.url()),
+            source_read_url: None,
             amqp_url: SecretUrl::new(services.amqp_url),
             clickhouse: ClickHouseSettings {
                 url: SecretUrl::new(services.clickhouse_url),
@@ -203,14 +204,33 @@ impl House {
         Topology::new(&self.settings.queue_prefix)
     }
 
-    /// Announces tenancies, each with these mappings (none: all).
+    /// Announces tenancies, each with these mappings (none: all), as stamped up to now.
     pub(crate) async fn announce(&self, tenancies: &[TenancyId], mappings: &[&str]) {
+        self.announce_up_to(tenancies, mappings, self.head().await).await;
+    }
+
+    /// Announces tenancies as a sequencer does that tells no number.
+    pub(crate) async fn announce_old(&self, tenancies: &[TenancyId]) {
+        self.announce_up_to(tenancies, &[], SequenceId::BASE).await;
+    }
+
+    async fn announce_up_to(&self, tenancies: &[TenancyId], mappings: &[&str], sequence: SequenceId) {
         let publisher = Publisher::connect(&self.settings.amqp_url, None, &self.topology()).await.unwrap();
         let mappings: Vec<_> = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        let batch: TenantBatch =
-            tenancies.iter().map(|tenancy| TenantNews { tenancy: *tenancy, mappings: mappings.clone() }).collect();
+        let news = |tenancy: &TenancyId| TenantNews { tenancy: *tenancy, mappings: mappings.clone(), sequence };
+        let batch: TenantBatch = tenancies.iter().map(news).collect();
         publisher.publish(&[batch]).await.unwrap();
         publisher.close().await;
+    }
+
+    /// Up to where everything is stamped.
+    pub(crate) async fn head(&self) -> SequenceId {
+        SequenceId::new(self.number("SELECT last_sequence FROM lockstep.sequence_head").await)
+    }
+
+    /// Keeps workers from sweeping, where it is told apart who has announced what.
+    pub(crate) async fn without_sweeps(&self) {
+        self.client.execute("SELECT pg_advisory_lock($1)", &[&lockstep_worker::SWEEP_LOCK]).await.unwrap();
     }
 
     pub(crate) async fn depths(&self) -> QueueDepths {

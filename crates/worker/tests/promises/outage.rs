@@ -4,21 +4,10 @@ use lockstep_core::secret::SecretUrl;
 use lockstep_destinations::ClickHouse;
 use lockstep_queue::QueueDepths;
 use lockstep_testkit::databases::eventually;
+use lockstep_testkit::proxy::{Mode, Proxy};
 use lockstep_worker::Limits;
 
 use crate::fixture::{DEADLINE, House};
-use crate::proxy::Proxy;
-
-/// `scheme://user@host:port/rest` with the proxy in between.
-async fn proxied(url: &str) -> (Proxy, String) {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, target) = authority.rsplit_once('@').map_or(("", authority), |(user, target)| (user, target));
-    let proxy = Proxy::to(target.to_owned()).await;
-    let at = if user.is_empty() { "" } else { "@" };
-    let url = format!("{scheme}://{user}{at}127.0.0.1:{}/{path}", proxy.port);
-    (proxy, url)
-}
 
 /// Rows come while the service is away; it is tried until it is back.
 async fn rows_survive(house: &House, proxy: &Proxy) {
@@ -27,7 +16,7 @@ async fn rows_survive(house: &House, proxy: &Proxy) {
     house.stamp().await;
     house.announce(&[tenancy], &[]).await;
     house.eventually_equal().await;
-    proxy.shut();
+    proxy.set(Mode::Cut);
     let before = proxy.refused();
     house.users(tenancy, 5).await;
     house.stamp().await;
@@ -36,22 +25,22 @@ async fn rows_survive(house: &House, proxy: &Proxy) {
         .await
         .unwrap();
     assert_eq!(house.depths().await, QueueDepths::default(), "an attempt was burnt");
-    proxy.open();
+    proxy.set(Mode::Pass);
     house.eventually_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_clickhouse_is_away() {
     let house = House::new().await;
-    let (proxy, url) = proxied(house.settings.clickhouse.url.expose()).await;
+    let (proxy, url) = Proxy::before(house.settings.clickhouse.url.expose()).await.unwrap();
     let mut settings = house.settings.clickhouse.clone();
     settings.url = SecretUrl::new(url);
     let destination = ClickHouse::connect(&settings, None).unwrap();
     // Away from the start.
-    proxy.shut();
+    proxy.set(Mode::Cut);
     let worker = house.start_to(destination, Limits::default());
     eventually("the first try", DEADLINE, async || Ok(proxy.refused() > 0)).await.unwrap();
-    proxy.open();
+    proxy.set(Mode::Pass);
     rows_survive(&house, &proxy).await;
     worker.stop().await;
     assert_eq!(house.depths().await, QueueDepths::default());
@@ -61,7 +50,7 @@ async fn nothing_is_lost_while_clickhouse_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_postgres_is_away() {
     let mut house = House::new().await;
-    let (proxy, url) = proxied(house.settings.source_url.expose()).await;
+    let (proxy, url) = Proxy::before(house.settings.source_url.expose()).await.unwrap();
     house.settings.source_url = SecretUrl::new(url);
     let worker = house.start();
     rows_survive(&house, &proxy).await;
@@ -74,7 +63,7 @@ async fn nothing_is_lost_while_postgres_is_away() {
 async fn nothing_is_lost_while_rabbitmq_is_away() {
     let mut house = House::new().await;
     let direct = house.settings.amqp_url.clone();
-    let (proxy, url) = proxied(direct.expose()).await;
+    let (proxy, url) = Proxy::before(direct.expose()).await.unwrap();
     house.settings.amqp_url = SecretUrl::new(url);
     let worker = house.start();
     house.settings.amqp_url = direct;
@@ -83,12 +72,12 @@ async fn nothing_is_lost_while_rabbitmq_is_away() {
     house.stamp().await;
     house.announce(&[tenancy], &[]).await;
     house.eventually_equal().await;
-    proxy.shut();
+    proxy.set(Mode::Cut);
     house.users(tenancy, 5).await;
     house.stamp().await;
     house.announce(&[tenancy], &[]).await;
     eventually("the broker to be tried again", DEADLINE, async || Ok(proxy.refused() >= 2)).await.unwrap();
-    proxy.open();
+    proxy.set(Mode::Pass);
     house.eventually_equal().await;
     worker.stop().await;
     house.remove().await;

@@ -14,6 +14,7 @@ use crate::fixture::{DEADLINE, House};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_announced_arrives() {
     let house = House::new().await;
+    house.without_sweeps().await;
     let worker = house.start();
     let tenancy = house.tenancy().await;
     house.user(tenancy, "Ada").await;
@@ -34,6 +35,7 @@ async fn an_unknown_tenancy_and_an_unknown_mapping_are_acknowledged() {
     house.announce(&[TenancyId::new(Uuid::new_v4())], &[]).await;
     house.announce(&[tenancy], &["of_a_newer_version"]).await;
     house.announce(&[TenancyId::new(Uuid::new_v4()), tenancy], &["users"]).await;
+    house.without_sweeps().await;
     let worker = house.start();
     house.eventually("the user to be seen", "SELECT display_name FROM {views}.users", "Grace").await;
     worker.stop().await;
@@ -44,6 +46,7 @@ async fn an_unknown_tenancy_and_an_unknown_mapping_are_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_share_a_queue() {
     let house = House::new().await;
+    house.without_sweeps().await;
     let workers = [house.start(), house.start()];
     for round in 0..5 {
         let tenancy = house.tenancy().await;
@@ -66,7 +69,7 @@ async fn hanging(house: &House, operation: Operation) -> (crate::fixture::Runnin
     house.stamp().await;
     let destination = Faulty::new(house.clickhouse.clone());
     destination.script(operation, [Some(Fault::Hang)]);
-    // Long between sweeps: it is the message that counts here.
+    // Announced by the first sweep. Long between sweeps: it is the message that counts here.
     let limits = Limits { stop_within: Duration::from_millis(200), sweep_every: DEADLINE * 10, ..Limits::default() };
     let worker = house.start_to(destination.clone(), limits);
     eventually("the flush to hang", DEADLINE, async || Ok(destination.left() == 0)).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Key, at_wanted, canonical, key_is_wanted, wanted};
 use crate::mapping::Mapping;
+use crate::postgres::erase::is_being_erased;
 use crate::postgres::fetch::Work;
 use crate::postgres::names::{CONTROL_SCHEMA, TENANCY_TOUCH, capture_columns, tenancy_table};
 use crate::postgres::quote::{identifier, literal, table};
@@ -12,7 +13,7 @@ use crate::postgres::{row, tombstone};
 /// have arrived; one that is not listed has nothing that arrived.
 ///
 /// Returns `project_id`, `branch_id`, the key as canonical text, `tenancy_id uuid`, `gone bool` (it is no row of
-/// `"Tenancy"`), `sequence bigint?`, `waiting bool` (something is still to be stamped or announced). One row each for
+/// `"Tenancy"`), `sequence bigint?`, `waiting bool` (something is still to be stamped, announced or erased). One row each for
 /// - a tombstone of the key, of a tenancy that is or was at the location;
 /// - a row of the key whose tenancy was at the location and lives elsewhere by now: it leaves a tombstone behind;
 /// - a tenancy that is or was at the location and is gone, or whose rows are all about to be stamped.
@@ -96,7 +97,8 @@ fn of_tenancies(mapping: &Mapping) -> String {
         literal(TENANCY_TOUCH)
     );
     format!(
-        "{}, NULL, {pending} OR (l.gone AND EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.outbox o WHERE o.tenancy_id = l.tenancy_id))\nFROM w JOIN l ON {AT}\nWHERE l.gone OR {pending}",
-        select(mapping)
+        "{}, NULL, {pending} OR (l.gone AND (EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.outbox o WHERE o.tenancy_id = l.tenancy_id) OR {erased}))\nFROM w JOIN l ON {AT}\nWHERE l.gone OR {pending}",
+        select(mapping),
+        erased = is_being_erased("l.tenancy_id"),
     )
 }

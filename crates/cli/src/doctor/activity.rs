@@ -1,0 +1,113 @@
+//! What goes on in the source: who leads, who stamps, who holds up, and what waits for too long.
+
+use lockstep_mappings::postgres::stamp::LEADER_LOCK;
+use lockstep_schema::{Session, Source, SourceError};
+use tokio_postgres::{Client, Row};
+
+use super::{Check, or_ok};
+use crate::error::CliError;
+
+/// Transactions that are told one by one.
+const TRANSACTIONS: i64 = 20;
+/// What waits longer has been forgotten: it takes seconds where everything runs.
+const WAITING_S: f64 = 60.0;
+
+/// Numbers that do not only grow would break the order of everything.
+const SEQUENCE: &str = "SELECT increment_by > 0 AND NOT cycle FROM pg_sequences WHERE schemaname = 'public' AND sequencename = 'global_seq_id'";
+
+const LEADER: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+  WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295)";
+
+/// By whom, how often, and how long ago the last one was.
+const FOREIGN: &str = "SELECT table_name, application_name, count(*), extract(epoch FROM now() - max(noted_at))::bigint
+FROM lockstep.foreign_stamp GROUP BY 1, 2 ORDER BY 1, 2";
+
+/// Prepared transactions have no process; what they are called is their owner's affair.
+const OPEN: &str = "
+SELECT pid, application_name, state, extract(epoch FROM now() - xact_start)::bigint AS age_s FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+  AND xact_start <= now() - make_interval(secs => $1)
+UNION ALL
+SELECT NULL, '', 'prepared', extract(epoch FROM now() - prepared)::bigint FROM pg_prepared_xacts
+WHERE database = current_database() AND prepared <= now() - make_interval(secs => $1)
+ORDER BY age_s DESC LIMIT $2";
+
+const WAITING: &str = "
+SELECT (SELECT extract(epoch FROM now() - min(enqueued_at))::float8 FROM lockstep.outbox),
+  (SELECT extract(epoch FROM now() - recorded_at)::float8 FROM lockstep.touch ORDER BY id LIMIT 1)";
+
+pub(super) async fn look(source: &Source, open_for_s: u32) -> Result<Vec<Check>, CliError> {
+    let client = source.connect(Session::Control).await?;
+    Ok(all(&client, open_for_s).await.map_err(SourceError::from)?)
+}
+
+async fn all(client: &Client, open_for_s: u32) -> Result<Vec<Check>, tokio_postgres::Error> {
+    let mut checks = vec![sequence(client).await?, leader(client).await?];
+    let foreign = client.query(FOREIGN, &[]).await?;
+    checks.extend(or_ok("foreign stamps", "nobody else stamps", foreign.iter().map(foreign_stamp).collect()));
+    let open = client.query(OPEN, &[&f64::from(open_for_s), &TRANSACTIONS]).await?;
+    let fine = format!("none for longer than {open_for_s} s");
+    checks.extend(or_ok("open transactions", &fine, open.iter().map(open_transaction).collect()));
+    let waiting = client.query_one(WAITING, &[]).await?;
+    checks.push(age("outbox", waiting.get(0), "is the broker away? See the sequencer's log and `lockstep status`"));
+    checks.push(age("touches", waiting.get(1), "does a sequencer run? See its log"));
+    Ok(checks)
+}
+
+async fn sequence(client: &Client) -> Result<Check, tokio_postgres::Error> {
+    let grows = client.query_opt(SEQUENCE, &[]).await?.is_some_and(|row| row.get(0));
+    let remedy = "ALTER SEQUENCE global_seq_id with a positive INCREMENT and NO CYCLE";
+    Ok(if grows {
+        Check::ok("sequence", "its numbers grow")
+    } else {
+        Check::finding("sequence", "its numbers do not only grow", remedy)
+    })
+}
+
+async fn leader(client: &Client) -> Result<Check, tokio_postgres::Error> {
+    let leads: bool = client.query_one(LEADER, &[&LEADER_LOCK]).await?.get(0);
+    Ok(if leads {
+        Check::ok("sequencer", "one leads")
+    } else {
+        Check::finding("sequencer", "none leads, so nothing is stamped", "start `lockstep-sequencer`, or see its log")
+    })
+}
+
+fn foreign_stamp(row: &Row) -> Check {
+    let (table, application): (&str, &str) = (row.get(0), row.get(1));
+    let (transactions, ago_s): (i64, i64) = (row.get(2), row.get(3));
+    let detail =
+        format!("{table}: {transactions} transactions of {application:?} gave numbers, the last one {ago_s} s ago");
+    let remedy = "stop the other system; when it is off: DELETE FROM lockstep.foreign_stamp";
+    Check::finding("foreign stamps", detail, remedy)
+}
+
+fn open_transaction(row: &Row) -> Check {
+    let (pid, application): (Option<i32>, &str) = (row.get(0), row.get(1));
+    let (state, age_s): (Option<&str>, i64) = (row.get(2), row.get(3));
+    let state = state.unwrap_or("of a state that only its owner may see");
+    match pid {
+        Some(pid) => Check::finding(
+            "open transactions",
+            format!(
+                "process {pid} ({application:?}), {state}, for {age_s} s: rows that it holds cannot be stamped, and no row version since is cleaned up"
+            ),
+            format!("have it end, or SELECT pg_terminate_backend({pid})"),
+        ),
+        None => Check::finding(
+            "open transactions",
+            format!("a prepared transaction for {age_s} s"),
+            "COMMIT PREPARED or ROLLBACK PREPARED it: see pg_prepared_xacts",
+        ),
+    }
+}
+
+fn age(check: &'static str, oldest_s: Option<f64>, remedy: &str) -> Check {
+    match oldest_s {
+        Some(oldest_s) if oldest_s > WAITING_S => {
+            Check::finding(check, format!("the oldest waits for {oldest_s:.0} s"), remedy)
+        }
+        _ => Check::ok(check, "nothing waits for long"),
+    }
+}

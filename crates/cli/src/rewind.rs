@@ -1,0 +1,92 @@
+//! `lockstep rewind`: mends what a source that was restored to an earlier state has forgotten (SRC-1).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use lockstep_core::settings::Settings;
+use lockstep_core::{MappingName, SequenceId, exit};
+use lockstep_destinations::ClickHouse;
+use lockstep_destinations::clickhouse::Mark;
+use lockstep_mappings::MappingSet;
+use lockstep_schema::identity::{last_sequence, server_run};
+use lockstep_schema::{Session, Source};
+
+use crate::error::CliError;
+use crate::reexport::{self, Patience, Purpose, Reexport, Request};
+use crate::resync::databases;
+
+/// Numbers left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
+/// restored, that arrive after this has looked. One flush holds fewer.
+const MARGIN: i64 = 1_000_000;
+
+#[derive(Args, Debug)]
+pub(crate) struct RewindArgs {
+    /// Only say what is ahead of the source
+    #[arg(long)]
+    dry_run: bool,
+    /// Give up waiting after this many seconds. The same command goes on where it was
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+pub(crate) async fn run(args: &RewindArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
+    let began = Instant::now();
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let mut client = source.connect(Session::Control).await?;
+    let names: Vec<_> = mappings.iter().map(|mapping| mapping.name.clone()).collect();
+    let marks = clickhouse.marks(&names).await?;
+    let source_at = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
+    let ahead = marks.ahead_of(source_at);
+    let (request, run) = if ahead.is_empty() {
+        let Some(begun) = reexport::unfinished_rewind(&client).await? else {
+            println!(
+                "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."
+            );
+            return Ok(exit::OK);
+        };
+        println!("Going on with what was begun at sequence {}.", begun.1.floor);
+        begun
+    } else {
+        println!("{}", table(&ahead));
+        println!("The source is at sequence {source_at}, ClickHouse has come to {}.", marks.highest());
+        if args.dry_run {
+            println!("Without --dry-run the sequence is moved past that, and these mappings are exported again.");
+            return Ok(exit::OK);
+        }
+        let request =
+            Request { purpose: Purpose::Rewind, tenancies: None, mappings: Some(ahead.into_keys().collect()) };
+        let past = SequenceId::new(marks.highest().get().saturating_add(MARGIN));
+        let run = reexport::begin(&mut client, &request, Some(past)).await?;
+        println!("The sequence goes on from {}.", run.floor);
+        (request, run)
+    };
+    if args.dry_run {
+        return Ok(exit::OK);
+    }
+    clickhouse.write_source(&server_run(&client).await?.identity).await?;
+    let patience = Patience::new(Duration::from_secs(args.timeout));
+    let databases = databases(settings);
+    let mut export = Reexport { client: &client, clickhouse: &clickhouse, mappings, databases, patience };
+    let Some(exported) = export.run(&request, &run).await? else { return Ok(exit::IN_FLIGHT) };
+    println!(
+        "Mended: {} mappings of {} tenancies are exported again; {} rows were in ClickHouse alone. {} ms.",
+        exported.mappings,
+        exported.tenancies,
+        exported.stale_rows,
+        began.elapsed().as_millis()
+    );
+    Ok(exit::OK)
+}
+
+fn table(ahead: &BTreeMap<MappingName, Mark>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["ahead of the source", "highest cursor", "highest version"]);
+    for (name, mark) in ahead {
+        table.add_row([name.to_string(), mark.cursor.to_string(), mark.version.to_string()]);
+    }
+    table
+}

@@ -1,0 +1,56 @@
+//! Rows that are not in the source any more, once all that are were exported again.
+//!
+//! A re-export draws a number, the floor, and has every row of the source stamped above it. When those have arrived, a
+//! key whose winning version is below the floor is in the destination alone. Its tombstone gets the floor as its
+//! version: it beats everything that is stale, and nothing that came since.
+
+use lockstep_core::{Location, SequenceId};
+
+use super::compare::in_locations;
+use super::{Databases, identifier};
+use crate::mapping::Mapping;
+
+/// Old versions and deleted rows must not show again where a profile has set these otherwise.
+const SETTINGS: &str =
+    "max_threads = 2, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0";
+
+/// The stale rows at `locations` (none: everywhere).
+fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations: Option<&[Location]>) -> String {
+    let at = locations.map_or_else(String::new, |locations| format!(" AND {}", in_locations(locations)));
+    format!(
+        "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id < {floor}{at}\nSETTINGS {SETTINGS}",
+        identifier(&databases.raw),
+        identifier(mapping.name.as_str()),
+    )
+}
+
+/// How many rows are stale.
+pub fn count_stale(
+    mapping: &Mapping,
+    databases: &Databases,
+    floor: SequenceId,
+    locations: Option<&[Location]>,
+) -> String {
+    format!("SELECT count() {}", stale(mapping, databases, floor, locations))
+}
+
+/// Writes a tombstone for each stale row. Doing it again changes nothing.
+pub fn remove_stale(
+    mapping: &Mapping,
+    databases: &Databases,
+    floor: SequenceId,
+    locations: Option<&[Location]>,
+) -> String {
+    let key: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.key_columns().map(|column| column.name.as_str()))
+        .map(identifier)
+        .collect();
+    let key = key.join(", ");
+    format!(
+        "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {floor}, 1 {stale}",
+        raw = identifier(&databases.raw),
+        name = identifier(mapping.name.as_str()),
+        stale = stale(mapping, databases, floor, locations),
+    )
+}

@@ -1,0 +1,238 @@
+//! A PostgreSQL server of a test's own: one that can be stopped, restored from a copy, or followed by a replica.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+use super::postgres::connect;
+use super::{eventually, unique_suffix};
+
+/// A server starts within a second or two, on a machine that is busy within some more; recovery comes on top.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// A fast shutdown ends clients and writes a checkpoint.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Small, and without waiting for the disk: nothing of it has to survive the machine.
+const SETTINGS: [&str; 10] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "shared_buffers=32MB",
+    "max_connections=100",
+    "fsync=off",
+    "full_page_writes=off",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    "hot_standby_feedback=on",
+    // In the data directory, not where a killed server would leave it behind.
+    "dynamic_shared_memory_type=mmap",
+];
+
+/// A server and its directory, which goes with it. Its only user is `postgres`, without a password.
+#[derive(Debug)]
+pub struct PrivatePostgres {
+    tools: Tools,
+    /// Holds `data` and the log.
+    home: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl PrivatePostgres {
+    /// A new, empty server.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or does not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        let mut server = Self::placed().await?;
+        let data = server.data();
+        let mut initdb = server.tools.command("initdb");
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
+        run(initdb.arg(&data)).await?;
+        server.launch().await?;
+        Ok(server)
+    }
+
+    /// A streaming replica of this server, as it is now and from now on.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or does not start.
+    pub async fn replica(&self) -> anyhow::Result<Self> {
+        let mut server = Self::placed().await?;
+        let data = server.data();
+        let mut copy = server.tools.command("pg_basebackup");
+        copy.args(["--host=127.0.0.1", "--username=postgres", "--write-recovery-conf", "--wal-method=stream"]);
+        copy.args(["--checkpoint=fast", "--no-sync", &format!("--port={}", self.port), "--pgdata"]);
+        run(copy.arg(&data)).await?;
+        server.launch().await?;
+        Ok(server)
+    }
+
+    async fn placed() -> anyhow::Result<Self> {
+        let tools = Tools::find()?;
+        let home = std::env::temp_dir().join(format!("lockstep-postgres-{}", unique_suffix()));
+        fs::DirBuilder::new().mode(0o700).create(&home).with_context(|| format!("creating {}", home.display()))?;
+        if let Some((user, group)) = tools.account {
+            chown(&home, Some(user), Some(group))?;
+        }
+        // Free a moment ago; taking it is up to the server.
+        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        Ok(Self { tools, home, port, process: None })
+    }
+
+    /// Starts it again after [`stop`](Self::stop), at the same address, with whatever its data directory holds now.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn launch(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "it runs already");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut postgres = self.tools.command("postgres");
+        postgres.arg("-D").arg(self.data()).args(["-c", &format!("port={}", self.port)]);
+        for setting in SETTINGS {
+            postgres.args(["-c", setting]);
+        }
+        // A Ctrl-C at the terminal is for the test, which removes it.
+        postgres.stdout(log.try_clone()?).stderr(log).process_group(0).kill_on_drop(true);
+        self.process = Some(postgres.spawn().context("starting PostgreSQL")?);
+        let url = self.url();
+        let answers = async || Ok(connect(&url).await?.query_one("SELECT 1", &[]).await.is_ok());
+        let started = eventually("a private PostgreSQL to answer", START_DEADLINE, answers).await;
+        started.with_context(|| fs::read_to_string(self.log()).unwrap_or_default())
+    }
+
+    /// Stops it in good order; clients are disconnected. Its data stay, to be copied or replaced.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("it does not run")?;
+        let id = process.id().context("it has ended by itself")?;
+        let told = Command::new("kill").args(["-INT", &id.to_string()]).status().await?;
+        ensure!(told.success(), "PostgreSQL could not be told to stop");
+        let ended = tokio::time::timeout(STOP_DEADLINE, process.wait()).await;
+        ended.with_context(|| format!("PostgreSQL did not stop within {STOP_DEADLINE:?}"))??;
+        Ok(())
+    }
+
+    /// The data directory. While the server does not run it may be copied (`cp -a` keeps its owner) and replaced.
+    pub fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    /// The URL of the database that is always there, `postgres`.
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The URL of a database of this server.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("log")
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // Its children end when they notice that it is gone.
+            let _ = process.start_kill();
+        }
+        // A temporary directory: nothing is lost when some of it stays.
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+/// PostgreSQL's programs, and whom they run as.
+#[derive(Clone, Debug)]
+struct Tools {
+    directory: PathBuf,
+    /// User and group: PostgreSQL refuses to run as root.
+    account: Option<(u32, u32)>,
+}
+
+impl Tools {
+    fn find() -> anyhow::Result<Self> {
+        let directory = programs().context("PostgreSQL is not installed: install the package postgresql")?;
+        Ok(Self { directory, account: account()? })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.directory.join(program));
+        // The directory of the test may be closed to that account.
+        command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
+        if let Some((user, group)) = self.account {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+/// The newest version's, where a distribution keeps several side by side; else those on the path.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
+    let mut versions: Vec<_> = versions.map(|(version, path)| (version, path.join("bin"))).collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<_> = std::env::split_paths(&path).collect();
+    let mut directories = versions.into_iter().map(|(_, directory)| directory).chain(on_path);
+    directories
+        .find(|directory| ["initdb", "postgres", "pg_basebackup"].iter().all(|name| directory.join(name).is_file()))
+}
+
+fn account() -> anyhow::Result<Option<(u32, u32)>> {
+    let me = std::process::Command::new("id").arg("-u").output().context("running id")?;
+    if me.stdout.trim_ascii() != b"0" {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string(Path::new("/etc/passwd")).context("reading /etc/passwd")?;
+    let found = ["postgres", "nobody"].iter().find_map(|name| {
+        let line = passwd.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let mut fields = line.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    match found {
+        Some(account) => Ok(Some(account)),
+        None => bail!("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as"),
+    }
+}
+
+async fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.kill_on_drop(true).output().await.context("running a program of PostgreSQL's")?;
+    ensure!(output.status.success(), "a program of PostgreSQL's failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_replica_follows_and_a_server_that_was_stopped_comes_back() {
+        let mut server = PrivatePostgres::start().await.unwrap();
+        let client = connect(&server.url()).await.unwrap();
+        client.batch_execute("CREATE TABLE t (n bigint)").await.unwrap();
+        let replica = server.replica().await.unwrap();
+        client.batch_execute("INSERT INTO t VALUES (7)").await.unwrap();
+        let reader = connect(&replica.url()).await.unwrap();
+        eventually("the row to be replayed", START_DEADLINE, async || {
+            Ok(reader.query_one("SELECT count(*) FROM t", &[]).await?.get::<_, i64>(0) == 1)
+        })
+        .await
+        .unwrap();
+        assert!(reader.batch_execute("INSERT INTO t VALUES (8)").await.is_err(), "a replica takes no writes");
+        server.stop().await.unwrap();
+        server.launch().await.unwrap();
+        let client = connect(&server.url()).await.unwrap();
+        assert_eq!(client.query_one("SELECT n FROM t", &[]).await.unwrap().get::<_, i64>(0), 7);
+    }
+}

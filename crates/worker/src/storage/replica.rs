@@ -1,0 +1,65 @@
+//! Whether a database is what it is taken for: a streaming replica of the source, or the source itself.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use lockstep_core::TenancyId;
+use lockstep_mappings::postgres::{table, tenancy_table};
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::tenancies::uuids;
+
+/// For a connection and one small question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A streaming replica has the identifier that `initdb` gave its source.
+const IDENTITY: &str = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()";
+
+/// Whether `replica` is a connection to a copy of what `source` names.
+///
+/// # Errors
+/// When either cannot be asked.
+pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, SourceError> {
+    let asking = async {
+        let primary = source.connect(Session::Control).await?;
+        let (one, other) = (primary.query_one(IDENTITY, &[]).await?, replica.query_one(IDENTITY, &[]).await?);
+        Ok(one.try_get::<_, String>(0)? == other.try_get::<_, String>(0)?)
+    };
+    timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
+}
+
+/// The primary of the replica that is read, over a connection that is kept.
+pub(crate) struct Primary {
+    source: Source,
+    client: Option<Client>,
+}
+
+impl Primary {
+    pub(crate) const fn new(source: Source) -> Self {
+        Self { source, client: None }
+    }
+
+    /// Which of these tenancies there are. A replica shows one that is gone for as long as it lags, and its rows must not be
+    /// written after they were erased (ERASE-1): whoever erases waits longer than this answer may be used.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub(crate) async fn living(&mut self, tenancies: &[TenancyId]) -> Result<HashSet<TenancyId>, SourceError> {
+        let sql = format!("SELECT t.\"id\" FROM {} t WHERE t.\"id\" = ANY($1::uuid[])", table(&tenancy_table()));
+        let kept = self.client.take().filter(|client| !client.is_closed());
+        let asking = async {
+            let client = match kept {
+                Some(client) => client,
+                None => self.source.connect(Session::Control).await?,
+            };
+            let rows = client.query(&sql, &[&uuids(tenancies)]).await?;
+            Ok((client, rows))
+        };
+        let (client, rows) =
+            timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))?;
+        self.client = Some(client);
+        rows.iter().map(|row| Ok(TenancyId::new(row.try_get(0)?))).collect()
+    }
+}

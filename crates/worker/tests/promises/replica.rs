@@ -1,0 +1,188 @@
+//! News are read from a replica that may lag: nothing that it has not replayed is passed, or forgotten.
+
+use std::time::Duration;
+
+use lockstep_core::TenancyId;
+use lockstep_core::secret::SecretUrl;
+use lockstep_queue::QueueDepths;
+use lockstep_schema::Source;
+use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase, connect, eventually};
+use lockstep_worker::Limits;
+use tokio_postgres::Client;
+
+use crate::fixture::{DEADLINE, House};
+
+/// A house on a server of its own, and a replica of that.
+struct Followed {
+    house: House,
+    server: PrivatePostgres,
+    replica: PrivatePostgres,
+    /// Pauses and resumes the replica.
+    reader: Client,
+}
+
+/// No sweep comes to help.
+fn alone() -> Limits {
+    Limits { sweep_every: Duration::from_secs(3600), ..Limits::default() }
+}
+
+impl Followed {
+    async fn new() -> Self {
+        let server = PrivatePostgres::start().await.unwrap();
+        let database = TestDatabase::create_on(server.url()).await.unwrap();
+        database.connect().await.unwrap().batch_execute(SOURCE_SCHEMA).await.unwrap();
+        let name = database.name().to_owned();
+        let mut house = House::attached_to(database).await;
+        let replica = server.replica().await.unwrap();
+        house.settings.source_read_url = Some(SecretUrl::new(replica.url_of(&name)));
+        let reader = connect(&replica.url_of(&name)).await.unwrap();
+        Self { house, server, replica, reader }
+    }
+
+    async fn pause(&self) {
+        self.caught_up().await;
+        self.reader.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+        eventually("replay to be paused", DEADLINE, async || {
+            Ok(self.reader.query_one("SELECT pg_get_wal_replay_pause_state()", &[]).await?.get::<_, &str>(0)
+                == "paused")
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn caught_up(&self) {
+        let head = self.house.head().await.get();
+        eventually("the replica to have replayed what is stamped", DEADLINE, async || {
+            let seen = self.reader.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await?;
+            Ok(seen.get::<_, i64>(0) >= head)
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn resume(&self) {
+        self.reader.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    }
+
+    async fn remove(self) {
+        let Self { house, mut server, mut replica, reader } = self;
+        drop(reader);
+        replica.stop().await.unwrap();
+        house.remove().await;
+        server.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten() {
+    let followed = Followed::new().await;
+    let house = &followed.house;
+    let tenancy = house.tenancy().await;
+    house.users(tenancy, 10).await;
+    house.stamp().await;
+    followed.caught_up().await;
+    let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
+    let mut flusher = house.flusher(Limits::default()).reading_from(reads);
+    let stamped = |news: &[TenancyId], head| {
+        let mut news = house.news(news);
+        news.tenancies().to_vec().into_iter().for_each(|tenancy| news.raise(tenancy, head));
+        news
+    };
+    let flushed = flusher.flush(&stamped(&[tenancy], house.head().await)).await;
+    assert!(flushed.ahead.is_empty() && flushed.rows == 10, "{flushed:?}");
+    house.assert_equal().await;
+    let (before, seen) = (house.cursor(tenancy, "users").await, house.head().await);
+    followed.pause().await;
+    house.run_sql(r#"DELETE FROM "ProjectUser" WHERE "displayName" = 'user 3'"#).await;
+    house.users(tenancy, 5).await;
+    // The replica does not know that it exists.
+    let newcomer = house.tenancy().await;
+    house.user(newcomer, "Ada").await;
+    house.stamp().await;
+    let news = stamped(&[tenancy, newcomer], house.head().await);
+    let flushed = flusher.flush(&news).await;
+    assert_eq!((flushed.ahead, flushed.rows, flushed.head), (news.clone(), 0, seen));
+    assert_eq!(house.cursor(tenancy, "users").await, before, "a cursor passed what was not read");
+    // Without a number they are read as far as the replica is; then, too, no cursor goes further.
+    flusher.flush(&house.news(&[tenancy, newcomer])).await;
+    assert_eq!(house.cursor(tenancy, "users").await, before);
+    followed.resume().await;
+    followed.caught_up().await;
+    let flushed = flusher.flush(&news).await;
+    assert!(flushed.ahead.is_empty(), "{flushed:?}");
+    house.assert_equal().await;
+    drop(flusher);
+    followed.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_waits_for_a_lagging_replica_without_burning_attempts() {
+    let followed = Followed::new().await;
+    let house = &followed.house;
+    let tenancy = house.tenancy().await;
+    house.users(tenancy, 10).await;
+    house.stamp().await;
+    followed.caught_up().await;
+    let worker = house.start_to(house.clickhouse.clone(), alone());
+    house.announce(&[tenancy], &[]).await;
+    house.eventually_equal().await;
+    followed.pause().await;
+    house.users(tenancy, 5).await;
+    let newcomer = house.tenancy().await;
+    house.user(newcomer, "Ada").await;
+    house.stamp().await;
+    house.announce(&[tenancy, newcomer], &[]).await;
+    // A tenancy whose news the replica has is shipped meanwhile: that the others were tried before is certain then.
+    house.change("TRUNCATE TABLE {raw}._stack_sync_metadata SYNC").await;
+    house.change("TRUNCATE TABLE {raw}.users SYNC").await;
+    house.announce_old(&[tenancy]).await;
+    house.eventually("what the replica has", "SELECT count() FROM {views}.users", "10").await;
+    assert_eq!(house.depths().await.retrying + house.depths().await.dead, 0, "an attempt was burnt");
+    followed.resume().await;
+    house.eventually_equal().await;
+    worker.stop().await;
+    assert_eq!(house.depths().await, QueueDepths::default());
+    followed.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_no_replica_is_not_read() {
+    let followed = Followed::new().await;
+    let house = &followed.house;
+    let tenancy = house.tenancy().await;
+    house.user(tenancy, "Ada").await;
+    house.stamp().await;
+    // Prepared like the source, with a head of its own.
+    let other = House::new().await;
+    other.run_sql("UPDATE lockstep.sequence_head SET last_sequence = 1000000").await;
+    let wrong = Source::new(&other.settings.source_url, None).unwrap();
+    let mut flusher = house.flusher(Limits::default()).reading_from(wrong);
+    assert!(flusher.look().await.unwrap_err().contains("LS-0432"));
+    let flushed = flusher.flush(&house.news(&[tenancy])).await;
+    assert!(flushed.outage && flushed.held.len() == 1, "{flushed:?}");
+    assert_eq!(house.cursor(tenancy, "users").await.get(), 0);
+    drop(flusher);
+    other.remove().await;
+    followed.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erase_1_a_tenancy_that_is_gone_is_not_shipped_from_a_replica_that_still_shows_it() {
+    let followed = Followed::new().await;
+    let house = &followed.house;
+    let (stays, goes) = (house.tenancy().await, house.tenancy().await);
+    house.users(stays, 2).await;
+    house.users(goes, 10).await;
+    house.stamp().await;
+    followed.caught_up().await;
+    followed.pause().await;
+    house.run_sql(&format!(r#"DELETE FROM "Tenancy" WHERE "id" = '{goes}'"#)).await;
+    let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
+    let mut flusher = house.flusher(Limits::default()).reading_from(reads);
+    let flushed = flusher.flush(&house.news(&[stays, goes])).await;
+    assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+    assert_eq!(flushed.rows, 2);
+    followed.resume().await;
+    drop(flusher);
+    followed.remove().await;
+}

@@ -1,0 +1,63 @@
+-- What operators can set for all programs together. A worker obeys the value that its snapshot shows, so for a while after
+-- a change two values are in force; whoever waits for what was read before waits for the longer one.
+CREATE TABLE lockstep.setting (
+    name text PRIMARY KEY,
+    value interval NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- The value before, while what was read under it may still be written.
+    previous interval,
+    CONSTRAINT setting_known CHECK (CASE name
+        WHEN 'late_write_limit' THEN value BETWEEN interval '1 second' AND interval '1 day'
+        WHEN 'tombstone_retention' THEN value >= interval '0'
+        ELSE FALSE END)
+);
+INSERT INTO lockstep.setting (name, value) VALUES
+    -- What was read from the source is written within this time, or never.
+    ('late_write_limit', interval '5 minutes'),
+    -- How long tombstones stay in "DeletedRow" after every destination has passed them.
+    ('tombstone_retention', interval '7 days');
+
+CREATE FUNCTION lockstep.setting_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    NEW.previous := CASE WHEN clock_timestamp() < OLD.changed_at + OLD.previous THEN GREATEST(OLD.value, OLD.previous) ELSE OLD.value END;
+    NEW.changed_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER lockstep_setting_changed BEFORE UPDATE ON lockstep.setting FOR EACH ROW
+    WHEN (OLD.value IS DISTINCT FROM NEW.value) EXECUTE FUNCTION lockstep.setting_changed();
+ALTER TABLE lockstep.setting ENABLE ALWAYS TRIGGER lockstep_setting_changed;
+
+-- Tenancies whose rows were removed from a destination, or are to be: what was asked for, and the receipt (ERASE-1). It
+-- holds ids and numbers of rows, nothing of what was removed.
+CREATE TABLE lockstep.erasure (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenancy_id uuid NOT NULL,
+    destination text NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('automatic', 'by hand')),
+    -- It exists in the source, and is not shipped: its fuse is blown.
+    stopped boolean NOT NULL DEFAULT FALSE,
+    -- When it was seen to be gone (or stopped), by a snapshot that was taken before this moment …
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- … and the last number that had been stamped by then: no row of it has a higher one in the destination.
+    up_to bigint NOT NULL,
+    -- Rows that were removed, by mapping; what starts with _ is not of a mapping.
+    removed jsonb NOT NULL DEFAULT '{}',
+    -- When it was counted that nothing is left.
+    proven_at timestamptz,
+    finished_at timestamptz
+);
+CREATE UNIQUE INDEX erasure_unfinished_idx ON lockstep.erasure (tenancy_id, destination) WHERE finished_at IS NULL;
+CREATE INDEX erasure_tenancy_idx ON lockstep.erasure (tenancy_id);
+
+-- When deleted rows of a mapping were last dropped from a destination for good.
+CREATE TABLE lockstep.clean_up (
+    mapping_name text NOT NULL,
+    destination text NOT NULL,
+    cleaned_at timestamptz NOT NULL,
+    dropped_rows bigint NOT NULL,
+    PRIMARY KEY (mapping_name, destination)
+);
+
+-- Who is and was at a place, and who is gone.
+CREATE INDEX tenancy_location_place_idx ON lockstep.tenancy_location (project_id, branch_id);
+CREATE INDEX tenancy_location_gone_idx ON lockstep.tenancy_location (gone_at) WHERE gone_at IS NOT NULL;

@@ -1,0 +1,45 @@
+//! The crash matrix (SEQ-1, OUT-1, CUR-1, IDEM-1): whatever step a program aborts, fails or hangs at, nothing is lost.
+
+use anyhow::{Result, ensure};
+use lockstep_testkit::chaos::matrix::{self, Action, Outcome, POINTS, Point};
+
+/// Every cell of these points is equal, and every point was reached.
+async fn all_equal(points: impl Fn(&Point) -> bool) -> Result<()> {
+    let points: Vec<_> = POINTS.into_iter().filter(points).collect();
+    ensure!(!points.is_empty(), "there are no such points");
+    let cells = matrix::cells(&points, &Action::ALL, |_| {}).await?;
+    for cell in &cells {
+        ensure!(cell.outcome == Outcome::Equal, "{cell}\n{}", cell.outcome.detail());
+    }
+    ensure!(cells.len() == points.len() * Action::ALL.len());
+    Ok(())
+}
+
+fn is_one_of(point: &Point, steps: &[&str]) -> bool {
+    steps.iter().any(|step| point.name.contains(step))
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_stamping_and_publishing() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["stamp_commit", "publish"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_confirming_and_forgetting() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["confirm", "outbox_delete"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_reading() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["cursor_read", "copy_read"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_writing() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["insert", "cursor_write"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_acknowledging() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["ack"])).await
+}

@@ -1,0 +1,174 @@
+//! The fusebox: each part stops and goes on; nothing is lost meanwhile, and nothing grows without bound.
+
+use anyhow::{Result, ensure};
+use lockstep_testkit::data::{Shape, seed};
+use lockstep_testkit::databases::eventually;
+use lockstep_testkit::installation::Program;
+
+use crate::editing::Editing;
+use crate::stage::{DEADLINE, Stage};
+
+const FLAGGED: &str = r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#;
+const RENAMED: &str = "SELECT count() FROM {views}.users WHERE display_name = 'renamed'";
+
+async fn fusebox(stage: &Stage, arguments: &[&str]) -> Result<String> {
+    Ok(stage.installation.succeed("lockstep", &[&["fusebox"], arguments].concat()).await?.stdout)
+}
+
+/// Waits until a log says something for the so-manieth time.
+async fn says(program: &Program, text: &str, times: usize) -> Result<()> {
+    let said = async || Ok(std::fs::read_to_string(program.log())?.matches(text).count() >= times);
+    eventually(&format!("the log to say {text:?}"), DEADLINE, said).await
+}
+
+/// `lockstep wait` gives up, and says why.
+async fn waits_in_vain_for(stage: &Stage, what: &str) -> Result<()> {
+    let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "2"]).await?;
+    assert_eq!(waited.code, Some(2), "{}", waited.stdout);
+    ensure!(waited.stderr.contains(what) && waited.stderr.contains("for a test"), "{}", waited.stderr);
+    let status = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
+    ensure!(status.contains(what), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn fusebox_stops_the_sequencer() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    fusebox(&stage, &["stop", "sequencer", "--reason", "for a test"]).await?;
+    says(&programs[0], "stamping was stopped by the fusebox", 1).await?;
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
+    waits_in_vain_for(&stage, "sequencer is stopped").await?;
+    assert_eq!(stage.number(FLAGGED).await?, 4);
+    fusebox(&stage, &["go", "sequencer"]).await?;
+    stage.equal().await?;
+    assert_eq!(stage.seen(RENAMED).await?, "4");
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn fusebox_stops_workers_and_a_destination() -> Result<()> {
+    let stage = Stage::seeded(Shape { tenants: 4, rows: 20, seed: 71 }).await?;
+    let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
+    stage.equal().await?;
+    let parts =
+        [(&["worker"][..], "worker is stopped"), (&["destination", "clickhouse"], "destination clickhouse is stopped")];
+    for (round, (part, said)) in parts.into_iter().enumerate() {
+        fusebox(&stage, &[&["stop"], part, &["--reason", "for a test"]].concat()).await?;
+        for worker in &programs[1..] {
+            says(worker, " stopped=true", round + 1).await?;
+        }
+        let editor = Editing::start(&stage, 72).await?;
+        editor.go_on(60).await?;
+        editor.stop().await?;
+        stage.sql(&format!(r#"UPDATE "ProjectUser" SET "displayName" = 'round {round}'"#)).await?;
+        let announced = "SELECT (SELECT count(*) FROM lockstep.outbox) + (SELECT count(*) FROM lockstep.touch)";
+        stage.until("all of it to be announced", announced, 0).await?;
+        waits_in_vain_for(&stage, said).await?;
+        let shipped = format!("SELECT countIf(display_name = 'round {round}') FROM {{views}}.users");
+        assert_eq!(stage.seen(&shipped).await?, "0", "something was shipped");
+        fusebox(&stage, &[&["go"], part].concat()).await?;
+        stage.equal().await?;
+    }
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn fusebox_stops_one_mapping_and_one_tenant() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
+    stage.equal().await?;
+    let engines: String = stage.client.query_one("SELECT id('engines')::text", &[]).await?.get(0);
+    let parts = [
+        (
+            ["mapping", "users"],
+            "SELECT countIf(display_name = 'renamed') = count() FROM {views}.teams",
+            "SELECT countIf(display_name = 'renamed') = 0 FROM {views}.users",
+        ),
+        (
+            ["tenant", engines.as_str()],
+            "SELECT countIf(display_name = 'again') = count() FROM {views}.users WHERE project_id = 'compilers'",
+            "SELECT (SELECT countIf(display_name = 'again') FROM {views}.users WHERE project_id = 'engines') + (SELECT countIf(display_name = 'again') FROM {views}.teams WHERE project_id = 'engines') = 0",
+        ),
+    ];
+    for (round, (part, arrives, stays)) in parts.into_iter().enumerate() {
+        fusebox(&stage, &[&["stop"], &part[..], &["--reason", "for a test"]].concat()).await?;
+        for worker in &programs[1..] {
+            says(worker, "some_stopped=true", round + 1).await?;
+        }
+        let name = if part[0] == "mapping" { "renamed" } else { "again" };
+        stage
+            .sql(&format!(
+                r#"UPDATE "ProjectUser" SET "displayName" = '{name}'; UPDATE "Team" SET "displayName" = '{name}'"#
+            ))
+            .await?;
+        stage.until_seen("everything else to arrive", arrives, "1").await?;
+        waits_in_vain_for(&stage, &format!("{} {} is stopped", part[0], part[1])).await?;
+        assert_eq!(stage.seen(stays).await?, "1", "what was stopped arrived");
+        // Its messages are gone: nobody but the sweep knows that there are news.
+        let left = "SELECT count(*) FROM lockstep.outbox";
+        stage.until("all of it to be announced", left, 0).await?;
+        fusebox(&stage, &[&["go"], &part[..]].concat()).await?;
+        // Sooner than a sweep that was not told would find it: that takes two looks, half a minute apart at least.
+        stage.installation.succeed("lockstep", &["wait", "--all", "--timeout", "25"]).await?;
+        stage.equal().await?;
+    }
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn fusebox_stops_base_snapshots() -> Result<()> {
+    let stage = Stage::before_capture().await?;
+    seed(&stage.client, Shape { tenants: 3, rows: 30, seed: 73 }).await?;
+    stage.migrate(&[]).await?;
+    let tenant: String = stage.client.query_one(r#"SELECT max("id"::text) FROM "Tenancy""#, &[]).await?.get(0);
+    let other: String = stage.client.query_one(r#"SELECT min("id"::text) FROM "Tenancy""#, &[]).await?.get(0);
+    fusebox(&stage, &["stop", "tenant", &tenant]).await?;
+    fusebox(&stage, &["stop", "mapping", "users"]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    // The stream of another tenant's goes on.
+    stage.sql(&format!(r#"UPDATE "Team" SET "displayName" = 'renamed' WHERE "tenancyId" = '{other}'"#)).await?;
+    stage.until_seen("the stream", "SELECT countIf(display_name = 'renamed') > 0 FROM {views}.teams", "1").await?;
+    let taken =
+        "SELECT count(*) FROM lockstep.snapshot_range WHERE claimed_until IS NOT NULL OR finished_at IS NOT NULL";
+    assert_eq!(stage.number(taken).await?, 0, "a range was taken that holds rows of a stopped tenant");
+    fusebox(&stage, &["go", "tenant", &tenant]).await?;
+    let left = "SELECT count(*) FROM lockstep.snapshot WHERE finished_at IS NULL";
+    stage.until("the base of all other mappings", left, 1).await?;
+    assert_eq!(stage.number(&format!("{left} AND mapping_name = 'users'")).await?, 1);
+    fusebox(&stage, &["go", "mapping", "users"]).await?;
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn fusebox_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()> {
+    let stage = Stage::small().await?;
+    ensure!(fusebox(&stage, &[]).await?.contains("no fuse is blown"));
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    for (arguments, said) in [
+        (&["stop", "everything"][..], "sequencer, worker, mapping, destination, tenant"),
+        (
+            &["stop", "mapping", "user"],
+            "LS-0040: there is no mapping \"user\"; those that there are: users, contact_channels",
+        ),
+        (&["stop", "mapping"], "LS-0041: name the mapping"),
+        (&["stop", "worker", "one"], "LS-0041: `worker` takes no name"),
+        (&["stop", "destination", "postgres"], "only clickhouse"),
+        (&["stop", "tenant", "ada"], "\"ada\" is no uuid"),
+        (&["stop", "tenant", nobody], "LS-0019"),
+    ] {
+        let refused = stage.installation.run("lockstep", &[&["fusebox"], arguments].concat()).await?;
+        assert_eq!(refused.code, Some(78), "{arguments:?}");
+        ensure!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
+    }
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.fuse").await?, 0);
+    fusebox(&stage, &["stop", "mapping", "teams", "--reason", "too wide"]).await?;
+    ensure!(fusebox(&stage, &["stop", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
+    let shown = fusebox(&stage, &[]).await?;
+    ensure!(shown.contains("teams") && shown.contains("too wide"), "{shown}");
+    ensure!(fusebox(&stage, &["go", "mapping", "teams"]).await?.contains("Goes on"));
+    ensure!(fusebox(&stage, &["go", "mapping", "teams"]).await?.contains("Was not stopped"));
+    stage.end([]).await
+}

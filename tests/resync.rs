@@ -1,0 +1,241 @@
+//! `lockstep resync`: whatever was done to ClickHouse by hand is mended, and readers see no gap.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
+use lockstep_testkit::data::Shape;
+use lockstep_testkit::databases::eventually;
+use lockstep_testkit::installation::Program;
+use lockstep_testkit::oracle;
+
+use crate::stage::{DEADLINE, Stage};
+
+/// Rows that are there with other values, in one mapping, of one project.
+fn damage(mapping: &str, project: &str) -> String {
+    let column = if mapping == "users" || mapping == "teams" { "display_name" } else { "value" };
+    format!(
+        "INSERT INTO {{raw}}.{mapping} SELECT * EXCEPT sync_created_at REPLACE ('damaged' AS {column}), now64(3) FROM {{raw}}.{mapping} FINAL WHERE project_id = '{project}'"
+    )
+}
+
+/// Rows that nobody has in the source, of a number that was given out long ago.
+fn addition(mapping: &str, project: &str) -> String {
+    format!(
+        "INSERT INTO {{raw}}.{mapping} SELECT * EXCEPT sync_created_at REPLACE (generateUUIDv4() AS id, 1 AS sync_sequence_id), now64(3) FROM {{raw}}.{mapping} FINAL WHERE project_id = '{project}' LIMIT 1"
+    )
+}
+
+fn removal(mapping: &str, project: &str) -> String {
+    format!("ALTER TABLE {{raw}}.{mapping} DELETE WHERE project_id = '{project}' SETTINGS mutations_sync = 1")
+}
+
+async fn resync(stage: &Stage, arguments: &[&str]) -> Result<String> {
+    Ok(stage.installation.succeed("lockstep", &[&["resync"], arguments].concat()).await?.stdout)
+}
+
+async fn is_equal(stage: &Stage) -> Result<bool> {
+    Ok(oracle::compare(&stage.client, &stage.installation.endpoint()).await?.equal())
+}
+
+#[tokio::test]
+async fn resync_mends_rows_that_were_damaged_removed_and_added_by_hand() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    for statement in [
+        damage("users", "engines"),
+        addition("users", "engines"),
+        addition("teams", "compilers"),
+        damage("contact_channels", "compilers"),
+        removal("teams", "engines"),
+        removal("email_outboxes", "compilers"),
+        // Of a tenancy that there is not.
+        addition("users", "engines")
+            .replace("REPLACE (", "REPLACE ('nobody' AS project_id, ")
+            .replace("WHERE project_id = 'engines'", ""),
+    ] {
+        stage.in_clickhouse(&statement).await?;
+    }
+    ensure!(!is_equal(&stage).await?, "nothing was damaged");
+    let said = resync(&stage, &[]).await?;
+    ensure!(said.contains("12 mappings of 2 tenancies") && said.contains("3 rows were in ClickHouse alone"), "{said}");
+    stage.equal().await?;
+    stage.verified().await?;
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.resync WHERE stale_rows = 3").await?, 1);
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn resync_of_one_tenant_or_one_mapping_leaves_the_others_alone() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    for mapping in ["users", "teams"] {
+        for project in ["engines", "compilers"] {
+            stage.in_clickhouse(&damage(mapping, project)).await?;
+            stage.in_clickhouse(&addition(mapping, project)).await?;
+        }
+    }
+    let engines: String = stage.client.query_one("SELECT id('engines')::text", &[]).await?.get(0);
+    let left = "SELECT (SELECT count() FROM {views}.users WHERE display_name = 'damaged' AND project_id = 'engines'), (SELECT count() FROM {views}.teams WHERE display_name = 'damaged' AND project_id = 'engines'), (SELECT count() FROM {views}.users WHERE display_name = 'damaged' AND project_id = 'compilers'), (SELECT count() FROM {views}.teams WHERE display_name = 'damaged' AND project_id = 'compilers') FORMAT TSV";
+    assert_eq!(stage.seen(left).await?, "4\t3\t2\t2", "the damage is other than was thought");
+    resync(&stage, &["--tenant", &engines, "--mapping", "users"]).await?;
+    assert_eq!(stage.seen(left).await?, "0\t3\t2\t2");
+    resync(&stage, &["--mapping", "users", "--destination", "clickhouse"]).await?;
+    assert_eq!(stage.seen(left).await?, "0\t3\t0\t2");
+    resync(&stage, &["--tenant", &engines]).await?;
+    assert_eq!(stage.seen(left).await?, "0\t0\t0\t2");
+    resync(&stage, &["--mapping", "teams", "--mapping", "users"]).await?;
+    stage.equal().await?;
+    let refused = stage.installation.run("lockstep", &["resync", "--destination", "elsewhere"]).await?;
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    stage.end(programs).await
+}
+
+/// Tenancies that differ only in their organisation share a location. What is the other's must not be taken for stale.
+#[tokio::test]
+async fn resync_of_a_tenant_keeps_the_rows_of_its_neighbour_at_the_same_place() -> Result<()> {
+    let stage = Stage::seeded(Shape { tenants: 5, rows: 20, seed: 81 }).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let sharing = r#"SELECT t."id"::text FROM "Tenancy" t JOIN "Tenancy" o USING ("projectId", "branchId") WHERE t."id" <> o."id" ORDER BY 1"#;
+    let sharing: Vec<String> = stage.client.query(sharing, &[]).await?.iter().map(|row| row.get(0)).collect();
+    assert_eq!(sharing.len(), 2, "no tenancies share a location");
+    for tenant in &sharing {
+        let said = resync(&stage, &["--tenant", tenant]).await?;
+        ensure!(said.contains("of 2 tenancies") && said.contains("; 0 rows"), "{said}");
+        ensure!(is_equal(&stage).await?, "rows of the neighbour are gone");
+    }
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+const STAMPED_AGAIN: &str = r#"
+SELECT count(*) FROM lockstep.resync r WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM lockstep.touch)
+  AND NOT EXISTS (SELECT 1 FROM "ProjectUser" WHERE "sequenceId" < r.floor)"#;
+
+#[tokio::test]
+async fn resync_never_shows_a_tenant_half_empty() -> Result<()> {
+    let stage = Stage::seeded(Shape { tenants: 3, rows: 400, seed: 82 }).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    is_watched(&stage, &programs[1], &[]).await?;
+    stage.equal().await?;
+    // Where nothing else is waited for, either.
+    is_watched(&stage, &programs[1], &["--mapping", "users"]).await?;
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+/// Readers look all the time, while what was stamped again is on the way for long, and changes on the way.
+async fn is_watched(stage: &Stage, worker: &Program, arguments: &[&str]) -> Result<()> {
+    let counts = "SELECT (SELECT count() FROM {views}.users), (SELECT count() FROM {views}.teams), (SELECT count() FROM {views}.contact_channels), (SELECT count() FROM {views}.email_outboxes) FORMAT TSV";
+    let whole = stage.seen(counts).await?;
+    let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let watching = async {
+        while !done.load(Ordering::Relaxed) {
+            let seen = stage.seen(counts).await?;
+            ensure!(seen == whole, "a reader saw {seen} of {whole}");
+            looks.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let more_looks = async || {
+        let wanted = looks.load(Ordering::Relaxed) + 40;
+        let looked = async || Ok(looks.load(Ordering::Relaxed) >= wanted);
+        eventually("readers to look again and again", DEADLINE, looked).await
+    };
+    worker.signal("STOP").await?;
+    let releasing = async {
+        stage.until("all rows to be stamped again", STAMPED_AGAIN, 1).await?;
+        more_looks().await?;
+        // None of these has a number any more that the command may wait for.
+        stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'at ' || clock_timestamp()"#).await?;
+        stage
+            .until("those to be stamped", r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#, 0)
+            .await?;
+        more_looks().await?;
+        worker.signal("CONT").await
+    };
+    let resyncing = async {
+        let said = resync(stage, arguments).await;
+        done.store(true, Ordering::Relaxed);
+        let said = said?;
+        ensure!(said.contains("; 0 rows"), "{said}");
+        Ok(())
+    };
+    let (watched, released, resynced) = futures_util::join!(watching, releasing, resyncing);
+    watched?;
+    released?;
+    resynced?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn resync_goes_on_where_it_was_killed() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    stage.in_clickhouse(&addition("users", "engines")).await?;
+    programs[1].signal("STOP").await?;
+    let given_up = stage.installation.run("lockstep", &["resync", "--timeout", "3"]).await?;
+    assert_eq!(given_up.code, Some(2), "{}", given_up.stderr);
+    ensure!(given_up.stderr.contains("Run the same command again"), "{}", given_up.stderr);
+    ensure!(
+        stage.seen("SELECT count() FROM {views}.users").await? == "5",
+        "something was removed before all had arrived"
+    );
+    let status = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
+    ensure!(status.contains("resync of all tenancies, all mappings"), "{status}");
+    programs[1].signal("CONT").await?;
+    let said = resync(&stage, &[]).await?;
+    ensure!(said.contains("Going on") && said.contains("1 rows were in ClickHouse alone"), "{said}");
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.resync").await?, 1);
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+/// As a sequencer of an older version does, which does not know them.
+const DROP_TOUCHES: &str = "
+CREATE FUNCTION drop_touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER older_version BEFORE INSERT ON lockstep.touch FOR EACH ROW EXECUTE FUNCTION drop_touch()";
+
+#[tokio::test]
+async fn resync_removes_nothing_where_rows_were_not_stamped_again() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    stage.sql(DROP_TOUCHES).await?;
+    let ended = stage.installation.run("lockstep", &["resync"]).await?;
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    ensure!(ended.stderr.starts_with("LS-0043"), "{}", ended.stderr);
+    ensure!(is_equal(&stage).await?, "rows were removed");
+    stage.sql("DROP TRIGGER older_version ON lockstep.touch").await?;
+    resync(&stage, &[]).await?;
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn resync_takes_no_row_for_stale_whose_new_version_was_refused() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let users = stage.seen("SELECT count() FROM {views}.users").await?;
+    stage.in_clickhouse(&addition("users", "engines")).await?;
+    // Every number that a resync gives is refused of one user.
+    let user = stage.seen("SELECT toString(min(id)) FROM {views}.users").await?;
+    let refuse = format!("ALTER TABLE {{raw}}.users ADD CONSTRAINT nobody CHECK id != toUUID('{user}')");
+    stage.in_clickhouse(&refuse).await?;
+    let held = stage.installation.run("lockstep", &["resync", "--mapping", "users"]).await?;
+    ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
+    let shown = format!("SELECT count() FROM {{views}}.users WHERE id = '{user}'");
+    assert_eq!(stage.seen(&shown).await?, "1", "it was removed, though it is in the source");
+    stage.in_clickhouse("ALTER TABLE {raw}.users DROP CONSTRAINT nobody").await?;
+    stage.installation.succeed("lockstep", &["quarantine", "retry", "--all"]).await?;
+    stage.in_step().await?;
+    resync(&stage, &["--mapping", "users"]).await?;
+    assert_eq!(stage.seen("SELECT count() FROM {views}.users").await?, users);
+    stage.equal().await?;
+    stage.end(programs).await
+}
