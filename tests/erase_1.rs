@@ -36,9 +36,9 @@ async fn erase_1_a_project_that_is_deleted_leaves_nothing() -> Result<()> {
     ensure!(versions(&stage, "engines").await? > 0);
     let engines = id(&stage, "engines").await?;
     stage.sql(r#"DELETE FROM "Project" WHERE "id" = 'engines'"#).await?;
-    // Until then it is on its way, and called so.
+    // Until its rows are hidden they are on their way out, and called so.
     let meanwhile = stage.verifier(&["--settle", "0"]).await?;
-    ensure!(meanwhile.code == Some(2), "{:?}: {}", meanwhile.code, meanwhile.stdout);
+    ensure!(matches!(meanwhile.code, Some(0 | 2)), "{:?}: {}", meanwhile.code, meanwhile.stdout);
     let receipts = format!(
         "SELECT count(*) FROM lockstep.erasure WHERE tenancy_id = '{engines}' AND finished_at IS NOT NULL AND reason = 'automatic' AND (removed ->> 'users')::bigint > 0"
     );

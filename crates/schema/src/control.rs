@@ -142,6 +142,7 @@ diesel::table! {
         stopped -> Bool,
         requested_at -> Timestamptz,
         up_to -> BigInt,
+        hidden_at -> Nullable<Timestamptz>,
         removed -> Jsonb,
         proven_at -> Nullable<Timestamptz>,
         finished_at -> Nullable<Timestamptz>,

@@ -40,6 +40,8 @@ CREATE TABLE lockstep.erasure (
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- … and the last number that had been stamped by then: no row of it has a higher one in the destination.
     up_to bigint NOT NULL,
+    -- When its rows were hidden from readers, where nobody else has rows. They are removed later.
+    hidden_at timestamptz,
     -- Rows that were removed, by mapping; what starts with _ is not of a mapping.
     removed jsonb NOT NULL DEFAULT '{}',
     -- When it was counted that nothing is left.

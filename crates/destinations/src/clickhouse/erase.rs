@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::{Databases, erase};
+use lockstep_mappings::clickhouse::{Databases, erase, hide};
 use lockstep_mappings::postgres::compare::Key;
 use uuid::Uuid;
 
@@ -49,6 +49,15 @@ impl ClickHouse {
         let rows: Vec<(String, String, u64)> =
             self.fetch_rows(&erase::count_at(mapping, databases, places, up_to)).await?;
         Ok(rows.into_iter().map(|(project_id, branch_id, rows)| (Location { project_id, branch_id }, rows)).collect())
+    }
+
+    /// Hides them from readers. Whoever reads sees them no more; they are still there.
+    ///
+    /// # Errors
+    /// What the server says; it can be done again.
+    pub async fn hide_at(&self, removal: Removal<'_>, places: &[Location]) -> Result<(), DestinationError> {
+        let Removal { databases, mapping, up_to } = removal;
+        self.rewrite(&hide(mapping, databases, up_to, places)).await
     }
 
     /// Removes them, and waits until they are gone.

@@ -14,31 +14,22 @@ use crate::mapping::Mapping;
 const SETTINGS: &str =
     "max_threads = 2, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0";
 
-/// The stale rows at `locations` (none: everywhere).
-fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations: Option<&[Location]>) -> String {
+/// Rows that are shown, with such numbers, at `locations` (none: everywhere).
+fn shown(mapping: &Mapping, databases: &Databases, numbers: &str, locations: Option<&[Location]>) -> String {
     let at = locations.map_or_else(String::new, |locations| format!(" AND {}", in_locations(locations)));
     format!(
-        "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id < {floor}{at}\nSETTINGS {SETTINGS}",
+        "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id {numbers}{at}\nSETTINGS {SETTINGS}",
         identifier(&databases.raw),
         identifier(mapping.name.as_str()),
     )
 }
 
-/// How many rows are stale.
-pub fn count_stale(
+/// Writes tombstones of this version for such rows. Doing it again changes nothing.
+fn bury(
     mapping: &Mapping,
     databases: &Databases,
-    floor: SequenceId,
-    locations: Option<&[Location]>,
-) -> String {
-    format!("SELECT count() {}", stale(mapping, databases, floor, locations))
-}
-
-/// Writes a tombstone for each stale row. Doing it again changes nothing.
-pub fn remove_stale(
-    mapping: &Mapping,
-    databases: &Databases,
-    floor: SequenceId,
+    version: SequenceId,
+    numbers: &str,
     locations: Option<&[Location]>,
 ) -> String {
     let key: Vec<_> = ["project_id", "branch_id"]
@@ -48,9 +39,34 @@ pub fn remove_stale(
         .collect();
     let key = key.join(", ");
     format!(
-        "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {floor}, 1 {stale}",
+        "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {version}, 1 {shown}",
         raw = identifier(&databases.raw),
         name = identifier(mapping.name.as_str()),
-        stale = stale(mapping, databases, floor, locations),
+        shown = shown(mapping, databases, numbers, locations),
     )
+}
+
+/// How many rows are stale at `locations` (none: everywhere).
+pub fn count_stale(
+    mapping: &Mapping,
+    databases: &Databases,
+    floor: SequenceId,
+    locations: Option<&[Location]>,
+) -> String {
+    format!("SELECT count() {}", shown(mapping, databases, &format!("< {floor}"), locations))
+}
+
+/// Writes a tombstone for each stale row.
+pub fn remove_stale(
+    mapping: &Mapping,
+    databases: &Databases,
+    floor: SequenceId,
+    locations: Option<&[Location]>,
+) -> String {
+    bury(mapping, databases, floor, &format!("< {floor}"), locations)
+}
+
+/// Hides all rows at these places with a number up to this one; what has such a number and arrives later, too.
+pub fn hide(mapping: &Mapping, databases: &Databases, up_to: SequenceId, places: &[Location]) -> String {
+    bury(mapping, databases, up_to, &format!("<= {up_to}"), Some(places))
 }

@@ -28,6 +28,23 @@ const QUARANTINE: &str = "_quarantine";
 const TOMBSTONES: &str = "_tombstones";
 
 impl Janitor {
+    /// Hides the rows of tenancies that were noticed to be gone, some at a time: readers need not wait as long as an erasure
+    /// has to. Where a living tenancy has rows too, they are shown until they are erased.
+    pub(super) async fn hide(&self, session: &JanitorSession) -> Result<(), JanitorError> {
+        let gone = session.shown(self.limits.erasures_at_once).await?;
+        let Some(up_to) = gone.iter().map(|gone| gone.up_to).max() else { return Ok(()) };
+        let tenancies: Vec<_> = gone.iter().map(|gone| gone.tenancy).collect();
+        let mut places = session.places(&tenancies).await?;
+        places.retain(|place| !place.is_shared);
+        let locations: Vec<Location> = places.into_iter().map(|place| place.location).collect();
+        for mapping in self.set.iter() {
+            for some in locations.chunks(PLACES_AT_ONCE) {
+                self.clickhouse.hide_at(Removal { databases: &self.databases, mapping, up_to }, some).await?;
+            }
+        }
+        Ok(session.hidden(&gone).await?)
+    }
+
     /// Erases tenancies whose wait is over, some at a time. Returns how many.
     pub(super) async fn erase(&self, session: &JanitorSession) -> Result<usize, JanitorError> {
         session.forget_returned().await?;

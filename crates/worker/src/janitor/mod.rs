@@ -1,7 +1,7 @@
 //! The janitor: takes away for good what nobody may or need keep (ERASE-1). One worker at a time does it.
 //!
-//! Four duties, each in bounded steps, each of which can be repeated: tenancies that are gone are erased from the
-//! destination ([`erasing`]), with a receipt; tombstones that every destination has passed are deleted from the source
+//! Four duties, each in bounded steps, each of which can be repeated: tenancies that are gone are hidden at once, and
+//! erased from the destination later ([`erasing`]), with a receipt; tombstones that every destination has passed are deleted from the source
 //! ([`pruning`]); tombstones that nothing can need any more are dropped from the destination ([`cleaning`]).
 //!
 //! All of it relies on one promise: what was read from the source is written within `late_write_limit`, or never
@@ -166,8 +166,13 @@ impl Janitor {
         let noticed = session.notice().await?;
         if noticed > 0 {
             let wait_s = patience.wait.as_secs();
-            tracing::info!(tenancies = noticed, wait_s, "tenancies are gone: their rows will be erased");
+            tracing::info!(
+                tenancies = noticed,
+                wait_s,
+                "tenancies are gone: their rows are hidden, and will be erased"
+            );
         }
+        self.hide(session).await?;
         round.erased = self.erase(session).await?;
         round.pruned = self.prune(session, patience).await?;
         round.dropped = self.clean(session, patience).await?;

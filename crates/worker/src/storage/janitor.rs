@@ -8,7 +8,7 @@ use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::{erase, table, tenancy_table};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source, SourceError};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::fetch::limit;
@@ -111,17 +111,27 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
             "SELECT e.id, e.tenancy_id, e.stopped, e.up_to FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND e.requested_at + {} < clock_timestamp() ORDER BY e.requested_at, e.id LIMIT $2",
             erase::erasure_wait()
         );
-        let rows = self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Due {
-                    id: row.try_get(0)?,
-                    tenancy: TenancyId::new(row.try_get(1)?),
-                    stopped: row.try_get(2)?,
-                    up_to: SequenceId::new(row.try_get(3)?),
-                })
-            })
-            .collect()
+        erasures(&self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?)
+    }
+
+    /// Erasures of tenancies that are gone whose rows are still shown, at most `limit`.
+    pub(crate) async fn shown(&self, limit: u32) -> Result<Vec<Due>, SourceError> {
+        let sql = format!(
+            "SELECT e.id, e.tenancy_id, e.stopped, e.up_to FROM lockstep.erasure e
+WHERE e.destination = $1 AND e.finished_at IS NULL AND e.hidden_at IS NULL AND NOT e.stopped
+  AND NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id)
+ORDER BY e.requested_at, e.id LIMIT $2",
+            table(&tenancy_table())
+        );
+        erasures(&self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?)
+    }
+
+    /// Writes down that they are shown no more.
+    pub(crate) async fn hidden(&self, gone: &[Due]) -> Result<(), SourceError> {
+        let ids: Vec<i64> = gone.iter().map(|gone| gone.id).collect();
+        let sql = "UPDATE lockstep.erasure SET hidden_at = clock_timestamp() WHERE id = ANY ($1)";
+        self.client.execute(sql, &[&ids]).await?;
+        Ok(())
     }
 
     /// Where these tenancies are and were. A place where another was before counts as shared too: its tombstones are there.
@@ -247,4 +257,17 @@ UPDATE lockstep.erasure SET finished_at = clock_timestamp() WHERE id = $1 AND {g
         };
         Ok(self.client.execute(&sql, &[&due.id, &due.tenancy.as_uuid()]).await? == 1)
     }
+}
+
+fn erasures(rows: &[Row]) -> Result<Vec<Due>, SourceError> {
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                id: row.try_get(0)?,
+                tenancy: TenancyId::new(row.try_get(1)?),
+                stopped: row.try_get(2)?,
+                up_to: SequenceId::new(row.try_get(3)?),
+            })
+        })
+        .collect()
 }
