@@ -7,7 +7,7 @@ use lockstep_destinations::{DestinationError, Failure};
 use lockstep_testkit::installation::Program;
 
 use crate::del_1::{FLAGGED, MAPPINGS, ada_can_leave, ada_is};
-use crate::held::{Held, flusher, news};
+use crate::held::{HeldFlushes, flusher, news};
 use crate::stage::Stage;
 
 /// What a batch knows, what happens while it is on its way, and whether Ada is there in the end.
@@ -59,7 +59,7 @@ async fn recreate_between_reading_and_writing() -> Result<()> {
         ada_is(&stage, is_there).await?;
         worker.signal("STOP").await?;
         stamped(&stage, &sequencer, known).await?;
-        let held = Held::after_reading(&stage, &MAPPINGS).await?;
+        let held = HeldFlushes::after_reading(&stage, &MAPPINGS).await?;
         stamped(&stage, &sequencer, meanwhile).await?;
         worker.signal("CONT").await?;
         ada_is(&stage, there).await?;
@@ -119,7 +119,7 @@ async fn idem_1_a_worker_that_stood_still_between_reading_and_writing_changes_no
     let waits = r#"SELECT (SELECT count(*) FROM lockstep.touch) + (SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId")
         + (SELECT count(*) FROM "Team" WHERE "shouldUpdateSequenceId") + (SELECT count(*) FROM "ContactChannel" WHERE "shouldUpdateSequenceId")"#;
     stage.until("everything to be stamped", waits, 0).await?;
-    let held = Held::after_reading(&stage, &STALE).await?;
+    let held = HeldFlushes::after_reading(&stage, &STALE).await?;
     worker.signal("CONT").await?;
     for to in ["newer", "newest"] {
         stage.sql(&rename(to)).await?;

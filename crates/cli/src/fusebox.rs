@@ -14,7 +14,7 @@ use crate::backlog::tenancies;
 use crate::error::CliError;
 
 /// The one destination that there is.
-pub(crate) const DESTINATION: &str = "clickhouse";
+pub(crate) use lockstep_destinations::clickhouse::NAME as DESTINATION;
 
 #[derive(Args, Debug)]
 pub(crate) struct FuseboxArgs {

@@ -16,6 +16,7 @@ pub mod data;
 pub mod databases;
 pub mod demo;
 pub mod edits;
+pub mod held;
 pub mod installation;
 pub mod lag;
 pub mod oracle;

@@ -34,6 +34,9 @@ use crate::destination::{CursorAt, Cursors, Destination, Selection};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
+/// What Lockstep's own tables, fuses and health call this destination.
+pub const NAME: &str = "clickhouse";
+
 /// What [`ClickHouse::fetch_text`] and [`ClickHouse::fetch_rows`] hold at most, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 

@@ -7,8 +7,9 @@ use lockstep_mappings::postgres::erase;
 use lockstep_schema::SourceError;
 use uuid::Uuid;
 
+use super::DESTINATION;
 use super::fetch::limit;
-use super::janitor::{DESTINATION, JanitorSession};
+use super::janitor::JanitorSession;
 
 /// Tombstones of one tenancy and table that every destination has passed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,14 +11,13 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::DESTINATION;
 use super::fetch::limit;
 use super::tenancies::uuids;
 use crate::janitor::{Due, Place};
 
 /// One janitor at a time, whichever worker it is in: the bytes of `locksjan`.
 const JANITOR_LOCK: i64 = i64::from_be_bytes(*b"locksjan");
-/// What the janitor works on, in `lockstep.erasure.destination` and elsewhere.
-pub(super) const DESTINATION: &str = "clickhouse";
 /// Tenancies that are noticed in one statement. Others are noticed by the next round.
 const NOTICED_AT_ONCE: i64 = 10_000;
 

@@ -11,5 +11,4 @@ pub(crate) mod tenancies;
 pub(crate) use fetch::{FetchSession, Snapshot};
 pub(crate) use tenancies::look_up;
 
-/// What control tables call the destination.
-const DESTINATION: &str = "clickhouse";
+use lockstep_destinations::clickhouse::NAME as DESTINATION;

@@ -3,11 +3,11 @@
 use lockstep_core::TenancyId;
 use lockstep_destinations::ClickHouse;
 use lockstep_testkit::databases::TestDatabase;
+use lockstep_testkit::held::Held;
 use lockstep_worker::{Flushed, Limits};
 use tokio::task::JoinHandle;
 
 use crate::fixture::House;
-use crate::held::Held;
 
 const SEEN: &str = "SELECT count() FROM {views}.users";
 const THERE: &str = "SELECT count() FROM {raw}.users";
@@ -22,7 +22,7 @@ async fn a_worker_that_stands_still(house: &House, limit: &str) -> (Held<ClickHo
     let mut flusher = house.flusher_to(held.clone(), Limits::default());
     let news = house.news(&[tenancy]);
     let flush = tokio::spawn(async move { flusher.flush(&news).await });
-    held.until_held().await;
+    held.until_held(1).await;
     // The other has all the time, however slow the machine is.
     house.limit_late_writes("1 hour").await;
     house.run_sql(r#"DELETE FROM "ProjectUser""#).await;

@@ -8,7 +8,6 @@ mod del_1;
 mod erase_1;
 mod fair_1;
 mod fixture;
-mod held;
 mod idem_1;
 mod iso_1;
 mod janitor;

@@ -7,8 +7,8 @@ use lockstep_destinations::{CursorAt, Cursors, Destination, DestinationError, Se
 use tokio::sync::watch;
 
 /// Clones wait for the same signal.
-#[derive(Clone)]
-pub(crate) struct Held<D> {
+#[derive(Clone, Debug)]
+pub struct Held<D> {
     inner: D,
     /// How many writes wait.
     waiting: Arc<watch::Sender<usize>>,
@@ -16,17 +16,19 @@ pub(crate) struct Held<D> {
 }
 
 impl<D> Held<D> {
-    pub(crate) fn new(inner: D) -> Self {
+    /// Holds every write to `inner`.
+    pub fn new(inner: D) -> Self {
         Self { inner, waiting: Arc::new(watch::Sender::new(0)), go: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Returns when a write waits: everything for it was read.
-    pub(crate) async fn until_held(&self) {
-        self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.unwrap();
+    /// Returns when so many writes wait: everything for them was read, or the first piece of it.
+    pub async fn until_held(&self, writes: usize) {
+        // It fails where nobody can send any more: this one can.
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting >= writes).await;
     }
 
     /// Lets all writes go on.
-    pub(crate) fn let_go(&self) {
+    pub fn let_go(&self) {
         self.go.send_replace(true);
     }
 }
@@ -52,7 +54,7 @@ impl<D: Destination> Destination for Held<D> {
 
     async fn begin_write(&self, statement: &str) -> Result<Self::Sink, DestinationError> {
         self.waiting.send_modify(|waiting| *waiting += 1);
-        self.go.subscribe().wait_for(|go| *go).await.unwrap();
+        let _ = self.go.subscribe().wait_for(|go| *go).await;
         self.inner.begin_write(statement).await
     }
 
