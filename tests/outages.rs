@@ -3,12 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{Publisher, TenantBatch, TenantNews, Topology};
-use lockstep_testkit::data::Shape;
+use lockstep_testkit::data::{Shape, seed};
+use lockstep_testkit::databases::{Memory, PrivateBroker, eventually};
 use uuid::Uuid;
 
 use crate::editing::Editing;
 use crate::launch::{Daemon, with_changed};
-use crate::stage::Stage;
+use crate::stage::{DEADLINE, Stage};
 
 /// Real `TOO_MANY_PARTS`: the server refuses inserts into two tables while the others go through, and takes them later.
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn outages_too_many_parts_are_waited_for() -> Result<()> {
         .until_seen("another table", "SELECT count() FROM {views}.teams WHERE display_name = 'goes through'", "3")
         .await?;
     let log = programs[1].log();
-    lockstep_testkit::databases::eventually("the worker to be refused", crate::stage::DEADLINE, async || {
+    eventually("the worker to be refused", DEADLINE, async || {
         Ok(std::fs::read_to_string(log)?.contains("a batch is held"))
     })
     .await?;
@@ -97,7 +98,7 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
 async fn refused(daemon: &Daemon, times: usize) -> Result<()> {
     let what = "connections to be refused";
     let condition = async || Ok(daemon.logged()?.matches("53300").count() >= times);
-    lockstep_testkit::databases::eventually(what, crate::stage::DEADLINE, condition).await
+    eventually(what, DEADLINE, condition).await
 }
 
 /// Every hint many times, backwards, for tenancies and mappings that are not there, and before there is anything to ship.
@@ -212,4 +213,31 @@ async fn cascades_and_truncates_arrive() -> Result<()> {
     }
     stage.verified().await.context("after all of it")?;
     stage.end(programs).await
+}
+
+/// A broker that is short of memory reads nothing from who publishes; one that is killed forgets who was connected.
+#[tokio::test]
+async fn outages_of_a_broker_that_is_short_of_memory_and_killed_cost_time_and_no_rows() -> Result<()> {
+    let mut broker = PrivateBroker::start().await?;
+    let stage = Stage::empty().await?;
+    seed(&stage.client, Shape { tenants: 4, rows: 20, seed: 72 }).await?;
+    let at_broker = [("LOCKSTEP_AMQP_URL", broker.url())];
+    let start = |program| stage.installation.start_with(program, program, &at_broker);
+    let programs = [start("lockstep-sequencer")?, start("lockstep-worker")?];
+    stage.equal().await?;
+    broker.kill().await?;
+    broker.launch(Memory::Short).await?;
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'while it was short'; DELETE FROM "Team""#).await?;
+    let flagged = r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#;
+    stage.until("the users to be stamped all the same", flagged, 0).await?;
+    let log = programs[0].log();
+    let held_up = async || Ok(std::fs::read_to_string(log)?.contains("news cannot be announced"));
+    eventually("the sequencer to say that it cannot announce them", DEADLINE, held_up).await?;
+    ensure!(stage.number("SELECT count(*) FROM lockstep.outbox").await? > 0, "the outbox has forgotten its news");
+    broker.kill().await?;
+    broker.launch(Memory::Enough).await?;
+    stage.equal().await?;
+    stage.verified().await?;
+    stage.end(programs).await?;
+    broker.kill().await
 }
