@@ -13,13 +13,14 @@ use lockstep_core::{Location, TenancyId, exit};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::erase::erasure_wait;
 use lockstep_mappings::postgres::{table, tenancy_table};
+use lockstep_schema::fuses::{self, FuseKind};
 use lockstep_schema::{Session, Source, SourceError};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
 use crate::error::CliError;
+use crate::fusebox::DESTINATION;
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -52,7 +53,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Asks for it, or joins an erasure that is asked for already. One of a tenancy that has been stopped since starts anew.
 const REQUEST: &str = "
 INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, stopped, up_to)
-SELECT $1, 'clickhouse', 'by hand', $2, last_sequence FROM lockstep.sequence_head
+SELECT $1, $3, 'by hand', $2, last_sequence FROM lockstep.sequence_head
 ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, stopped = EXCLUDED.stopped,
   requested_at = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.requested_at ELSE EXCLUDED.requested_at END,
   up_to = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.up_to ELSE EXCLUDED.up_to END
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: &EraseArgs, settings: &Settings, mappings: &Mappin
             }
         }
     }
-    let asked = client.query_one(REQUEST, &[&args.tenant.as_uuid(), &exists]).await;
+    let asked = client.query_one(REQUEST, &[&args.tenant.as_uuid(), &exists, &DESTINATION]).await;
     let id: i64 = asked.map_err(SourceError::from)?.get(0);
     match finished(&client, id, args, &mut progress).await? {
         Some(receipt) => {
@@ -131,15 +132,10 @@ async fn exists(client: &Client, tenancy: TenancyId) -> Result<bool, CliError> {
 
 /// Blows its fuse, and waits until every worker has seen that.
 async fn stop(client: &Client, tenancy: TenancyId) -> Result<(), CliError> {
-    let sql = "INSERT INTO lockstep.fuse (kind, name, blown_at, reason) VALUES ('tenant', $1, now(), 'lockstep erase --and-stop') ON CONFLICT (kind, name) DO NOTHING";
-    match client.execute(sql, &[&tenancy.to_string()]).await {
-        Ok(_) => {
-            tokio::time::sleep(WORKERS_OBEY).await;
-            Ok(())
-        }
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Err(CliError::NotMigrated),
-        Err(error) => Err(SourceError::from(error).into()),
-    }
+    let blown = fuses::stop(client, FuseKind::Tenant, &tenancy.to_string(), "lockstep erase --and-stop").await;
+    blown.map_err(CliError::unless_migrated)?;
+    tokio::time::sleep(WORKERS_OBEY).await;
+    Ok(())
 }
 
 async fn is_known(client: &Client, tenancy: TenancyId) -> Result<bool, CliError> {

@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &ResyncArgs, settings: &Settings, mappings: &Mappi
             reexport::begin(&mut client, &request, None).await?
         }
     };
-    let databases = databases(settings);
+    let databases = Databases::from(&settings.clickhouse);
     let patience = Patience::new(Duration::from_secs(args.timeout));
     let mut export = Reexport { client: &client, clickhouse: &clickhouse, mappings, databases, patience };
     let Some(exported) = export.run(&request, &run).await? else { return Ok(exit::IN_FLIGHT) };
@@ -88,12 +88,4 @@ fn request(args: &ResyncArgs, mappings: &MappingSet) -> Result<Request, CliError
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
-}
-
-pub(crate) fn databases(settings: &Settings) -> Databases {
-    Databases {
-        raw: settings.clickhouse.raw_database.clone(),
-        views: settings.clickhouse.view_database.clone(),
-        cluster: None,
-    }
 }

@@ -11,12 +11,12 @@ use lockstep_core::{MappingName, SequenceId, exit};
 use lockstep_destinations::ClickHouse;
 use lockstep_destinations::clickhouse::Mark;
 use lockstep_mappings::MappingSet;
+use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::identity::{last_sequence, server_run};
 use lockstep_schema::{Session, Source};
 
 use crate::error::CliError;
 use crate::reexport::{self, Patience, Purpose, Reexport, Request};
-use crate::resync::databases;
 
 /// Numbers left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
 /// restored, that arrive after this has looked. One flush holds fewer.
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &RewindArgs, settings: &Settings, mappings: &Mappi
     }
     clickhouse.write_source(&server_run(&client).await?.identity).await?;
     let patience = Patience::new(Duration::from_secs(args.timeout));
-    let databases = databases(settings);
+    let databases = Databases::from(&settings.clickhouse);
     let mut export = Reexport { client: &client, clickhouse: &clickhouse, mappings, databases, patience };
     let Some(exported) = export.run(&request, &run).await? else { return Ok(exit::IN_FLIGHT) };
     println!(

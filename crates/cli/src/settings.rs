@@ -5,9 +5,8 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use lockstep_core::exit;
 use lockstep_core::settings::Settings;
-use lockstep_schema::{Session, Source, SourceError};
+use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::error::CliError;
 
@@ -67,9 +66,5 @@ async fn set(client: &Client, name: &str, value: &str) -> Result<(), CliError> {
 }
 
 fn not_migrated(error: tokio_postgres::Error) -> CliError {
-    if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
-        CliError::NotMigrated
-    } else {
-        SourceError::from(error).into()
-    }
+    CliError::unless_migrated(error.into())
 }

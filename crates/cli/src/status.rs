@@ -4,15 +4,15 @@ use clap::Args;
 
 use comfy_table::{CellAlignment, Table, presets};
 use lockstep_core::settings::Settings;
-use lockstep_core::{SequenceId, exit};
+use lockstep_core::exit;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::postgres::{FLAG_COLUMN, identifier, stamp};
 use lockstep_mappings::{MappingSet, SourceTable};
 use lockstep_queue::{Topology, depths};
+use lockstep_schema::identity::last_sequence;
 use lockstep_schema::{Session, Source, SourceError};
 use serde::Serialize;
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let client = source.connect(Session::Control).await?;
-    let last_sequence = last_sequence(&client).await?;
+    let last_sequence = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
     let mut flagged_rows = Vec::new();
     for table in stamp::stamped_tables(mappings) {
         let rows = capped(&client, &flagged(&table)).await?;
@@ -85,11 +85,11 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
     }
     let everybody = tenancies(&client, None).await?;
     let candidates: Behind = mappings.iter().map(|mapping| (mapping.name.clone(), everybody.clone())).collect();
-    let behind = behind(&client, &clickhouse, mappings, &candidates, SequenceId::new(last_sequence)).await?;
+    let behind = behind(&client, &clickhouse, mappings, &candidates, last_sequence).await?;
     let topology = Topology::new(&settings.queue_prefix);
     let queue = depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await;
     let status = Status {
-        last_sequence,
+        last_sequence: last_sequence.get(),
         flagged_rows,
         touches: capped(&client, "SELECT 1 FROM lockstep.touch").await?,
         outbox_tenancies: capped(&client, "SELECT 1 FROM lockstep.outbox").await?,
@@ -110,14 +110,6 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, mappings: &Mappi
         print(&status);
     }
     Ok(exit::OK)
-}
-
-async fn last_sequence(client: &Client) -> Result<i64, CliError> {
-    match client.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await {
-        Ok(row) => Ok(row.get(0)),
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Err(CliError::NotMigrated),
-        Err(error) => Err(SourceError::from(error).into()),
-    }
 }
 
 fn flagged(table: &SourceTable) -> String {

@@ -13,7 +13,6 @@ use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::backlog::{Behind, behind, tenancies};
 use crate::error::CliError;
@@ -88,11 +87,7 @@ async fn in_step_but_for_quarantine(
 /// The number that covers everything committed before this call; `None` when nobody answers in time.
 pub(crate) async fn fence(client: &Client, deadline: Instant) -> Result<Option<SequenceId>, CliError> {
     let asked = client.query_one("INSERT INTO lockstep.fence DEFAULT VALUES RETURNING id", &[]).await;
-    let id: i64 = match asked {
-        Ok(row) => row.get(0),
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Err(CliError::NotMigrated),
-        Err(error) => return Err(SourceError::from(error).into()),
-    };
+    let id: i64 = asked.map_err(|error| CliError::unless_migrated(error.into()))?.get(0);
     let mut pause = Duration::from_millis(5);
     let answer = loop {
         let row = client.query_opt("SELECT sequence FROM lockstep.fence WHERE id = $1", &[&id]).await;

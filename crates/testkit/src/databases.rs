@@ -19,3 +19,8 @@ pub fn unique_suffix() -> String {
     text.truncate(16);
     text
 }
+
+/// A port that was free a moment ago; taking it is up to the server.
+async fn free_port() -> std::io::Result<u16> {
+    Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+}

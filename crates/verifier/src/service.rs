@@ -64,11 +64,7 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let mappings = chosen(&set, &options.mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let databases = Databases {
-        raw: settings.clickhouse.raw_database.clone(),
-        views: settings.clickhouse.view_database.clone(),
-        cluster: None,
-    };
+    let databases = Databases::from(&settings.clickhouse);
     let scan = source.connect(Session::Scan).await?;
     let locations = locations(&scan, &options.tenants).await?;
     let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);

@@ -14,11 +14,7 @@ pub(super) const CHECK: &str = "ClickHouse";
 
 pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, CliError> {
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let databases = Databases {
-        raw: settings.clickhouse.raw_database.clone(),
-        views: settings.clickhouse.view_database.clone(),
-        cluster: None,
-    };
+    let databases = Databases::from(&settings.clickhouse);
     if let Err(error) = ping(&clickhouse).await {
         return Ok(vec![Check::unknown(CHECK, error.to_string(), "see docs/errors for the code")]);
     }

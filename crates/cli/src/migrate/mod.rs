@@ -34,11 +34,7 @@ pub(crate) struct MigrateArgs {
 pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let databases = Databases {
-        raw: settings.clickhouse.raw_database.clone(),
-        views: settings.clickhouse.view_database.clone(),
-        cluster: None,
-    };
+    let databases = Databases::from(&settings.clickhouse);
     if args.standalone && !source::create_tables(&source, args.dry_run).await? {
         return Ok(exit::OK);
     }

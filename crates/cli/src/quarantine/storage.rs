@@ -7,7 +7,6 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::quarantine;
 use lockstep_schema::SourceError;
 use serde::Serialize;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
@@ -38,11 +37,7 @@ pub(super) struct Entry {
 }
 
 fn source(error: Error) -> CliError {
-    if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
-        CliError::NotMigrated
-    } else {
-        SourceError::from(error).into()
-    }
+    CliError::unless_migrated(error.into())
 }
 
 fn parameters(scope: &Scope) -> (Option<&str>, Option<Uuid>) {

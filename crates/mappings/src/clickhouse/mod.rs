@@ -26,6 +26,12 @@ pub struct Databases {
     pub cluster: Option<String>,
 }
 
+impl From<&ClickHouseSettings> for Databases {
+    fn from(settings: &ClickHouseSettings) -> Self {
+        Self { raw: settings.raw_database.clone(), views: settings.view_database.clone(), cluster: None }
+    }
+}
+
 /// A quoted name.
 pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))

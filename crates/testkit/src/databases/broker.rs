@@ -6,10 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{eventually, unique_suffix};
+use super::{eventually, free_port, unique_suffix};
 
 /// A node starts within five seconds, on a machine that is busy within some more.
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -42,11 +42,7 @@ impl PrivateBroker {
     pub async fn start() -> anyhow::Result<Self> {
         let home = std::env::temp_dir().join(format!("lockstep-rabbitmq-{}", unique_suffix()));
         fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
-        let mut ports = [0; 3];
-        for port in &mut ports {
-            // Free a moment ago; taking it is up to the server.
-            *port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-        }
+        let ports = [free_port().await?, free_port().await?, free_port().await?];
         let mut broker = Self { home, ports, process: None };
         broker.launch(Memory::Enough).await?;
         Ok(broker)

@@ -7,11 +7,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use super::postgres::connect;
-use super::{eventually, unique_suffix};
+use super::{eventually, free_port, unique_suffix};
 
 /// A server starts within a second or two, on a machine that is busy within some more; recovery comes on top.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -80,8 +79,7 @@ impl PrivatePostgres {
         if let Some((user, group)) = tools.account {
             chown(&home, Some(user), Some(group))?;
         }
-        // Free a moment ago; taking it is up to the server.
-        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        let port = free_port().await?;
         Ok(Self { tools, home, port, process: None })
     }
 

@@ -56,7 +56,7 @@ impl Fixture {
         attach::apply(&source, &steps.expect("the definitions fit"), |_| {}).await?;
         let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
         let of = &settings.clickhouse;
-        let databases = Databases { raw: of.raw_database.clone(), views: of.view_database.clone(), cluster: None };
+        let databases = Databases::from(of);
         for statement in create_databases(&databases).into_iter().chain(cursor_table(&databases).create()) {
             clickhouse.execute(&statement).await?;
         }
