@@ -72,7 +72,6 @@ pub(crate) struct CursorsAhead {
     pub(crate) tenancies: usize,
     pub(crate) source_at: SequenceId,
 }
-
 /// The code of [`ShipError::Refused`].
 pub(crate) const CANNOT_BE_WRITTEN: &str = "LS-0407";
 

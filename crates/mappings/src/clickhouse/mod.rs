@@ -15,6 +15,8 @@ pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, hide, remove_stale};
 pub use tables::{TableDefinition, create_databases, insert, raw_table, view, view_select};
 
+use lockstep_core::settings::ClickHouseSettings;
+
 /// What the two databases are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Databases {

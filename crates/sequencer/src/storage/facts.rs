@@ -45,10 +45,10 @@ pub(crate) struct SequenceFacts {
     pub(crate) is_cached: bool,
 }
 
-/// Looks whether Lockstep's own tables (the newest that stamping needs) and the sequence are there, and whether its numbers only grow.
+/// Looks whether Lockstep's own tables (the newest of them) and the sequence are there, and whether its numbers only grow.
 pub(crate) async fn sequence(client: &Client) -> Result<SequenceFacts, SequencerError> {
     const SEQUENCE: &str = "
-SELECT s.increment_by, s.cycle, s.cache_size, to_regclass('lockstep.fuse') IS NOT NULL
+SELECT s.increment_by, s.cycle, s.cache_size, to_regclass('lockstep.resync') IS NOT NULL
 FROM pg_sequences s WHERE s.schemaname = 'public' AND s.sequencename = 'global_seq_id'";
     let row = client.query_opt(SEQUENCE, &[]).await.map_err(SourceError::from)?;
     let row = row.filter(|row| row.get(3)).ok_or(SequencerError::NotMigrated)?;

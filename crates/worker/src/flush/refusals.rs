@@ -97,14 +97,10 @@ impl<D: Destination + Clone + 'static> Shipping<'_, D> {
     pub(super) fn note_passed(&mut self, lot: usize, settled: &Settled) {
         let place = self.lots[lot].place;
         let mapping = self.way.routes.name(place);
-        let quarantined = &self.opened.snapshot.quarantined;
-        if quarantined.is_empty() && settled.refusals.is_empty() {
-            return;
-        }
         for (work, up_to) in &settled.forward {
             let own = settled.refusals.iter().filter(|refusal| refusal.tenancy == work.tenancy);
             let refused: Vec<_> = own.map(|refusal| refusal.sequence).collect();
-            if !refused.is_empty() || quarantined.contains(&(work.tenancy, mapping.clone())) {
+            if !refused.is_empty() || self.opened.snapshot.quarantined.contains(&(work.tenancy, mapping.clone())) {
                 let (tenancy, after, up_to) = (work.tenancy, work.after, *up_to);
                 self.passed.push(Passed { place, tenancy, after, up_to, refused });
             }

@@ -47,7 +47,11 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let databases = Databases::from(&settings.clickhouse);
+    let databases = Databases {
+        raw: settings.clickhouse.raw_database.clone(),
+        views: settings.clickhouse.view_database.clone(),
+        cluster: None,
+    };
     let routes = Arc::new(Routes::new(&set, &databases));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();

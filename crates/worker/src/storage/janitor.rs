@@ -86,7 +86,13 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
 
     /// Drops erasures of tenancies that are back, or are shipped again.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
-        let stopped = "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)";
+        let fuses: bool =
+            self.client.query_one("SELECT to_regclass('lockstep.fuse') IS NOT NULL", &[]).await?.try_get(0)?;
+        let stopped = if fuses {
+            "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)"
+        } else {
+            "FALSE"
+        };
         let sql = format!(
             "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({stopped}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
             table(&tenancy_table())
@@ -215,6 +221,11 @@ FROM lockstep.tenancy_location l WHERE l.tenancy_id = ANY ($1) ORDER BY 1, 2, 3"
 
     /// Removes what the quarantine holds of it.
     pub(crate) async fn delete_quarantine(&self, due: &Due) -> Result<u64, SourceError> {
+        let exists: bool =
+            self.client.query_one("SELECT to_regclass('lockstep.quarantine') IS NOT NULL", &[]).await?.try_get(0)?;
+        if !exists {
+            return Ok(0);
+        }
         let sql = "DELETE FROM lockstep.quarantine WHERE destination = $1 AND tenancy_id = $2 AND sequence <= $3";
         Ok(self.client.execute(sql, &[&DESTINATION, &due.tenancy.as_uuid(), &due.up_to.get()]).await?)
     }

@@ -3,7 +3,6 @@
 pub(crate) mod clean;
 mod fetch;
 pub(crate) mod janitor;
-mod kept;
 pub(crate) mod quarantine;
 pub(crate) mod ranges;
 pub(crate) mod replica;

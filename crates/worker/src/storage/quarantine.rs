@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::postgres::quarantine;
-use lockstep_schema::{Source, SourceError};
+use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::DESTINATION;
-use super::kept::Kept;
 use crate::plan::Refusal;
 use crate::routes::Routes;
 
@@ -91,13 +90,14 @@ pub(super) fn any_kept(rows: &[Row]) -> Result<AnyKept, SourceError> {
 
 /// Writes the quarantine, over a connection that is opened when there is something to write.
 pub(crate) struct Quarantine {
-    kept: Kept,
+    source: Source,
+    client: Option<Client>,
 }
 
 impl Quarantine {
     /// In this database, which has to take writes.
     pub(crate) const fn new(source: Source) -> Self {
-        Self { kept: Kept::new(source) }
+        Self { source, client: None }
     }
 
     /// Keeps these rows, each with its mapping. When this returns, those that it returns are kept durably.
@@ -112,9 +112,9 @@ impl Quarantine {
         let errors: Vec<&str> = rows.iter().map(|(_, row)| row.error.as_str()).collect();
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
             [&DESTINATION, &mappings, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES];
-        let client = self.kept.take().await?;
+        let client = self.connected().await?;
         let answered = in_time(async { Ok(client.query(KEEP, &parameters).await?) }).await?;
-        self.kept.put_back(client);
+        self.client = Some(client);
         let mut kept = HashSet::new();
         for row in &answered {
             if let Ok(mapping) = row.try_get::<_, &str>(0)?.parse() {
@@ -129,10 +129,18 @@ impl Quarantine {
     /// # Errors
     /// When Postgres cannot be asked; entries that stay are looked at again later.
     pub(crate) async fn settle(&mut self, routes: &Routes, passed: &[Passed]) -> Result<(), SourceError> {
-        let client = self.kept.take().await?;
+        let client = self.connected().await?;
         in_time(forget(&client, routes, passed)).await?;
-        self.kept.put_back(client);
+        self.client = Some(client);
         Ok(())
+    }
+
+    /// Taken out while it is in use, so that it is used again only where everything went well.
+    async fn connected(&mut self) -> Result<Client, SourceError> {
+        match self.client.take().filter(|client| !client.is_closed()) {
+            Some(client) => Ok(client),
+            None => self.source.connect(Session::Control).await,
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::kept::Kept;
 use super::tenancies::uuids;
 
 /// For a connection and one small question.
@@ -32,11 +31,14 @@ pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, Sou
 }
 
 /// The primary of the replica that is read, over a connection that is kept.
-pub(crate) struct Primary(Kept);
+pub(crate) struct Primary {
+    source: Source,
+    client: Option<Client>,
+}
 
 impl Primary {
     pub(crate) const fn new(source: Source) -> Self {
-        Self(Kept::new(source))
+        Self { source, client: None }
     }
 
     /// Which of these tenancies there are. A replica shows one that is gone for as long as it lags, and its rows must not be
@@ -46,14 +48,18 @@ impl Primary {
     /// When it cannot be asked.
     pub(crate) async fn living(&mut self, tenancies: &[TenancyId]) -> Result<HashSet<TenancyId>, SourceError> {
         let sql = format!("SELECT t.\"id\" FROM {} t WHERE t.\"id\" = ANY($1::uuid[])", table(&tenancy_table()));
+        let kept = self.client.take().filter(|client| !client.is_closed());
         let asking = async {
-            let client = self.0.take().await?;
+            let client = match kept {
+                Some(client) => client,
+                None => self.source.connect(Session::Control).await?,
+            };
             let rows = client.query(&sql, &[&uuids(tenancies)]).await?;
             Ok((client, rows))
         };
         let (client, rows) =
             timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))?;
-        self.0.put_back(client);
+        self.client = Some(client);
         rows.iter().map(|row| Ok(TenancyId::new(row.try_get(0)?))).collect()
     }
 }
