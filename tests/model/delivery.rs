@@ -1,202 +1,226 @@
-//! The announcer, the queue, the workers and the destination.
+//! The announcer, the queue, the workers, the fill, and the destination.
 
-use lockstep_core::{SequenceId, TenancyId};
-use lockstep_mappings::postgres::fetch::Work;
-use lockstep_worker::{News, decisions};
-use uuid::Uuid;
-
-use super::state::{
-    Announcer, Base, Destination, KEYS, Opening, Page, Sequencer, Set, Shipped, Source, State, TENANCIES, Worker,
-    World, has,
-};
-use super::steps::Step;
-
-fn id(tenancy: usize) -> TenancyId {
-    TenancyId::new(Uuid::from_u128(tenancy as u128 + 1))
-}
-
-fn tenancy(id: TenancyId) -> usize {
-    usize::try_from(id.as_uuid().as_u128() - 1).expect("small worlds have small numbers")
-}
-
-fn number(sequence: SequenceId) -> u8 {
-    u8::try_from(sequence.get()).expect("small worlds have small numbers")
-}
+use super::state::{Announcer, Destination, Expander, Expansion, Fill, Sequencer, Shipped, State, Worker};
+use super::world::{PARTS, Set, World};
 
 impl Destination {
-    fn put(&mut self, row: Shipped, highest_version: bool) {
-        let kept = self.rows[row.key].filter(|kept| highest_version && kept.version > row.version);
-        self.rows[row.key] = Some(kept.unwrap_or(row));
+    /// Keeps the row with the highest version; of two with the same, the later one.
+    fn put(&mut self, row: Shipped, highest_version: bool) -> bool {
+        let kept = &mut self.rows[row.place][row.key];
+        let goes_back = kept.is_some_and(|(version, _)| version > row.version);
+        if goes_back && highest_version {
+            return false;
+        }
+        *kept = Some((row.version, row.content));
+        goes_back
     }
 }
 
 impl State {
-    pub(crate) fn publish(&mut self) {
-        if let Announcer::Read(entries) = self.announcer.clone() {
-            self.queue
-                .push((0..TENANCIES).filter(|tenancy| entries[*tenancy].is_some()).map(|tenancy| 1 << tenancy).sum());
-            self.announcer = Announcer::Published(entries);
+    /// Tenancies with changes above their cursor.
+    pub(crate) fn behind(&self) -> Set {
+        let changes = self.control.changes.iter().filter(|change| change.sequence <= self.control.pass.last_sequence);
+        let news = changes.filter(|change| change.sequence > self.destination.cursors[change.tenancy]);
+        news.fold(0, |behind, change| behind | 1 << change.tenancy)
+    }
+
+    /// A broker's confirm is all that is known of a message.
+    fn publish(&mut self, from: u8, to: u8) {
+        let changes = self.control.changes.iter();
+        let news = changes.filter(|change| change.sequence > from && change.sequence <= to);
+        let news = news.fold(0, |news, change| news | 1 << change.tenancy);
+        self.queue.push(news);
+        if from <= self.seen.published {
+            self.seen.published = self.seen.published.max(to);
         }
     }
 
-    pub(crate) fn opening(&mut self, index: usize) -> &mut Opening {
-        match &mut self.workers[index] {
-            Worker::Opening(opening) => opening,
-            other => unreachable!("{other:?} opens nothing"),
+    /// The head as it is after the page's snapshot.
+    pub(crate) fn read_head(&mut self, index: usize) {
+        let head = self.control.pass.last_sequence;
+        if let Worker::Shipping(page) = &mut self.workers[index] {
+            page.head_missing = false;
+            page.forward.iter_mut().filter(|forward| forward.whole).for_each(|forward| forward.to = head);
         }
     }
 
-    /// What has further pages is announced before the message is let go.
-    pub(crate) fn acknowledge(&mut self, index: usize) {
-        if let Worker::Shipping(page) = std::mem::replace(&mut self.workers[index], Worker::Idle)
-            && page.continued != 0
-        {
-            self.queue.push(page.continued);
-        }
+    fn draw_floor(&mut self) -> u8 {
+        self.next_sequence += 1;
+        self.next_sequence - 1
+    }
+
+    fn is_caught_up(&self) -> bool {
+        let reading = matches!(self.expander, Expander::Read(_, Expansion::Rewritten, _));
+        let expanding = reading || self.control.expansions.contains(&Expansion::Rewritten);
+        !expanding && self.waiting().next().is_none() && self.behind() == 0
     }
 }
 
 impl World {
-    pub(crate) fn delete_from_outbox(&self, state: &mut State) {
-        if let Announcer::Published(entries) = std::mem::replace(&mut state.announcer, Announcer::Idle) {
-            for (published, entry) in entries.iter().zip(&mut state.outbox) {
-                if published.is_some() && (*published == *entry || !self.kept.generations) {
-                    *entry = None;
+    pub(crate) fn put(&self, state: &mut State, row: Shipped) {
+        state.seen.version_back |= state.destination.put(row, self.kept.highest_version);
+    }
+
+    pub(crate) fn announce(&self, state: &mut State) {
+        let head = state.control.pass.last_sequence;
+        state.announcer = match state.announcer {
+            Announcer::Idle => {
+                let from = state.control.announced;
+                if !self.kept.position_after_confirm {
+                    state.control.announced = head;
                 }
+                Announcer::Read(from, head)
             }
-        }
-    }
-
-    /// Tenancies with rows or tombstones between their cursor and the head.
-    pub(crate) fn behind(&self, state: &State) -> Set {
-        let rows = state.source.rows.iter().enumerate().filter_map(|(key, row)| Some((key, (*row)?.sequence?)));
-        let tombstones =
-            state.source.tombstones.iter().filter_map(|tombstone| Some((tombstone.key, tombstone.sequence?)));
-        rows.chain(tombstones).fold(0, |behind, (key, sequence)| {
-            let owner = self.owners[key];
-            let news = sequence > state.destination.cursors[owner] && sequence <= state.source.head;
-            if news { behind | 1 << owner } else { behind }
-        })
-    }
-
-    pub(crate) fn take(&self, state: &mut State, index: usize, message: usize) {
-        let news = state.queue.remove(message);
-        state.workers[index] = Worker::Opening(Opening { news, ..Opening::default() });
-    }
-
-    /// What a worker can ask next, cursors and snapshot in any order.
-    pub(crate) fn openings(&self, index: usize, opening: &Opening) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if opening.cursors.is_none() {
-            steps.push(Step::ReadCursors(index));
-        }
-        if !self.kept.one_snapshot && opening.alive.is_none() {
-            steps.push(Step::ReadLiveKeys(index));
-        } else if opening.snapshot.is_none() {
-            steps.push(Step::ReadPage(index));
-        } else if !self.kept.head_of_snapshot {
-            steps.push(Step::ReadHead(index));
-        }
-        steps
-    }
-
-    /// As soon as a worker knows all it needs, its page is decided.
-    pub(crate) fn read_what_is_open(&self, state: &mut State) {
-        for worker in &mut state.workers {
-            if let Worker::Opening(Opening { news, cursors: Some(cursors), snapshot: Some(snapshot), alive, late_head }) =
-                worker
-                && (self.kept.head_of_snapshot || late_head.is_some())
-            {
-                let alive = alive.unwrap_or_else(|| snapshot.live_keys());
-                let head = late_head.unwrap_or(snapshot.head);
-                *worker = Worker::Shipping(self.page(*news, *cursors, snapshot, alive, head));
+            Announcer::Read(from, to) => {
+                state.publish(from, to);
+                Announcer::Confirmed(to)
             }
+            Announcer::Confirmed(to) => {
+                state.control.announced = to;
+                Announcer::Idle
+            }
+        };
+    }
+
+    /// A worker takes up news of these tenancies.
+    pub(crate) fn open(&self, state: &mut State, index: usize, news: Set) {
+        state.workers[index] = Worker::Reading(news, state.destination.cursors);
+        if !self.one_by_one.workers {
+            self.read_page(state, index);
         }
     }
 
-    /// Rows and tombstones above a tenancy's cursor, in order, as the page's statement returns them.
-    fn news_of(&self, tenancy: usize, after: u8, snapshot: &Source, alive: Set) -> Vec<Shipped> {
-        let ours = |key: usize| self.owners[key] == tenancy;
-        let rows = (0..KEYS).filter(|key| ours(*key)).filter_map(|key| {
-            let row = snapshot.rows[key]?;
-            Some(Shipped { key, version: row.sequence?, deleted: false, content: row.content })
-        });
-        let dead = |key: usize| !self.kept.live_keys_left_out || !has(alive, key);
-        let tombstones = snapshot.tombstones.iter().filter(|tombstone| ours(tombstone.key) && dead(tombstone.key));
-        let tombstones = tombstones
-            .filter_map(|gone| Some(Shipped { key: gone.key, version: gone.sequence?, deleted: true, content: 0 }));
-        let mut news: Vec<_> = rows.chain(tombstones).filter(|row| row.version > after).collect();
-        news.sort_by_key(|row| row.version);
-        news.truncate(usize::try_from(self.limits.tenancy_rows).expect("small worlds have small numbers"));
-        news
-    }
-
-    /// The page, with the worker's own merging of news and its own decision where cursors go.
-    fn page(&self, news: Set, cursors: [u8; TENANCIES], snapshot: &Source, alive: Set, head: u8) -> Page {
-        let mut merged = News::default();
-        (0..TENANCIES).filter(|tenancy| has(news, *tenancy)).for_each(|tenancy| merged.add(id(tenancy), [0]));
-        let (mut work, mut rows) = (Vec::new(), Vec::new());
-        for whose in merged.of_mapping(0) {
-            let after = cursors[tenancy(whose)];
-            work.push(Work { tenancy: whose, after: SequenceId::new(after.into()) });
-            rows.extend(self.news_of(tenancy(whose), after, snapshot, alive));
-        }
-        rows.truncate(usize::try_from(self.limits.total_rows).expect("small worlds have small numbers"));
-        let heads: Vec<_> = rows
-            .iter()
-            .map(|row| (id(self.owners[row.key]), SequenceId::new(row.version.into()), row.deleted))
-            .collect();
-        let decided =
-            decisions::page(&work, &heads, self.limits, SequenceId::new(head.into())).expect("rows come as asked for");
-        Page {
-            news,
-            rows,
-            forward: decided.forward.into_iter().map(|(whose, to)| (tenancy(whose), number(to))).collect(),
-            continued: decided.continued.into_iter().map(|whose| 1 << tenancy(whose)).sum(),
+    pub(crate) fn read_page(&self, state: &mut State, index: usize) {
+        if let Worker::Reading(news, cursors) = state.workers[index] {
+            let page = self.page(state, news, cursors);
+            Self::look_at(state, &page.rows);
+            state.workers[index] = Worker::Shipping(page);
         }
     }
 
-    pub(crate) fn insert_one(&self, state: &mut State, index: usize) {
+    /// All that is left of a page.
+    pub(crate) fn write_page(&self, state: &mut State, index: usize) {
+        while matches!(&state.workers[index], Worker::Shipping(page) if !page.rows.is_empty()) {
+            self.write_row(state, index);
+        }
+        self.move_cursors(state, index);
+        self.acknowledge(state, index);
+    }
+
+    pub(crate) fn write_row(&self, state: &mut State, index: usize) {
         if let Worker::Shipping(page) = &mut state.workers[index] {
-            state.destination.put(page.rows.remove(0), self.kept.highest_version);
+            let row = page.rows.remove(0);
+            self.put(state, row);
         }
     }
 
     pub(crate) fn move_cursors(&self, state: &mut State, index: usize) {
-        if let Worker::Shipping(page) = &mut state.workers[index] {
-            for (tenancy, to) in std::mem::take(&mut page.forward) {
-                let cursor = &mut state.destination.cursors[tenancy];
-                let moved = if self.kept.highest_cursor { to.max(*cursor) } else { to };
-                state.seen.moved_back |= moved < *cursor;
-                *cursor = moved;
+        let Worker::Shipping(page) = &mut state.workers[index] else { return };
+        for forward in std::mem::take(&mut page.forward) {
+            let cursor = &mut state.destination.cursors[forward.tenancy];
+            let moved = if self.kept.highest_cursor { forward.to.max(*cursor) } else { forward.to };
+            state.seen.cursor_back |= moved < *cursor;
+            *cursor = moved;
+        }
+    }
+
+    /// Further pages are announced before the message is let go.
+    pub(crate) fn acknowledge(&self, state: &mut State, index: usize) {
+        if let Worker::Shipping(page) = std::mem::replace(&mut state.workers[index], Worker::Idle)
+            && page.continued != 0
+            && self.one_by_one.messages
+        {
+            state.queue.push(page.continued);
+        }
+    }
+
+    /// Whether the fill can go on, or waits for what was caught up to be shipped.
+    pub(crate) fn can_fill(&self, state: &State) -> bool {
+        match state.fill {
+            Fill::Done => false,
+            Fill::CatchingUp(_) => !self.kept.stale_after_catch_up || state.is_caught_up(),
+            _ => true,
+        }
+    }
+
+    pub(crate) fn fill(&self, state: &mut State) {
+        state.fill = match std::mem::replace(&mut state.fill, Fill::Waiting) {
+            Fill::Waiting => {
+                state.fill_xid = state.next_xid;
+                Fill::Reading(self.kept.floor_drawn_first.then(|| state.draw_floor()), 0)
             }
-        }
+            Fill::Reading(floor, part) => {
+                let rows = self.rows_of_part(state, part, floor.unwrap_or_default());
+                Fill::Writing(floor, part, rows)
+            }
+            Fill::Writing(floor, part, rows) => {
+                let floor = floor.unwrap_or_else(|| state.draw_floor());
+                rows.into_iter().for_each(|row| self.put(state, Shipped { version: floor, ..row }));
+                self.after_part(state, floor, part)
+            }
+            Fill::CatchingUp(floor) => {
+                let rows = self.stale_rows(state, floor);
+                Self::look_at(state, &rows);
+                Fill::Removing(floor, rows)
+            }
+            Fill::Removing(_, rows) => {
+                rows.into_iter().for_each(|row| self.put(state, row));
+                Fill::Done
+            }
+            Fill::Done => Fill::Done,
+        };
     }
 
-    pub(crate) fn insert_base(&self, state: &mut State, index: usize) {
-        if let Base::Read(rows) = std::mem::replace(&mut state.bases[index], Base::Done) {
-            rows.into_iter().for_each(|row| state.destination.put(row, self.kept.highest_version));
+    fn after_part(&self, state: &mut State, floor: u8, part: u8) -> Fill {
+        if part + 1 < PARTS {
+            return Fill::Reading(Some(floor), part + 1);
         }
+        if self.kept.catch_up {
+            state.control.expansions.push(Expansion::Rewritten);
+        }
+        Fill::CatchingUp(floor)
     }
 
-    /// A process dies: its transaction is undone, its message comes again, its range is read again.
-    pub(crate) fn kill(&self, state: &mut State, step: Step) {
+    /// A process dies: its transaction is undone, its message comes again, its part is read again.
+    pub(crate) fn kill(&self, state: &mut State, killed: Killed) {
         state.faults.kills -= 1;
-        match step {
-            Step::KillSequencer(index) => state.sequencers[index] = Sequencer::Idle,
-            Step::KillAnnouncer => state.announcer = Announcer::Idle,
-            Step::KillBase(index) => state.bases[index] = Base::Waiting,
-            Step::KillWorker(index) => {
+        match killed {
+            Killed::Sequencer(index) => state.sequencers[index] = Sequencer::Idle,
+            Killed::Expander => state.expander = Expander::Idle,
+            Killed::Announcer => state.announcer = Announcer::Idle,
+            Killed::Worker(index) => {
                 let news = match std::mem::replace(&mut state.workers[index], Worker::Idle) {
                     Worker::Idle => 0,
-                    Worker::Opening(opening) => opening.news,
+                    Worker::Reading(news, _) => news,
                     Worker::Shipping(page) => page.news,
                 };
-                if news != 0 && self.kept.acknowledged_last {
+                if news != 0 && self.kept.acknowledged_last && self.one_by_one.messages {
                     state.queue.push(news);
                 }
             }
-            _ => {}
+            Killed::Fill => self.leave_part(state, false),
         }
     }
+
+    /// The part is read again, by the same process or by another; what a stalled one has in hand may still come.
+    pub(crate) fn leave_part(&self, state: &mut State, stalled: bool) {
+        let (again, rows) = match std::mem::replace(&mut state.fill, Fill::Done) {
+            Fill::Writing(floor, part, rows) => (Fill::Reading(floor, part), rows),
+            Fill::Removing(floor, rows) => (Fill::CatchingUp(floor), rows),
+            other => (other, Vec::new()),
+        };
+        state.fill = again;
+        if stalled && !rows.is_empty() {
+            state.stalled.push(rows);
+        }
+    }
+}
+/// Who dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Killed {
+    Sequencer(usize),
+    Expander,
+    Announcer,
+    Worker(usize),
+    Fill,
 }

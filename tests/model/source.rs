@@ -1,178 +1,144 @@
-//! The application, and the sequencers: who writes, and who gives numbers.
+//! The application with its triggers, and the expander: who writes lines into the inbox.
 
-use lockstep_sequencer::decisions;
-
-use super::state::{KEYS, Row, Sequencer, Set, Shipped, Source, State, Target, Tombstone, World, Write, has};
-
-/// Tombstones come first, as in the sequencer.
-const TOMBSTONES: usize = 0;
+use super::state::{Expander, Expansion, Fill, Keys, Line, Row, Snapshot, Source, State, Target};
+use super::world::{KEYS, TENANCIES, World, Write, small};
 
 impl Source {
-    /// Keys that live.
-    pub(crate) fn live_keys(&self) -> Set {
-        (0..KEYS).filter(|key| self.rows[*key].is_some()).map(|key| 1 << key).sum()
+    /// What a place shows of a key when all is in step: one of these, or nothing where there are none.
+    pub(crate) fn living(&self, place: usize, key: usize) -> impl Iterator<Item = u8> {
+        let there = (0..TENANCIES).filter(move |tenancy| self.places[*tenancy] == Some(place));
+        there.filter_map(move |tenancy| Some(self.rows[tenancy][key]?.content))
     }
 
-    /// Rows that were there before capture and have not changed since.
-    pub(crate) fn base(&self) -> Vec<Shipped> {
-        let is_base = |row: &Row| row.sequence.is_none() && !row.flagged;
-        let shipped = |(key, row): (usize, &Option<Row>)| {
-            let row = row.filter(is_base)?;
-            Some(Shipped { key, version: 0, deleted: false, content: row.content })
-        };
-        self.rows.iter().enumerate().filter_map(shipped).collect()
+    fn delete(&mut self, tenancy: usize, key: usize) -> Vec<Target> {
+        self.rows[tenancy][key].take().map(|_| Target::Row(tenancy, key)).into_iter().collect()
     }
 
-    fn write(&mut self, write: Write, content: u8) {
-        let key = write.key();
-        self.rows[key] = match write {
-            Write::Put(_) => {
-                Some(Row { content, sequence: self.rows[key].and_then(|row| row.sequence), flagged: true })
+    /// The lines tell of the place that is left, and of the one that is taken.
+    fn settle(&mut self, tenancy: usize, place: Option<usize>) -> Vec<Target> {
+        let left = std::mem::replace(&mut self.places[tenancy], place);
+        left.into_iter().chain(place).map(|place| Target::Tenancy(tenancy, place)).collect()
+    }
+
+    /// Does one write; returns what its triggers write down.
+    fn write(&mut self, write: Write, content: u8, filling: bool) -> Vec<Target> {
+        match write {
+            Write::Put(tenancy, key) => {
+                let part = self.rows[tenancy][key].map_or(0, |row| row.part);
+                self.rows[tenancy][key] = Some(Row { content, part, rewritten: filling });
+                vec![Target::Row(tenancy, key)]
             }
-            Write::Delete(_) => {
-                if self.rows[key].is_some() {
-                    self.tombstones.push(Tombstone { key, sequence: None });
+            Write::Delete(tenancy, key) => self.delete(tenancy, key),
+            Write::Shift(tenancy, key) => {
+                if let Some(row) = &mut self.rows[tenancy][key] {
+                    (row.part, row.rewritten) = (1 - row.part, filling);
                 }
-                None
+                Vec::new()
             }
-        };
+            Write::Settle(tenancy, place) => self.settle(tenancy, Some(place)),
+            Write::Abandon(tenancy) => self.settle(tenancy, None),
+            Write::Cascade(tenancy) => {
+                let mut lines = self.settle(tenancy, None);
+                lines.extend((0..KEYS).flat_map(|key| self.delete(tenancy, key)));
+                lines
+            }
+        }
     }
 
-    /// What waits in each lane.
-    fn waiting(&self) -> [bool; 2] {
-        [
-            self.tombstones.iter().any(|tombstone| tombstone.sequence.is_none()),
-            self.rows.iter().flatten().any(|row| row.flagged),
-        ]
+    fn keys_of(&self, expansion: Expansion) -> Keys {
+        let keys = (0..TENANCIES).flat_map(|tenancy| (0..KEYS).map(move |key| (tenancy, key)));
+        keys.filter(|(tenancy, key)| {
+            self.rows[*tenancy][*key].is_some_and(|row| match expansion {
+                Expansion::Tenancy(wanted) => wanted == *tenancy,
+                Expansion::Rewritten => row.rewritten,
+            })
+        })
+        .collect()
     }
 }
 
 impl State {
+    pub(crate) fn draw_xid(&mut self) -> u8 {
+        self.next_xid += 1;
+        self.next_xid - 1
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let writers = self.writers.iter().filter_map(|writer| writer.xid);
+        let expander = match self.expander {
+            Expander::Idle => None,
+            Expander::Read(xid, ..) => Some(xid),
+        };
+        let running = writers.chain(expander).fold(0, |running, xid| running | 1 << xid);
+        Snapshot { next: self.next_xid, running }
+    }
+
+    pub(crate) fn is_consumed(&self, line: &Line) -> bool {
+        let pass = &self.control.pass;
+        let unfinished = pass.unfinished.iter().find(|unfinished| unfinished.xid == line.xid);
+        pass.consumed.sees(line.xid) && unfinished.is_none_or(|unfinished| line.position < unfinished.position)
+    }
+
+    pub(crate) fn capture(&mut self, xid: u8, targets: Vec<Target>) {
+        let line = |(position, target)| Line { xid, position: small(position), target, numbered: false };
+        self.inbox.extend(targets.into_iter().enumerate().map(line));
+    }
+
     pub(crate) fn end_transaction(&mut self, writer: usize) {
-        self.writers[writer].open = false;
+        self.writers[writer].xid = None;
         self.writers[writer].at += 1;
     }
 
-    /// What other passes have stamped and not committed: nobody else gets at it.
-    fn is_being_stamped(&self, target: Target) -> bool {
-        self.sequencers.iter().any(|sequencer| match sequencer {
-            Sequencer::Pass { stamped, .. } => stamped.iter().any(|(other, _)| *other == target),
-            _ => false,
-        })
-    }
-
-    pub(crate) fn write_outbox(&mut self, index: usize) {
-        if let Sequencer::Owing(news) = std::mem::replace(&mut self.sequencers[index], Sequencer::Idle) {
-            self.announce_later(news);
+    fn forget_expansion(&mut self, expansion: Expansion) {
+        if let Some(at) = self.control.expansions.iter().position(|other| *other == expansion) {
+            self.control.expansions.remove(at);
         }
-    }
-
-    fn announce_later(&mut self, news: Set) {
-        for (tenancy, generation) in self.outbox.iter_mut().enumerate() {
-            if has(news, tenancy) {
-                *generation = Some(self.next_generation);
-            }
-        }
-        self.next_generation += 1;
     }
 }
 
 impl World {
-    /// Whether a transaction holds the key. Its first write waits for whoever holds it, so it is held from the beginning.
-    fn is_held(&self, state: &State, key: usize) -> bool {
-        state
-            .writers
-            .iter()
-            .zip(&self.writers)
-            .any(|(writer, script)| writer.open && script[writer.at].iter().any(|write| write.key() == key))
+    pub(crate) fn begin(&self, state: &mut State, writer: usize) {
+        state.writers[writer].xid = Some(state.draw_xid());
+        if !self.one_by_one.transactions {
+            self.commit(state, writer);
+        }
     }
 
-    pub(crate) fn can_begin(&self, state: &State, writer: usize) -> bool {
-        let Some(transaction) = self.writers[writer].get(state.writers[writer].at) else { return false };
-        transaction.iter().all(|write| {
-            let key = write.key();
-            !self.is_held(state, key) && !state.is_being_stamped(Target::Row(key))
-        })
-    }
-
-    /// Everything of a transaction is seen at once.
+    /// Everything of a transaction is seen at once. What it wrote it wrote just now: that is one of the ways in which
+    /// it may have gone, and no other is seen differently by anybody.
     pub(crate) fn commit(&self, state: &mut State, writer: usize) {
         let at = state.writers[writer].at;
+        let Some(xid) = state.writers[writer].xid else { return };
+        let is_later = self.kept.catch_up_of_running || xid >= state.fill_xid;
+        let filling = self.fill && state.fill != Fill::Waiting && is_later;
+        let mut targets = Vec::new();
         for (index, write) in self.writers[writer][at].iter().enumerate() {
-            let content = u8::try_from(1 + writer * 16 + at * 4 + index).expect("small worlds have small numbers");
-            state.source.write(*write, content);
+            let content = small(1 + writer * 32 + at * 8 + index);
+            targets.extend(state.source.write(*write, content, filling));
         }
+        state.capture(xid, targets);
         state.end_transaction(writer);
     }
 
-    /// Flagged, and held by nobody: what a lane's statement stamps (SKIP LOCKED).
-    fn free(&self, state: &State, lane: usize) -> Vec<Target> {
-        let flagged: Vec<_> = if lane == TOMBSTONES {
-            let tombstones = state.source.tombstones.iter().enumerate();
-            tombstones
-                .filter(|(_, tombstone)| tombstone.sequence.is_none())
-                .map(|(at, _)| Target::Tombstone(at))
-                .collect()
-        } else {
-            let flagged = |key: &usize| state.source.rows[*key].is_some_and(|row| row.flagged);
-            (0..KEYS).filter(flagged).filter(|key| !self.is_held(state, *key)).map(Target::Row).collect()
-        };
-        flagged.into_iter().filter(|target| !state.is_being_stamped(*target)).collect()
-    }
-
-    /// Whether a pass may begin, and would do something.
-    pub(crate) fn can_stamp(&self, state: &State) -> bool {
-        let locked = state.sequencers.iter().any(|sequencer| matches!(sequencer, Sequencer::Pass { .. }));
-        !(locked && self.kept.ordering_lock) && (0..2).any(|lane| !self.free(state, lane).is_empty())
-    }
-
-    pub(crate) fn begin_pass(&self, state: &mut State, index: usize, first: usize) {
-        let lanes = decisions::lanes(&state.source.waiting(), first);
-        state.sequencers[index] = Sequencer::Pass { lanes, stamped: Vec::new() };
-    }
-
-    /// One statement with a snapshot of its own: what others commit between two of them, the second one sees.
-    pub(crate) fn stamp_lane(&self, state: &mut State, index: usize) {
-        let Sequencer::Pass { lanes, .. } = &state.sequencers[index] else { return };
-        let targets = self.free(state, lanes[0]);
-        let first = state.next_sequence;
-        state.next_sequence += u8::try_from(targets.len()).expect("small worlds have small numbers");
-        if let Sequencer::Pass { lanes, stamped } = &mut state.sequencers[index] {
-            lanes.remove(0);
-            stamped.extend(targets.into_iter().zip(first..));
+    pub(crate) fn read_expansion(&self, state: &mut State, at: usize) {
+        let expansion = state.control.expansions[at];
+        let keys = state.source.keys_of(expansion);
+        let xid = state.draw_xid();
+        state.expander = Expander::Read(xid, expansion, keys);
+        if !self.kept.expansion_in_one_transaction {
+            state.control.expansions.remove(at);
+        }
+        if !self.one_by_one.expander {
+            self.commit_expansion(state);
         }
     }
 
-    pub(crate) fn commit_pass(&self, state: &mut State, index: usize) {
-        let ended = std::mem::replace(&mut state.sequencers[index], Sequencer::Idle);
-        let Sequencer::Pass { stamped, .. } = ended else { return };
-        let highest = state.seen.highest;
-        let mut news = 0;
-        for (target, number) in stamped {
-            state.seen.out_of_order |= number <= highest;
-            state.seen.highest = state.seen.highest.max(number);
-            state.source.head = state.source.head.max(number);
-            let key = match target {
-                Target::Row(key) => {
-                    if let Some(row) = &mut state.source.rows[key] {
-                        (row.sequence, row.flagged) = (Some(number), false);
-                    }
-                    key
-                }
-                Target::Tombstone(at) => {
-                    state.source.tombstones[at].sequence = Some(number);
-                    state.source.tombstones[at].key
-                }
-            };
-            news |= 1 << self.owners[key];
-        }
-        if news == 0 {
-            return;
-        }
-        if self.kept.outbox_in_commit {
-            state.announce_later(news);
-        } else {
-            state.sequencers[index] = Sequencer::Owing(news);
+    pub(crate) fn commit_expansion(&self, state: &mut State) {
+        if let Expander::Read(xid, expansion, keys) = std::mem::replace(&mut state.expander, Expander::Idle) {
+            state.capture(xid, keys.into_iter().map(|(tenancy, key)| Target::Row(tenancy, key)).collect());
+            if self.kept.expansion_in_one_transaction {
+                state.forget_expansion(expansion);
+            }
         }
     }
 }
