@@ -1,6 +1,7 @@
 //! Installing what is missing, with Debian's package manager.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,13 +9,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::account::is_root;
 use crate::deadline::wait_until;
-use crate::programs::on_path;
+use crate::programs::{is_program, on_path};
 use crate::progress::Progress;
 use crate::workspace::Workspace;
 
 /// Runs as root; takes the packages as arguments.
 const SCRIPT: &str = include_str!("install.sh");
 const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// A pooler, which some tests put before PostgreSQL; package and program have one name. Debian has it in `/usr/sbin`, which
+/// is not on everybody's `PATH`.
+const POOLER: &str = "pgbouncer";
 
 /// Installs the packages of these services (name and package); nothing to do when the list is empty.
 pub(crate) fn packages(workspace: &Workspace, missing: &[(&str, &str)], progress: &Progress) -> Result<()> {
@@ -37,7 +42,23 @@ pub(crate) fn packages(workspace: &Workspace, missing: &[(&str, &str)], progress
     Ok(())
 }
 
-fn install(packages: &str, log: &std::path::Path) -> Result<()> {
+/// Installs what tests start by themselves, beside the services. Where that fails it is said, and those tests will say it
+/// again: the others do not need it.
+pub(crate) fn for_tests(workspace: &Workspace) {
+    if on_path(POOLER).is_some() || is_program(&Path::new("/usr/sbin").join(POOLER)) {
+        return;
+    }
+    let log = workspace.directory.join("logs/install.log");
+    let progress = Progress::new();
+    let task = progress.task("apt-get");
+    task.say(&format!("installing {POOLER}, for tests of sessions"));
+    match install(POOLER, &log) {
+        Ok(()) => task.end(&format!("installed {POOLER}")),
+        Err(error) => task.end(&format!("{POOLER} could not be installed, tests of sessions will fail: {error:#}")),
+    }
+}
+
+fn install(packages: &str, log: &Path) -> Result<()> {
     if on_path("apt-get").is_none() {
         bail!("there is no apt-get on this machine");
     }

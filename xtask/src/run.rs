@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{cargo, services};
+use crate::{cargo, install, services};
 
 /// The programs that a deployment runs; tests and demo start them as processes.
 const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
@@ -31,7 +31,7 @@ Exits with 1 when anything differs.";
 /// What `bench --help` adds.
 pub(crate) const BENCH_HELP: &str = "\
 Passed on to the benchmarks:
-      [SCENARIO]   One of bulk, fan-in, stamp, lag; all of them when none is named
+      [SCENARIO]   One of source, pass, bulk, fan-in, lag; all of them when none is named
       --json       Print one JSON object a line for each scenario, with at least `scenario` and `ratio`";
 
 /// What `chaos --help` adds.
@@ -56,6 +56,7 @@ const PRIVATE_VARIABLE: &str = "LOCKSTEP_PRIVATE_SERVICES";
 /// Runs every test, or those that the arguments select; the runner's exit code is ours.
 pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     let endpoints = services::up(workspace)?;
+    install::for_tests(workspace);
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
     if has_nextest(workspace) {
