@@ -20,13 +20,18 @@ fn is_one_of(point: &Point, steps: &[&str]) -> bool {
 }
 
 #[tokio::test]
-async fn chaos_matrix_of_stamping_and_publishing() -> Result<()> {
-    all_equal(|point| is_one_of(point, &["stamp_commit", "publish"])).await
+async fn chaos_matrix_of_numbering_and_expanding() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["pass_commit", "expansion_commit"])).await
 }
 
 #[tokio::test]
-async fn chaos_matrix_of_confirming_and_forgetting() -> Result<()> {
-    all_equal(|point| is_one_of(point, &["confirm", "outbox_delete"])).await
+async fn chaos_matrix_of_announcing() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["publish", "announced"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_confirming() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["confirm"])).await
 }
 
 #[tokio::test]
@@ -40,6 +45,16 @@ async fn chaos_matrix_of_writing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn chaos_matrix_of_acknowledging() -> Result<()> {
-    all_equal(|point| is_one_of(point, &["ack"])).await
+async fn chaos_matrix_of_acknowledging_and_sweeping() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["ack", "passed"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_filling() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["fill_range"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_ending_fills() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["fill_catch_up", "fill_end"])).await
 }

@@ -1,4 +1,4 @@
-//! CUR-1: a cursor never passes a row that ClickHouse does not hold, and never moves back, whoever is killed meanwhile.
+//! CUR-1: a cursor never passes a change that ClickHouse does not hold, and never moves back, whoever is killed meanwhile.
 //! IDEM-1: shipping everything again changes nothing that a reader can see.
 
 use std::collections::HashMap;
@@ -13,7 +13,11 @@ use crate::stage::Stage;
 const ROWS: Shape = Shape { tenants: 5, rows: 4_000, seed: 7 };
 const KILLS: usize = 8;
 
-/// Looks at cursors first, then at what was stamped up to them, then at what ClickHouse holds. Returns the cursors.
+/// The last change of each user of a tenancy, up to a number.
+const CHANGED: &str = "SELECT uuid_1::text, max(sequence) FROM lockstep.change
+    WHERE mapping = (SELECT id FROM lockstep.target WHERE name = 'users') AND tenancy_id = $1 AND sequence <= $2 GROUP BY 1";
+
+/// Looks at cursors first, then at what was numbered up to them, then at what ClickHouse holds. Returns the cursors.
 async fn look(stage: &Stage, before: &Cursors) -> Result<Cursors> {
     let clickhouse = stage.installation.clickhouse()?;
     let cursors = clickhouse.cursors(Selection::All, Selection::All).await?;
@@ -24,16 +28,15 @@ async fn look(stage: &Stage, before: &Cursors) -> Result<Cursors> {
     let mut passed = Vec::new();
     let users = "users".parse()?;
     for ((tenancy, mapping), cursor) in &cursors {
-        let stamped = r#"SELECT "projectUserId"::text, "sequenceId" FROM "ProjectUser" WHERE "tenancyId" = $1 AND "sequenceId" <= $2"#;
         if *mapping == users {
-            passed.extend(stage.client.query(stamped, &[&tenancy.as_uuid(), &cursor.get()]).await?);
+            passed.extend(stage.client.query(CHANGED, &[&tenancy.as_uuid(), &cursor.get()]).await?);
         }
     }
     let held = format!("SELECT id, max(sync_sequence_id) FROM {}.users GROUP BY id", stage.installation.raw_database());
     let held: HashMap<String, i64> = clickhouse.fetch_rows::<(String, i64)>(&held).await?.into_iter().collect();
     for row in passed {
-        let (id, stamped): (String, i64) = (row.get(0), row.get(1));
-        ensure!(held.get(&id) >= Some(&stamped), "a cursor passed number {stamped}, which ClickHouse does not hold");
+        let (id, number): (String, i64) = (row.get(0), row.get(1));
+        ensure!(held.get(&id) >= Some(&number), "a cursor passed number {number}, which ClickHouse does not hold");
     }
     Ok(cursors)
 }
@@ -43,9 +46,7 @@ async fn cur_1_workers_that_are_killed_while_they_ship_lose_nothing() -> Result<
     let stage = Stage::empty().await?;
     seed_tables(&stage.client, ROWS, &[Table::Users, Table::Teams]).await?;
     let sequencer = stage.sequencer()?;
-    stage
-        .until("every user to be stamped", r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#, 0)
-        .await?;
+    stage.numbered().await?;
     let mut cursors = Cursors::new();
     let mut arrived = "0".to_owned();
     let mut workers = vec![stage.worker()?, stage.worker()?];

@@ -92,9 +92,6 @@ async fn erase_1_by_hand_it_refuses_what_exists_and_prints_a_receipt() -> Result
 async fn erase_1_and_stop_erases_a_tenancy_that_exists() -> Result<()> {
     let stage = Stage::small().await?;
     impatient(&stage).await?;
-    stage
-        .sql("CREATE TABLE IF NOT EXISTS lockstep.fuse (kind text, name text, blown_at timestamptz, reason text, PRIMARY KEY (kind, name))")
-        .await?;
     let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
     stage.equal().await?;
     sequencer.stop().await?;

@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::stage::Stage;
 
-const HUGE_ROWS: u32 = 30_000;
+/// More than two pages hold.
+const HUGE_ROWS: u32 = 250_000;
 
 #[tokio::test]
 async fn fair_1_a_single_change_arrives_before_a_huge_tenant_is_done() -> Result<()> {

@@ -59,10 +59,9 @@ async fn moved_tenancy_leaves_nothing_behind_of_what_changes_and_goes_meanwhile(
                UPDATE "ProjectUser" SET "displayName" = 'moves' WHERE "projectUserId" = id('charles')"#,
         )
         .await?;
-    let flagged = r#"SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId""#;
-    stage.until("the change to be stamped", flagged, 0).await?;
+    stage.numbered().await?;
     stage.sql(r#"UPDATE "Tenancy" SET "branchId" = 'next' WHERE "id" = id('engines')"#).await?;
-    stage.until("the move to be stamped", "SELECT count(*) FROM lockstep.touch", 0).await?;
+    stage.numbered().await?;
     stage.sql(r#"DELETE FROM "Team" WHERE "teamId" = id('analytical'); DELETE FROM "ProjectUser" WHERE "projectUserId" = id('mary')"#).await?;
     stage.sql(r#"UPDATE "Tenancy" SET "branchId" = 'last' WHERE "id" = id('engines')"#).await?;
     worker.signal("CONT").await?;

@@ -1,4 +1,5 @@
-//! OUT-1: a crash anywhere between stamping and publishing loses nothing, and neither does a queue that is lost.
+//! OUT-1: a numbered change is announced, or still above the announced position, whatever is killed when; and a queue that
+//! is lost loses nothing.
 
 use anyhow::{Result, ensure};
 use lockstep_queue::{Topology, delete_queues_and_messages};
@@ -7,17 +8,23 @@ use lockstep_testkit::data::Shape;
 use crate::editing::Editing;
 use crate::stage::Stage;
 
+const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
+/// Changes above the announced position: whoever leads next announces them.
+pub(crate) const UNANNOUNCED: &str =
+    "SELECT count(*) FROM lockstep.change WHERE sequence > (SELECT max(sequence) FROM lockstep.announced)";
+
 #[tokio::test]
 async fn out_1_a_sequencer_that_is_killed_again_and_again_loses_nothing() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 8, rows: 30, seed: 5 }).await?;
     let worker = stage.worker()?;
     let editors = [Editing::start(&stage, 51).await?, Editing::start(&stage, 52).await?];
     for _ in 0..8 {
-        let before = stage.number("SELECT last_sequence FROM lockstep.sequence_head").await?;
+        let before = stage.number(HEAD).await?;
         let sequencer = stage.sequencer()?;
-        // It has stamped something; what it was about to do next is left to chance.
-        let stamped = format!("SELECT (last_sequence > {before})::int::bigint FROM lockstep.sequence_head");
-        stage.until("the sequencer to stamp", &stamped, 1).await?;
+        // It has numbered something; what it was about to do next is left to chance.
+        stage
+            .until("the sequencer to number something", &format!("SELECT (({HEAD}) > {before})::int::bigint"), 1)
+            .await?;
         editors[0].go_on(3).await?;
         sequencer.kill().await?;
     }
@@ -26,7 +33,7 @@ async fn out_1_a_sequencer_that_is_killed_again_and_again_loses_nothing() -> Res
     }
     let sequencer = stage.sequencer()?;
     stage.equal().await?;
-    assert_eq!(stage.number("SELECT count(*) FROM lockstep.outbox").await?, 0);
+    stage.until("everything to be announced", UNANNOUNCED, 0).await?;
     stage.end([sequencer, worker]).await
 }
 
@@ -34,10 +41,8 @@ async fn out_1_a_sequencer_that_is_killed_again_and_again_loses_nothing() -> Res
 async fn out_1_what_a_lost_queue_would_have_announced_is_found_by_the_sweep() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 5, rows: 20, seed: 6 }).await?;
     let sequencer = stage.sequencer()?;
-    let outbox = "SELECT (count(*) = 0 AND (SELECT last_sequence FROM lockstep.sequence_head) > 0)::int::bigint FROM lockstep.outbox";
-    let flagged = r#"SELECT count(*) FROM "EmailOutbox" WHERE "shouldUpdateSequenceId""#;
-    stage.until("every row to be stamped", flagged, 0).await?;
-    stage.until("every tenancy to be announced", outbox, 1).await?;
+    stage.numbered().await?;
+    stage.until("every change to be announced", UNANNOUNCED, 0).await?;
     sequencer.stop().await?;
     let settings = stage.installation.settings();
     delete_queues_and_messages(&settings.amqp_url, None, &Topology::new(&settings.queue_prefix)).await?;
@@ -45,6 +50,25 @@ async fn out_1_what_a_lost_queue_would_have_announced_is_found_by_the_sweep() ->
     let sequencer = stage.sequencer()?;
     stage.equal().await?;
     stage.end([sequencer, worker]).await
+}
+
+/// Until a broker has confirmed it, a change stays above the announced position.
+#[tokio::test]
+async fn out_1_what_no_broker_has_confirmed_stays_above_the_announced_position() -> Result<()> {
+    let stage = Stage::small().await?;
+    let away = [("LOCKSTEP_AMQP_URL", "amqp://127.0.0.1:1/%2f".to_owned())];
+    let alone = stage.installation.start_with("lockstep-sequencer", "lockstep-sequencer-alone", &away)?;
+    stage.numbered().await?;
+    alone.kill().await?;
+    let changes = stage.number("SELECT count(*) FROM lockstep.change").await?;
+    ensure!(
+        changes > 0 && stage.number(UNANNOUNCED).await? == changes,
+        "changes are called announced that nobody was told"
+    );
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.until("every change to be announced", UNANNOUNCED, 0).await?;
+    stage.equal().await?;
+    stage.end(programs).await
 }
 
 /// The broker's queues go while everything runs: both sides make them again.

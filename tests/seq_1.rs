@@ -12,14 +12,8 @@ use crate::editing::Editing;
 use crate::seq_2::{LEADER, LEADING, leader};
 use crate::stage::Stage;
 
-/// Rows of several tables above a number, in one snapshot, as a worker would look for them.
-const ABOVE: &str = r#"
-SELECT "sequenceId" FROM "ProjectUser" WHERE "sequenceId" > $1
-UNION ALL SELECT "sequenceId" FROM "ContactChannel" WHERE "sequenceId" > $1
-UNION ALL SELECT "sequenceId" FROM "TeamMember" WHERE "sequenceId" > $1
-UNION ALL SELECT "sequenceId" FROM "ProjectUserRefreshToken" WHERE "sequenceId" > $1
-UNION ALL SELECT "sequenceId" FROM "VerificationCode" WHERE "sequenceId" > $1
-UNION ALL SELECT "sequenceId" FROM "DeletedRow" WHERE "sequenceId" > $1"#;
+/// Changes above a number, in one snapshot, as a worker looks for them.
+const ABOVE: &str = "SELECT sequence FROM lockstep.change WHERE sequence > $1";
 
 /// Reads on from the highest number that it has seen, and remembers all it saw.
 async fn read(client: Client, stop: Arc<AtomicBool>) -> Result<BTreeSet<i64>> {
@@ -63,7 +57,7 @@ async fn seq_1_a_reader_that_goes_on_from_its_highest_number_misses_nothing() ->
     stop.store(true, Ordering::SeqCst);
     let seen = reader.await.context("the reader panicked")??;
     let rows = stage.client.query(ABOVE, &[&0_i64]).await?;
-    ensure!(rows.len() > 500, "there are only {} rows", rows.len());
+    ensure!(rows.len() > 500, "there are only {} changes", rows.len());
     for row in rows {
         let sequence: i64 = row.get(0);
         ensure!(seen.contains(&sequence), "the reader went past number {sequence} without seeing it");

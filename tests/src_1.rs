@@ -1,5 +1,6 @@
 //! SRC-1: a source that was restored to an earlier state is noticed before it gives out a number, and mended.
 
+mod dump;
 mod server;
 
 use anyhow::{Context, Result, ensure};
@@ -25,14 +26,18 @@ INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "upda
 INSERT INTO "Team" ("tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
 VALUES (id('lost'), id('lost team'), 'lost', 'main', 'lost', now());"#;
 
-/// What happens after the restore, while nobody stamps. They would get the numbers of the lost ones.
+/// What happens after the restore, while nobody gives out numbers. They would get the numbers of the lost ones.
 const LATER_CHANGES: &str = r#"
 UPDATE "ProjectUser" SET "displayName" = 'later' WHERE "projectUserId" = id('mary');
 DELETE FROM "ProjectUserRefreshToken" WHERE "id" = id('token of charles');
 INSERT INTO "Team" ("tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
 VALUES (id('engines'), id('later'), 'engines', 'main', 'later', now());"#;
 
-const FLAGGED: &str = r#"SELECT (SELECT count(*) FROM "ProjectUser" WHERE "shouldUpdateSequenceId") + (SELECT count(*) FROM "Team" WHERE "shouldUpdateSequenceId")"#;
+/// Content that was shipped under a number which is not lost, as a worker ships a row that is ahead of its change: no number
+/// tells it.
+const LOST_CONTENT: &str = "INSERT INTO {raw}.email_outboxes SELECT * REPLACE (1 AS is_paused, now64(3) AS sync_created_at) FROM {raw}.email_outboxes FINAL WHERE project_id = 'engines'";
+
+const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
 
 #[tokio::test]
 async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() -> Result<()> {
@@ -51,12 +56,14 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     let sequencer = Daemon::start(with_changed(&stage, "lockstep-sequencer", &there))?;
     let worker = Daemon::start(with_changed(&stage, "lockstep-worker", &there))?;
     lockstep(&["wait", "--all"]).await?;
+    let head: i64 = server.connect().await?.query_one(HEAD, &[]).await?.get(0);
     server.stop().await?;
     server.keep().await?;
     server.go().await?;
     server.connect().await?.batch_execute(LOST_CHANGES).await?;
     lockstep(&["wait", "--all"]).await?;
     assert_eq!(stage.seen("SELECT count() FROM {views}.users WHERE display_name = 'lost'").await?, "52");
+    stage.in_clickhouse(LOST_CONTENT).await?;
     server.stop().await?;
     server.put_back().await?;
     server.go().await?;
@@ -70,8 +77,8 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     let sequencer = Daemon::start(with_changed(&stage, "lockstep-sequencer", &there))?;
     let refuses = async || Ok(sequencer.logged()?.contains("LS-0510"));
     eventually("another sequencer to refuse", DEADLINE, refuses).await?;
-    let flagged: i64 = source.query_one(FLAGGED, &[]).await?.get(0);
-    assert_eq!(flagged, 2, "rows were stamped without anybody having looked");
+    let now: i64 = source.query_one(HEAD, &[]).await?.get(0);
+    assert_eq!(now, head, "numbers were given out without anybody having looked");
 
     lockstep(&["rewind"]).await.with_context(|| worker.logged().unwrap_or_default())?;
     lockstep(&["wait", "--all"]).await?;
@@ -86,17 +93,19 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     stage.end([]).await
 }
 
-/// A cursor that no stamped number explains, as a restored source leaves them, here made by hand.
+/// A cursor that no number explains, as a restored source leaves them, here made by hand.
 const AHEAD: &str = "INSERT INTO {raw}._stack_sync_metadata (tenancy_id, mapping_name, last_synced_sequence_id) SELECT tenancy_id, mapping_name, last_synced_sequence_id + 1000 FROM {raw}._stack_sync_metadata FINAL WHERE mapping_name = 'users' ORDER BY last_synced_sequence_id DESC, tenancy_id LIMIT 1";
 
 #[tokio::test]
-async fn src_1_nothing_is_shipped_stamped_or_removed_while_a_cursor_is_ahead() -> Result<()> {
+async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() -> Result<()> {
     let stage = Stage::small().await?;
     let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
     stage.equal().await?;
     let known = "SELECT uniqExact(system_identifier, timeline) FROM {raw}._lockstep_source";
     assert_eq!(stage.seen(known).await?, "1", "which source it is was not written down");
     stage.in_clickhouse(AHEAD).await?;
+    // Of another mapping: rewinding is for all of them.
+    stage.in_clickhouse(LOST_CONTENT).await?;
     // The sequencer has looked before: it goes on. The worker does not ship what it cannot read whole.
     stage
         .sql(r#"UPDATE "ProjectUser" SET "displayName" = 'ahead'; UPDATE "Team" SET "displayName" = 'beside'"#)
@@ -108,7 +117,7 @@ async fn src_1_nothing_is_shipped_stamped_or_removed_while_a_cursor_is_ahead() -
     let refused = stage.installation.run("lockstep", &["resync"]).await?;
     assert_eq!(refused.code, Some(1));
     ensure!(refused.stderr.starts_with("LS-0042"), "{}", refused.stderr);
-    assert_eq!(stage.number("SELECT count(*) FROM lockstep.resync").await?, 0);
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.fill WHERE reason = 'resync'").await?, 0);
 
     sequencer.stop().await?;
     let sequencer = stage.sequencer()?;
@@ -122,16 +131,37 @@ async fn src_1_nothing_is_shipped_stamped_or_removed_while_a_cursor_is_ahead() -
 }
 
 #[tokio::test]
-async fn src_1_nothing_is_stamped_before_clickhouse_has_answered() -> Result<()> {
+async fn src_1_nothing_is_numbered_before_clickhouse_has_answered() -> Result<()> {
     let stage = Stage::small().await?;
-    let flagged = stage.number(FLAGGED).await?;
     let away = [("LOCKSTEP_CLICKHOUSE_URL", "http://127.0.0.1:1")];
     let blind = Daemon::start(with_changed(&stage, "lockstep-sequencer", &away))?;
     let asks = async || Ok(blind.logged()?.matches("LS-0511").count() >= 3);
     eventually("the sequencer to ask in vain", DEADLINE, asks).await?;
-    assert_eq!(stage.number(FLAGGED).await?, flagged);
+    assert_eq!(stage.number(HEAD).await?, 0);
     blind.stop().await?;
     let sequencer = stage.sequencer()?;
-    stage.until("rows to be stamped", FLAGGED, 0).await?;
+    stage.numbered().await?;
     stage.end([sequencer]).await
+}
+
+/// What copies tables and not sequences does it, and so may people.
+#[tokio::test]
+async fn src_1_a_sequence_that_is_set_back_is_moved_on_before_it_is_used() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    for (times, back) in
+        ["SELECT setval('lockstep.sequence', 5)", "ALTER SEQUENCE lockstep.sequence RESTART"].iter().enumerate()
+    {
+        let head = stage.number(HEAD).await?;
+        stage.sql(back).await?;
+        stage.sql(r#"UPDATE "Team" SET "displayName" = 'at ' || clock_timestamp()"#).await?;
+        stage.equal().await?;
+        ensure!(stage.number(HEAD).await? > head, "numbers were given out a second time");
+        let said = std::fs::read_to_string(programs[0].log())?.matches("LS-0507").count();
+        ensure!(said > times, "nothing was said of it");
+    }
+    assert_eq!(stage.number("SELECT count(*) - count(DISTINCT sequence) FROM lockstep.change").await?, 0);
+    stage.verified().await?;
+    stage.end(programs).await
 }

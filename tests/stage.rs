@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lockstep_mappings::postgres::inbox;
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{SOURCE_SCHEMA, eventually};
 use lockstep_testkit::installation::{Finished, Installation, Program};
@@ -35,7 +36,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// As [`Stage::empty`], with made-up rows that wait to be stamped.
+    /// As [`Stage::empty`], with made-up rows that wait to be numbered.
     pub(crate) async fn seeded(shape: Shape) -> Result<Self> {
         let stage = Self::empty().await?;
         seed(&stage.client, shape).await?;
@@ -46,7 +47,6 @@ impl Stage {
     pub(crate) async fn before_capture() -> Result<Self> {
         let stage = Self::of(Installation::create().await?).await?;
         stage.sql(SOURCE_SCHEMA).await?;
-        stage.sql(include_str!("before_capture.sql")).await?;
         Ok(stage)
     }
 
@@ -128,6 +128,15 @@ impl Stage {
     pub(crate) async fn until(&self, what: &str, query: &str, number: i64) -> Result<()> {
         let reached = eventually(what, DEADLINE, async || Ok(self.number(query).await? == number)).await;
         reached.with_context(|| self.logs())
+    }
+
+    /// Waits until everything that was written has its numbers.
+    pub(crate) async fn numbered(&self) -> Result<()> {
+        let waiting = format!(
+            "SELECT (SELECT count(*) FROM ({}) u) + (SELECT count(*) FROM lockstep.expansion)",
+            inbox::unseen()
+        );
+        self.until("every change to be numbered", &waiting, 0).await
     }
 
     /// Waits until ClickHouse answers this.

@@ -1,7 +1,8 @@
 //! Whole-system tests: one binary, one module for each promise.
 
+mod app_1;
 mod attached;
-mod base_snapshot;
+mod beside_the_table;
 mod cap_1;
 mod cap_2;
 mod cap_3;
@@ -15,6 +16,8 @@ mod editing;
 mod erase_1;
 mod error_codes;
 mod fair_1;
+mod fill;
+mod former_sync;
 mod fusebox;
 mod held;
 mod iso_1;
@@ -25,13 +28,17 @@ mod moved_tenancy;
 mod noticed;
 mod out_1;
 mod outages;
+mod plans;
+mod platform_migrations;
 mod quarantine;
 mod reconnect;
 mod recreate;
 mod replica;
 mod resync;
+mod row_security;
 mod seq_1;
 mod seq_2;
+mod sessions;
 mod src_1;
 mod stage;
 mod takeover;

@@ -59,13 +59,13 @@ const UNSEEN: [(&str, &str, &str); 3] = [
         "unexpected",
         r#"ALTER TABLE "UserNotificationPreference" DISABLE TRIGGER USER; DELETE FROM "UserNotificationPreference" WHERE "projectUserId" = id('ada'); ALTER TABLE "UserNotificationPreference" ENABLE TRIGGER USER"#,
     ),
-    // A row that was never stamped, as the base was, after the base was shipped.
+    // A row that never had a change, as those of the first fill, after that had ended.
     (
         "connected_accounts",
         "missing",
         r#"ALTER TABLE "ProjectUserOAuthAccount" DISABLE TRIGGER USER;
-           INSERT INTO "ProjectUserOAuthAccount" ("tenancyId", "id", "projectUserId", "configOAuthProviderId", "providerAccountId", "updatedAt", "shouldUpdateSequenceId")
-           VALUES (id('engines'), id('unseen'), id('ada'), 'github', 'unseen', now(), FALSE); ALTER TABLE "ProjectUserOAuthAccount" ENABLE TRIGGER USER"#,
+           INSERT INTO "ProjectUserOAuthAccount" ("tenancyId", "id", "projectUserId", "configOAuthProviderId", "providerAccountId", "updatedAt")
+           VALUES (id('engines'), id('unseen'), id('ada'), 'github', 'unseen', now()); ALTER TABLE "ProjectUserOAuthAccount" ENABLE TRIGGER USER"#,
     ),
 ];
 
@@ -122,7 +122,7 @@ async fn ver_1_what_is_in_flight_is_never_called_different() -> Result<()> {
         let verified = stage.verifier(&["--settle", settle]).await?;
         ensure!(matches!(verified.code, Some(0 | 2)), "it ended with {:?}:\n{}", verified.code, verified.stdout);
     }
-    // Nothing arrives any more: what was written since is in flight, whether stamped or not, and nothing else.
+    // Nothing arrives any more: what was written since is in flight, whether numbered or not, and nothing else.
     worker.signal("STOP").await?;
     editors[0].go_on(20).await?;
     sequencer.signal("STOP").await?;

@@ -31,6 +31,8 @@ SELECT 'function ' || p.oid::regprocedure || ' ' || md5(pg_get_functiondef(p.oid
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   WHERE p.prokind = 'f' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 UNION ALL
+SELECT 'event-trigger ' || e.evtname || ' ' || e.evtenabled::text FROM pg_event_trigger e
+UNION ALL
 SELECT 'sequence ' || s.seqrelid::regclass || ' ' || s.seqstart || ' ' || s.seqincrement FROM pg_sequence s
 UNION ALL
 SELECT 'enum ' || e.enumtypid::regtype || ' ' || e.enumlabel || ' ' || e.enumsortorder FROM pg_enum e
@@ -43,25 +45,16 @@ pub(super) async fn lines(client: &Client) -> Result<BTreeSet<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Whether the line is about something that Lockstep may add: its schema, its columns, and what carries its name.
+/// Whether the line is about something that Lockstep may add: its schema, and what carries its name.
 pub(super) fn is_lockstep(line: &str) -> bool {
     let words: Vec<_> = line.split(' ').collect();
-    let first =
-        |prefixes: &[&str], word: &str| prefixes.iter().any(|prefix| word.trim_matches('"').starts_with(prefix));
     match words.as_slice() {
-        ["column", table, _, name, ..] => {
-            first(&["lockstep.", "DeletedRow"], table) || ["sequenceId", "shouldUpdateSequenceId"].contains(name)
-        }
-        ["table" | "constraint", table, ..] => first(&["lockstep.", "DeletedRow"], table),
+        ["column" | "table" | "constraint" | "function" | "sequence", name, ..] => name.starts_with("lockstep."),
         ["index", ..] => {
-            line.contains(" INDEX lockstep_") || line.contains(r#" INDEX "lockstep_"#) || {
-                line.contains(" ON lockstep.") || line.contains(r#" INDEX "DeletedRow_pkey""#)
-            }
+            [" INDEX lockstep_", " ON lockstep.", " ON ONLY lockstep."].iter().any(|ours| line.contains(ours))
         }
-        ["trigger", _, fires, ..] => {
-            *fires == "A" && (line.contains("TRIGGER lockstep_") || line.contains("TRIGGER zz_lockstep_"))
-        }
-        ["function" | "sequence", name, ..] => first(&["lockstep.", "global_seq_id"], name),
+        ["trigger", _, fires, ..] => *fires == "A" && line.contains("TRIGGER lockstep_"),
+        ["event-trigger", name, fires] => *fires == "A" && name.starts_with("lockstep_"),
         ["schema", name] => *name == "lockstep",
         _ => false,
     }

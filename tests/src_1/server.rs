@@ -129,7 +129,7 @@ async fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// PostgreSQL's own programs, the newest that are installed.
-fn programs() -> Result<PathBuf> {
+pub(super) fn programs() -> Result<PathBuf> {
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = installed
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))));

@@ -53,7 +53,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Asks for it, or joins an erasure that is asked for already. One of a tenancy that has been stopped since starts anew.
 const REQUEST: &str = "
 INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, stopped, up_to)
-SELECT $1, $3, 'by hand', $2, last_sequence FROM lockstep.sequence_head
+SELECT $1, $3, 'by hand', $2, (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)
 ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, stopped = EXCLUDED.stopped,
   requested_at = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.requested_at ELSE EXCLUDED.requested_at END,
   up_to = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.up_to ELSE EXCLUDED.up_to END

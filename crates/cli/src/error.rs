@@ -60,17 +60,11 @@ pub enum CliError {
          earlier state, or is another source. Nothing was changed; run `lockstep rewind` first"
     )]
     SourceWentBack {
-        /// The last number that was stamped.
+        /// The last number that was given out.
         source_at: SequenceId,
         /// The highest that ClickHouse holds.
         destination: SequenceId,
     },
-    /// Rows keep lower numbers than they should have by now.
-    #[error(
-        "LS-0043: rows were asked to be stamped again and were not, so nothing was removed; do all sequencers have the \
-         version of this command, and the same definitions? Then run the same command again"
-    )]
-    NotStampedAgain,
     /// Lockstep's own tables are not there yet.
     #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
     NotMigrated,
@@ -110,6 +104,7 @@ impl CliError {
     /// The exit code of a command that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             Self::Misfits(_)
             | Self::OtherShape(_)
             | Self::NamesTaken(_)
@@ -122,7 +117,6 @@ impl CliError {
             Self::Source(_)
             | Self::Destination(_)
             | Self::SourceWentBack { .. }
-            | Self::NotStampedAgain
             | Self::StillExists(_)
             | Self::CameBack(_)
             | Self::NotMigrated => exit::DIFFERENT,

@@ -10,8 +10,8 @@ use lockstep_schema::fuses::{self, BlownFuse, FuseKind};
 use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
 
-use crate::backlog::tenancies;
 use crate::error::CliError;
+use crate::tenancies::must_exist;
 
 /// The one destination that there is.
 pub(crate) use lockstep_destinations::clickhouse::NAME as DESTINATION;
@@ -45,7 +45,7 @@ enum Action {
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum Kind {
-    /// Changes get no numbers; they stay flagged in the source
+    /// Changes get no numbers; they stay in the inbox
     Sequencer,
     /// No worker ships anything
     Worker,
@@ -53,7 +53,7 @@ enum Kind {
     Mapping,
     /// Nothing is shipped to one destination
     Destination,
-    /// One tenancy is not shipped; nor are base snapshots, whose ranges hold rows of all tenancies
+    /// One tenancy is not shipped; nor is anything filled: ranges hold rows of all tenancies
     Tenant,
 }
 
@@ -122,7 +122,7 @@ async fn exists(client: &Client, mappings: &MappingSet, kind: FuseKind, name: &s
             Err(CliError::FuseName(format!("there is no destination {name:?}, only {DESTINATION}")))
         }
         FuseKind::Tenant => match name.parse() {
-            Ok(tenancy) => tenancies(client, Some(tenancy)).await.map(drop),
+            Ok(tenancy) => must_exist(client, tenancy).await,
             Err(_) => Err(CliError::FuseName(format!("{name:?} is no uuid"))),
         },
         FuseKind::Sequencer | FuseKind::Worker | FuseKind::Destination => Ok(()),

@@ -1,7 +1,8 @@
 //! The `lockstep` command: set up, look, wait.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
-mod backlog;
+mod arrival;
+mod detach;
 mod doctor;
 mod erase;
 mod error;
@@ -14,6 +15,7 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod tenancies;
 mod wait;
 
 use std::process::ExitCode;
@@ -39,7 +41,9 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(migrate::MigrateArgs),
-    /// Show what waits where, from flagged rows to each mapping's backlog
+    /// Take everything of Lockstep's out of the source database again
+    Detach(detach::DetachArgs),
+    /// Show what waits where, from the inbox to each mapping's backlog
     Status(status::StatusArgs),
     /// Return when every destination holds what the source holds now
     Wait(wait::WaitArgs),
@@ -67,7 +71,9 @@ impl Command {
             }
             Self::Fusebox(_) | Self::Quarantine(_) => Needs { source: true, amqp: false, clickhouse: false },
             Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
-            Self::Erase(_) | Self::Settings(_) => Needs { source: true, amqp: false, clickhouse: false },
+            Self::Erase(_) | Self::Settings(_) | Self::Detach(_) => {
+                Needs { source: true, amqp: false, clickhouse: false }
+            }
         }
     }
 }
@@ -101,6 +107,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
     match command {
         Command::Migrate(args) => migrate::run(args, settings, mappings).await,
+        Command::Detach(args) => detach::run(args, settings, mappings).await,
         Command::Status(args) => status::run(args, settings, mappings).await,
         Command::Wait(args) => wait::run(args, settings, mappings).await,
         Command::Fusebox(args) => fusebox::run(args, settings, mappings).await,

@@ -4,16 +4,21 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use lockstep_core::settings::Settings;
-use lockstep_core::{MappingName, TenancyId, exit};
+use lockstep_core::{TenancyId, exit};
 use lockstep_destinations::ClickHouse;
-use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::Databases;
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::identity::last_sequence;
 use lockstep_schema::{Session, Source};
 
+use crate::arrival::Waiting;
 use crate::error::CliError;
-use crate::fusebox::{DESTINATION, known_mapping};
-use crate::reexport::{self, Patience, Purpose, Reexport, Request};
+use crate::fusebox::{DESTINATION, known_mapping, stopped};
+use crate::reexport::mappings::{begin, ended, under_way};
+use crate::reexport::tenancies::{Export, Exported};
+
+/// What the fills are called.
+const REASON: &str = "resync";
 
 #[derive(Args, Debug)]
 pub(crate) struct ResyncArgs {
@@ -31,45 +36,59 @@ pub(crate) struct ResyncArgs {
     timeout: u64,
 }
 
-pub(crate) async fn run(args: &ResyncArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
+pub(crate) async fn run(args: &ResyncArgs, settings: &Settings, set: &MappingSet) -> Result<u8, CliError> {
     let began = Instant::now();
-    let request = request(args, mappings)?;
+    let (named, mappings) = request(args, set)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let mut client = source.connect(Session::Control).await?;
-    let run = match reexport::unfinished(&client, &request).await? {
-        Some(run) => {
-            println!("Going on with what was begun at sequence {}.", run.floor);
-            run
+    // Where cursors are ahead they say nothing, and rows that did not arrive would be taken for stale.
+    let names: Vec<_> = set.iter().map(|mapping| mapping.name.clone()).collect();
+    let destination = clickhouse.marks(&names).await?.highest();
+    let source_at = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
+    if destination > source_at {
+        return Err(CliError::SourceWentBack { source_at, destination });
+    }
+    let mut waiting = Waiting::new(Duration::from_secs(args.timeout));
+    let done = if named.is_empty() {
+        let floors = match under_way(&client, &mappings, REASON).await? {
+            Some(floors) => {
+                println!("Going on with what was begun before.");
+                floors
+            }
+            None => begin(&mut client, &mappings, REASON, None).await?,
+        };
+        let filled = ended(&client, &floors, &mut waiting).await?;
+        filled
+            .map(|filled| format!("{} mappings; {} rows were in ClickHouse alone", filled.mappings, filled.stale_rows))
+    } else {
+        let databases = Databases::from(&settings.clickhouse);
+        let count = mappings.len();
+        let export = Export { client: &client, clickhouse: &clickhouse, databases, set, mappings, named };
+        let exported = export.run(&mut waiting).await?;
+        exported.map(|exported| {
+            let Exported { tenancies, floor, stale_rows } = exported;
+            format!("{count} mappings of {tenancies} tenancies, above sequence {floor}; {stale_rows} rows were in ClickHouse alone")
+        })
+    };
+    match done {
+        Some(done) => {
+            println!("Exported again: {done}. {} ms.", began.elapsed().as_millis());
+            Ok(exit::OK)
         }
         None => {
-            // Where cursors are ahead they say nothing, and rows that did not arrive would be taken for stale.
-            let names: Vec<_> = mappings.iter().map(|mapping| mapping.name.clone()).collect();
-            let destination = clickhouse.marks(&names).await?.highest();
-            let source_at = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
-            if destination > source_at {
-                return Err(CliError::SourceWentBack { source_at, destination });
+            for line in stopped(&client).await? {
+                eprintln!("  - {line}");
             }
-            reexport::begin(&mut client, &request, None).await?
+            eprintln!("Run the same command again to go on. Do sequencer and workers run? See `lockstep status`.");
+            Ok(exit::IN_FLIGHT)
         }
-    };
-    let databases = Databases::from(&settings.clickhouse);
-    let patience = Patience::new(Duration::from_secs(args.timeout));
-    let mut export = Reexport { client: &client, clickhouse: &clickhouse, mappings, databases, patience };
-    let Some(exported) = export.run(&request, &run).await? else { return Ok(exit::IN_FLIGHT) };
-    println!(
-        "Exported again: {} mappings of {} tenancies, above sequence {}; {} rows were in ClickHouse alone. {} ms.",
-        exported.mappings,
-        exported.tenancies,
-        run.floor,
-        exported.stale_rows,
-        began.elapsed().as_millis()
-    );
-    Ok(exit::OK)
+    }
 }
 
-/// What was asked for. In order and without repetition, so that the same is found again.
-fn request(args: &ResyncArgs, mappings: &MappingSet) -> Result<Request, CliError> {
+/// What was asked for: tenancies, none where all are meant, and mappings. In order and without repetition, so that the same
+/// is found again.
+fn request<'a>(args: &ResyncArgs, set: &'a MappingSet) -> Result<(Vec<TenancyId>, Vec<&'a Mapping>), CliError> {
     if args.destination != DESTINATION {
         let what = format!("there is no destination {:?}, only {DESTINATION}", args.destination);
         return Err(CliError::FuseName(what));
@@ -77,15 +96,10 @@ fn request(args: &ResyncArgs, mappings: &MappingSet) -> Result<Request, CliError
     let mut tenants = args.tenants.clone();
     tenants.sort();
     tenants.dedup();
-    let mut names = Vec::new();
     for name in &args.mappings {
-        names.push(known_mapping(mappings, name)?);
+        known_mapping(set, name)?;
     }
-    names.sort();
-    names.dedup();
-    Ok(Request { purpose: Purpose::Resync, tenancies: some(tenants), mappings: some::<MappingName>(names) })
-}
-
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
+    let wanted =
+        |mapping: &&Mapping| args.mappings.is_empty() || args.mappings.iter().any(|name| mapping.name.as_str() == name);
+    Ok((tenants, set.iter().filter(wanted).collect()))
 }

@@ -11,12 +11,15 @@ use lockstep_core::{MappingName, SequenceId, exit};
 use lockstep_destinations::ClickHouse;
 use lockstep_destinations::clickhouse::Mark;
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::identity::{last_sequence, server_run};
 use lockstep_schema::{Session, Source};
 
+use crate::arrival::Waiting;
 use crate::error::CliError;
-use crate::reexport::{self, Patience, Purpose, Reexport, Request};
+use crate::reexport::mappings::{begin, ended, under_way};
+
+/// What the fills are called.
+const REASON: &str = "rewind";
 
 /// Numbers left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
 /// restored, that arrive after this has looked. One flush holds fewer.
@@ -41,42 +44,43 @@ pub(crate) async fn run(args: &RewindArgs, settings: &Settings, mappings: &Mappi
     let marks = clickhouse.marks(&names).await?;
     let source_at = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
     let ahead = marks.ahead_of(source_at);
-    let (request, run) = if ahead.is_empty() {
-        let Some(begun) = reexport::unfinished_rewind(&client).await? else {
+    let all: Vec<_> = mappings.iter().collect();
+    let floors = if ahead.is_empty() {
+        let Some(floors) = under_way(&client, &all, REASON).await? else {
             println!(
                 "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."
             );
             return Ok(exit::OK);
         };
-        println!("Going on with what was begun at sequence {}.", begun.1.floor);
-        begun
+        println!("Going on with what was begun before.");
+        floors
     } else {
         println!("{}", table(&ahead));
         println!("The source is at sequence {source_at}, ClickHouse has come to {}.", marks.highest());
         if args.dry_run {
-            println!("Without --dry-run the sequence is moved past that, and these mappings are exported again.");
+            println!("Without --dry-run the sequence is moved past that, and all mappings are filled again.");
             return Ok(exit::OK);
         }
-        let request =
-            Request { purpose: Purpose::Rewind, tenancies: None, mappings: Some(ahead.into_keys().collect()) };
+        // All of them: a change that was lost with the source may have been shipped, and its row keeps other content
+        // there without any number being ahead.
         let past = SequenceId::new(marks.highest().get().saturating_add(MARGIN));
-        let run = reexport::begin(&mut client, &request, Some(past)).await?;
-        println!("The sequence goes on from {}.", run.floor);
-        (request, run)
+        let floors = begin(&mut client, &all, REASON, Some(past)).await?;
+        println!("Numbers go on from {past}.");
+        floors
     };
     if args.dry_run {
         return Ok(exit::OK);
     }
     clickhouse.write_source(&server_run(&client).await?.identity).await?;
-    let patience = Patience::new(Duration::from_secs(args.timeout));
-    let databases = Databases::from(&settings.clickhouse);
-    let mut export = Reexport { client: &client, clickhouse: &clickhouse, mappings, databases, patience };
-    let Some(exported) = export.run(&request, &run).await? else { return Ok(exit::IN_FLIGHT) };
+    let mut waiting = Waiting::new(Duration::from_secs(args.timeout));
+    let Some(filled) = ended(&client, &floors, &mut waiting).await? else {
+        eprintln!("Run the same command again to go on. Do sequencer and workers run? See `lockstep status`.");
+        return Ok(exit::IN_FLIGHT);
+    };
     println!(
-        "Mended: {} mappings of {} tenancies are exported again; {} rows were in ClickHouse alone. {} ms.",
-        exported.mappings,
-        exported.tenancies,
-        exported.stale_rows,
+        "Mended: {} mappings are filled again; {} rows were in ClickHouse alone. {} ms.",
+        filled.mappings,
+        filled.stale_rows,
         began.elapsed().as_millis()
     );
     Ok(exit::OK)

@@ -33,7 +33,7 @@ const MEANINGS: [(&str, &str); 2] = [
         "late_write_limit",
         "what was read is written within this time or never; erasing and cleaning up wait half as long again",
     ),
-    ("tombstone_retention", "how long tombstones stay in \"DeletedRow\" after every destination has passed them"),
+    ("change_retention", "how long changes are kept at the most for a destination that has not passed them"),
 ];
 
 pub(crate) async fn run(args: &SettingsCommand, settings: &Settings) -> Result<u8, CliError> {

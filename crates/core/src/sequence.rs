@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A value of the source sequence `global_seq_id`. Commit order is sequence order (SEQ-1).
+/// A value of the sequence `lockstep.sequence`. Commit order is sequence order (SEQ-1).
 ///
 /// [`SequenceId::BASE`] (zero) is the version of rows that were there before capture, and the cursor of a destination
 /// that holds nothing yet; the sequence itself only hands out values above it.
@@ -10,10 +10,10 @@ use std::fmt;
 pub struct SequenceId(i64);
 
 impl SequenceId {
-    /// The version of rows that were never stamped.
+    /// The version of rows that no pass has numbered.
     pub const BASE: Self = Self(0);
 
-    /// Wraps a value of `"sequenceId"`.
+    /// Wraps a number that the sequence gave out.
     pub const fn new(value: i64) -> Self {
         Self(value)
     }

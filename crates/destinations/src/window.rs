@@ -1,33 +1,50 @@
 //! How long what was read may still be written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clocks::Moment;
 
 /// The time in which something that was read from the source may be written.
 ///
 /// What was read at a moment is written within `limit` of it, or never: erasure and clean-up take rows away for good and
 /// rely on that, because a row that arrived after its tombstone had gone would be back. The writer begins nothing and
 /// ends nothing after the first half; the second half is the destination's, to make visible what it was given. A process
-/// that was stopped in between finds the window closed.
+/// that was stopped in between finds the window closed, and so does one whose machine was suspended, or restored from an
+/// image of its memory once its wall clock was set right: see [`Moment`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WriteWindow {
-    read_at: Instant,
+    read_at: Moment,
     limit: Duration,
 }
 
 impl WriteWindow {
     /// `read_at`: no later than the snapshot that was read.
-    pub const fn new(read_at: Instant, limit: Duration) -> Self {
+    pub const fn new(read_at: Moment, limit: Duration) -> Self {
         Self { read_at, limit }
     }
 
     /// Whether the writer may still send, and end what it sent.
     pub fn is_open(&self) -> bool {
-        self.read_at.elapsed() < self.half()
+        self.is_open_at(Moment::now())
     }
 
     /// Whether there is time to read and write more from the same snapshot: half of the writer's time is left.
     pub fn is_fresh(&self) -> bool {
-        self.read_at.elapsed() < self.half() / 2
+        self.is_fresh_at(Moment::now())
+    }
+
+    /// Whether it is open by the wall clock of another machine, which shows so much time since 1970. One that is ahead
+    /// closes it early, one that is behind closes it late: this is asked beside [`WriteWindow::is_open`], not instead.
+    pub(crate) fn is_open_by(&self, since_epoch: Duration) -> bool {
+        since_epoch.saturating_sub(self.read_at.since_epoch()) < self.half()
+    }
+
+    fn is_open_at(&self, now: Moment) -> bool {
+        now.since(self.read_at) < self.half()
+    }
+
+    fn is_fresh_at(&self, now: Moment) -> bool {
+        now.since(self.read_at) < self.half() / 2
     }
 
     /// What the destination has from the moment at which a write begins.
@@ -40,13 +57,49 @@ impl WriteWindow {
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+    const READ_AT: Moment = moment(1_000, 1_800_000_000);
+
+    /// What both clocks show, in seconds.
+    const fn moment(since_boot: u64, since_epoch: u64) -> Moment {
+        Moment::of(Duration::from_secs(since_boot), Duration::from_secs(since_epoch))
+    }
+
+    /// Whether a window is open and fresh when the clocks have gone on by so many seconds each.
+    fn after(since_boot: u64, since_epoch: u64) -> (bool, bool) {
+        let now = moment(1_000 + since_boot, 1_800_000_000 + since_epoch);
+        let window = WriteWindow::new(READ_AT, LIMIT);
+        (window.is_open_at(now), window.is_fresh_at(now))
+    }
+
     #[test]
     fn a_window_closes_after_half_of_its_limit() {
-        let limit = Duration::from_secs(60);
-        let read_ago = |seconds| WriteWindow::new(Instant::now() - Duration::from_secs(seconds), limit);
-        assert!(read_ago(0).is_open() && read_ago(0).is_fresh());
-        assert!(read_ago(20).is_open() && !read_ago(20).is_fresh());
-        assert!(!read_ago(31).is_open() && !read_ago(31).is_fresh());
-        assert_eq!(read_ago(31).half(), Duration::from_secs(30));
+        assert_eq!(after(0, 0), (true, true));
+        assert_eq!(after(14, 14), (true, true));
+        assert_eq!(after(15, 15), (true, false));
+        assert_eq!(after(29, 29), (true, false));
+        assert_eq!(after(30, 30), (false, false));
+        assert_eq!(WriteWindow::new(READ_AT, LIMIT).half(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_window_is_closed_when_either_clock_says_so() {
+        // A machine that was restored from an image: only the wall clock, set right since, has gone on.
+        assert_eq!(after(1, 7_200), (false, false));
+        // The wall clock was set back, or not yet set right after a suspension.
+        assert_eq!(after(7_200, 1), (false, false));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_leaves_a_window_open_no_longer() {
+        let window = WriteWindow::new(READ_AT, LIMIT);
+        assert!(window.is_open_at(moment(1_029, 1_700_000_000)));
+        assert!(!window.is_open_at(moment(1_030, 1_700_000_000)));
+    }
+
+    #[test]
+    fn what_was_just_read_may_be_written() {
+        let window = WriteWindow::new(Moment::now(), Duration::from_secs(86_400));
+        assert!(window.is_open() && window.is_fresh());
     }
 }

@@ -1,7 +1,7 @@
 //! What is synced, and everything that follows from it.
 //!
-//! A mapping is one TOML file in `definitions/`. From it this crate derives, without any I/O: capture triggers, the
-//! fetch, snapshot, stamping and comparison queries of Postgres, the tables, views and access of ClickHouse, and the
+//! A mapping is one TOML file in `definitions/`. From it this crate derives, without any I/O: capture triggers, what
+//! reads, numbers, fetches, fills and compares in Postgres, the tables, views and access of ClickHouse, and the
 //! codec between the two wire formats. Two lists that must agree are one list.
 //!
 //! Start at [`MappingSet::load`], then read [`Mapping`]; `postgres`, `clickhouse` and `codec` turn it into text and bytes.

@@ -66,11 +66,11 @@ pub struct Join {
     pub table: SourceTable,
     /// Its column with the tenancy.
     pub tenant: String,
-    /// An expression over the source row …
+    /// An expression over the source row that equals `there`.
     pub here: Template,
-    /// … that equals this column of the other table …
+    /// The column of the other table that equals `here`.
     pub there: String,
-    /// … both of this type.
+    /// The type of both.
     pub match_type: ColumnType,
     /// Which rows of the other table count; holes are its columns.
     pub filter: Option<Template>,
@@ -97,8 +97,6 @@ pub struct Mapping {
     pub columns: Vec<Column>,
     /// In the order of the definition file.
     pub joins: Vec<Join>,
-    /// Names under which an earlier system wrote tombstones of these rows, beside the table's own.
-    pub former_tombstones: Vec<String>,
     /// The definition file, for messages.
     pub file: String,
 }

@@ -7,6 +7,7 @@ use lockstep_core::MappingName;
 
 use crate::definition::{DefinitionError, DefinitionErrors, parse_definition};
 use crate::mapping::{Mapping, SourceTable};
+use crate::postgres::capture;
 
 /// The built-in definitions, each with the name of its file.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -76,7 +77,18 @@ impl MappingSet {
                 Err(found) => errors.extend(found),
             }
         }
-        if errors.is_empty() { Ok(Self { mappings }) } else { Err(DefinitionErrors(errors)) }
+        let set = Self { mappings };
+        errors.extend(capture::clashes(&set).into_iter().map(|mapping| DefinitionError {
+            file: mapping.file.clone(),
+            line: 1,
+            column: None,
+            problem: format!(
+                "the name {}, alone or with a join's, is one that another mapping has with a join's",
+                mapping.name
+            ),
+            remedy: "choose a name that is no mapping's and join's put together with _".to_owned(),
+        }));
+        if errors.is_empty() { Ok(set) } else { Err(DefinitionErrors(errors)) }
     }
 
     /// The mappings, in order.

@@ -58,6 +58,14 @@ fn each_mistake_is_said_with_its_place_and_a_remedy() {
             GOOD.replace("name = \"total\"", "name = \"sync_total\""),
             "own/invoices.toml:11: column sync_total: the name is reserved",
         ),
+        (
+            GOOD.replace("name = \"invoices\"", "name = \"tenancy\""),
+            "own/invoices.toml:1: this name is Lockstep's own; choose another name",
+        ),
+        (
+            GOOD.replace("key = [\"id\"]", "key = [\"id\", \"a\", \"b\", \"c\", \"d\"]") + &more_ids(),
+            "own/invoices.toml:1: the key has more than 4 columns of type uuid",
+        ),
         (GOOD.replace("{tax}", "{tax"), "own/invoices.toml:11: column total: `{` is not closed"),
         (GOOD.replace("{tax}", "{owner.tax}"), "own/invoices.toml:11: column total: there is no join owner"),
         (
@@ -73,6 +81,26 @@ fn each_mistake_is_said_with_its_place_and_a_remedy() {
     for (text, expected) in cases {
         let said = refused(&text);
         assert!(said.contains(expected), "expected {expected:?} in:\n{said}");
+    }
+}
+
+/// Columns a to d.
+fn more_ids() -> String {
+    ["a", "b", "c", "d"]
+        .map(|name| format!("[[columns]]\nname = \"{name}\"\ntype = \"uuid\"\ncolumn = \"{name}\"\n"))
+        .concat()
+}
+
+#[test]
+fn a_name_that_another_mapping_has_together_with_its_join_is_refused() {
+    let join =
+        "\n[joins.owner]\ntable = \"Owner\"\nmatch = { here = \"{ownerId}\", there = \"id\", type = \"uuid\" }\n";
+    let with_join = GOOD.replace("\n[[columns]]\nname = \"id\"", &format!("{join}\n[[columns]]\nname = \"id\""));
+    for name in ["invoices_owner", "invoices_truncated"] {
+        let other = GOOD.replace("name = \"invoices\"", &format!("name = \"{name}\""));
+        let files = [("a.toml".into(), with_join.clone()), ("b.toml".into(), other)];
+        let said = MappingSet::from_texts(&files).unwrap_err().to_string();
+        assert!(said.contains(&format!("b.toml:1: the name {name}, alone or with a join's, is one that")), "{said}");
     }
 }
 

@@ -25,7 +25,7 @@ pub struct TenantNews {
     pub tenancy: TenancyId,
     /// Which mappings; none means that any of them may have news.
     pub mappings: Vec<MappingName>,
-    /// The news are stamped with numbers up to this one; [`SequenceId::BASE`] where that is not known.
+    /// The news have numbers up to this one; [`SequenceId::BASE`] where that is not known.
     pub sequence: SequenceId,
 }
 

@@ -1,5 +1,9 @@
 //! What can go wrong with the source database, and whether trying again can help.
 
+use lockstep_mappings::SourceTable;
+
+use crate::connect::PoolerSign;
+
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -21,12 +25,42 @@ pub enum SourceError {
     /// A migration failed.
     #[error("LS-0013: a migration failed: {0}")]
     Migration(String),
+    /// A pooler in transaction mode stands between us and Postgres.
+    #[error(
+        "LS-0030: what answers at the URL of Postgres is a pooler that gives each transaction another session ({0}); \
+         give the direct URL of Postgres"
+    )]
+    Pooler(PoolerSign),
+    /// Policies filter what the role reads.
+    #[error(
+        "LS-0031: row level security hides rows of {} from the role that Lockstep connects as; let a superuser run \
+         ALTER ROLE … BYPASSRLS for it",
+        listed(.0)
+    )]
+    RowSecurity(Vec<SourceTable>),
     /// Nothing came for too long.
     #[error("LS-0014: Postgres did not answer within {0:?}")]
     Timeout(std::time::Duration),
+    /// An answer that is none.
+    #[error("LS-0024: Postgres gave an answer that was not expected: {0}")]
+    Unexpected(String),
 }
 
 impl SourceError {
+    /// Whether nothing but another setting or another right can help: a program that starts with it ends with 78
+    /// ([`lockstep_core::exit::CONFIGURATION`]), and one that runs does not try again.
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_) => true,
+            Self::Postgres(_)
+            | Self::Diesel(_)
+            | Self::Connection(_)
+            | Self::Migration(_)
+            | Self::Timeout(_)
+            | Self::Unexpected(_) => false,
+        }
+    }
+
     /// The SQLSTATE, where Postgres gave one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -34,6 +68,10 @@ impl SourceError {
             _ => None,
         }
     }
+}
+
+fn listed(tables: &[SourceTable]) -> String {
+    tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect::<Vec<_>>().join(", ")
 }
 
 /// The server's own message without the detail, which can quote rows.

@@ -41,7 +41,7 @@ impl FuseKind {
     }
 }
 
-/// The condition under which nothing is to be stamped, for the sequencer's one question.
+/// The condition under which nothing is to be numbered, for the sequencer's one question.
 pub const SEQUENCER_IS_STOPPED: &str = "EXISTS (SELECT 1 FROM lockstep.fuse WHERE kind = 'sequencer')";
 
 /// The fuses that concern workers, at one moment.

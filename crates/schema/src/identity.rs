@@ -1,18 +1,19 @@
-//! Which server answers, and how far its source has been stamped (SRC-1).
+//! Which server answers, and how far its changes have been numbered (SRC-1).
 
 use lockstep_core::{SequenceId, SourceIdentity};
 use tokio_postgres::Client;
 
 use crate::error::SourceError;
 
-/// One run of one server with one database: what is in it goes back in time only where this changes, because nobody can
-/// put an earlier state under a server that runs.
+/// One run of one server with one database: what is in it goes back in time only where this changes, or where somebody
+/// loads a dump into it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServerRun {
     /// Which history it is.
     pub identity: SourceIdentity,
     started_at: String,
-    database: u32,
+    /// The database, by its number in that server.
+    pub database_oid: u32,
 }
 
 /// Asks who answers.
@@ -31,15 +32,19 @@ FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.dat
             timeline: u32::try_from(timeline).unwrap_or_default(),
         },
         started_at: row.try_get(2)?,
-        database: row.try_get(3)?,
+        database_oid: row.try_get(3)?,
     })
 }
 
-/// The last number that was stamped: in normal operation no destination has one above it.
+/// The last number that was given out for good: of a change, or of the floor of a fill. In normal operation no destination
+/// has one above it.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn last_sequence(client: &Client) -> Result<SequenceId, SourceError> {
-    let row = client.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await?;
+    const LAST: &str = "
+SELECT GREATEST((SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1),
+  (SELECT max(floor) FROM lockstep.fill), (SELECT max(floor) FROM lockstep.resync))";
+    let row = client.query_one(LAST, &[]).await?;
     Ok(SequenceId::new(row.try_get(0)?))
 }

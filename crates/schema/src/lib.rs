@@ -1,14 +1,16 @@
-//! The Postgres side: connections, Diesel tables, embedded migrations, and attaching capture to a source database.
+//! The Postgres side: connections, embedded migrations, and attaching capture to a source database.
 //!
-//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`control`] for Lockstep's own tables.
+//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings.
 
 pub mod attach;
 mod connect;
-pub mod control;
 mod error;
+pub mod fills;
 pub mod fuses;
 pub mod identity;
+pub mod locks;
 pub mod migrations;
+pub mod row_security;
 
-pub use connect::{Session, Source};
+pub use connect::{PoolerSign, Session, Source};
 pub use error::SourceError;

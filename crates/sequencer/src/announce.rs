@@ -1,42 +1,46 @@
-//! The announcer: tells the workers which tenancies have news, and forgets what the broker has confirmed (OUT-1).
+//! The announcer: tells the workers whose rows have changed, and writes down what the broker has confirmed (OUT-1).
 //!
-//! It works beside the stamping, never in its way. While the broker is away the outbox keeps the news: one row for each
-//! tenancy at most.
+//! It works beside the passes, never in their way. While the broker is away nothing piles up but the changes themselves.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::failpoint;
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_core::{TenancyId, failpoint};
+use lockstep_mappings::MappingSet;
 use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
-use uuid::Uuid;
 
 use crate::figures;
-use crate::storage::outbox::{Entry, Outbox};
+use crate::storage::announcements::Announcements;
 
 /// Tenancies in one message.
-const PAGE: usize = 1_000;
+const MESSAGE_TENANCIES: usize = 1_000;
 
-/// For a page to be read or deleted.
-const OUTBOX_TIMEOUT: Duration = Duration::from_secs(40);
+/// For a page to be read or written down.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long a sequencer that stops goes on announcing. What is left then is announced by the next leader.
-const FAREWELL: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What others use to speak to the announcer.
+/// Wakes a task that waits for work.
 #[derive(Clone, Default)]
 pub(crate) struct Bell(Arc<Notify>);
 
 impl Bell {
-    /// There is news in the outbox.
+    /// There is work.
     pub(crate) fn ring(&self) {
         self.0.notify_one();
+    }
+
+    /// Returns when it was rung since the last time.
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
     }
 }
 
@@ -49,14 +53,15 @@ enum RoundError {
     Queue(#[from] QueueError),
 }
 
-/// Publishes what is in the outbox whenever the bell rings and this sequencer leads.
+/// Announces changes whenever the bell rings and this sequencer leads.
 pub(crate) struct Announcer {
     source: Source,
     settings: Settings,
     health: Health,
     bell: Bell,
     leading: watch::Receiver<bool>,
-    outbox: Option<Outbox>,
+    mappings: Arc<MappingSet>,
+    open: Option<Announcements>,
 }
 
 impl Announcer {
@@ -66,8 +71,9 @@ impl Announcer {
         health: Health,
         bell: Bell,
         leading: watch::Receiver<bool>,
+        mappings: Arc<MappingSet>,
     ) -> Self {
-        Self { source, settings, health, bell, leading, outbox: None }
+        Self { source, settings, health, bell, leading, mappings, open: None }
     }
 
     /// Works until `stop`, then announces what is left if that goes quickly.
@@ -84,8 +90,8 @@ impl Announcer {
         let publisher = publisher?.with_health(self.health.clone());
         stop.run_until_cancelled(self.answer_the_bell(&publisher)).await;
         let leads = *self.leading.borrow();
-        if leads && !matches!(timeout(FAREWELL, self.round(&publisher)).await, Ok(Ok(()))) {
-            tracing::info!("some news stay in the outbox; the next leader announces them");
+        if leads && !matches!(timeout(STOP_TIMEOUT, self.round(&publisher)).await, Ok(Ok(()))) {
+            tracing::info!("some changes are not announced; the next leader does it");
         }
         publisher.close().await;
         Ok(())
@@ -94,7 +100,9 @@ impl Announcer {
     async fn answer_the_bell(&mut self, publisher: &Publisher) {
         let mut backoff = Backoff::for_connections();
         loop {
-            self.bell.0.notified().await;
+            self.bell.rung().await;
+            // Another may have announced since this one last led.
+            self.open = self.open.take().filter(|_| *self.leading.borrow());
             while *self.leading.borrow() {
                 let Err(error) = self.round(publisher).await else {
                     backoff.reset();
@@ -102,7 +110,7 @@ impl Announcer {
                 };
                 let wait = backoff.next_wait();
                 let wait_ms = wait.as_millis();
-                tracing::warn!(attempt = backoff.attempts(), wait_ms, %error, "news cannot be announced, trying again");
+                tracing::warn!(attempt = backoff.attempts(), wait_ms, %error, "changes cannot be announced, trying again");
                 if let RoundError::Queue(error) = &error {
                     self.health.not_ready("queue", error.to_string());
                 }
@@ -111,38 +119,32 @@ impl Announcer {
         }
     }
 
-    /// Announces everything that is in the outbox now.
+    /// Announces everything that has its number now.
     async fn round(&mut self, publisher: &Publisher) -> Result<(), RoundError> {
-        let outbox = match self.outbox.take() {
-            Some(outbox) => outbox,
-            None => within(Outbox::open(&self.source)).await?,
+        let mut announcements = match self.open.take() {
+            Some(announcements) => announcements,
+            None => within(Announcements::open(&self.source, &self.mappings)).await?,
         };
-        let mut after = TenancyId::new(Uuid::nil());
         loop {
             let began = Instant::now();
-            let page = within(outbox.page(after, i64::try_from(PAGE).unwrap_or(i64::MAX))).await?;
-            let Some(last) = page.last() else { break };
-            after = last.news.tenancy;
-            publisher.publish(&[batch(&page)]).await?;
+            let Some(page) = within(announcements.next()).await? else { break };
+            let batches: Vec<TenantBatch> =
+                page.news.chunks(MESSAGE_TENANCIES).map(|news| news.iter().cloned().collect()).collect();
+            if !batches.is_empty() {
+                publisher.publish(&batches).await?;
+            }
             figures::published(began.elapsed());
             self.health.ready("queue");
-            failpoint!("sequencer::outbox_delete::before", return Err(SourceError::Timeout(OUTBOX_TIMEOUT).into()));
-            within(outbox.delete(&page)).await?;
-            failpoint!("sequencer::outbox_delete::after", return Err(SourceError::Timeout(OUTBOX_TIMEOUT).into()));
-            if page.len() < PAGE {
-                break;
-            }
+            failpoint!("sequencer::announced::before", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
+            within(announcements.done(page.up_to)).await?;
+            failpoint!("sequencer::announced::after", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
         }
         // Kept only after everything went well: a connection in an unknown state is not used again.
-        self.outbox = Some(outbox);
+        self.open = Some(announcements);
         Ok(())
     }
 }
 
-fn batch(page: &[Entry]) -> TenantBatch {
-    page.iter().map(|entry| entry.news.clone()).collect()
-}
-
 async fn within<T>(asking: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-    timeout(OUTBOX_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(OUTBOX_TIMEOUT)))
+    timeout(PAGE_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(PAGE_TIMEOUT)))
 }

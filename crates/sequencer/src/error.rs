@@ -25,24 +25,24 @@ pub enum SequencerError {
     NotMigrated,
     /// The sequence does not hand out growing numbers.
     #[error(
-        "LS-0501: the sequence public.global_seq_id cannot put changes in order: {0}; alter it so that its numbers only \
-         grow (ALTER SEQUENCE … INCREMENT BY 1 NO CYCLE)"
+        "LS-0501: the sequence lockstep.sequence cannot put changes in order: {0}; alter it so that its numbers only \
+         grow (ALTER SEQUENCE … INCREMENT BY 1 NO CYCLE CACHE 1)"
     )]
     Sequence(&'static str),
     /// ClickHouse has rows or cursors with numbers that the source never gave out.
     #[error(
-        "LS-0510: nothing is stamped: ClickHouse has come to sequence {destination}, the source only to {source_at}. The \
+        "LS-0510: nothing is numbered: ClickHouse has come to sequence {destination}, the source only to {source_at}. The \
          source was restored to an earlier state, or this ClickHouse belongs to another source: then set the right one. \
          Run `lockstep rewind`, which moves the sequence on and exports again what may have been missed"
     )]
     SourceWentBack {
-        /// The last number that was stamped.
+        /// The last number that was given out.
         source_at: SequenceId,
         /// The highest that ClickHouse holds.
         destination: SequenceId,
     },
     /// ClickHouse cannot be asked how far it has come.
-    #[error("LS-0511: nothing is stamped until ClickHouse has said how far it has come: {0}")]
+    #[error("LS-0511: nothing is numbered until ClickHouse has said how far it has come: {0}")]
     Unwitnessed(DestinationError),
     /// Health and metrics cannot be served.
     #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
@@ -61,7 +61,7 @@ impl SequencerError {
     /// Whether it goes away without anybody changing settings or the source by hand, or once `lockstep migrate` was run.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Source(error) => !matches!(error, SourceError::Url(_) | SourceError::Tls(_)),
+            Self::Source(error) => !error.is_configuration(),
             // Once it was mended, or is reachable.
             Self::NotMigrated | Self::SourceWentBack { .. } | Self::Unwitnessed(_) => true,
             Self::Queue(error) => error.is_retryable(),
@@ -72,11 +72,8 @@ impl SequencerError {
     /// The exit code of a sequencer that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Definitions(_)
-            | Self::Source(SourceError::Url(_) | SourceError::Tls(_))
-            | Self::Queue(_)
-            | Self::Sequence(_)
-            | Self::Listen { .. } => exit::CONFIGURATION,
+            Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
+            Self::Definitions(_) | Self::Queue(_) | Self::Sequence(_) | Self::Listen { .. } => exit::CONFIGURATION,
             Self::Source(_)
             | Self::NotMigrated
             | Self::SourceWentBack { .. }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-const STAMPED: &str = "lockstep_sequencer_stamped_rows_total";
+const CHANGES: &str = "lockstep_sequencer_changes_total";
 const PASSES: &str = "lockstep_sequencer_passes_total";
 const PASS_SECONDS: &str = "lockstep_sequencer_pass_seconds";
-const BATCH_ROWS: &str = "lockstep_sequencer_batch_rows";
-const OUTBOX_DEPTH: &str = "lockstep_sequencer_outbox_depth";
+const UNANNOUNCED: &str = "lockstep_sequencer_unannounced_changes";
+const FLAWED_TRIGGERS: &str = "lockstep_sequencer_flawed_triggers";
+const MISFITS: &str = "lockstep_sequencer_stopped_mappings";
 const PUBLISH_SECONDS: &str = "lockstep_sequencer_publish_seconds";
 const LEADER: &str = "lockstep_sequencer_leader";
 const WENT_BACK: &str = "lockstep_sequencer_source_went_back";
@@ -16,32 +17,34 @@ const STOPPED: &str = "lockstep_sequencer_stopped";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
-    describe_counter!(STAMPED, Unit::Count, "Rows that got a number, by table");
-    describe_counter!(PASSES, Unit::Count, "Stamping transactions that were committed");
+    describe_counter!(CHANGES, Unit::Count, "Changes that got a number");
+    describe_counter!(PASSES, Unit::Count, "Passes that were committed");
     describe_histogram!(PASS_SECONDS, Unit::Seconds, "From the ordering lock to the end of the commit");
-    describe_gauge!(BATCH_ROWS, Unit::Count, "Rows of a table that are stamped at once, by table");
-    describe_gauge!(OUTBOX_DEPTH, Unit::Count, "Tenancies that wait to be announced, up to 100,000");
-    describe_histogram!(PUBLISH_SECONDS, Unit::Seconds, "From reading a page of the outbox to the broker's confirm");
+    describe_gauge!(UNANNOUNCED, Unit::Count, "Numbers that were not announced yet");
+    describe_gauge!(FLAWED_TRIGGERS, Unit::Count, "Capture triggers that are missing, disabled or altered");
+    describe_gauge!(MISFITS, Unit::Count, "Mappings that are stopped because they do not fit their table");
+    describe_histogram!(PUBLISH_SECONDS, Unit::Seconds, "From reading a page of changes to the broker's confirm");
     describe_gauge!(LEADER, Unit::Count, "1 where this sequencer leads, 0 where it stands by");
     describe_gauge!(WENT_BACK, Unit::Count, "1 where ClickHouse is ahead of the source: `lockstep rewind` is needed");
-    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep fusebox` has stopped stamping");
+    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep fusebox` has stopped the sequencer");
 }
 
-pub(crate) fn pass(took: Duration) {
+pub(crate) fn pass(took: Duration, changes: i64) {
     counter!(PASSES).increment(1);
+    counter!(CHANGES).increment(u64::try_from(changes).unwrap_or(0));
     histogram!(PASS_SECONDS).record(took.as_secs_f64());
 }
 
-pub(crate) fn stamped(table: &str, rows: i64) {
-    counter!(STAMPED, "table" => table.to_owned()).increment(u64::try_from(rows).unwrap_or(0));
+pub(crate) fn unannounced(changes: i64) {
+    gauge!(UNANNOUNCED).set(u32::try_from(changes).unwrap_or(u32::MAX));
 }
 
-pub(crate) fn batch_rows(table: &str, rows: i64) {
-    gauge!(BATCH_ROWS, "table" => table.to_owned()).set(u32::try_from(rows).unwrap_or(u32::MAX));
+pub(crate) fn flawed_triggers(count: usize) {
+    gauge!(FLAWED_TRIGGERS).set(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-pub(crate) fn outbox_depth(tenancies: i64) {
-    gauge!(OUTBOX_DEPTH).set(u32::try_from(tenancies).unwrap_or(u32::MAX));
+pub(crate) fn misfits(count: usize) {
+    gauge!(MISFITS).set(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
 pub(crate) fn published(took: Duration) {

@@ -60,7 +60,7 @@ async fn stand_by(source: &Source, health: &Health, backoff: &mut Backoff) -> Re
         }
         sleep(TRY_EVERY).await;
     }
-    tracing::info!("leading: changes are stamped from here");
+    tracing::info!("leading: changes are numbered from here");
     health.ready("leader");
     figures::leads(true);
     Ok(Leadership { lock })

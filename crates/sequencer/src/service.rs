@@ -1,4 +1,4 @@
-//! The daemon: stands by, leads, stamps and announces, until it is told to stop.
+//! The daemon: stands by, leads, makes passes and announces, until it is told to stop.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,23 +9,25 @@ use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
-use lockstep_schema::Source;
+use lockstep_schema::{Source, row_security};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::announce::{Announcer, Bell};
 use crate::error::SequencerError;
+use crate::expander::Expander;
 use crate::figures;
 use crate::leader::{self, Leadership};
 use crate::plan::polling::Polling;
-use crate::step::{Report, Stamper};
+use crate::step::{Numbering, Report};
 use crate::upkeep::Upkeep;
+use crate::watch::Watch;
 
 /// How long a sequencer that stops lets an open pass go on.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// Runs the sequencer until `shutdown`. Then it finishes the open pass, announces what is in the outbox if that goes
+/// Runs the sequencer until `shutdown`. Then it finishes the open pass, announces what has its number if that goes
 /// quickly, and gives up leadership.
 ///
 /// Postgres and RabbitMQ may come and go: it connects again, for as long as it takes.
@@ -46,17 +48,33 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
         tracing::info!(%bound, "serving health and metrics");
     }
+    let looking = row_security::refuse_at_start(&source, &mappings);
+    let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
+    looked?;
     let (leading, is_leading) = watch::channel(false);
-    let bell = Bell::default();
+    let bells = Bells::default();
     let stop_announcing = Shutdown::new();
-    let announcer = Announcer::new(source.clone(), settings, health.clone(), bell.clone(), is_leading.clone());
+    let announcer = Announcer::new(
+        source.clone(),
+        settings,
+        health.clone(),
+        bells.changes.clone(),
+        is_leading.clone(),
+        Arc::clone(&mappings),
+    );
     let mut announcing = Helper(tokio::spawn(announcer.run(stop_announcing.clone())));
-    let _upkeep = Helper(tokio::spawn(Upkeep::new(source.clone(), bell.clone(), is_leading).run()));
+    let _upkeep = Helper(tokio::spawn(Upkeep::new(source.clone(), bells.changes.clone(), is_leading.clone()).run()));
+    let expander =
+        || Expander::new(source.clone(), Arc::clone(&mappings), bells.expansions.clone(), is_leading.clone()).run();
+    // One may be busy with a tenancy of many millions of rows.
+    let _expanders = [Helper(tokio::spawn(expander())), Helper(tokio::spawn(expander()))];
+    let watch = Watch::new(source.clone(), Arc::clone(&mappings), bells.catalog.clone(), is_leading.clone());
+    let _watch = Helper(tokio::spawn(watch.run()));
     let mut sequencer = Sequencer {
-        stamper: Stamper::new(source.clone(), mappings).witnessed_by(clickhouse),
+        numbering: Numbering::new(source.clone(), mappings).witnessed_by(clickhouse),
         source,
         health,
-        bell,
+        bells,
         leading,
         backoff: Backoff::for_connections(),
         stopped: false,
@@ -88,14 +106,22 @@ impl<T> Drop for Helper<T> {
     }
 }
 
+/// What wakes the tasks beside the passes.
+#[derive(Default)]
+struct Bells {
+    changes: Bell,
+    expansions: Bell,
+    catalog: Bell,
+}
+
 struct Sequencer {
     source: Source,
-    stamper: Stamper,
+    numbering: Numbering,
     health: Health,
-    bell: Bell,
+    bells: Bells,
     leading: watch::Sender<bool>,
     backoff: Backoff,
-    /// Whether an operator has stopped stamping.
+    /// Whether an operator has stopped it.
     stopped: bool,
 }
 
@@ -107,21 +133,23 @@ impl Sequencer {
             let Some(leadership) = shutdown.run_until_cancelled(campaigning).await else { return Ok(None) };
             self.leading.send_replace(true);
             // Others may have led meanwhile, on another server.
-            self.stamper.forget();
-            // What a former leader left in the outbox.
-            self.bell.ring();
+            self.numbering.forget();
+            // What a former leader left.
+            self.bells.changes.ring();
+            self.bells.expansions.ring();
+            self.bells.catalog.ring();
             let why = tokio::select! {
-                stamped = self.stamp_until(shutdown) => return stamped.map(|()| Some(leadership)),
+                ended = self.pass_until(shutdown) => return ended.map(|()| Some(leadership)),
                 why = leadership.lost() => why,
             };
             // The pass that was open is undone by the server: its connection ended with the select.
             self.leading.send_replace(false);
             self.health.not_ready("leader", why.clone());
-            tracing::warn!(reason = why, "no longer leading: stamping stopped");
+            tracing::warn!(reason = why, "no longer leading: no more passes");
         }
     }
 
-    async fn stamp_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
+    async fn pass_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
         let mut polling = Polling::default();
         while !shutdown.is_cancelled() {
             let began = Instant::now();
@@ -130,7 +158,7 @@ impl Sequencer {
                 sleep(STOP_GRACE).await;
             };
             let polled = tokio::select! {
-                polled = self.stamper.poll() => polled,
+                polled = self.numbering.poll() => polled,
                 () = grace => {
                     tracing::warn!("stopping in the middle of a pass, which is undone");
                     return Ok(());
@@ -153,7 +181,7 @@ impl Sequencer {
 
     fn worked(&mut self, report: &Report) {
         if self.backoff.attempts() > 0 {
-            tracing::info!(failures = self.backoff.attempts(), "stamping again");
+            tracing::info!(failures = self.backoff.attempts(), "passes are made again");
             self.backoff.reset();
         }
         self.health.ready("source");
@@ -162,18 +190,20 @@ impl Sequencer {
             self.stopped = report.stopped;
             figures::stopped(report.stopped);
             let what = if report.stopped { "stopped" } else { "let go on" };
-            tracing::warn!("stamping was {what} by the fusebox");
+            tracing::warn!("the sequencer was {what} by the fusebox");
         }
-        if report.announced_tenancies > 0 {
-            self.bell.ring();
+        if report.changes > 0 {
+            self.bells.changes.ring();
         }
-        if report.found() != crate::plan::polling::Found::Nothing {
-            tracing::debug!(
-                stamped_rows = report.stamped_rows,
-                tenancies = report.announced_tenancies,
-                fences = report.answered_fences,
-                "a pass was committed"
-            );
+        if report.expansions > 0 {
+            self.bells.expansions.ring();
+        }
+        if report.watch {
+            self.bells.catalog.ring();
+        }
+        if report.passed {
+            let (changes, head, fences) = (report.changes, report.last_sequence, report.answered_fences);
+            tracing::debug!(changes, %head, fences, "a pass was committed");
         }
     }
 
@@ -183,9 +213,9 @@ impl Sequencer {
         let attempt = self.backoff.attempts();
         if let SequencerError::SourceWentBack { .. } = error {
             figures::source_went_back(true);
-            tracing::error!(attempt, wait_ms, %error, "cannot stamp, looking again");
+            tracing::error!(attempt, wait_ms, %error, "nothing is numbered, looking again");
         } else {
-            tracing::warn!(attempt, wait_ms, %error, "cannot stamp, trying again");
+            tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");
         }
         self.health.not_ready("source", error.to_string());
         wait

@@ -1,4 +1,4 @@
-//! Upkeep, once a second where this sequencer leads: who else stamps, what was left in the outbox, what can be deleted.
+//! Upkeep, where this sequencer leads: indexes of the inboxes, what can be emptied, dropped and forgotten.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use crate::announce::Bell;
 use crate::figures;
 use crate::storage::upkeep::UpkeepSession;
 
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(250);
+const TRUNCATE_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const ROUND_TIMEOUT: Duration = Duration::from_secs(40);
 
@@ -20,17 +21,17 @@ pub(crate) struct Upkeep {
     bell: Bell,
     leading: watch::Receiver<bool>,
     session: Option<UpkeepSession>,
-    last_foreign_stamp: Option<i64>,
+    truncated: Option<Instant>,
     pruned: Option<Instant>,
 }
 
 impl Upkeep {
     pub(crate) const fn new(source: Source, bell: Bell, leading: watch::Receiver<bool>) -> Self {
-        Self { source, bell, leading, session: None, last_foreign_stamp: None, pruned: None }
+        Self { source, bell, leading, session: None, truncated: None, pruned: None }
     }
 
-    /// Works until it is dropped. What fails is done a second later: nothing here is urgent, and the stamping says
-    /// loudly enough when the source is away.
+    /// Works until it is dropped. What fails is done at the next round: nothing here is urgent, and the passes say loudly
+    /// enough when the source is away.
     pub(crate) async fn run(mut self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,35 +51,33 @@ impl Upkeep {
     }
 
     async fn round(&mut self, session: Option<UpkeepSession>) -> Result<UpkeepSession, SourceError> {
-        let session = match session {
+        let mut session = match session {
             Some(session) => session,
             None => UpkeepSession::open(&self.source).await?,
         };
-        self.look_for_foreign_stamps(&session).await?;
-        let depth = session.outbox_depth().await?;
-        figures::outbox_depth(depth);
-        if depth > 0 {
-            // Usually they are on their way. Those of a leader that died are not.
-            self.bell.ring();
+        session.cover().await?;
+        if is_due(&mut self.truncated, TRUNCATE_EVERY) {
+            session.truncate().await?;
+            let depth = session.unannounced().await?;
+            figures::unannounced(depth);
+            if depth > 0 {
+                // Usually they are on their way. Those of a leader that died are not.
+                self.bell.ring();
+            }
         }
-        if self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
+        if is_due(&mut self.pruned, PRUNE_EVERY) {
             session.prune().await?;
-            self.pruned = Some(Instant::now());
+            session.drop_changes().await?;
         }
         Ok(session)
     }
+}
 
-    async fn look_for_foreign_stamps(&mut self, session: &UpkeepSession) -> Result<(), SourceError> {
-        for found in session.foreign_stamps(self.last_foreign_stamp).await? {
-            tracing::warn!(
-                table = found.table_name,
-                application = found.application_name,
-                transactions = found.transactions,
-                "LS-0506: another system stamps rows of this table; its numbers are replaced, but stop it: two systems \
-                 that stamp cost twice the work, and its own readers miss rows"
-            );
-            self.last_foreign_stamp = self.last_foreign_stamp.max(Some(found.last_id));
-        }
-        Ok(())
+/// Whether it was not done for so long; then it is taken for done now.
+fn is_due(done: &mut Option<Instant>, every: Duration) -> bool {
+    let is_due = done.is_none_or(|done| done.elapsed() >= every);
+    if is_due {
+        *done = Some(Instant::now());
     }
+    is_due
 }

@@ -1,7 +1,7 @@
 //! The witness: a source that was restored to an earlier state does not know it; what was made of its lost changes does
 //! (SRC-1).
 //!
-//! Numbers only grow, and no cursor and no version in ClickHouse is above the last one that was stamped. Where one is, the
+//! Numbers only grow, and no cursor and no version in ClickHouse is above the last one that was given out. Where one is, the
 //! source has forgotten numbers that it gave out. Giving them out again would lose rows: cursors have passed them, and
 //! stale versions would win. So before the first number on any server the witness is asked.
 
@@ -23,7 +23,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 pub(crate) struct Witness {
     clickhouse: ClickHouse,
     mappings: Vec<MappingName>,
-    /// For whom it has spoken. Nobody can put an earlier state under a server that runs.
+    /// For whom it has spoken. A server that runs goes back only where a dump is loaded into it, which passes that are gone
+    /// show.
     vouched: Option<ServerRun>,
 }
 
@@ -48,7 +49,7 @@ impl Witness {
         if self.vouched.as_ref() == Some(&run) {
             return Ok(());
         }
-        // Before the source is asked: what is stamped and shipped in between must not look like being ahead.
+        // Before the source is asked: what is numbered and shipped in between must not look like being ahead.
         let marks = self.clickhouse.marks(&self.mappings).await.map_err(SequencerError::Unwitnessed)?;
         let source_at = last_sequence(client).await?;
         if marks.highest() > source_at {

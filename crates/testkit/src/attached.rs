@@ -8,8 +8,8 @@ use crate::data::{self, Shape};
 /// What is in the tables before Lockstep comes.
 const ROWS: Shape = Shape { tenants: 6, rows: 60, seed: 4242 };
 
-/// A platform that never synced: other column order, columns and tables that no mapping knows, no capture columns, neither
-/// `"DeletedRow"` nor `global_seq_id`. 6 tenancies of 60 users, the rest in proportion, and rows without a tenancy.
+/// A platform that never synced: other column order, columns and tables that no mapping knows. 6 tenancies of 60 users, the
+/// rest in proportion, and rows without a tenancy.
 ///
 /// # Errors
 /// When the database refuses; it must be empty.
@@ -18,9 +18,10 @@ pub async fn bare(client: &Client) -> anyhow::Result<()> {
     rows(client).await
 }
 
-/// The same platform as its former in-app sync left it: capture columns, its own indexes and checks, a sequence that
-/// increments by 11, rows stamped, flagged, both and neither, and former tombstones: with `{tenancyId, id}` as their key,
-/// of rows that exist again, and broken ones.
+/// The same platform as its former in-app sync left it, all of which Lockstep neither reads nor writes: its columns
+/// `"sequenceId"` and `"shouldUpdateSequenceId"`, its own indexes and checks, a sequence that increments by 11, rows stamped,
+/// flagged, both and neither, and former tombstones: with `{tenancyId, id}` as their key, of rows that exist again, and
+/// broken ones.
 ///
 /// # Errors
 /// When the database refuses; it must be empty.
@@ -29,6 +30,18 @@ pub async fn former_sync(client: &Client) -> anyhow::Result<()> {
     client.batch_execute(include_str!("attached/sql/former_columns.sql")).await.context("adding the former sync")?;
     rows(client).await?;
     client.batch_execute(include_str!("attached/sql/former_state.sql")).await.context("leaving the former sync's state")
+}
+
+/// The platform after its former sync, with the ten indexes that its users table has in production, and no rows.
+///
+/// # Errors
+/// When the database refuses; it must be empty.
+pub async fn indexed(client: &Client) -> anyhow::Result<()> {
+    platform(client).await?;
+    for statements in [include_str!("attached/sql/former_columns.sql"), include_str!("attached/sql/user_indexes.sql")] {
+        client.batch_execute(statements).await.context("adding the platform's indexes")?;
+    }
+    Ok(())
 }
 
 async fn platform(client: &Client) -> anyhow::Result<()> {
@@ -53,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bare_platform_has_rows_and_nothing_of_capture() {
+    async fn a_bare_platform_has_rows_and_nothing_of_a_former_sync() {
         let database = TestDatabase::create().await.unwrap();
         let client = database.connect().await.unwrap();
         bare(&client).await.unwrap();
@@ -63,6 +76,15 @@ mod tests {
         assert!(holds(&client, columns).await);
         assert!(holds(&client, "to_regclass('global_seq_id') IS NULL").await);
         assert!(holds(&client, r#"(SELECT count(*) = 6 * 60 + 10 + 24 FROM "ProjectUser")"#).await);
+        database.remove().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_indexed_platform_has_ten_indexes_on_its_users() {
+        let database = TestDatabase::create().await.unwrap();
+        let client = database.connect().await.unwrap();
+        indexed(&client).await.unwrap();
+        assert!(holds(&client, "(SELECT count(*) = 10 FROM pg_indexes WHERE tablename = 'ProjectUser')").await);
         database.remove().await.unwrap();
     }
 

@@ -14,7 +14,7 @@ use crate::installation::Installation;
 
 /// Between two looks: an eighth of the smallest lag that was seen.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
-/// Between two measurements, so that they meet the system in different moments.
+/// Between two measurements of a probe that does not say otherwise, so that they meet the system in different moments.
 const PAUSE: Duration = Duration::from_millis(37);
 /// A rename that is not visible by then is lost, not late.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -34,6 +34,14 @@ impl LagProbe {
     /// # Errors
     /// When a service refuses.
     pub async fn start(installation: &Installation) -> anyhow::Result<Self> {
+        Self::start_every(PAUSE, installation).await
+    }
+
+    /// The same with so long between two measurements; one writes to the source once, and then looks at ClickHouse alone.
+    ///
+    /// # Errors
+    /// When a service refuses.
+    pub async fn start_every(pause: Duration, installation: &Installation) -> anyhow::Result<Self> {
         let client = installation.database().connect().await?;
         let (stop, lags) = (Shutdown::new(), Arc::new(Mutex::new(Vec::new())));
         let probe = Probe { client, clickhouse: installation.clickhouse()?, views: installation.view_database() };
@@ -41,7 +49,7 @@ impl LagProbe {
         let (task_stop, task_lags) = (stop.clone(), Arc::clone(&lags));
         let task = tokio::spawn(async move {
             for number in 0_u64.. {
-                if task_stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                if task_stop.run_until_cancelled(tokio::time::sleep(pause + moment(number))).await.is_none() {
                     break;
                 }
                 let lag = probe.measure(&user, &format!("lag probe {number}")).await?;
@@ -85,6 +93,11 @@ impl LagProbe {
         self.task.await.context("the lag probe panicked")??;
         Ok(self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
+}
+
+/// A few milliseconds, others each time: else a slow probe would meet what the system does every second in the same moment.
+const fn moment(number: u64) -> Duration {
+    Duration::from_millis(number * 7 % 23)
 }
 
 /// The value below which the given share of all lags lies; zero where there are none.

@@ -20,4 +20,5 @@ pub mod held;
 pub mod installation;
 pub mod lag;
 pub mod oracle;
+pub mod passes;
 pub mod proxy;

@@ -4,7 +4,6 @@ use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt};
-use lockstep_core::SequenceId;
 use lockstep_destinations::clickhouse::Timeouts;
 use lockstep_destinations::{ClickHouse, DestinationError, Failure};
 use lockstep_mappings::Mapping;
@@ -114,8 +113,6 @@ fn decode(shape: &Shape, bytes: &[u8]) -> Result<Option<(Row, usize)>, CodecErro
         row.push(Some(value));
         rest = after;
     }
-    let Some((sequence, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
-    row.origin.sequence = Some(SequenceId::new(i64::from_le_bytes(*sequence)));
     Ok(Some((row, bytes.len() - rest.len())))
 }
 
@@ -154,17 +151,15 @@ mod tests {
             bytes.push(u8::try_from(text.len()).unwrap());
             bytes.extend_from_slice(text.as_bytes());
         }
-        // display_name is null, profile_image_url long, created_at follows, then the sequence.
+        // display_name is null, profile_image_url long, created_at follows.
         bytes.extend_from_slice(&[1, 0, 0xac, 0x02]);
         bytes.extend_from_slice(long.as_bytes());
         bytes.extend_from_slice(&[1, b'0']);
-        bytes.extend_from_slice(&(-7_i64).to_le_bytes());
         for end in 0..bytes.len() {
             assert_eq!(decode(&shape, &bytes[..end]).unwrap(), None, "{end} bytes of a row passed for all");
         }
         let (row, used) = decode(&shape, &[&bytes[..], b"more"].concat()).unwrap().unwrap();
         assert_eq!(used, bytes.len());
         assert_eq!((row.field(4), row.field(5), row.field(6)), (None, Some(long.as_bytes()), Some(&b"0"[..])));
-        assert_eq!(row.origin.sequence, Some(SequenceId::new(-7)));
     }
 }

@@ -83,6 +83,7 @@ impl VerifyError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Definitions(_) | Self::UnknownMapping { .. } | Self::TooManyLocations { .. } => exit::CONFIGURATION,
+            Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             _ => exit::UNFINISHED,
         }
     }

@@ -1,22 +1,19 @@
 //! The first pass over a mapping: every row of both sides, once, side by side.
 //!
-//! What differs here may have been on its way; the second look ([`crate::recheck`]) finds out. Only where more keys differ
-//! than are kept, the rest is judged here, as far as one reading can judge.
+//! What differs here may have been on its way; the second look ([`crate::recheck`]) finds out. Where more keys differ than
+//! are kept, nothing is said of the rest, unless the mapping is being filled.
 
-use std::collections::HashMap;
-
-use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::{Destination, Selection};
+use lockstep_core::TenancyId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Scope};
 
 use crate::destination_rows::DestinationRows;
 use crate::error::VerifyError;
-use crate::judge::{Kind, Living, why_living};
+use crate::judge::Kind;
 use crate::look::Sides;
 use crate::merge::{Meeting, Merge, Side};
 use crate::progress::Progress;
-use crate::row::{Row, Shape};
+use crate::row::Shape;
 use crate::source_rows::SourceRows;
 use crate::storage;
 
@@ -40,18 +37,12 @@ pub(crate) struct FirstPass {
     pub(crate) equal_rows: u64,
     /// For the second look.
     pub(crate) differing: Vec<Differing>,
-    /// Beyond what is kept: certainly on their way.
+    /// Beyond what is kept, in a mapping that is being filled.
     pub(crate) in_flight: u64,
     /// Beyond what is kept, or with a key that cannot be asked for: nothing is known about them.
     pub(crate) unjudged: u64,
     /// Rows of ClickHouse with a key that Postgres cannot hold: no row of the source ever became one of them.
     pub(crate) impossible: u64,
-}
-
-/// What one reading can judge by: cursors as they were before the rows were read.
-struct Horizon {
-    cursors: HashMap<TenancyId, SequenceId>,
-    base_shipped: bool,
 }
 
 /// Compares one mapping. `sides.source` is in a snapshot. At most `limit` differing keys are kept.
@@ -63,7 +54,7 @@ pub(crate) async fn compare_all(
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
     let shape = Shape::of(mapping);
-    let horizon = horizon(sides, mapping).await?;
+    let filled = storage::is_filled(sides.source, mapping).await?;
     let mut source = SourceRows::open(sides.source, &compare::rows(mapping, scope), &shape).await?;
     let mut destination = DestinationRows::new(sides.clickhouse, sides.databases, mapping, &shape, scope);
     let mut merge = Merge::new(&shape);
@@ -79,7 +70,7 @@ pub(crate) async fn compare_all(
             merge.give(side, row).map_err(|found| VerifyError::out_of_order(mapping.name.as_str(), found.0))?;
         }
         let Some(meeting) = merge.meet() else { break };
-        pass.take(&meeting, &shape, &horizon, limit);
+        pass.take(&meeting, &shape, filled, limit);
         if pass.source_rows.is_multiple_of(ROWS_PER_STEP) || pass.destination_rows.is_multiple_of(ROWS_PER_STEP) {
             progress.rows(pass.source_rows, pass.destination_rows);
         }
@@ -87,16 +78,8 @@ pub(crate) async fn compare_all(
     Ok(pass)
 }
 
-async fn horizon(sides: &Sides<'_>, mapping: &Mapping) -> Result<Horizon, VerifyError> {
-    let base_shipped = storage::base_shipped(sides.source, mapping.name.as_str()).await?;
-    let name = [mapping.name.clone()];
-    let cursors = sides.clickhouse.cursors(Selection::All, Selection::These(&name)).await?;
-    let cursors = cursors.into_iter().map(|((tenancy, _), cursor)| (tenancy, cursor)).collect();
-    Ok(Horizon { cursors, base_shipped })
-}
-
 impl FirstPass {
-    fn take(&mut self, meeting: &Meeting<'_>, shape: &Shape, horizon: &Horizon, limit: usize) {
+    fn take(&mut self, meeting: &Meeting<'_>, shape: &Shape, filled: bool, limit: usize) {
         let (kind, row) = match meeting {
             Meeting::Equal => {
                 self.equal_rows += 1;
@@ -110,22 +93,12 @@ impl FirstPass {
             Some(key) if self.differing.len() < limit => {
                 // A key that is twice on one side comes as two meetings; one second look serves both.
                 if self.differing.last().is_none_or(|last| last.key != key) {
-                    self.differing.push(Differing { key, kind, tenancy: row.origin.tenancy });
+                    self.differing.push(Differing { key, kind, tenancy: row.tenancy });
                 }
             }
             None if kind == Kind::Unexpected && !shape.is_text(row) => self.impossible += 1,
-            _ if horizon.is_beyond(row) => self.in_flight += 1,
+            _ if !filled => self.in_flight += 1,
             _ => self.unjudged += 1,
         }
-    }
-}
-
-impl Horizon {
-    /// Whether a source row cannot have arrived by the time that the cursors were read.
-    fn is_beyond(&self, row: &Row) -> bool {
-        let Some(tenancy) = row.origin.tenancy else { return false };
-        let cursor = self.cursors.get(&tenancy).copied().unwrap_or_default();
-        let living = Living { tenancy, sequence: row.origin.sequence, waiting: row.origin.waiting, cursor };
-        why_living(&living, self.base_shipped).is_some()
     }
 }

@@ -2,37 +2,40 @@
 //!
 //! # The argument (VER-1)
 //!
-//! A *look* reads, in this order: `C`, the cursors of the destination; `S`, one snapshot of the source; `D`, the rows of
-//! the destination. Call what should be in `D` for a key *owed* when `S` says that its last change was stamped with a
-//! number that `C` has reached, or, for a row of the base, that the base snapshot has ended.
+//! A *key* is a place (project and branch) and the values of the key columns. A *look* reads, in this order: `C`, the cursors
+//! of the destination; `S`, one snapshot of the source; `D`, the rows of the destination. The *claims* on a key are, in `S`,
+//! the tenancies that are or were at its place, each with its last change of the key. A difference is *owed* when no claim
+//! waits, no change of a claim lies above its tenancy's cursor in `C`, and the fill of the mapping has ended.
 //!
-//! **What is owed has arrived.** Let the row be stamped with `s`, be neither flagged nor touched in `S`, and `s ≤ C`. Every
-//! write that changes what is exported of a row flags it, or (through a join, CAP-3) records a touch, in the same
-//! transaction; flag and touch are cleared only by a stamp, which is a new number. So what the row exports has not changed
-//! between its stamp and `S`. The worker that moved the cursor to `s` or beyond read a snapshot that saw the stamp (SEQ-1),
-//! hence this row with this content, and wrote it before it moved the cursor (CUR-1), or put it into quarantine because the
-//! destination refused it: then it is missing there for good as long as nobody acts, and is told as different. For a row of the base the end of the
-//! base snapshot stands for the cursor: any write to such a row flags it. For a key that has no row in `S` its tombstones
-//! stand for the row: each deletion leaves one (CAP-2), and it ships unless the key lives (DEL-1).
+//! **What is owed has arrived.** What a place should show of a key is a function of the rows of the tenancies that live
+//! there, of what they are joined with, and of who lives there. Every write to any of these leaves a line in the inbox, in
+//! its own transaction, that names a tenancy which is or was at the place (CAP-1, CAP-2, CAP-3). Until the line, and the lines
+//! that are searched because of it, have become changes of the key, `S` shows it in the inbox or among the expansions, and
+//! the claim waits. So let `n` be the highest number of all claims. Every write that `S` sees was committed before the pass
+//! that gave out `n`, and whoever moved the cursor of that tenancy to `n` or beyond read a snapshot that saw this pass
+//! (SEQ-1), hence what `S` shows. It wrote that, as version `n`, before it moved the cursor (CUR-1). Anything older has a
+//! lower version. Or the destination refused the row: then it is missing there for as long as nobody acts, and is told as
+//! different.
+//! - A fill writes what it read as version `F`, which was drawn before: all changes below `F` were committed by then, and
+//!   whatever was written later has a number above it. So it does not put older content above newer.
+//! - A key without any change was there before capture, or never: the end of the fill stands for the cursor. By then its
+//!   row was written, or what the source no longer has was removed.
+//! - Where another tenancy of the place has the key, both are claims: the change of the one that left it shows the row of
+//!   the other. A tenancy that moved has a claim at each place where it was, and its cursor speaks for all of them.
+//! - A tenancy that is gone is shipped until its erasure begins, and then erased (ERASE-1); no cursor tells when. So its
+//!   claim waits until the erasure is overdue, and its number is not compared with a cursor.
 //!
-//! **One look is not enough.** The source goes on between `S` and `D`. `D` may hold what was written after `S`: a later
-//! version, or even a later content under the same number, because a worker may read a flagged row that has its old number
-//! still. So a difference in one look proves nothing.
+//! **One look is not enough.** The source goes on between `S` and `D`, and `D` may hold what was written after `S`, even under
+//! a number that `S` knows, because a worker reads the row as it is. So a difference in one look proves nothing.
 //!
-//! **Two looks are.** Let both looks `1` and `2` find the difference owed, with the same [`Version`] in `S1` and `S2`. Numbers
-//! only grow, and a flag or touch that came after `S1` has by `S2` either been cleared by a new number or is still there;
-//! neither was seen, so nothing that is exported of the row changed between `S1` and `S2`. `D1` was read in between. What
-//! `D1` had to hold was exactly what `S1` shows, and it held something else: the difference is real, and [`Judgement::Real`]
-//! is never wrong. Where the key has no row the version lists every tombstone since the first look, so a row that came and
-//! went between the looks changes it.
+//! **Two looks are.** Let both looks `1` and `2` find the difference owed, with the same [`Version`]. A write between `S1` and
+//! `S2` would by `S2` either wait or have a number that is higher than any before, and change the version: claims tell every
+//! change above the cursors of the first look. So nothing was written between them, what `D1` had to hold was exactly what
+//! `S1` shows, and it held something else: the difference is real, and [`Judgement::Real`] is never wrong.
 //!
 //! **Nothing that differs is called equal.** [`Judgement::Settled`] needs all columns of both sides alike, in one look.
-//!
-//! What cannot be decided this way is that a tenancy is gone (ERASE-1): no cursor tells that it was erased. While a touch or an
-//! outbox row of it is pending, and until its erasure is overdue, it is on its way; after that it is looked at until the
-//! time is up, and then called real.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use lockstep_core::{SequenceId, TenancyId};
 use serde::Serialize;
@@ -54,36 +57,28 @@ pub enum Kind {
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The change waits for its number.
-    Unstamped,
+    Unnumbered,
     /// The change has its number; the cursor has not reached it.
     AboveCursor,
-    /// The base snapshot of the mapping has not ended.
-    BaseSnapshot,
+    /// The fill of the mapping has not ended.
+    Filling,
     /// The tenancy is gone, and its rows are still to be erased.
     TenantGone,
     /// The row kept changing while it was looked at.
     KeptChanging,
 }
 
-/// The source row of a key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Living {
-    pub(crate) tenancy: TenancyId,
-    pub(crate) sequence: Option<SequenceId>,
-    /// Flagged, or touched.
-    pub(crate) waiting: bool,
-    /// Where the cursor of its tenancy was before the row was read.
-    pub(crate) cursor: SequenceId,
-}
-
-/// Something in the source that can still remove a key that has no row: see
+/// A tenancy that is or was at the place of a key, and what it can still change there: see
 /// [`lockstep_mappings::postgres::compare::claims`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Claim {
     pub(crate) tenancy: TenancyId,
     pub(crate) gone: bool,
+    /// Its last change of the key, if there is one above the cursor that the first look found.
     pub(crate) sequence: Option<SequenceId>,
+    /// Something that concerns the key has no number yet, or the tenancy is to be erased.
     pub(crate) waiting: bool,
+    /// Where the cursor of the tenancy was before the source was read.
     pub(crate) cursor: SequenceId,
 }
 
@@ -92,21 +87,13 @@ pub(crate) struct Claim {
 pub(crate) struct Look {
     /// None when both sides are alike.
     pub(crate) kind: Option<Kind>,
-    /// All source rows of the key: more than one where tenancies that share a location have the same key.
-    pub(crate) living: Vec<Living>,
-    /// Asked for only where nothing is living.
     pub(crate) claims: Vec<Claim>,
-    /// Whether the base snapshot of the mapping had ended.
-    pub(crate) base_shipped: bool,
+    /// Whether the fill of the mapping had ended.
+    pub(crate) filled: bool,
 }
 
-/// What must stay the same from one look to the next for a difference to be real: who has, or had, the key, and under
-/// which number.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Version {
-    living: BTreeSet<(TenancyId, Option<SequenceId>)>,
-    claims: BTreeSet<(TenancyId, Option<SequenceId>)>,
-}
+/// What must stay the same from one look to the next for a difference to be real: each claim with its last change.
+pub(crate) type Version = BTreeMap<TenancyId, Option<SequenceId>>;
 
 /// What follows from a look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,8 +104,6 @@ pub(crate) enum Judgement {
     InFlight(Why),
     /// It should have arrived: look once more.
     Owed(Version),
-    /// It should have gone with its tenancy: look until the time is up, then it is real.
-    Orphan,
     /// The sides differ, and not because of timing.
     Real,
 }
@@ -128,44 +113,25 @@ pub(crate) fn judge(look: &Look, before: Option<&Judgement>) -> Judgement {
     if look.kind.is_none() {
         return Judgement::Settled;
     }
-    let on_its_way = look
-        .living
-        .iter()
-        .find_map(|living| why_living(living, look.base_shipped))
-        .or_else(|| look.claims.iter().find_map(why_claimed));
-    if let Some(why) = on_its_way {
+    let filling = (!look.filled).then_some(Why::Filling);
+    if let Some(why) = look.claims.iter().find_map(Claim::on_its_way).or(filling) {
         return Judgement::InFlight(why);
     }
-    if look.living.is_empty() && look.claims.iter().any(|claim| claim.gone) {
-        return Judgement::Orphan;
-    }
-    let version = Version {
-        living: look.living.iter().map(|living| (living.tenancy, living.sequence)).collect(),
-        claims: look.claims.iter().map(|claim| (claim.tenancy, claim.sequence)).collect(),
-    };
+    let version = look.claims.iter().map(|claim| (claim.tenancy, claim.sequence)).collect();
     match before {
         Some(Judgement::Owed(same)) if *same == version => Judgement::Real,
         _ => Judgement::Owed(version),
     }
 }
 
-/// Why a source row may not have arrived yet.
-pub(crate) fn why_living(living: &Living, base_shipped: bool) -> Option<Why> {
-    match living.sequence {
-        _ if living.waiting => Some(Why::Unstamped),
-        Some(sequence) => (sequence > living.cursor).then_some(Why::AboveCursor),
-        None => (!base_shipped).then_some(Why::BaseSnapshot),
-    }
-}
-
-/// A tombstone that was never stamped and does not wait for it was there before capture, as was the deletion: nothing is
-/// owed for it. No tombstone of a tenancy that is gone ships.
-fn why_claimed(claim: &Claim) -> Option<Why> {
-    match claim.sequence {
-        _ if claim.gone => claim.waiting.then_some(Why::TenantGone),
-        _ if claim.waiting => Some(Why::Unstamped),
-        Some(sequence) => (sequence > claim.cursor).then_some(Why::AboveCursor),
-        None => None,
+impl Claim {
+    /// Why it may still change what the destination shows.
+    fn on_its_way(&self) -> Option<Why> {
+        match self {
+            Self { gone: true, waiting, .. } => waiting.then_some(Why::TenantGone),
+            Self { waiting: true, .. } => Some(Why::Unnumbered),
+            Self { sequence, cursor, .. } => (*sequence > Some(*cursor)).then_some(Why::AboveCursor),
+        }
     }
 }
 

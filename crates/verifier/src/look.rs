@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::destination_rows::DestinationRows;
 use crate::error::VerifyError;
-use crate::judge::{Claim, Kind, Living, Look};
+use crate::judge::{Claim, Kind, Look};
 use crate::row::{Row, Shape};
 use crate::source_rows::SourceRows;
 use crate::storage;
@@ -41,7 +41,7 @@ type RowsByKey = HashMap<Key, Vec<Row>>;
 pub(crate) struct Looker<'a> {
     mapping: &'a Mapping,
     shape: Shape,
-    /// Cursors as the first look found them: tombstones above them are told, so that no later one goes unnoticed.
+    /// Cursors as the first look found them: changes above them are told, so that no later one goes unnoticed.
     first_cursors: HashMap<TenancyId, SequenceId>,
 }
 
@@ -56,17 +56,16 @@ impl<'a> Looker<'a> {
         let locations: Vec<_> = locations.into_iter().collect();
         let tenancies = storage::tenancies_at(sides.source, &locations).await?;
         let cursors = self.cursors(sides, &tenancies).await?;
-        storage::begin_snapshot(sides.source).await?;
+        storage::begin_look(sides.source).await?;
         let living = self.source_rows(sides, keys).await?;
-        let absent: Vec<_> = keys.iter().filter(|key| !living.contains_key(key)).cloned().collect();
-        let mut claims = self.claims(sides, &absent, &tenancies, &cursors).await?;
-        let base_shipped = storage::base_shipped(sides.source, self.mapping.name.as_str()).await?;
+        let mut claims = self.claims(sides, keys, &tenancies, &cursors).await?;
+        let filled = storage::is_filled(sides.source, self.mapping).await?;
         storage::end_snapshot(sides.source).await?;
         let held = self.destination_rows(sides, keys).await?;
         let none = Vec::new();
         let seen = keys.iter().map(|key| {
             let (living, held) = (living.get(key).unwrap_or(&none), held.get(key).unwrap_or(&none));
-            self.seen(living, held, claims.remove(key).unwrap_or_default(), &cursors, base_shipped)
+            self.seen(living, held, claims.remove(key).unwrap_or_default(), filled)
         });
         Ok(seen.collect())
     }
@@ -121,9 +120,6 @@ impl<'a> Looker<'a> {
         cursors: &HashMap<TenancyId, SequenceId>,
     ) -> Result<HashMap<Key, Vec<Claim>>, VerifyError> {
         let mut found: HashMap<Key, Vec<Claim>> = HashMap::new();
-        if keys.is_empty() {
-            return Ok(found);
-        }
         let first = |tenancy: &TenancyId| self.first_cursors.get(tenancy).copied().unwrap_or_default();
         let after: Vec<_> = tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: first(tenancy) }).collect();
         let fields = self.mapping.key.len();
@@ -143,23 +139,12 @@ impl<'a> Looker<'a> {
         Ok(found)
     }
 
-    fn seen(
-        &self,
-        living: &[Row],
-        held: &[Row],
-        claims: Vec<Claim>,
-        cursors: &HashMap<TenancyId, SequenceId>,
-        base_shipped: bool,
-    ) -> Seen {
+    fn seen(&self, living: &[Row], held: &[Row], claims: Vec<Claim>, filled: bool) -> Seen {
         let (kind, columns) = self.compare(living, held);
-        let tenancy = living.first().and_then(|row| row.origin.tenancy);
-        let tenancy = tenancy.or_else(|| claims.first().map(|claim| claim.tenancy));
-        let living = living.iter().filter_map(|row| {
-            let tenancy = row.origin.tenancy?;
-            let cursor = cursors.get(&tenancy).copied().unwrap_or_default();
-            Some(Living { tenancy, sequence: row.origin.sequence, waiting: row.origin.waiting, cursor })
-        });
-        Seen { look: Look { kind, living: living.collect(), claims, base_shipped }, columns, tenancy }
+        let last = claims.iter().filter(|claim| claim.sequence.is_some() || claims.len() == 1);
+        let last = last.max_by_key(|claim| claim.sequence).map(|claim| claim.tenancy);
+        let tenancy = living.first().and_then(|row| row.tenancy).or(last);
+        Seen { look: Look { kind, claims, filled }, columns, tenancy }
     }
 
     fn compare(&self, living: &[Row], held: &[Row]) -> (Option<Kind>, Vec<String>) {

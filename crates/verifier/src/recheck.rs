@@ -62,7 +62,7 @@ impl Doubt {
     pub(crate) const fn outcome(&self) -> Outcome {
         match &self.judgement {
             Some(Judgement::Settled) => Outcome::Settled,
-            Some(Judgement::Real | Judgement::Orphan) => Outcome::Real,
+            Some(Judgement::Real) => Outcome::Real,
             Some(Judgement::InFlight(why)) => Outcome::InFlight(*why),
             Some(Judgement::Owed(_)) | None => Outcome::InFlight(Why::KeptChanging),
         }

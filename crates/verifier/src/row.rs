@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{Location, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
 
@@ -83,28 +83,18 @@ pub(crate) fn key_bytes(key: &Key) -> usize {
     key.location.project_id.len() + key.location.branch_id.len() + values
 }
 
-/// What a row says about itself beside its values.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Origin {
-    /// Whose it is; ClickHouse knows the location only.
-    pub(crate) tenancy: Option<TenancyId>,
-    /// Its version; none in the source for a row that was never stamped.
-    pub(crate) sequence: Option<SequenceId>,
-    /// Something about it is still to be stamped. Never so in ClickHouse.
-    pub(crate) waiting: bool,
-}
-
 /// One row.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Row {
     bytes: Vec<u8>,
     fields: Vec<Option<Range<usize>>>,
-    pub(crate) origin: Origin,
+    /// Whose it is; ClickHouse knows the location only.
+    pub(crate) tenancy: Option<TenancyId>,
 }
 
 impl Row {
     pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields), origin: Origin::default() }
+        Self { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields), tenancy: None }
     }
 
     /// Adds the next field; `None` is NULL.

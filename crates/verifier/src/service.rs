@@ -34,8 +34,8 @@ pub struct VerifyOptions {
     pub settle: Duration,
     /// Findings that are kept for each mapping; all are counted.
     pub show: usize,
-    /// Differing keys of each mapping that are looked at a second time. Beyond that only what is certainly in flight is
-    /// told apart.
+    /// Differing keys of each mapping that are looked at a second time. Beyond that nothing is said,
+    /// unless the mapping is being filled.
     pub max_doubts: usize,
     /// Told how far it has come.
     pub progress: Progress,
@@ -66,6 +66,7 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let databases = Databases::from(&settings.clickhouse);
     let scan = source.connect(Session::Scan).await?;
+    storage::refuse_row_security(&scan, &mappings).await?;
     let locations = locations(&scan, &options.tenants).await?;
     let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
     let sides = Sides { source: &scan, clickhouse: &clickhouse, databases: &databases };

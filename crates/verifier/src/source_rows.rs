@@ -5,19 +5,17 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::TenancyId;
 use lockstep_mappings::codec::{CodecError, CopyReader, Fields};
 use lockstep_schema::SourceError;
 use tokio_postgres::{Client, CopyOutStream};
 use uuid::Uuid;
 
 use crate::error::VerifyError;
-use crate::row::{Origin, Row, Shape};
+use crate::row::{Row, Shape};
 
 /// A stream without a row for so long is given up. Before the first one Postgres sorts the whole mapping.
 pub(crate) const STREAM_IDLE: Duration = Duration::from_mins(15);
-/// Tenancy, sequence, waiting or not: what follows a row's columns.
-const ORIGIN_FIELDS: usize = 3;
 
 /// The answer of [`lockstep_mappings::postgres::compare::rows`].
 pub(crate) struct SourceRows<'s> {
@@ -56,7 +54,8 @@ impl<'s> SourceRows<'s> {
 }
 
 fn decode(shape: &Shape, mut fields: Fields<'_>, bytes: usize) -> Result<Row, CodecError> {
-    let expected = shape.fields() + ORIGIN_FIELDS;
+    // The tenancy follows the columns.
+    let expected = shape.fields() + 1;
     if fields.left() != expected {
         return Err(CodecError::FieldCount { found: fields.left(), expected });
     }
@@ -64,14 +63,7 @@ fn decode(shape: &Shape, mut fields: Fields<'_>, bytes: usize) -> Result<Row, Co
     for _ in 0..shape.fields() {
         row.push(fields.next_field()?);
     }
-    let tenancy =
-        fields.next_field()?.map(|id| fixed(id).map(|id| TenancyId::new(Uuid::from_bytes(id)))).transpose()?;
-    let sequence = fields.next_field()?.map(fixed).transpose()?.map(|bytes| SequenceId::new(i64::from_be_bytes(bytes)));
-    let waiting = fields.next_field()? == Some(&[1]);
-    row.origin = Origin { tenancy, sequence, waiting };
+    let tenancy = fields.next_field()?.map(Uuid::from_slice).transpose();
+    row.tenancy = tenancy.map_err(|_| CodecError::Stream("the tenancy of a row is no uuid"))?.map(TenancyId::new);
     Ok(row)
-}
-
-fn fixed<const N: usize>(field: &[u8]) -> Result<[u8; N], CodecError> {
-    field.try_into().map_err(|_| CodecError::Stream("a field has another width than its type"))
 }

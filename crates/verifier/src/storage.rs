@@ -1,7 +1,11 @@
 //! The verifier's own questions to the source. None of them writes.
 
+use std::collections::BTreeSet;
+
 use lockstep_core::{Location, TenancyId};
-use lockstep_schema::{Session, Source};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::postgres::tenancy_table;
+use lockstep_schema::{Session, Source, row_security};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -24,14 +28,26 @@ JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.b
 UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
 JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
 
-/// Whether the rows that were there before capture have all been shipped.
-const BASE_SHIPPED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.snapshot WHERE mapping_name = $1 AND destination = 'clickhouse' AND finished_at IS NOT NULL)";
+/// Whether a mapping is filled, and no fill of it is to begin.
+const FILLED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = 'clickhouse' AND mapping_name = $1 AND finished_at IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM lockstep.refill WHERE mapping_name = $1)
+  AND NOT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = 'clickhouse' AND needs_refill_since IS NOT NULL)";
+
+/// The sequencer truncates an inbox when all of it has numbers. To a snapshot from before, lines that it should see as
+/// waiting would be neither there nor numbered: so nothing is truncated from before the snapshot until its end. LOCK takes
+/// no snapshot itself, and the sequencer does not wait for it.
+const KEEP_INBOXES: &str = "LOCK TABLE lockstep.inbox_0, lockstep.inbox_1 IN ACCESS SHARE MODE";
 
 /// A connection for looks at a few keys.
 pub(crate) async fn connect_for_looks(source: &Source) -> Result<Client, VerifyError> {
     let client = source.connect(Session::Scan).await?;
     client.batch_execute(QUICK).await?;
     Ok(client)
+}
+
+/// Opens a snapshot in which lines of the inbox can be told from those that have numbers.
+pub(crate) async fn begin_look(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(&format!("{BEGIN}; {KEEP_INBOXES}")).await?)
 }
 
 /// Opens a snapshot on a connection; it ends with [`end_snapshot`], or with the connection.
@@ -65,7 +81,16 @@ pub(crate) async fn tenancies_at(client: &Client, locations: &[&Location]) -> Re
     Ok(rows.iter().map(|row| TenancyId::new(row.get::<_, Uuid>(0))).collect())
 }
 
-/// Whether the base snapshot of a mapping has ended.
-pub(crate) async fn base_shipped(client: &Client, mapping: &str) -> Result<bool, VerifyError> {
-    Ok(client.query_one(BASE_SHIPPED, &[&mapping]).await?.get(0))
+/// Whether everything that was there before capture, or that capture has missed, was exported.
+pub(crate) async fn is_filled(client: &Client, mapping: &Mapping) -> Result<bool, VerifyError> {
+    Ok(client.query_one(FILLED, &[&mapping.name.as_str()]).await?.get(0))
+}
+
+/// Refuses to read tables of which a policy would hide rows.
+pub(crate) async fn refuse_row_security(client: &Client, mappings: &[&Mapping]) -> Result<(), VerifyError> {
+    let tenancies = tenancy_table();
+    let joined = mappings.iter().flat_map(|mapping| mapping.joins.iter().map(|join| &join.table));
+    let tables: BTreeSet<_> =
+        mappings.iter().map(|mapping| &mapping.source).chain(joined).chain([&tenancies]).collect();
+    Ok(row_security::refuse(client, &tables.into_iter().collect::<Vec<_>>()).await?)
 }

@@ -62,7 +62,7 @@ pub(crate) enum Violation {
     },
 }
 
-/// Cursors say that more was shipped than the source has ever stamped (SRC-1). Nothing of these tenancies is read.
+/// Cursors say that more was shipped than any number the source gave out (SRC-1). Nothing of these tenancies is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "LS-0420: cursors of {tenancies} tenancies are ahead of sequence {source_at}, the last that the source knows: it was \

@@ -6,7 +6,7 @@
 //!     lookup and cursors ─▶ per mapping: ship (COPY ─▶ gate ─▶ chunks ─▶ insert) ─▶ cursors, in one write
 //! ```
 //!
-//! Beside it run [`snapshot`] (rows that were there before capture, as version 0), [`sweep`] (news that nobody announced)
+//! Beside it run [`fill`] (rows that were there before), [`sweep`] (how far the destination is, and what got lost on the way)
 //! and [`janitor`] (what is taken away for good), and all of it heeds the [`fusebox`]. A message is only a hint: what a
 //! flush does depends on the cursors and the source alone, so doing it twice, or by two workers at once, changes nothing
 //! (IDEM-1).
@@ -14,9 +14,9 @@
 //! Rooms: `plan` decides and touches nothing; `storage` holds the SQL; `ship` moves rows; `flush` is one batch; `service`
 //! repeats. Deliberately absent: what a row means. Statements, types and encodings are derived in `lockstep-mappings`.
 
-#[doc(hidden)]
-pub mod decisions;
 mod error;
+mod fill;
+mod fill_end;
 mod flush;
 mod fusebox;
 mod janitor;
@@ -28,7 +28,6 @@ mod plan;
 mod routes;
 mod service;
 mod ship;
-mod snapshot;
 mod storage;
 mod sweep;
 
@@ -39,4 +38,4 @@ pub use limits::Limits;
 pub use plan::News;
 pub use routes::Routes;
 pub use service::{run, run_to};
-pub use storage::tenancies::SWEEP_LOCK;
+pub use storage::progress::SWEEP_LOCK;

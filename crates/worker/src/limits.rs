@@ -27,24 +27,23 @@ pub struct Limits {
     pub tries_in_hand: u32,
     /// How often an idle worker looks whether source and destination answer.
     pub look_every: Duration,
-    /// How often all tenancies are looked at for news that nobody announced.
+    /// How often it is looked how far the destination has come.
     pub sweep_every: Duration,
-    /// Tenancies that a sweep looks at together.
-    pub sweep_page_tenancies: u32,
-    /// How often an idle worker asks for base snapshots to be taken.
-    pub snapshot_poll_every: Duration,
-    /// How often it is looked for tenancies that are gone, tombstones that were passed, and deleted rows; more often where
+    /// How long a cursor may stand still that is behind before it is announced again.
+    pub announce_again_after: Duration,
+    /// How often an idle worker asks for ranges to be filled.
+    pub fill_poll_every: Duration,
+    /// How often it is looked for tenancies that are gone, and deleted rows; more often where
     /// the wait before an erasure is short.
     pub janitor_every: Duration,
-    /// Tenancies that are erased together: each statement rewrites parts of a table, for one as for many.
+    /// Tenancies that are erased together: each statement rewrites parts of a table, for one as for many. 20,000 are one or
+    /// two statements a table.
     pub erasures_at_once: u32,
-    /// Tombstones that one statement deletes from the source.
-    pub prune_rows: u32,
     /// How often a table of the destination is looked at for deleted rows.
     pub clean_up_every: Duration,
-    /// A table is rewritten where so many of a hundred rows are tombstones that can go …
+    /// A table is rewritten where so many of a hundred rows are tombstones that can go.
     pub clean_up_percent: u32,
-    /// … or where it was not rewritten for so long, and there is one.
+    /// A table with any such tombstone is rewritten where it was not for so long.
     pub clean_up_at_least_every: Duration,
     /// How long a flush in hand may take after the signal to stop.
     pub stop_within: Duration,
@@ -68,12 +67,11 @@ impl Default for Limits {
             insert_bytes: 64 * 1024 * 1024,
             tries_in_hand: 6,
             look_every: Duration::from_secs(30),
-            sweep_every: Duration::from_secs(60),
-            sweep_page_tenancies: 5_000,
-            snapshot_poll_every: Duration::from_secs(3),
+            sweep_every: Duration::from_millis(250),
+            announce_again_after: Duration::from_secs(60),
+            fill_poll_every: Duration::from_secs(1),
             janitor_every: Duration::from_secs(30),
-            erasures_at_once: 100,
-            prune_rows: 10_000,
+            erasures_at_once: 20_000,
             clean_up_every: Duration::from_secs(60 * 60),
             clean_up_percent: 5,
             clean_up_at_least_every: Duration::from_secs(24 * 60 * 60),

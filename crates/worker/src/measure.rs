@@ -11,14 +11,13 @@ use crate::ship::Written;
 const ROWS: &str = "lockstep_worker_rows_total";
 const BYTES: &str = "lockstep_worker_bytes_total";
 const INSERTS: &str = "lockstep_worker_inserts_total";
-const SNAPSHOT_ROWS: &str = "lockstep_worker_snapshot_rows_total";
+const FILLED_ROWS: &str = "lockstep_worker_filled_rows_total";
 const FAILURES: &str = "lockstep_worker_failures_total";
 const FLUSH: &str = "lockstep_worker_flush_seconds";
 const QUARANTINED: &str = "lockstep_worker_quarantined_rows_total";
 const QUARANTINE: &str = "lockstep_worker_quarantine_rows";
 const REPLICA_LAG: &str = "lockstep_worker_replica_lag_sequences";
 const ERASED: &str = "lockstep_worker_erased_tenancies_total";
-const PRUNED: &str = "lockstep_worker_pruned_tombstones_total";
 const DROPPED: &str = "lockstep_worker_dropped_rows_total";
 const TENANCIES: &str = "lockstep_worker_flush_tenancies";
 
@@ -27,9 +26,8 @@ pub(crate) fn describe() {
     describe_counter!(ROWS, Unit::Count, "Rows and tombstones of the stream that the destination holds, by mapping");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of inserts, by mapping");
     describe_counter!(INSERTS, Unit::Count, "Inserts, by mapping");
-    describe_counter!(SNAPSHOT_ROWS, Unit::Count, "Rows of base snapshots that the destination holds, by mapping");
+    describe_counter!(FILLED_ROWS, Unit::Count, "Rows of fills that the destination holds, by mapping");
     describe_counter!(ERASED, Unit::Count, "Tenancies that were erased from the destination");
-    describe_counter!(PRUNED, Unit::Count, "Tombstones that were deleted from the source");
     describe_counter!(DROPPED, Unit::Count, "Deleted rows that were dropped from the destination for good");
     describe_counter!(FAILURES, Unit::Count, "Work that did not get through at once, by kind");
     describe_counter!(
@@ -57,8 +55,8 @@ pub(crate) fn written(mapping: &MappingName, written: &Written) {
     inserted(mapping, written);
 }
 
-pub(crate) fn snapshot_written(mapping: &MappingName, written: &Written) {
-    counter!(SNAPSHOT_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
+pub(crate) fn filled(mapping: &MappingName, written: &Written) {
+    counter!(FILLED_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
     inserted(mapping, written);
 }
 
@@ -83,7 +81,6 @@ pub(crate) fn replica_lag(sequences: i64) {
 
 pub(crate) fn janitor(round: &Round) {
     counter!(ERASED).increment(round.erased as u64);
-    counter!(PRUNED).increment(round.pruned);
     counter!(DROPPED).increment(round.dropped);
 }
 

@@ -46,10 +46,6 @@ impl Routes {
         &self.routes[place]
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.routes.iter()
-    }
-
     pub(crate) fn name(&self, place: usize) -> &MappingName {
         &self.routes[place].mapping.name
     }

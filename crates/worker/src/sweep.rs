@@ -1,5 +1,8 @@
-//! The sweep: looks at every tenancy now and then, and announces those with news that nobody announced: rows that were
-//! stamped before Lockstep came, and messages that were lost.
+//! The sweep: follows the changes in order, and asks the destination for the cursors of just those whose rows changed.
+//!
+//! So it knows through which number everything has been shipped, which is what `wait`, `status` and the retention of changes
+//! go by, and it finds news that got lost on the way: a cursor that stands still below a change is announced again. What it
+//! costs depends on what has changed, not on how many tenancies there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, Selection};
+use lockstep_mappings::MappingSet;
 use lockstep_queue::Publisher;
 use lockstep_schema::Source;
-use lockstep_schema::fuses::Fuses;
-use uuid::Uuid;
 
 use crate::error::ShipError;
 use crate::fusebox::{Fusebox, SEEN_BY_ALL};
@@ -20,93 +22,133 @@ use crate::limits::Limits;
 use crate::pace::jittered;
 use crate::plan::News;
 use crate::routes::Routes;
-use crate::storage::tenancies::SweepSession;
+use crate::storage::progress::{Changed, ProgressSession};
 
-/// After each page a sweep rests this many times as long as the page took: a small load, however many tenancies.
-const REST: u32 = 10;
-/// A page that takes longer has failed.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Tenancies and mappings whose cursors are remembered from one sweep to the next: 10 MB at most.
-const MAX_REMEMBERED: usize = 100_000;
+/// Numbers that are followed in one step.
+const STEP_NUMBERS: i64 = 50_000;
+/// A round that takes longer has failed.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(300);
+/// Tenancies and mappings that are behind, of which is known: 20 MB at most. Beyond it nothing new is followed.
+const MAX_BEHIND: usize = 100_000;
+/// How long a cursor may stand still that was behind when a sweep began.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// How often the quarantine is looked through.
+const QUARANTINE_EVERY: Duration = Duration::from_secs(30);
+/// A cursor that stays stuck is announced ever more seldom: its messages may be failing, and lie with the dead letters.
+const LONGEST_WAIT: u32 = 32;
 
-/// From so many looks on, a cursor that is stuck is announced at every so-manieth.
-const SELDOM: u32 = 32;
+/// A tenancy and mapping with a change that its cursor has not passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Behind {
+    /// The last change that is known.
+    last: SequenceId,
+    cursor: SequenceId,
+    /// Since when the cursor has stood there.
+    since: Instant,
+    /// How often it was announced again there.
+    announced: u32,
+    /// It was behind when this worker began to sweep: whether it was ever announced, nobody knows.
+    from_before: bool,
+}
 
-/// Cursors that were behind: where they stood, and at how many looks in a row they stood there.
-type Behind = HashMap<(TenancyId, usize), (SequenceId, u32)>;
+impl Behind {
+    /// Takes note of where the cursor is.
+    fn moved(&mut self, cursor: SequenceId, now: Instant) {
+        if cursor != self.cursor {
+            (self.cursor, self.since, self.announced, self.from_before) = (cursor, now, 0, false);
+        }
+    }
+
+    /// Whether it is worth a message: one that moves belongs to a tenancy whose pages are being shipped, and one that was
+    /// announced lately may be on its way.
+    fn is_due(&self, now: Instant, again_after: Duration) -> bool {
+        let again_after =
+            if self.from_before && self.announced == 0 { again_after.min(FIRST_WAIT) } else { again_after };
+        let wait = again_after * 2_u32.saturating_pow(self.announced).min(LONGEST_WAIT);
+        now.duration_since(self.since) >= wait
+    }
+}
+
+type AllBehind = HashMap<(TenancyId, MappingName), Behind>;
 
 /// The sweeps of one worker. One worker sweeps; another takes over when its connection is gone.
 pub(crate) struct Sweep<D> {
     source: Source,
+    set: MappingSet,
     destination: D,
     routes: Arc<Routes>,
     publisher: Arc<Publisher>,
     limits: Limits,
-    session: Option<SweepSession>,
-    /// From the sweep before; none before the first.
-    before: Option<Behind>,
+    session: Option<ProgressSession>,
+    /// Up to where changes were followed, and who was found to be behind there.
+    followed: Option<SequenceId>,
+    behind: AllBehind,
     fusebox: Fusebox,
     /// How often anything had been let go on when this worker last looked.
     mended: Option<i64>,
+    looked_through: Option<Instant>,
 }
 
-/// Why a sweep was not finished.
+/// Why a round was not finished.
 #[derive(Debug, thiserror::Error)]
 enum SweepError {
     #[error(transparent)]
     Ship(#[from] ShipError),
     #[error(transparent)]
     Queue(#[from] lockstep_queue::QueueError),
-    #[error("LS-0409: a page of the sweep was not done within {} s", PAGE_TIMEOUT.as_secs())]
+    #[error("LS-0409: a round of the sweep was not done within {} s", ROUND_TIMEOUT.as_secs())]
     Timeout,
 }
 
-/// At how many looks in a row, this one included, the cursor stood where it stands.
-fn looks(before: Option<&Behind>, pair: (TenancyId, usize), cursor: SequenceId) -> u32 {
-    match before.and_then(|before| before.get(&pair)) {
-        Some((at, looks)) if *at == cursor => looks.saturating_add(1),
-        _ => 1,
-    }
-}
-
-/// Whether a cursor that is behind is worth a message. At a first look it is not: its message may be on its way, and one
-/// that moves belongs to a tenancy whose pages are being shipped; a second message would ship them twice. One that stays
-/// stuck is announced ever more seldom: its messages may be failing, and lie with the dead letters.
-const fn is_due(looks: u32) -> bool {
-    looks > 1 && (looks.is_power_of_two() || looks.is_multiple_of(SELDOM))
-}
-
 impl<D: Destination + Clone + 'static> Sweep<D> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         source: Source,
+        set: MappingSet,
         destination: D,
         routes: Arc<Routes>,
         publisher: Arc<Publisher>,
         limits: Limits,
         fusebox: Fusebox,
     ) -> Self {
-        Self { source, destination, routes, publisher, limits, session: None, before: None, fusebox, mended: None }
+        Self {
+            source,
+            set,
+            destination,
+            routes,
+            publisher,
+            limits,
+            session: None,
+            followed: None,
+            behind: AllBehind::new(),
+            fusebox,
+            mended: None,
+            looked_through: None,
+        }
     }
 
     /// Sweeps until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go()).await {
+            let mut at_once = false;
             if self.mended.replace(fuses.mended).is_some_and(|mended| mended != fuses.mended) {
                 // News were passed over that nobody announces any more: everything that is behind is announced.
-                self.before = None;
+                at_once = true;
                 if shutdown.run_until_cancelled(tokio::time::sleep(SEEN_BY_ALL)).await.is_none() {
                     return;
                 }
             }
-            let Some(swept) = shutdown.run_until_cancelled(self.sweep(&fuses)).await else { return };
-            let wait = match swept {
+            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round(&fuses, at_once));
+            let Some(swept) = shutdown.run_until_cancelled(round).await else { return };
+            let wait = match swept.unwrap_or(Err(SweepError::Timeout)) {
                 Ok(()) => {
                     backoff.reset();
                     jittered(self.limits.sweep_every)
                 }
                 Err(error) => {
                     self.session = None;
+                    self.followed = None;
+                    self.behind.clear();
                     let wait = backoff.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "a sweep was not finished, trying again");
                     wait
@@ -119,81 +161,128 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
         }
     }
 
-    /// Looks at every tenancy once, if it is this worker that sweeps.
-    async fn sweep(&mut self, fuses: &Fuses) -> Result<(), SweepError> {
+    /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
+    async fn round(&mut self, fuses: &lockstep_schema::fuses::Fuses, at_once: bool) -> Result<(), SweepError> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => SweepSession::open(&self.source, &self.routes).await.map_err(ShipError::from)?,
+            None => ProgressSession::open(&self.source, &self.set).await.map_err(ShipError::from)?,
         };
         if session.lead().await.map_err(ShipError::from)? {
-            let mut behind = Behind::new();
-            let mut from = Some(Uuid::nil());
-            let mut announced = 0;
-            while let Some(first) = from {
-                let started = Instant::now();
-                let page = tokio::time::timeout(PAGE_TIMEOUT, self.page(&session, fuses, first, &mut behind)).await;
-                let (news, next) = page.map_err(|_| SweepError::Timeout)??;
-                if !news.is_empty() {
-                    announced += news.len();
-                    self.publisher.publish(&[news.to_batch(&self.routes)]).await?;
-                }
-                from = next;
-                if from.is_some() && self.before.is_some() {
-                    tokio::time::sleep(started.elapsed() * REST).await;
-                }
+            let (passed, head) = session.position().await.map_err(ShipError::from)?;
+            self.look_again(&session).await?;
+            let followed = self.follow(&session, passed, head).await?;
+            let through = self.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
+            if through > passed {
+                failpoint!(
+                    "worker::passed::before",
+                    return Err(ShipError::from(lockstep_schema::SourceError::Timeout(Duration::ZERO)).into())
+                );
+                session.advance(through).await.map_err(ShipError::from)?;
+                failpoint!(
+                    "worker::passed::after",
+                    return Err(ShipError::from(lockstep_schema::SourceError::Timeout(Duration::ZERO)).into())
+                );
             }
-            session.look_through_quarantine(&self.routes).await.map_err(ShipError::from)?;
-            if announced > 0 {
-                tracing::info!(tenancies = announced, "a sweep found news that nobody had announced");
+            self.announce(fuses, at_once).await?;
+            if self.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
+                session.look_through_quarantine(through.max(passed)).await.map_err(ShipError::from)?;
+                self.looked_through = Some(Instant::now());
             }
-            self.before = Some(behind);
+        } else {
+            self.followed = None;
+            self.behind.clear();
         }
         self.session = Some(session);
         Ok(())
     }
 
-    /// Looks at tenancies from `first` on; returns what is to be announced, and where the next page begins.
-    async fn page(
-        &self,
-        session: &SweepSession,
-        fuses: &Fuses,
-        first: Uuid,
-        behind: &mut Behind,
-    ) -> Result<(News, Option<Uuid>), ShipError> {
-        let limit = self.limits.sweep_page_tenancies;
-        let (tenancies, head) = session.tenancies(first, limit).await?;
+    /// Follows changes up to `head`; returns up to where.
+    async fn follow(
+        &mut self,
+        session: &ProgressSession,
+        passed: SequenceId,
+        head: SequenceId,
+    ) -> Result<SequenceId, ShipError> {
+        let is_first = self.followed.is_none();
+        let mut at = self.followed.unwrap_or(passed);
+        while at < head && self.behind.len() < MAX_BEHIND {
+            let up_to = SequenceId::new(head.get().min(at.get() + STEP_NUMBERS));
+            let changed = session.changed(at, up_to).await?;
+            self.note(session, changed, is_first).await?;
+            at = up_to;
+        }
+        self.followed = Some(at);
+        Ok(at)
+    }
+
+    /// Asks again for the cursors of those who were behind.
+    async fn look_again(&mut self, session: &ProgressSession) -> Result<(), ShipError> {
+        let changed = self.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
+        self.note(session, changed, false).await
+    }
+
+    /// Takes note of who is behind these changes.
+    async fn note(&mut self, session: &ProgressSession, changed: Changed, from_before: bool) -> Result<(), ShipError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut tenancies: Vec<_> = changed.keys().map(|(tenancy, _)| *tenancy).collect();
+        tenancies.sort_unstable();
+        tenancies.dedup();
         let names = self.routes.names();
         let cursors = self.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
-        let mut news = News::default();
-        for (place, name) in names.iter().enumerate() {
-            let at: Vec<_> = tenancies.iter().map(|tenancy| cursor_of(&cursors, *tenancy, name).get()).collect();
-            for tenancy in session.behind(place, &tenancies, &at, head).await? {
-                if self.routes.are_stopped(fuses, tenancy, place) {
-                    continue;
+        let late: Changed = changed
+            .into_iter()
+            .filter(|(pair, last)| {
+                let is_late = cursor_of(&cursors, pair) < *last;
+                if !is_late {
+                    self.behind.remove(pair);
                 }
-                let pair = (tenancy, place);
-                let cursor = cursor_of(&cursors, tenancy, name);
-                let looks = looks(self.before.as_ref(), pair, cursor);
-                // At the very first sweep nothing is known of what is on its way.
-                if self.before.is_none() || behind.len() >= MAX_REMEMBERED || is_due(looks) {
-                    news.add(tenancy, [place]);
-                }
-                if behind.len() < MAX_REMEMBERED {
-                    behind.insert(pair, (cursor, looks));
-                }
+                is_late
+            })
+            .collect();
+        let mut tenancies: Vec<_> = late.keys().map(|(tenancy, _)| *tenancy).collect();
+        tenancies.sort_unstable();
+        tenancies.dedup();
+        // Of a tenancy that is nowhere nothing can be shipped: nothing of it is missing.
+        let known = session.known(&tenancies).await?;
+        let now = Instant::now();
+        for (pair, last) in late {
+            if known.get(pair.0).is_none() {
+                self.behind.remove(&pair);
+                continue;
+            }
+            let cursor = cursor_of(&cursors, &pair);
+            let behind =
+                self.behind.entry(pair).or_insert(Behind { last, cursor, since: now, announced: 0, from_before });
+            behind.last = behind.last.max(last);
+            behind.moved(cursor, now);
+        }
+        Ok(())
+    }
+
+    /// Announces again whoever has stood still for long, or everybody who is behind.
+    async fn announce(&mut self, fuses: &lockstep_schema::fuses::Fuses, at_once: bool) -> Result<(), SweepError> {
+        let (now, mut news) = (Instant::now(), News::default());
+        for ((tenancy, mapping), behind) in &mut self.behind {
+            let Some(place) = self.routes.place(mapping) else { continue };
+            let is_stopped = self.routes.are_stopped(fuses, *tenancy, place);
+            if !is_stopped && (at_once || behind.is_due(now, self.limits.announce_again_after)) {
+                news.add(*tenancy, [place]);
+                news.raise(*tenancy, behind.last);
+                (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }
         }
-        news.raise_all(head);
-        let is_last = tenancies.len() < limit as usize;
-        let last = tenancies.last().filter(|_| !is_last);
-        // Ids are compared byte by byte, as numbers are.
-        let next = last.and_then(|last| last.as_uuid().as_u128().checked_add(1)).map(Uuid::from_u128);
-        Ok((news, next))
+        if !news.is_empty() {
+            self.publisher.publish(&[news.to_batch(&self.routes)]).await?;
+            tracing::info!(tenancies = news.len(), "changes were announced again that had not arrived");
+        }
+        Ok(())
     }
 }
 
-fn cursor_of(cursors: &Cursors, tenancy: TenancyId, name: &MappingName) -> SequenceId {
-    cursors.get(&(tenancy, name.clone())).copied().unwrap_or_default()
+fn cursor_of(cursors: &Cursors, pair: &(TenancyId, MappingName)) -> SequenceId {
+    cursors.get(pair).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -201,18 +290,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_that_moves_is_left_to_those_who_move_it() {
-        let pair = (TenancyId::new(Uuid::from_u128(1)), 3);
+    fn a_cursor_that_moves_is_left_to_those_who_move_it_and_one_that_is_stuck_is_announced_ever_more_seldom() {
+        let (start, minute) = (Instant::now(), Duration::from_secs(60));
         let at = SequenceId::new(7);
-        assert_eq!(looks(None, pair, at), 1);
-        assert_eq!(looks(Some(&Behind::new()), pair, at), 1);
-        assert_eq!(looks(Some(&Behind::from([(pair, (SequenceId::new(6), 5))])), pair, at), 1, "it moved");
-        assert_eq!(looks(Some(&Behind::from([(pair, (at, 5))])), pair, at), 6);
-    }
-
-    #[test]
-    fn a_cursor_that_stays_stuck_is_announced_ever_more_seldom() {
-        let due: Vec<_> = (1..100).filter(|looks| is_due(*looks)).collect();
-        assert_eq!(due, [2, 4, 8, 16, 32, 64, 96]);
+        let mut behind =
+            Behind { last: SequenceId::new(9), cursor: at, since: start, announced: 0, from_before: false };
+        assert!(!behind.is_due(start + minute / 2, minute) && behind.is_due(start + minute, minute));
+        behind.from_before = true;
+        assert!(behind.is_due(start + FIRST_WAIT, minute) && !behind.is_due(start + FIRST_WAIT / 2, minute));
+        behind.moved(SequenceId::new(8), start + minute);
+        assert!(!behind.is_due(start + minute, minute), "it moved");
+        behind.announced = 3;
+        assert!(!behind.is_due(start + minute * 8, minute) && behind.is_due(start + minute * 9, minute));
+        behind.announced = u32::MAX;
+        assert!(behind.is_due(start + minute * 33, minute), "never given up");
     }
 }

@@ -1,4 +1,3 @@
-DROP TABLE "DeletedRow";
 DROP TABLE "EmailOutbox";
 DROP TABLE "VerificationCode";
 DROP TABLE "TeamMemberDirectPermission";
@@ -20,4 +19,3 @@ DROP TYPE "EmailOutboxStatus";
 DROP TYPE "VerificationCodeType";
 DROP TYPE "ContactChannelType";
 DROP TYPE "BooleanTrue";
-DROP SEQUENCE global_seq_id;

@@ -2,8 +2,6 @@
 -- Names are quoted camelCase, as the platform writes them. Capture (triggers and its indexes) is installed by `lockstep migrate`, not here.
 -- Ids have no default: the application makes them. Timestamps are UTC.
 
-CREATE SEQUENCE global_seq_id AS bigint;
-
 -- NULL means false, so that a unique constraint can allow one TRUE and any number of NULLs.
 CREATE TYPE "BooleanTrue" AS ENUM ('TRUE');
 CREATE TYPE "ContactChannelType" AS ENUM ('EMAIL');
@@ -66,8 +64,6 @@ CREATE TABLE "ProjectUser" (
     "lastActiveAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "projectUserId"),
     UNIQUE ("mirroredProjectId", "mirroredBranchId", "projectUserId"),
     CONSTRAINT "ProjectUser_restricted_by_admin_check" CHECK (
@@ -88,8 +84,6 @@ CREATE TABLE "ContactChannel" (
     "value" text NOT NULL,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "projectUserId", "id"),
     UNIQUE ("tenancyId", "projectUserId", "type", "isPrimary"),
     UNIQUE ("tenancyId", "projectUserId", "type", "value"),
@@ -104,8 +98,6 @@ CREATE TABLE "ProjectUserDirectPermission" (
     "permissionId" text NOT NULL,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     UNIQUE ("tenancyId", "projectUserId", "permissionId"),
     FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES "ProjectUser" ON DELETE CASCADE ON UPDATE CASCADE
 );
@@ -116,8 +108,6 @@ CREATE TABLE "UserNotificationPreference" (
     "projectUserId" uuid NOT NULL,
     "notificationCategoryId" uuid NOT NULL,
     "enabled" boolean NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "id"),
     UNIQUE ("tenancyId", "projectUserId", "notificationCategoryId"),
     FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES "ProjectUser" ON DELETE CASCADE ON UPDATE CASCADE
@@ -134,8 +124,6 @@ CREATE TABLE "ProjectUserRefreshToken" (
     "lastActiveAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "id")
 );
 
@@ -148,8 +136,6 @@ CREATE TABLE "ProjectUserOAuthAccount" (
     "email" text,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "id"),
     UNIQUE ("tenancyId", "configOAuthProviderId", "projectUserId", "providerAccountId"),
     FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES "ProjectUser" ON DELETE CASCADE ON UPDATE CASCADE
@@ -166,8 +152,6 @@ CREATE TABLE "SessionReplay" (
     "lastEventAt" timestamp(3) NOT NULL,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "id"),
     FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES "ProjectUser" ON DELETE CASCADE ON UPDATE CASCADE
 );
@@ -188,8 +172,6 @@ CREATE TABLE "Team" (
     "serverMetadata" jsonb,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "teamId"),
     UNIQUE ("mirroredProjectId", "mirroredBranchId", "teamId")
 );
@@ -203,8 +185,6 @@ CREATE TABLE "TeamMember" (
     "isSelected" "BooleanTrue",
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "projectUserId", "teamId"),
     UNIQUE ("tenancyId", "projectUserId", "isSelected"),
     FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES "ProjectUser" ON DELETE CASCADE ON UPDATE CASCADE,
@@ -221,8 +201,6 @@ CREATE TABLE "TeamMemberDirectPermission" (
     "permissionId" text NOT NULL,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     UNIQUE ("tenancyId", "projectUserId", "teamId", "permissionId"),
     FOREIGN KEY ("tenancyId", "projectUserId", "teamId") REFERENCES "TeamMember" ON DELETE CASCADE ON UPDATE CASCADE
 );
@@ -242,8 +220,6 @@ CREATE TABLE "VerificationCode" (
     "usedAt" timestamp(3),
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("projectId", "branchId", "id"),
     UNIQUE ("projectId", "branchId", "code")
 );
@@ -320,8 +296,6 @@ CREATE TABLE "EmailOutbox" (
     ) STORED,
     "createdAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
     "updatedAt" timestamp(3) NOT NULL,
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE,
     PRIMARY KEY ("tenancyId", "id"),
     CONSTRAINT "EmailOutbox_rendered_by_worker_check"
         CHECK (("startedRenderingAt" IS NULL) = ("renderedByWorkerId" IS NULL)),
@@ -329,17 +303,4 @@ CREATE TABLE "EmailOutbox" (
         CHECK (("canHaveDeliveryInfo" IS NULL) = ("finishedSendingAt" IS NULL)),
     CONSTRAINT "EmailOutbox_skipped_details_check" CHECK (("skippedDetails" IS NULL) = ("skippedReason" IS NULL)),
     CONSTRAINT "EmailOutbox_email_draft_check" CHECK ("createdWith" <> 'DRAFT' OR "emailDraftId" IS NOT NULL)
-);
-
--- Tombstones: one row for each deletion, sequenced like any other row.
-CREATE TABLE "DeletedRow" (
-    "id" uuid PRIMARY KEY,
-    "tenancyId" uuid NOT NULL,
-    "tableName" text NOT NULL,
-    "primaryKey" jsonb NOT NULL,
-    "data" jsonb,
-    "deletedAt" timestamp(3) NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC'),
-    "startedFulfillingAt" timestamp(3),
-    "sequenceId" bigint UNIQUE,
-    "shouldUpdateSequenceId" boolean NOT NULL DEFAULT TRUE
 );

@@ -1,6 +1,7 @@
-//! What goes on in the source: who leads, who stamps, who holds up, and what waits for too long.
+//! What goes on in the source: who leads, who holds up, and what waits for too long.
 
-use lockstep_mappings::postgres::stamp::LEADER_LOCK;
+use lockstep_mappings::postgres::inbox;
+use lockstep_schema::locks::LEADER_LOCK;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
 
@@ -13,15 +14,11 @@ const TRANSACTIONS: i64 = 20;
 const WAITING_S: f64 = 60.0;
 
 /// Numbers that do not only grow would break the order of everything.
-const SEQUENCE: &str = "SELECT increment_by > 0 AND NOT cycle FROM pg_sequences WHERE schemaname = 'public' AND sequencename = 'global_seq_id'";
+const SEQUENCE: &str = "SELECT increment_by > 0 AND NOT cycle AND cache_size = 1 FROM pg_sequences WHERE schemaname = 'lockstep' AND sequencename = 'sequence'";
 
 const LEADER: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295)";
-
-/// By whom, how often, and how long ago the last one was.
-const FOREIGN: &str = "SELECT table_name, application_name, count(*), extract(epoch FROM now() - max(noted_at))::bigint
-FROM lockstep.foreign_stamp GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// Prepared transactions have no process; what they are called is their owner's affair.
 const OPEN: &str = "
@@ -33,9 +30,10 @@ SELECT NULL, '', 'prepared', extract(epoch FROM now() - prepared)::bigint FROM p
 WHERE database = current_database() AND prepared <= now() - make_interval(secs => $1)
 ORDER BY age_s DESC LIMIT $2";
 
+/// Since when expansions wait, and how many numbers are not announced.
 const WAITING: &str = "
-SELECT (SELECT extract(epoch FROM now() - min(enqueued_at))::float8 FROM lockstep.outbox),
-  (SELECT extract(epoch FROM now() - recorded_at)::float8 FROM lockstep.touch ORDER BY id LIMIT 1)";
+SELECT (SELECT extract(epoch FROM now() - requested_at)::float8 FROM lockstep.expansion ORDER BY id LIMIT 1),
+  (SELECT passed_at < now() - interval '60 s' FROM lockstep.pass WHERE last_sequence > (SELECT max(sequence) FROM lockstep.announced) ORDER BY id LIMIT 1)";
 
 pub(super) async fn look(source: &Source, open_for_s: u32) -> Result<Vec<Check>, CliError> {
     let client = source.connect(Session::Control).await?;
@@ -44,20 +42,29 @@ pub(super) async fn look(source: &Source, open_for_s: u32) -> Result<Vec<Check>,
 
 async fn all(client: &Client, open_for_s: u32) -> Result<Vec<Check>, tokio_postgres::Error> {
     let mut checks = vec![sequence(client).await?, leader(client).await?];
-    let foreign = client.query(FOREIGN, &[]).await?;
-    checks.extend(or_ok("foreign stamps", "nobody else stamps", foreign.iter().map(foreign_stamp).collect()));
     let open = client.query(OPEN, &[&f64::from(open_for_s), &TRANSACTIONS]).await?;
     let fine = format!("none for longer than {open_for_s} s");
     checks.extend(or_ok("open transactions", &fine, open.iter().map(open_transaction).collect()));
     let waiting = client.query_one(WAITING, &[]).await?;
-    checks.push(age("outbox", waiting.get(0), "is the broker away? See the sequencer's log and `lockstep status`"));
-    checks.push(age("touches", waiting.get(1), "does a sequencer run? See its log"));
+    checks.push(age("expansions", waiting.get(0), "does a sequencer run? See its log"));
+    let remedy = "is the broker away? See the sequencer's log and `lockstep status`";
+    checks.push(match waiting.get::<_, Option<bool>>(1) {
+        Some(true) => Check::finding("announcements", "changes wait for more than a minute to be announced", remedy),
+        _ => Check::ok("announcements", "nothing waits for long"),
+    });
+    let unseen = client.query_one(&format!("SELECT count(*) FROM ({} LIMIT 100000) u", inbox::unseen()), &[]).await?;
+    let lines: i64 = unseen.get(0);
+    checks.push(if lines < 100_000 {
+        Check::ok("inbox", format!("{lines} lines have no number yet"))
+    } else {
+        Check::finding("inbox", "100,000 lines or more have no number yet", "does a sequencer run? See its log")
+    });
     Ok(checks)
 }
 
 async fn sequence(client: &Client) -> Result<Check, tokio_postgres::Error> {
     let grows = client.query_opt(SEQUENCE, &[]).await?.is_some_and(|row| row.get(0));
-    let remedy = "ALTER SEQUENCE global_seq_id with a positive INCREMENT and NO CYCLE";
+    let remedy = "ALTER SEQUENCE lockstep.sequence INCREMENT BY 1 NO CYCLE CACHE 1";
     Ok(if grows {
         Check::ok("sequence", "its numbers grow")
     } else {
@@ -70,17 +77,8 @@ async fn leader(client: &Client) -> Result<Check, tokio_postgres::Error> {
     Ok(if leads {
         Check::ok("sequencer", "one leads")
     } else {
-        Check::finding("sequencer", "none leads, so nothing is stamped", "start `lockstep-sequencer`, or see its log")
+        Check::finding("sequencer", "none leads, so nothing is numbered", "start `lockstep-sequencer`, or see its log")
     })
-}
-
-fn foreign_stamp(row: &Row) -> Check {
-    let (table, application): (&str, &str) = (row.get(0), row.get(1));
-    let (transactions, ago_s): (i64, i64) = (row.get(2), row.get(3));
-    let detail =
-        format!("{table}: {transactions} transactions of {application:?} gave numbers, the last one {ago_s} s ago");
-    let remedy = "stop the other system; when it is off: DELETE FROM lockstep.foreign_stamp";
-    Check::finding("foreign stamps", detail, remedy)
 }
 
 fn open_transaction(row: &Row) -> Check {
@@ -91,7 +89,7 @@ fn open_transaction(row: &Row) -> Check {
         Some(pid) => Check::finding(
             "open transactions",
             format!(
-                "process {pid} ({application:?}), {state}, for {age_s} s: rows that it holds cannot be stamped, and no row version since is cleaned up"
+                "process {pid} ({application:?}), {state}, for {age_s} s: no row version since is cleaned up, and an inbox cannot be emptied"
             ),
             format!("have it end, or SELECT pg_terminate_backend({pid})"),
         ),

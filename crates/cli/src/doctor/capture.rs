@@ -7,17 +7,22 @@ use super::{Check, or_ok};
 
 const FIT: &str = "definitions";
 const TRIGGERS: &str = "triggers";
+const RELAXED: &str = "relaxed capture";
 
 /// Steps of `lockstep migrate` by what they are about; triggers are told one by one instead.
 const PARTS: [(Part, &str, &str); 4] = [
     (Part::Control, "control tables", "all there"),
-    (Part::Columns, "capture columns", "on every table"),
+    (
+        Part::EventTriggers,
+        "migrations",
+        "noticed as soon as they are committed, where the role may create event triggers",
+    ),
     (Part::Indexes, "indexes", "all there and valid"),
-    (Part::Snapshots, "base snapshots", "planned for every mapping"),
+    (Part::Fills, "fills", "begun for every mapping, and nothing is to be filled again"),
 ];
 
 pub(super) fn look(mappings: &MappingSet, live: &Live) -> Vec<Check> {
-    let steps = match attach::plan(mappings, live) {
+    let steps = match attach::plan(mappings, live, &live.relaxed()) {
         Ok(steps) => steps,
         Err(misfits) => {
             return misfits
@@ -32,12 +37,18 @@ pub(super) fn look(mappings: &MappingSet, live: &Live) -> Vec<Check> {
         let findings = missing.map(|step| Check::finding(check, format!("to do: {}", step.what), "`lockstep migrate`"));
         checks.extend(or_ok(check, fine, findings.collect()));
     }
-    let flaws = attach::flaws(mappings, live).iter().map(|flaw| of_flaw(mappings, flaw)).collect();
+    let relaxed = live.relaxed();
+    let loose = relaxed.iter().map(|table| {
+        let detail = format!("{}: every update is written down, whatever it changed", table.name);
+        Check::finding(RELAXED, detail, "after the platform's migration: `lockstep migrate`")
+    });
+    checks.extend(or_ok(RELAXED, "triggers fire for changes of exported columns only", loose.collect()));
+    let flaws = attach::flaws(mappings, live).iter().map(of_flaw).collect();
     checks.extend(or_ok(TRIGGERS, "all there, firing always, as they were installed", flaws));
     checks
 }
 
-fn of_flaw(mappings: &MappingSet, flaw: &Flaw) -> Check {
+fn of_flaw(flaw: &Flaw) -> Check {
     let what = match &flaw.table {
         Some(table) => format!("{} on {}", flaw.name, table.name),
         None => format!("function {}", flaw.name),
@@ -47,31 +58,13 @@ fn of_flaw(mappings: &MappingSet, flaw: &Flaw) -> Check {
         FlawKind::Disabled => ("is disabled", true),
         FlawKind::NotAlways => ("does not fire for every session_replication_role", true),
         FlawKind::Altered => ("was altered after it was installed, or switched off for a while", true),
+        FlawKind::Outflanked => ("does not see what another trigger, which came later, changes on the way", true),
         FlawKind::Outdated => ("is of another version or other definitions", false),
     };
     let remedy = if unnoticed {
-        format!("`lockstep migrate` puts it back; then for what was written meanwhile {}", resync(mappings, flaw))
+        "`lockstep migrate` puts it back, and has filled again what it concerns".to_owned()
     } else {
         "`lockstep migrate`".to_owned()
     };
     Check::finding(TRIGGERS, format!("{what} {how}"), remedy)
-}
-
-/// The mappings that may have missed something.
-fn resync(mappings: &MappingSet, flaw: &Flaw) -> String {
-    let reads = |mapping: &&lockstep_mappings::Mapping| {
-        let Some(table) = &flaw.table else { return false };
-        mapping.source == *table || mapping.joins.iter().any(|join| join.table == *table)
-    };
-    let names: Vec<_> = mappings.iter().filter(reads).map(|mapping| mapping.name.to_string()).collect();
-    resync_of(&names)
-}
-
-/// How to export these mappings again; none: whichever `lockstep-verifier` finds to differ.
-pub(super) fn resync_of(names: &[String]) -> String {
-    if names.is_empty() {
-        return "`lockstep-verifier`, and `lockstep resync` of what it finds".to_owned();
-    }
-    let commands: Vec<_> = names.iter().map(|name| format!("`lockstep resync --mapping {name}`")).collect();
-    commands.join(", ")
 }

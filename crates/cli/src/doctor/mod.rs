@@ -1,7 +1,6 @@
 //! `lockstep doctor`: what is wrong with an installation, and what to do about it. Changes nothing.
 
 mod activity;
-mod bypassed;
 mod capture;
 mod clickhouse;
 
@@ -10,14 +9,15 @@ use comfy_table::{Table, presets};
 use lockstep_core::exit;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_schema::Source;
+use lockstep_mappings::postgres::facts::tables_needed;
+use lockstep_schema::{Session, Source, SourceError, row_security};
 use serde::Serialize;
 
 use crate::error::CliError;
 
 /// What no look at the source can tell.
-const NOT_TOLD: &str = "Not told by any of this: rows that had a number when they were changed or deleted past the \
-                        triggers leave no trace in the source. `lockstep-verifier` finds them.";
+const NOT_TOLD: &str = "Not told by any of this: rows that were changed while a trigger was away that is back as it was. \
+                        `lockstep-verifier` finds them.";
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
@@ -98,14 +98,28 @@ async fn of_source(source: &Source, mappings: &MappingSet, args: &DoctorArgs) ->
         Err(error) => return vec![failed("Postgres", &error.into())],
     };
     let mut checks = capture::look(mappings, &live);
+    checks.push(hidden_rows(source, mappings).await);
     // Without Lockstep's own tables there is nothing more to ask.
     if live.pending_migrations.is_empty() {
-        let unnoticed = bypassed::look(source, mappings, &live).await;
-        checks.extend(unnoticed.unwrap_or_else(|error| vec![failed(bypassed::CHECK, &error)]));
         let active = activity::look(source, args.transactions_longer_than).await;
         checks.extend(active.unwrap_or_else(|error| vec![failed("activity", &error)]));
     }
     checks
+}
+
+/// Whether policies hide rows from the role.
+async fn hidden_rows(source: &Source, mappings: &MappingSet) -> Check {
+    const CHECK: &str = "row level security";
+    let tables = tables_needed(mappings);
+    let tables: Vec<_> = tables.iter().collect();
+    let look = async { row_security::refuse(&source.connect(Session::Control).await?, &tables).await };
+    match look.await {
+        Ok(()) => Check::ok(CHECK, "no policy hides rows from this role"),
+        Err(error @ SourceError::RowSecurity(_)) => {
+            Check::finding(CHECK, error.to_string(), "ALTER ROLE … BYPASSRLS, by a superuser")
+        }
+        Err(error) => failed(CHECK, &error.into()),
+    }
 }
 
 fn failed(check: &'static str, error: &CliError) -> Check {

@@ -1,7 +1,7 @@
 //! `lockstep migrate`: look at both sides, say everything that does not fit, then do what is missing.
 
 pub(crate) mod clickhouse;
-mod source;
+pub(crate) mod source;
 
 use clap::Args;
 use lockstep_core::exit;
@@ -22,6 +22,10 @@ pub(crate) struct MigrateArgs {
     /// Print every statement without running any
     #[arg(long)]
     dry_run: bool,
+    /// Before a migration of the platform: let the triggers of these tables (all, where none is named) name no column, so
+    /// that Postgres refuses nothing. They write down every update. Afterwards run `lockstep migrate` without it
+    #[arg(long, value_name = "TABLE", num_args = 0..)]
+    relax: Option<Vec<String>>,
     /// Replace views of the same names that read other tables: swaps tenants over, view by view, at once
     #[arg(long)]
     replace_views: bool,
@@ -39,7 +43,7 @@ pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &Mapp
         return Ok(exit::OK);
     }
     // Both sides are looked at before anything is changed on either.
-    let source_steps = source::plan(&source, mappings).await?;
+    let source_steps = source::plan(&source, mappings, args.relax.as_deref()).await?;
     let wanted = clickhouse::Wanted { replace_views: args.replace_views, tenant_role: args.tenant_role.as_deref() };
     let clickhouse_steps = clickhouse::plan(&clickhouse, mappings, &databases, wanted).await?;
     if args.dry_run {

@@ -15,11 +15,17 @@ pub(super) fn print(entries: &[Entry], json: bool) {
         return;
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["mapping", "tenancy", "what", "key", "refused (UTC)", "error"]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "mapping",
+        "tenancy",
+        "change",
+        "key",
+        "refused (UTC)",
+        "error",
+    ]);
     for entry in entries {
-        let key = entry.key.as_ref().map(ToString::to_string).unwrap_or_default();
-        let what = format!("{} {}", entry.kind, entry.sequence);
-        let cells = [&entry.mapping, &entry.tenancy, &what, &key, &entry.last_refused_at, &entry.error];
+        let (change, key) = (entry.sequence.to_string(), entry.key.to_string());
+        let cells = [&entry.mapping, &entry.tenancy, &change, &key, &entry.last_refused_at, &entry.error];
         table.add_row(cells);
     }
     println!("{table}");

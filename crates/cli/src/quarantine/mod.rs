@@ -71,10 +71,8 @@ pub(crate) async fn run(args: &QuarantineArgs, settings: &Settings, mappings: &M
     match &args.action {
         Action::List { json, .. } => list::print(&storage::entries(&client, mappings, scope).await?, *json),
         Action::Retry(_) => {
-            let flagged = storage::flag(&mut client, mappings, scope).await?;
-            println!(
-                "{flagged} rows are shipped again. Their entries go when that is done; what is refused anew stays."
-            );
+            let rows = storage::retry(&mut client, mappings, scope).await?;
+            println!("{rows} rows are shipped again. Their entries go when that is done; what is refused anew stays.");
         }
         Action::Drop(_) => {
             let dropped = storage::forget(&client, scope).await?;

@@ -1,17 +1,15 @@
 //! The quarantine as the operator's commands read and change it.
 
-use std::collections::HashMap;
-
 use lockstep_core::TenancyId;
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::postgres::quarantine;
-use lockstep_schema::SourceError;
+use lockstep_mappings::postgres::{Target, inbox, quarantine};
 use serde::Serialize;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use super::Scope;
 use crate::error::CliError;
+use crate::fusebox::DESTINATION;
 
 /// Entries of the mapping `$1 text?` and the tenancy `$2 uuid?`.
 const IN_SCOPE: &str =
@@ -24,10 +22,8 @@ pub(super) struct Entry {
     pub(super) mapping: String,
     pub(super) tenancy: String,
     pub(super) sequence: i64,
-    /// `row`, `tombstone`, or `gone` where nothing carries the number any more.
-    pub(super) kind: &'static str,
     /// By destination column.
-    pub(super) key: Option<serde_json::Value>,
+    pub(super) key: serde_json::Value,
     pub(super) code: String,
     pub(super) error: String,
     /// UTC.
@@ -52,76 +48,42 @@ pub(crate) async fn count(client: &Client, tenancy: Option<TenancyId>) -> Result
     Ok(row.map_err(source)?.get(0))
 }
 
-/// The entries, each with the key that its number belongs to now.
+/// The entries, with their keys.
 pub(super) async fn entries(client: &Client, mappings: &MappingSet, scope: &Scope) -> Result<Vec<Entry>, CliError> {
-    let time = |column: &str| format!("to_char({column}, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
-    let sql = format!(
-        "SELECT destination, mapping_name, tenancy_id, sequence, code, error, {}, {}, attempts {IN_SCOPE} ORDER BY 1, 2, 3, 4",
-        time("first_refused_at"),
-        time("last_refused_at")
-    );
-    let (mapping, tenancy) = parameters(scope);
-    let rows = client.query(&sql, &[&mapping, &tenancy]).await.map_err(source)?;
-    let mut entries: Vec<_> = rows
-        .iter()
-        .map(|row| Entry {
-            destination: row.get(0),
-            mapping: row.get(1),
-            tenancy: row.get::<_, Uuid>(2).to_string(),
-            sequence: row.get(3),
-            kind: "gone",
-            key: None,
-            code: row.get(4),
-            error: row.get(5),
-            first_refused_at: row.get(6),
-            last_refused_at: row.get(7),
-            attempts: row.get(8),
-        })
-        .collect();
-    for mapping in mappings.iter() {
-        let of_mapping = rows.iter().filter(|row| row.get::<_, &str>(1) == mapping.name.as_str());
-        let (tenancies, numbers): (Vec<Uuid>, Vec<i64>) =
-            of_mapping.map(|row| (row.get::<_, Uuid>(2), row.get::<_, i64>(3))).unzip();
-        if tenancies.is_empty() {
-            continue;
-        }
-        // As text: the client library reads JSON only with a feature that nothing else needs.
-        let sql =
-            format!("SELECT tenancy_id, sequence, is_tombstone, key::text FROM ({}) c", quarantine::carried(mapping));
-        let carried = client.query(&sql, &[&tenancies, &numbers]).await.map_err(source)?;
-        let carried: HashMap<(String, i64), (bool, String)> = carried
-            .iter()
-            .map(|row| ((row.get::<_, Uuid>(0).to_string(), row.get(1)), (row.get(2), row.get(3))))
-            .collect();
-        for entry in entries.iter_mut().filter(|entry| entry.mapping == mapping.name.as_str()) {
-            if let Some((is_tombstone, key)) = carried.get(&(entry.tenancy.clone(), entry.sequence)) {
-                entry.kind = if *is_tombstone { "tombstone" } else { "row" };
-                entry.key = serde_json::from_str(key).ok();
-            }
-        }
+    let (name, tenancy) = parameters(scope);
+    let mut entries = Vec::new();
+    for mapping in mappings.iter().filter(|mapping| name.is_none_or(|name| mapping.name.as_str() == name)) {
+        let rows = client.query(&quarantine::entries(mapping), &[&DESTINATION, &tenancy, &i64::MAX]).await;
+        entries.extend(rows.map_err(source)?.iter().map(|row| Entry {
+            destination: DESTINATION.to_owned(),
+            mapping: mapping.name.to_string(),
+            tenancy: row.get::<_, Uuid>(0).to_string(),
+            sequence: row.get(1),
+            key: row.get(2),
+            code: row.get(3),
+            error: row.get(4),
+            first_refused_at: row.get(5),
+            last_refused_at: row.get(6),
+            attempts: row.get(7),
+        }));
     }
     Ok(entries)
 }
 
-/// Flags the rows and tombstones of the entries, so that they are stamped and shipped anew.
-pub(super) async fn flag(client: &mut Client, mappings: &MappingSet, scope: &Scope) -> Result<u64, CliError> {
+/// Has the rows of the entries numbered and shipped anew. Returns how many.
+pub(super) async fn retry(client: &mut Client, mappings: &MappingSet, scope: &Scope) -> Result<u64, CliError> {
     let (name, tenancy) = parameters(scope);
     let transaction = client.transaction().await.map_err(source)?;
-    let mut flagged = 0;
+    let xid: i64 = transaction.query_one("SELECT txid_current()", &[]).await.map_err(source)?.get(0);
+    let sql = quarantine::retry(inbox::inbox_of(xid));
+    let mut rows = 0;
     for mapping in mappings.iter().filter(|mapping| name.is_none_or(|name| mapping.name.as_str() == name)) {
-        let sql = format!("SELECT tenancy_id, sequence {IN_SCOPE} ORDER BY 1, 2");
-        let rows = transaction.query(&sql, &[&mapping.name.as_str(), &tenancy]).await.map_err(source)?;
-        if rows.is_empty() {
-            continue;
-        }
-        let (tenancies, numbers): (Vec<Uuid>, Vec<i64>) =
-            rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, i64>(1))).unzip();
-        for statement in quarantine::flag(mapping) {
-            flagged += transaction.execute(&statement, &[&tenancies, &numbers]).await.map_err(source)?;
-        }
+        let target = Target::row(mapping).id();
+        let written = transaction.execute(&sql, &[&DESTINATION, &mapping.name.as_str(), &target, &tenancy]).await;
+        rows += written.map_err(source)?;
     }
     transaction.commit().await.map_err(source)?;
-    Ok(flagged)
+    Ok(rows)
 }
 
 /// Deletes the entries.

@@ -185,6 +185,16 @@ impl ClickHouse {
         Ok(parts.into_iter().map(|part| part.0).collect())
     }
 
+    /// How many statements that rewrite parts of a mapping's table are not done yet: the server goes on with them when nobody
+    /// waits any more.
+    ///
+    /// # Errors
+    /// As [`ClickHouse::fetch_rows`].
+    pub async fn rewrites_under_way(&self, databases: &Databases, mapping: &Mapping) -> Result<u64, DestinationError> {
+        let rows: Vec<(u64,)> = self.fetch_rows(&erase::rewrites(mapping, databases)).await?;
+        Ok(rows.first().map_or(0, |row| row.0))
+    }
+
     /// Runs a statement that rewrites parts, and waits until it is done.
     async fn rewrite(&self, sql: &str) -> Result<(), DestinationError> {
         // The server parses 256 KiB of a statement unless told otherwise.

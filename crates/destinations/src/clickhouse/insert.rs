@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::Client;
 use clickhouse::insert_formatted::InsertFormatted;
 use uuid::Uuid;
 
-use super::{Timeouts, error, failure};
+use super::{ClickHouse, error, failure, server_clock};
 use crate::destination::RowSink;
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
@@ -19,9 +18,9 @@ pub const ONE_PART_ROWS: u64 = 1 << 20;
 /// [`ONE_PART_ROWS`], makes one part, all or nothing. The server holds the rows about twice while it sorts them.
 pub const ONE_PART_BYTES: u64 = 512 * 1024 * 1024;
 
-/// By so much the server's deadline comes before the client's …
-const SOONER: Duration = Duration::from_secs(5);
-/// … where that leaves it as much as this.
+/// By so much the server's deadline comes before the client's.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
+/// What the server is left at least, margin or not.
 const LEAST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// An insert under way.
@@ -32,7 +31,8 @@ const LEAST_DEADLINE: Duration = Duration::from_secs(1);
 ///
 /// Within a [`WriteWindow`] it is refused at whatever step the window is found closed. The last step is the one that
 /// counts: without its end the server keeps nothing of what it was sent. From its beginning the server has the window's
-/// other half, by a deadline of its own, so that what it was given in time is not there late.
+/// other half, by a deadline of its own, so that what it was given in time is not there late. Before that step the server
+/// is asked for its time too: a machine that was restored from an image of its memory has no clock that knows.
 ///
 /// The server ends an insert that sends nothing for 30 seconds (`http_receive_timeout`): begin it when rows are at hand.
 #[must_use = "an insert that is dropped inserts nothing"]
@@ -41,15 +41,19 @@ pub struct Insert {
     /// A chunk was lost: by an error, or by a `send` that was dropped before it was done. The crate forgets the first and
     /// does not see the second, and would end an insert with a hole in it as if nothing had happened.
     broken: bool,
-    window: Option<WriteWindow>,
+    /// Something was sent, so the end of it puts something into the table.
+    begun: bool,
+    within: Option<(WriteWindow, ClickHouse)>,
 }
 
 impl Insert {
-    pub(super) fn new(client: &Client, statement: &str, timeouts: Timeouts, window: Option<WriteWindow>) -> Self {
+    pub(super) fn new(server: &ClickHouse, statement: &str) -> Self {
+        let (timeouts, window) = (server.timeouts, server.window);
         let insert_end = window.map_or(timeouts.insert_end, |window| window.half().min(timeouts.insert_end));
         // The server's own deadline comes first, so that an insert that is too slow is known to have failed.
-        let deadline = insert_end.saturating_sub(SOONER).max(insert_end.min(LEAST_DEADLINE));
-        let inner = client
+        let deadline = insert_end.saturating_sub(DEADLINE_MARGIN).max(insert_end.min(LEAST_DEADLINE));
+        let inner = server
+            .client
             .insert_formatted_with(statement)
             .with_timeouts(Some(timeouts.insert_send), Some(insert_end))
             .with_setting("max_execution_time", deadline.as_secs_f64().to_string())
@@ -66,7 +70,7 @@ impl Insert {
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_rows", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_bytes", ONE_PART_BYTES.to_string());
-        Self { inner, broken: false, window }
+        Self { inner, broken: false, begun: false, within: window.map(|window| (window, server.clone())) }
     }
 
     /// Sends a chunk, waiting while the server is busy with earlier ones. Not copied, unless it is compressed (TLS).
@@ -79,6 +83,7 @@ impl Insert {
         if chunk.is_empty() {
             return Ok(());
         }
+        self.begun = true;
         self.broken = true;
         self.inner.send(chunk).await.map_err(|error| failure::from_client(&error))?;
         self.broken = false;
@@ -91,11 +96,18 @@ impl Insert {
     /// What the server says, or [`Failure::Unavailable`] after [`Timeouts::insert_end`]; it may then still succeed.
     pub async fn end(self) -> Result<(), DestinationError> {
         self.check()?;
+        if self.begun
+            && let Some((window, server)) = &self.within
+        {
+            server_clock::check(server, *window).await?;
+            // Asking took time.
+            self.check()?;
+        }
         self.inner.end().await.map_err(|error| failure::from_client(&error))
     }
 
     fn check(&self) -> Result<(), DestinationError> {
-        if self.window.is_some_and(|window| !window.is_open()) {
+        if self.within.as_ref().is_some_and(|(window, _)| !window.is_open()) {
             return Err(error(Failure::Late, "they were read too long ago"));
         }
         if self.broken {

@@ -34,7 +34,7 @@ impl Marks {
         self.0.values().map(Mark::highest).max().unwrap_or_default()
     }
 
-    /// The mappings that have come further than the source has been stamped. In normal operation there is none.
+    /// The mappings that have come further than any number the source gave out. In normal operation there is none.
     pub fn ahead_of(&self, last_sequence: SequenceId) -> BTreeMap<MappingName, Mark> {
         let ahead = self.0.iter().filter(|(_, mark)| mark.highest() > last_sequence);
         ahead.map(|(name, mark)| (name.clone(), *mark)).collect()

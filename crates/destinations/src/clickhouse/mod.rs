@@ -9,6 +9,7 @@ mod insert;
 mod inspect;
 mod marks;
 mod reader;
+mod server_clock;
 mod shape;
 mod storage;
 mod stream;
@@ -173,7 +174,7 @@ impl ClickHouse {
     /// Begins an insert: `INSERT INTO … FORMAT RowBinary`, whose rows follow in chunks. The server is asked with the
     /// first of them; an insert of nothing does nothing.
     pub fn insert(&self, statement: &str) -> Insert {
-        Insert::new(&self.client, statement, self.timeouts, self.window)
+        Insert::new(self, statement)
     }
 
     async fn within_statement_timeout<T>(

@@ -69,7 +69,9 @@ impl Reader {
 
     /// The answer of a query that reads, once the server begins to give it.
     pub(super) async fn ask(&self, sql: String, format: &str, idle: Duration) -> Result<Answer, DestinationError> {
-        let request = Request::post(format!("{}/?default_format={format}&{SETTINGS}", self.url))
+        // The server parses 256 KiB of a statement unless told otherwise.
+        let size = sql.len() + 1024;
+        let request = Request::post(format!("{}/?default_format={format}&{SETTINGS}&max_query_size={size}", self.url))
             .header(USER, &self.user)
             .header(PASSWORD, &self.password)
             .header(hyper::header::USER_AGENT, concat!("lockstep/", env!("CARGO_PKG_VERSION")))

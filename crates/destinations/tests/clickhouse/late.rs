@@ -1,16 +1,16 @@
 //! Writes within a window: in time, or never.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::{ClickHouse, Destination, Failure, Retry, Selection, WriteWindow};
+use lockstep_destinations::{ClickHouse, Destination, Failure, Moment, Retry, Selection, WriteWindow};
 use uuid::Uuid;
 
 use crate::fixture::{encode_rows, with_database};
 
 /// For what was read so long ago, with a limit of two minutes.
 fn read_ago(clickhouse: &ClickHouse, ago: Duration) -> ClickHouse {
-    clickhouse.clone().within(WriteWindow::new(Instant::now() - ago, Duration::from_secs(120)))
+    clickhouse.clone().within(WriteWindow::new(Moment::now() - ago, Duration::from_secs(120)))
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn what_was_read_too_long_ago_is_neither_begun_nor_ended() {
         let error = late.insert(&statement).send(encode_rows(0..10, "late")).await.unwrap_err();
         assert_eq!((error.failure(), error.retry(), error.code()), (Failure::Late, Retry::Later, "LS-0209"));
         // Begun in time, and held up before its end.
-        let window = WriteWindow::new(Instant::now(), Duration::from_secs(6));
+        let window = WriteWindow::new(Moment::now(), Duration::from_secs(6));
         let mut insert = fixture.clickhouse.clone().within(window).insert(&statement);
         insert.send(encode_rows(0..10, "late")).await.unwrap();
         let mut every = tokio::time::interval(Duration::from_millis(20));
@@ -58,7 +58,7 @@ async fn the_server_keeps_nothing_that_it_does_not_finish_in_time() {
             "CREATE TABLE {table} (id UInt64, slept UInt8 MATERIALIZED sleepEachRow(0.5)) ENGINE = MergeTree ORDER BY id"
         );
         fixture.clickhouse.execute(&create).await.unwrap();
-        let window = WriteWindow::new(Instant::now(), Duration::from_secs(2));
+        let window = WriteWindow::new(Moment::now(), Duration::from_secs(2));
         let mut insert =
             fixture.clickhouse.clone().within(window).insert(&format!("/* slow */ INSERT INTO {table} FORMAT RowBinary"));
         let rows: Vec<u8> = (0..5_u64).flat_map(u64::to_le_bytes).collect();

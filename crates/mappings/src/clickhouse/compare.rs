@@ -34,7 +34,7 @@ pub(super) fn order(column: &Column) -> String {
 }
 
 /// Every live row as `RowBinary`: `project_id`, `branch_id` (String), each column as canonical text (String, or
-/// Nullable(String) where it can be null), then `sync_sequence_id` (Int64); ordered as the source's rows are.
+/// Nullable(String) where it can be null); ordered as the source's rows are.
 ///
 /// `after` leaves out everything up to and with that key: to go on where a stream broke off.
 pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: Option<&Key>) -> String {
@@ -52,7 +52,7 @@ pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: O
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
     let order: Vec<_> = mapping.key_columns().map(order).collect();
     format!(
-        "SELECT project_id, branch_id, {columns}, sync_sequence_id\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        "SELECT project_id, branch_id, {columns}\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         columns = columns.join(", "),
         raw = identifier(&databases.raw),
         name = identifier(mapping.name.as_str()),

@@ -130,6 +130,16 @@ pub fn parts(mapping: &Mapping, databases: &Databases) -> String {
     )
 }
 
+/// How many mutations of a mapping's table are not done yet: UInt64.
+pub fn rewrites(mapping: &Mapping, databases: &Databases) -> String {
+    let local = if databases.cluster.is_some() { "_local" } else { "" };
+    format!(
+        "SELECT count()\nFROM system.mutations\nWHERE NOT is_done AND NOT is_killed AND database = {} AND table = {}",
+        literal(&databases.raw),
+        literal(&format!("{}{local}", mapping.name))
+    )
+}
+
 /// Merges all parts that there are into one, so that of every key one version is left. Fails where nothing was done.
 pub fn merge(mapping: &Mapping, databases: &Databases) -> String {
     format!(

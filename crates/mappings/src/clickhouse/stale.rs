@@ -1,8 +1,8 @@
 //! Rows that are not in the source any more, once all that are were exported again.
 //!
-//! A re-export draws a number, the floor, and has every row of the source stamped above it. When those have arrived, a
-//! key whose winning version is below the floor is in the destination alone. Its tombstone gets the floor as its
-//! version: it beats everything that is stale, and nothing that came since.
+//! A fill has a number, the floor, and ships every row of the source with it; what changes meanwhile comes with a greater
+//! one. When all have arrived, a key whose winning version is below the floor is in the destination alone. Its tombstone
+//! gets the floor as its version: it beats everything that is stale, and nothing that came since.
 
 use lockstep_core::{Location, SequenceId};
 
@@ -25,7 +25,7 @@ fn shown(mapping: &Mapping, databases: &Databases, numbers: &str, locations: Opt
 }
 
 /// Writes tombstones of this version for such rows. Doing it again changes nothing.
-fn bury(
+fn write_tombstones(
     mapping: &Mapping,
     databases: &Databases,
     version: SequenceId,
@@ -63,10 +63,10 @@ pub fn remove_stale(
     floor: SequenceId,
     locations: Option<&[Location]>,
 ) -> String {
-    bury(mapping, databases, floor, &format!("< {floor}"), locations)
+    write_tombstones(mapping, databases, floor, &format!("< {floor}"), locations)
 }
 
 /// Hides all rows at these places with a number up to this one; what has such a number and arrives later, too.
 pub fn hide(mapping: &Mapping, databases: &Databases, up_to: SequenceId, places: &[Location]) -> String {
-    bury(mapping, databases, up_to, &format!("<= {up_to}"), Some(places))
+    write_tombstones(mapping, databases, up_to, &format!("<= {up_to}"), Some(places))
 }

@@ -7,12 +7,15 @@ use lockstep_core::MappingName;
 
 use super::DefinitionError;
 use super::raw::{RawColumn, RawDefinition, RawJoin, RawTenant};
-use crate::column_type::ColumnType;
+use crate::column_type::{BaseType, ColumnType};
 use crate::mapping::{Column, Join, Mapping, SourceTable, Tenant, Value};
+use crate::postgres::MAX_OF_A_KIND;
 use crate::template::{ColumnRef, Template};
 
 /// Names that every destination table has beside the mapping's own columns.
 const RESERVED: &[&str] = &["project_id", "branch_id"];
+/// Names that lines of the inbox have which are of no mapping.
+const RESERVED_NAMES: &[&str] = &["tenancy"];
 /// What the names of Lockstep's own columns start with.
 const RESERVED_PREFIX: &str = "sync_";
 /// More columns than this in one mapping are a mistake.
@@ -74,6 +77,9 @@ impl Check<'_> {
 
     fn mapping(&mut self, raw: &RawDefinition) -> Option<Mapping> {
         let name = self.keep(raw.name.span(), None, raw.name.get_ref().parse::<MappingName>());
+        if RESERVED_NAMES.contains(&raw.name.get_ref().as_str()) {
+            self.say(raw.name.span(), None, "this name is Lockstep's own", "choose another name");
+        }
         let tenant = self.tenant(raw.tenant.span(), raw.tenant.get_ref());
         let columns = self.columns(raw);
         let filter = raw.filter.as_ref().and_then(|filter| self.template(filter.span(), None, filter.get_ref()));
@@ -88,7 +94,6 @@ impl Check<'_> {
             key,
             columns,
             joins,
-            former_tombstones: raw.former_tombstones.clone(),
             file: self.file.to_owned(),
         })
     }
@@ -268,6 +273,12 @@ impl Check<'_> {
             } else {
                 key.push(index);
             }
+        }
+        let (uuids, others): (Vec<usize>, Vec<usize>) =
+            key.iter().partition(|index| columns[**index].column_type.base == BaseType::Uuid);
+        if uuids.len().max(others.len()) > MAX_OF_A_KIND {
+            let problem = format!("the key has more than {MAX_OF_A_KIND} columns of type uuid, or of other types");
+            self.say(raw.name.span(), None, problem, "use fewer: they only have to tell rows of a tenant apart");
         }
         key
     }

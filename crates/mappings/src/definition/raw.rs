@@ -17,8 +17,6 @@ pub(super) struct RawDefinition {
     #[serde(rename = "where")]
     pub(super) filter: Option<Spanned<String>>,
     #[serde(default)]
-    pub(super) former_tombstones: Vec<String>,
-    #[serde(default)]
     pub(super) joins: BTreeMap<String, Spanned<RawJoin>>,
     pub(super) columns: Vec<Spanned<RawColumn>>,
 }

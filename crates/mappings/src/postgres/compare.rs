@@ -8,11 +8,11 @@ mod claims;
 use lockstep_core::Location;
 
 pub use self::claims::claims;
-use super::names::{CONTROL_SCHEMA, TENANCY_TOUCH, capture_columns, tenancy_table};
+use super::names::tenancy_table;
 use super::quote::{identifier, literal, table};
-use super::{row, touch};
+use super::row;
 use crate::column_type::BaseType;
-use crate::mapping::{Column, Join, Mapping};
+use crate::mapping::{Column, Mapping};
 
 /// A row, however many tenancies share its location: where it is, and its key as canonical text, in order.
 ///
@@ -63,23 +63,18 @@ fn key_bytes(column: &Column) -> String {
 }
 
 /// Every row of the mapping that has an owner, as binary `COPY`: `project_id`, `branch_id`, each column as canonical
-/// text, then `tenancy_id uuid`, `sequence int8?`, `waiting bool`. Ordered by location and key, byte by byte, unless keys
-/// are asked for.
+/// text, then `tenancy_id uuid`. Ordered by location and key, byte by byte, unless keys are asked for.
 ///
 /// What is Lockstep's own is named `sync_…`, as no exported column is.
-///
-/// A row waits to be stamped when it is flagged; where keys are asked for, also when a touch that concerns it is pending.
 pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
-    let (sequence, flag) = capture_columns("s");
     let columns: Vec<_> = mapping.columns.iter().map(canonical_column).collect();
-    let (from, same, waiting) = match scope {
-        Scope::All => (placed_tenancies(None), String::new(), flag),
-        Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new(), flag),
+    let (from, same) = match scope {
+        Scope::All => (placed_tenancies(None), String::new()),
+        Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new()),
         Scope::Keys(keys) => (
             // The condition on keys stands in WHERE: an inner join has no other meaning there.
             format!("{} JOIN {} t ON TRUE", wanted(mapping, keys), table(&tenancy_table())),
             format!(" AND {} AND {}", at_wanted("t"), key_is_wanted(mapping, "s")),
-            format!("({flag} OR {})", touched(mapping)),
         ),
     };
     let (place, order) = match scope {
@@ -90,7 +85,7 @@ pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
         }
     };
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy, c.sync_sequence, c.sync_waiting\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {sequence} AS sync_sequence, {waiting} AS sync_waiting, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE TRUE{filter}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE TRUE{filter}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
         exported = row::select_list(mapping, "s"),
         source = table(&mapping.source),
@@ -178,26 +173,6 @@ pub(super) fn key_is_wanted(mapping: &Mapping, alias: &str) -> String {
         })
         .collect();
     same.join(" AND ")
-}
-
-/// The condition that a touch is pending that will stamp the row `s` of the tenancy `t`.
-fn touched(mapping: &Mapping) -> String {
-    let joins: Vec<_> = mapping.joins.iter().map(|join| touched_through(mapping, join)).collect();
-    format!(
-        "EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.touch u WHERE u.tenancy_id = t.\"id\" AND CASE u.target WHEN {} THEN TRUE{} ELSE FALSE END)",
-        literal(TENANCY_TOUCH),
-        joins.concat()
-    )
-}
-
-/// One branch of a CASE, because a match key can be cast to the type of its own join only.
-fn touched_through(mapping: &Mapping, join: &Join) -> String {
-    let cast = join.match_type.base.postgres_cast();
-    format!(
-        " WHEN {} THEN ({})::{cast} = (u.match_key)::{cast}",
-        literal(&touch::target(mapping, join)),
-        row::render(&join.here, "s")
-    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::names::{FLAG_COLUMN, SEQUENCE_COLUMN, deleted_row_table, tenancy_table};
+use super::names::tenancy_table;
 use crate::mapping::{Mapping, SourceTable, Tenant, Value};
 use crate::set::MappingSet;
 use crate::template::{ColumnRef, Template};
@@ -17,12 +17,29 @@ pub struct ColumnFacts {
     pub is_enum: bool,
     /// Whether it can be null.
     pub nullable: bool,
-    /// Generated from these columns; empty for an ordinary column.
-    pub generated_from: Vec<String>,
+    /// Whether Postgres computes it.
+    pub is_generated: bool,
+    /// Whether two values that are equal are always exported alike. Not so for citext, JSON, floating-point numbers and the
+    /// like, nor for text whose collation takes different texts for equal.
+    pub equality_is_identity: bool,
+    /// `pg_attribute.attnum`: another one is another column, whatever its name.
+    pub number: i16,
+    /// Of an enum: each label with what identifies it.
+    pub labels: Vec<String>,
 }
 
-/// What the live database says about one table: its columns by name.
-pub type TableFacts = BTreeMap<String, ColumnFacts>;
+/// What the live database says about one table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TableFacts {
+    /// By name.
+    pub columns: BTreeMap<String, ColumnFacts>,
+    /// Whether a row trigger of somebody else's may change a row before it is updated.
+    pub has_before_update: bool,
+    /// Whether it is a partition or child of another table, or has children: then rows come and go past its own triggers.
+    pub is_inherited: bool,
+    /// The file that holds its rows: another one after they were rewritten.
+    pub filenode: u32,
+}
 
 /// What the live database says about all tables that definitions name; a missing table has no entry.
 pub type SourceFacts = BTreeMap<SourceTable, TableFacts>;
@@ -48,7 +65,7 @@ impl fmt::Display for Misfit {
 
 /// The tables that definitions, capture and tenancies need to know about.
 pub fn tables_needed(set: &MappingSet) -> Vec<SourceTable> {
-    let mut tables = vec![tenancy_table(), deleted_row_table()];
+    let mut tables = vec![tenancy_table()];
     for mapping in set.iter() {
         tables.push(mapping.source.clone());
         tables.extend(mapping.joins.iter().map(|join| join.table.clone()));
@@ -60,26 +77,28 @@ pub fn tables_needed(set: &MappingSet) -> Vec<SourceTable> {
 
 /// Everything in the live database that does not fit, in the order of the definitions.
 pub fn misfits(set: &MappingSet, facts: &SourceFacts) -> Vec<Misfit> {
-    let mut found = Vec::new();
-    let contract = |columns: &[(&str, &str)], table: SourceTable, found: &mut Vec<Misfit>| {
-        let mut check = Check { file: "Lockstep itself", facts, found };
-        if check.table(&table) {
-            for (name, typname) in columns {
-                check.typed(&table, name, &[typname]);
-            }
-        }
-    };
-    contract(&[("id", "uuid"), ("projectId", "text"), ("branchId", "text")], tenancy_table(), &mut found);
-    // A database that never had tombstones gets their table.
-    if facts.contains_key(&deleted_row_table()) {
-        contract(
-            &[("id", "uuid"), ("tenancyId", "uuid"), ("tableName", "text"), ("primaryKey", "jsonb"), ("data", "jsonb")],
-            deleted_row_table(),
-            &mut found,
-        );
-    }
+    let mut found = misfits_of_tenancies(facts);
     for mapping in set.iter() {
         Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
+    }
+    found
+}
+
+/// What in the live database does not fit one definition, tenancies included, which every mapping reads.
+pub fn misfits_of(mapping: &Mapping, facts: &SourceFacts) -> Vec<Misfit> {
+    let mut found = misfits_of_tenancies(facts);
+    Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
+    found
+}
+
+/// What in the live database does not fit what every mapping reads of tenancies.
+pub fn misfits_of_tenancies(facts: &SourceFacts) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    let mut check = Check { file: "Lockstep itself", facts, found: &mut found };
+    if check.table(&tenancy_table()) {
+        for (name, typname) in [("id", "uuid"), ("projectId", "text"), ("branchId", "text")] {
+            check.typed(&tenancy_table(), name, &[typname]);
+        }
     }
     found
 }
@@ -96,7 +115,17 @@ impl Check<'_> {
     }
 
     fn table(&mut self, table: &SourceTable) -> bool {
-        let exists = self.facts.contains_key(table);
+        let live = self.facts.get(table);
+        if live.is_some_and(|live| live.is_inherited) {
+            let subject = format!("table {}.\"{}\"", table.schema, table.name);
+            self.say(
+                subject,
+                "is a partition, a child or a parent of another table, through which rows come and go unnoticed"
+                    .to_owned(),
+                "detach it (ALTER TABLE … DETACH PARTITION, NO INHERIT), or drop the definition",
+            );
+        }
+        let exists = live.is_some();
         if !exists {
             let subject = format!("table {}.\"{}\"", table.schema, table.name);
             self.say(
@@ -109,7 +138,7 @@ impl Check<'_> {
     }
 
     fn column(&mut self, table: &SourceTable, name: &str) -> Option<ColumnFacts> {
-        let found = self.facts.get(table)?.get(name).cloned();
+        let found = self.facts.get(table)?.columns.get(name).cloned();
         if found.is_none() {
             let subject = format!("column \"{}\".\"{name}\"", table.name);
             self.say(
@@ -190,13 +219,4 @@ impl Check<'_> {
             }
         }
     }
-}
-
-/// The capture columns of `table` that are missing.
-pub fn missing_capture_columns(facts: &SourceFacts, table: &SourceTable) -> Vec<&'static str> {
-    let live = facts.get(table);
-    [SEQUENCE_COLUMN, FLAG_COLUMN]
-        .into_iter()
-        .filter(|name| !live.is_some_and(|live| live.contains_key(*name)))
-        .collect()
 }

@@ -1,17 +1,24 @@
-//! The stream: live rows and tombstones above each tenancy's cursor, a mapping at a time, all tenancies in one read.
+//! The stream: what the changes above each tenancy's cursor have made of their rows, a mapping at a time, all tenancies in
+//! one read.
 //!
 //! Every row starts with tenancy id (uuid), project and branch (text), then the mapping's columns in order, then the
 //! sequence (int8) and whether it is a tombstone (int2). One statement reads one snapshot, and the order is: tenancies
-//! as given, within a tenancy by sequence. So a page that is cut anywhere is still a prefix of each tenancy's news.
+//! as given, within a tenancy by sequence. So a page that is cut anywhere is still a prefix of each tenancy's changes.
+//!
+//! What a change becomes is judged by place (DEL-1, ISO-1): the row of the tenancy that it names, if it is there and inside
+//! the filter; else the row of this key of another tenancy that lives at the place; else a tombstone. So a place shows what
+//! is there now, whoever left, came or took over.
 
 use lockstep_core::{SequenceId, TenancyId};
 
-use super::names::{CONTROL_SCHEMA, capture_columns, tenancy_table};
-use super::quote::{identifier, table};
-use super::{row, tombstone};
-use crate::mapping::{Mapping, Tenant};
+use super::key::{KEY_COLUMNS, same_key, tombstone_columns};
+use super::names::{CONTROL_SCHEMA, tenancy_table};
+use super::quote::table;
+use super::row;
+use super::target::Target;
+use crate::mapping::Mapping;
 
-/// How far one tenancy's destination is: its news start above `after`.
+/// How far one tenancy's destination is: its changes start above `after`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Work {
     /// Whose rows.
@@ -36,11 +43,24 @@ fn arrays(work: &[Work]) -> String {
     format!("'{{{}}}'::uuid[], '{{{}}}'::bigint[]", tenancies.join(","), after.join(","))
 }
 
-/// The tenancy `t` of `w`. The limit keeps the planner from turning the lookup into a join that loses the order of `w`.
-pub(super) fn tenancy_lookup() -> String {
+/// The condition that the tenancy `alias` lives where it is said to: a pass has written that place down. Before, its rows are
+/// shown nowhere; the lines of its arrival bring them. Otherwise a row could be shipped to a place of which nobody would know
+/// later that it has to vanish there (ISO-1).
+pub(super) fn lives_there(alias: &str) -> String {
     format!(
-        "(SELECT t.\"id\", t.\"projectId\", t.\"branchId\", t.\"hasNoOrganization\" FROM {} t WHERE t.\"id\" = w.tenancy_id LIMIT 1) t",
-        table(&tenancy_table())
+        "EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.tenancy_location v WHERE v.tenancy_id = {alias}.\"id\" AND v.project_id = {alias}.\"projectId\" AND v.branch_id = {alias}.\"branchId\")"
+    )
+}
+
+/// The tenancy `w.tenancy_id` as `t`, laid out as `"Tenancy"`. One that is gone, or on its way to another place, has no id,
+/// and is at the last place where it was, until its erasure begins: then nothing of it is shipped any more.
+///
+/// The limits keep the planner from turning the lookup into a join that loses the order of `w`.
+pub fn tenancy_lookup() -> String {
+    format!(
+        "(SELECT x.* FROM (\n  (SELECT t.\"id\", t.\"projectId\", t.\"branchId\", t.\"hasNoOrganization\"::text FROM {tenancies} t WHERE t.\"id\" = w.tenancy_id AND {lives_there} LIMIT 1)\n  UNION ALL (SELECT NULL::uuid, l.project_id, l.branch_id, NULL FROM {CONTROL_SCHEMA}.tenancy_location l\n    WHERE l.tenancy_id = w.tenancy_id AND NOT EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.erasure e WHERE e.tenancy_id = w.tenancy_id AND e.finished_at IS NULL)\n    ORDER BY l.recorded_at DESC, l.project_id, l.branch_id LIMIT 1)) x LIMIT 1) t",
+        tenancies = table(&tenancy_table()),
+        lives_there = lives_there("t"),
     )
 }
 
@@ -48,112 +68,99 @@ fn copy(query: &str) -> String {
     format!("COPY (\n{query}\n) TO STDOUT (FORMAT binary)")
 }
 
-/// One page of news as binary `COPY`.
-pub fn page(mapping: &Mapping, work: &[Work], limits: PageLimits) -> String {
-    let limit = limits.tenancy_rows;
-    let (sequence, _) = capture_columns("s");
-    let live = format!(
-        "(SELECT {columns}, {sequence} AS sync_sequence_id, 0::int2 AS sync_is_deleted\n  FROM {source} s{joins}\n  WHERE {belongs} AND {sequence} > w.after{filter}\n  ORDER BY {sequence} LIMIT {limit})",
+/// The changes `c` of the tenancy of `w` that `condition` names.
+fn changes(mapping: &Mapping, condition: &str) -> String {
+    format!(
+        "(SELECT c.sequence, {KEY_COLUMNS} FROM {CONTROL_SCHEMA}.change c\n  WHERE c.tenancy_id = w.tenancy_id AND c.mapping = {} AND {condition}",
+        Target::row(mapping).id()
+    )
+}
+
+/// The row of the key of `c` that a tenancy has which lives at the project and branch of `place`, other than `place` itself.
+fn of_others(mapping: &Mapping, place: &str, [project, branch]: [&str; 2], is_other: &str) -> String {
+    format!(
+        "(SELECT {columns}, 0::int2\n    FROM {tenancies} t JOIN {source} s ON {belongs} AND {same}{joins}\n    WHERE t.\"projectId\" = {place}.{project} AND t.\"branchId\" = {place}.{branch}{is_other} AND {lives_there}{filter} LIMIT 1)",
+        lives_there = lives_there("t"),
+        columns = row::select_list(mapping, "s"),
+        tenancies = table(&tenancy_table()),
+        source = table(&mapping.source),
+        belongs = row::belongs(mapping, "s"),
+        same = same_key(mapping, "s", "c"),
+        joins = row::joins(mapping, "s"),
+        filter = row::and_filter(mapping, "s"),
+    )
+}
+
+fn tombstone(mapping: &Mapping) -> String {
+    format!("(SELECT {}, 1::int2)", tombstone_columns(mapping, "c"))
+}
+
+/// What the destination shows of the change `c` at the place of the tenancy `t`: one row, the first that there is.
+fn shown(mapping: &Mapping) -> String {
+    let own = format!(
+        "(SELECT {columns}, 0::int2 AS sync_is_deleted\n    FROM {source} s{joins}\n    WHERE {belongs} AND {same}{filter} LIMIT 1)",
         columns = row::select_list(mapping, "s"),
         source = table(&mapping.source),
         joins = row::joins(mapping, "s"),
         belongs = row::belongs(mapping, "s"),
+        same = same_key(mapping, "s", "c"),
         filter = row::and_filter(mapping, "s"),
     );
-    let tombstones = tombstone::table_names(mapping).map(|name| {
-        format!(
-            "(SELECT {columns}, {sequence}, 1::int2\n  {from_where} AND {sequence} > w.after\n  AND {dead}\n  ORDER BY {sequence} LIMIT {limit})",
-            columns = tombstone::select_list(mapping, |name| format!("k.{}", identifier(name))),
-            sequence = tombstone::sequence(),
-            from_where = tombstone::from_where(mapping, name, "w.tenancy_id"),
-            dead = tombstone::key_is_dead(mapping),
-        )
-    });
-    let branches: Vec<_> = std::iter::once(live).chain(tombstones).collect();
+    let others =
+        of_others(mapping, "here", ["\"projectId\"", "\"branchId\""], " AND t.\"id\" IS DISTINCT FROM here.\"id\"");
+    // The tenancy is named twice: inside the second branch its usual name is another's.
+    let branches = [own, others, tombstone(mapping)].join("\n  UNION ALL ");
+    format!("(SELECT t.*) here\nCROSS JOIN LATERAL (\n  {branches}\n  LIMIT 1) r")
+}
+
+/// The columns of `r`, in order, with the sequence between them and the mark of a tombstone.
+fn row_columns(mapping: &Mapping) -> String {
+    let names: Vec<_> =
+        mapping.columns.iter().map(|column| format!("r.{}", super::quote::identifier(&column.name))).collect();
+    format!("{}, c.sequence, r.sync_is_deleted", names.join(", "))
+}
+
+/// One page of changes as binary `COPY`.
+pub fn page(mapping: &Mapping, work: &[Work], limits: PageLimits) -> String {
     copy(&format!(
-        "SELECT w.tenancy_id, t.\"projectId\", t.\"branchId\", r.*\nFROM unnest({arrays}) AS w(tenancy_id, after)\nCROSS JOIN LATERAL {tenancy}\nCROSS JOIN LATERAL (\n{branches}\nORDER BY sync_sequence_id LIMIT {limit}) r\nLIMIT {total}",
+        "SELECT w.tenancy_id, t.\"projectId\", t.\"branchId\", {columns}\nFROM unnest({arrays}) AS w(tenancy_id, after)\nCROSS JOIN LATERAL {tenancy}\nCROSS JOIN LATERAL {changes} ORDER BY c.sequence LIMIT {limit}) c\nCROSS JOIN LATERAL {shown}\nLIMIT {total}",
+        columns = row_columns(mapping),
         arrays = arrays(work),
         tenancy = tenancy_lookup(),
-        branches = branches.join("\nUNION ALL\n"),
+        changes = changes(mapping, "c.sequence > w.after"),
+        limit = limits.tenancy_rows,
+        shown = shown(mapping),
         total = limits.total_rows,
+    ))
+}
+
+/// What the changes in (after, up to] have made of the other places where tenancies used to live: the row of this key of
+/// whoever lives there now, or a tombstone. Rows as in [`page`], with the former location as project and branch.
+pub fn former_locations(mapping: &Mapping, work: &[(Work, SequenceId)]) -> String {
+    let ranges: Vec<_> = work.iter().map(|(work, _)| *work).collect();
+    let up_to: Vec<_> = work.iter().map(|(_, up_to)| up_to.to_string()).collect();
+    let shown =
+        of_others(mapping, "l", ["project_id", "branch_id"], "").replacen("0::int2", "0::int2 AS sync_is_deleted", 1);
+    copy(&format!(
+        "SELECT w.tenancy_id, l.project_id, l.branch_id, {columns}\nFROM unnest({arrays}, '{{{up_to}}}'::bigint[]) AS w(tenancy_id, after, up_to)\nCROSS JOIN LATERAL {tenancy}\nJOIN LATERAL (SELECT l.project_id, l.branch_id FROM {CONTROL_SCHEMA}.tenancy_location l\n  WHERE l.tenancy_id = w.tenancy_id AND (l.project_id, l.branch_id) <> (t.\"projectId\", t.\"branchId\")) l ON TRUE\nCROSS JOIN LATERAL {changes}) c\nCROSS JOIN LATERAL (\n  {shown}\n  UNION ALL {tombstone}\n  LIMIT 1) r",
+        columns = row_columns(mapping),
+        arrays = arrays(&ranges),
+        up_to = up_to.join(","),
+        tenancy = tenancy_lookup(),
+        changes = changes(mapping, "c.sequence > w.after AND c.sequence <= w.up_to"),
+        tombstone = tombstone(mapping),
     ))
 }
 
 /// What the stream reads of all live rows, as an ordinary query: for comparisons with systems that read by themselves.
 pub fn plain_select(mapping: &Mapping) -> String {
     format!(
-        "SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, {columns}, COALESCE({sequence}, 0) AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {source} s JOIN {tenancies} t ON {belongs}{joins}\nWHERE TRUE{filter}",
+        "SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, {columns}, 0::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {source} s JOIN {tenancies} t ON {belongs}{joins}\nWHERE TRUE{filter}",
         columns = row::select_list(mapping, "s"),
-        sequence = capture_columns("s").0,
         source = table(&mapping.source),
         tenancies = table(&tenancy_table()),
         belongs = row::belongs(mapping, "s"),
         joins = row::joins(mapping, "s"),
         filter = row::and_filter(mapping, "s"),
-    )
-}
-
-/// Tombstones for the places where moved tenancies used to live: everything of theirs that changed in (after, up to].
-///
-/// A tenancy that moves has all its rows stamped anew; at its former locations each of them, and each deleted key, must
-/// vanish. Rows as in [`page`], with the former location as project and branch.
-pub fn former_locations(mapping: &Mapping, work: &[(Work, SequenceId)]) -> String {
-    let (sequence, _) = capture_columns("s");
-    let ranges: Vec<_> = work.iter().map(|(work, _)| *work).collect();
-    let up_to: Vec<_> = work.iter().map(|(_, up_to)| up_to.to_string()).collect();
-    let keys: Vec<_> = mapping
-        .key_columns()
-        .map(|column| format!("{} AS {}", row::exported(column, "s"), identifier(&column.name)))
-        .collect();
-    let moved = format!(
-        "(SELECT {columns}, {sequence} AS sync_sequence_id, 1::int2 AS sync_is_deleted\n  FROM {source} s CROSS JOIN LATERAL (SELECT {keys}) k\n  WHERE {belongs} AND {sequence} > w.after AND {sequence} <= w.up_to{filter}{elsewhere})",
-        columns = tombstone::select_list(mapping, |name| format!("k.{}", identifier(name))),
-        source = table(&mapping.source),
-        keys = keys.join(", "),
-        belongs = row::belongs(mapping, "s"),
-        filter = row::and_filter(mapping, "s"),
-        elsewhere = not_owned_there(mapping),
-    );
-    let deleted = tombstone::table_names(mapping).map(|name| {
-        format!(
-            "(SELECT {columns}, {sequence}, 1::int2\n  {from_where} AND {sequence} > w.after AND {sequence} <= w.up_to{elsewhere})",
-            columns = tombstone::select_list(mapping, |name| format!("k.{}", identifier(name))),
-            sequence = tombstone::sequence(),
-            from_where = tombstone::from_where(mapping, name, "w.tenancy_id"),
-            elsewhere = not_owned_there(mapping),
-        )
-    });
-    let branches: Vec<_> = std::iter::once(moved).chain(deleted).collect();
-    copy(&format!(
-        "SELECT w.tenancy_id, l.project_id, l.branch_id, r.*\nFROM unnest({arrays}, '{{{up_to}}}'::bigint[]) AS w(tenancy_id, after, up_to)\nCROSS JOIN LATERAL {tenancy}\nJOIN LATERAL (SELECT l.project_id, l.branch_id FROM {CONTROL_SCHEMA}.tenancy_location l\n  WHERE l.tenancy_id = w.tenancy_id AND (l.project_id, l.branch_id) <> (t.\"projectId\", t.\"branchId\")) l ON TRUE\nCROSS JOIN LATERAL (\n{branches}) r",
-        arrays = arrays(&ranges),
-        up_to = up_to.join(","),
-        tenancy = tenancy_lookup(),
-        branches = branches.join("\nUNION ALL\n"),
-    ))
-}
-
-/// Rows that are found by project and branch stay behind when their tenancy moves; another tenancy may own them now.
-fn not_owned_there(mapping: &Mapping) -> String {
-    let Tenant::ProjectAndBranch { project, branch } = &mapping.tenant else { return String::new() };
-    let same: Vec<_> = mapping
-        .key_sources()
-        .map(|(column, source)| {
-            format!(
-                "(x.{})::{} = k.{}",
-                identifier(source),
-                column.column_type.base.postgres_cast(),
-                identifier(&column.name)
-            )
-        })
-        .collect();
-    format!(
-        "\n  AND NOT EXISTS (SELECT 1 FROM {source} x JOIN {tenancies} y ON y.\"projectId\" = x.{project} AND y.\"branchId\" = x.{branch} AND y.\"hasNoOrganization\" = 'TRUE' WHERE x.{project} = l.project_id AND x.{branch} = l.branch_id AND {same}{filter})",
-        source = table(&mapping.source),
-        tenancies = table(&tenancy_table()),
-        project = identifier(project),
-        branch = identifier(branch),
-        same = same.join(" AND "),
-        filter = row::and_filter(mapping, "x"),
     )
 }

@@ -1,25 +1,25 @@
 //! SQL for the source database, derived from definitions. Pure text: nothing here talks to a server.
 //!
-//! Aliases are the same in every statement: `s` is the source row, `t` its tenancy, `d` a tombstone, `w` one tenancy of
-//! the work at hand, `j_…` a joined row.
+//! Aliases are the same in every statement: `s` is the source row, `t` its tenancy, `c` a change, `e` an expansion, `w` one
+//! tenancy of the work at hand, `j_…` a joined row.
 
-pub mod backlog;
-pub mod bypassed;
 pub mod capture;
 pub mod compare;
 pub mod erase;
+pub mod expand;
 pub mod facts;
 pub mod fetch;
+pub mod fill;
+pub mod inbox;
 pub mod indexes;
+mod key;
 mod names;
 pub mod quarantine;
 mod quote;
 mod row;
-pub mod snapshot;
-pub mod stamp;
-mod tombstone;
-pub mod touch;
+mod target;
 
-pub use names::{CONTROL_SCHEMA, FLAG_COLUMN, SEQUENCE, SEQUENCE_COLUMN, STAMPING_SETTING, TENANCY_TOUCH};
-pub use names::{deleted_row_table, tenancy_table};
+pub(crate) use key::MAX_OF_A_KIND;
+pub use names::{CONTROL_SCHEMA, SEQUENCE, tenancy_table};
 pub use quote::{identifier, literal, table};
+pub use target::Target;

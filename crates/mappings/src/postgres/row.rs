@@ -56,15 +56,6 @@ pub(super) fn and_filter(mapping: &Mapping, alias: &str) -> String {
     mapping.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, alias)))
 }
 
-/// The condition under which the row `alias` is in any of `mappings`, which share a source table.
-pub(super) fn in_any(mappings: &[&Mapping], alias: &str) -> String {
-    let filters: Option<Vec<_>> = mappings
-        .iter()
-        .map(|mapping| mapping.filter.as_ref().map(|filter| format!("({})", render(filter, alias))))
-        .collect();
-    filters.map_or_else(|| "TRUE".to_owned(), |filters| filters.join(" OR "))
-}
-
 /// The joins of a mapping, each finding at most one row of the tenancy `t`.
 pub(super) fn joins(mapping: &Mapping, alias: &str) -> String {
     mapping.joins.iter().map(|join| joined(mapping, join, alias)).collect()

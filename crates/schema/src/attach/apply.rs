@@ -11,8 +11,10 @@ use crate::connect::{Session, Source};
 use crate::error::SourceError;
 use crate::migrations::{Migrations, run};
 
-/// How often a step that cannot get its lock is tried: with the session's lock timeout of 3 s, about three minutes.
-const LOCK_ATTEMPTS: u32 = 40;
+/// How often a step that cannot get its lock is tried: with [`LOCK_TIMEOUT`], some minutes.
+const LOCK_ATTEMPTS: u32 = 200;
+/// How long a table lock is waited for. Applications queue up behind whoever waits: so not longer than they would notice.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '150ms'";
 /// One migrate at a time: the bytes of `lockmigr`.
 const MIGRATE_LOCK: i64 = i64::from_be_bytes(*b"lockmigr");
 
@@ -42,6 +44,7 @@ pub async fn apply(source: &Source, steps: &[Step], mut tell: impl FnMut(ApplyEv
             "another `lockstep migrate` is running; wait until it has ended".to_owned(),
         ));
     }
+    client.batch_execute(LOCK_TIMEOUT).await?;
     for (index, step) in steps.iter().enumerate() {
         tell(ApplyEvent::Begin(index + 1, step));
         match step.mode {
@@ -52,7 +55,7 @@ pub async fn apply(source: &Source, steps: &[Step], mut tell: impl FnMut(ApplyEv
                 for statement in &step.statements {
                     client.batch_execute(statement).await?;
                 }
-                client.batch_execute("SET lock_timeout = '3s'").await?;
+                client.batch_execute(LOCK_TIMEOUT).await?;
             }
             Mode::Transaction => together(&client, step, &mut tell).await?,
         }
@@ -64,7 +67,7 @@ pub async fn apply(source: &Source, steps: &[Step], mut tell: impl FnMut(ApplyEv
 /// Whoever waits for a table lock holds up everybody behind: so the wait is short, and repeated.
 async fn together(client: &Client, step: &Step, tell: &mut impl FnMut(ApplyEvent<'_>)) -> Result<(), SourceError> {
     let sql = format!("BEGIN;\n{};\nCOMMIT", step.statements.join(";\n"));
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
     loop {
         let Err(error) = client.batch_execute(&sql).await else { return Ok(()) };
         client.batch_execute("ROLLBACK").await?;

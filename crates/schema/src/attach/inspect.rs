@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_mappings::postgres::capture::CaptureObject;
-use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts, tables_needed};
-use lockstep_mappings::postgres::{capture, identifier};
-use lockstep_mappings::{MappingSet, SourceTable};
+use lockstep_mappings::postgres::facts::{
+    ColumnFacts, Misfit, SourceFacts, misfits_of, misfits_of_tenancies, tables_needed,
+};
+use lockstep_mappings::postgres::{capture, fetch, identifier};
+use lockstep_mappings::{Mapping, MappingSet, SourceTable};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
@@ -37,6 +40,15 @@ pub struct LiveObject {
     pub enabled: Option<char>,
 }
 
+/// A table that is captured, as it was when it was last looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Captured {
+    /// See [`super::shape()`].
+    pub shape: String,
+    /// Its triggers name no column.
+    pub relaxed: bool,
+}
+
 /// Everything that planning needs to know.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
@@ -44,24 +56,44 @@ pub struct Live {
     pub server_version: i32,
     /// Tables and columns; missing tables have no entry.
     pub facts: SourceFacts,
+    /// What Postgres refuses to read for a mapping whose columns are there, by its name: a label, an operator or a function
+    /// that its expressions name.
+    pub refused: BTreeMap<String, Misfit>,
     /// Of the tables that definitions name.
     pub indexes: Vec<LiveIndex>,
     /// Lockstep's triggers by table and name.
     pub triggers: BTreeMap<(SourceTable, String), LiveObject>,
     /// Lockstep's functions by name with argument types, as `CaptureObject::name` has it.
     pub functions: BTreeMap<String, LiveObject>,
-    /// Tables of which it is written down since when they are captured.
-    pub captured: BTreeSet<SourceTable>,
-    /// Whether the sequence exists.
-    pub sequence: bool,
-    /// Whether numbers of an earlier system are not yet covered by `lockstep.sequence_head`.
-    pub numbers_to_take_over: bool,
+    /// Lockstep's event triggers, each with when it fires: `pg_event_trigger.evtenabled`.
+    pub event_triggers: BTreeMap<String, char>,
+    /// Whether the role may create event triggers: only superusers may, on every version and provider alike.
+    pub may_watch_ddl: bool,
+    /// Tables that are captured.
+    pub captured: BTreeMap<SourceTable, Captured>,
+    /// The targets that `lockstep.target` explains.
+    pub targets: BTreeSet<String>,
     /// Whether every tenancy has its place in `lockstep.tenancy_location`.
     pub tenancies_known: bool,
-    /// Mappings that have a snapshot for ClickHouse, begun or finished.
-    pub snapshots: BTreeSet<String>,
+    /// Mappings that have a fill for ClickHouse, begun or finished.
+    pub fills: BTreeSet<String>,
     /// Control migrations that were not run.
     pub pending_migrations: Vec<String>,
+    /// Whether schema `lockstep` exists.
+    pub is_controlled: bool,
+}
+
+impl Live {
+    /// Everything because of which a mapping cannot be read.
+    pub fn misfits_of(&self, mapping: &Mapping) -> Vec<Misfit> {
+        let refused = self.refused.get(mapping.name.as_str()).cloned();
+        misfits_of(mapping, &self.facts).into_iter().chain(refused).collect()
+    }
+
+    /// The tables whose triggers name no column.
+    pub fn relaxed(&self) -> BTreeSet<SourceTable> {
+        self.captured.iter().filter(|(_, captured)| captured.relaxed).map(|(table, _)| table.clone()).collect()
+    }
 }
 
 /// Looks at the live database. Changes nothing.
@@ -71,24 +103,77 @@ pub struct Live {
 pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceError> {
     let client = source.connect(Session::Control).await?;
     let tables = tables_needed(set);
+    // Asked before the facts: what is renamed in between is a misfit of the newer ones, which name it.
+    let mut refused = refused(&client, set).await?;
     let facts = facts(&client, &tables).await?;
-    let expected = capture::objects(set, &facts);
+    let named = |mapping: &Mapping| !misfits_of(mapping, &facts).is_empty();
+    set.iter().filter(|mapping| named(mapping)).for_each(|mapping| drop(refused.remove(mapping.name.as_str())));
     let pending_migrations = crate::migrations::pending(source, crate::migrations::Migrations::Control).await?;
     let controlled = pending_migrations.is_empty();
-    let sequence: bool = client.query_one("SELECT to_regclass('public.global_seq_id') IS NOT NULL", &[]).await?.get(0);
-    Ok(Live {
-        numbers_to_take_over: sequence && numbers_to_take_over(&client, controlled).await?,
+    let captured = if controlled { captured(&client).await? } else { BTreeMap::new() };
+    let mut live = Live {
         server_version: client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0),
         indexes: indexes(&client, &tables).await?,
         triggers: triggers(&client).await?,
-        functions: functions(&client, &expected).await?,
-        sequence,
-        tenancies_known: controlled && facts.contains_key(&tenancy()) && tenancies_known(&client).await?,
-        snapshots: if controlled { snapshots(&client).await? } else { BTreeSet::new() },
-        captured: if controlled { captured(&client).await? } else { BTreeSet::new() },
+        event_triggers: event_triggers(&client).await?,
+        may_watch_ddl: client
+            .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+            .await?
+            .get(0),
+        targets: if controlled { names(&client, "SELECT name FROM lockstep.target").await? } else { BTreeSet::new() },
+        tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
+        fills: if controlled { names(&client, FILLS).await? } else { BTreeSet::new() },
+        is_controlled: client.query_one("SELECT to_regnamespace('lockstep') IS NOT NULL", &[]).await?.get(0),
+        captured,
+        refused,
         facts,
         pending_migrations,
-    })
+        functions: BTreeMap::new(),
+    };
+    let mut expected = capture::objects(set, &live.facts, &live.relaxed());
+    expected.push(capture::ddl_function(set));
+    live.functions = functions(&client, &expected).await?;
+    Ok(live)
+}
+
+/// Lets Postgres itself say whether it can read what the definitions read. Nothing is read.
+async fn refused(client: &Client, set: &MappingSet) -> Result<BTreeMap<String, Misfit>, SourceError> {
+    let mut refused = BTreeMap::new();
+    for mapping in set.iter() {
+        let Err(error) = client.prepare(&fetch::plain_select(mapping)).await else { continue };
+        // Names (42) and values (22) that a definition says; whatever else is wrong is no fault of a definition.
+        let Some(said) =
+            error.as_db_error().filter(|said| ["42", "22"].iter().any(|class| said.code().code().starts_with(class)))
+        else {
+            return Err(error.into());
+        };
+        let remedy = if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE {
+            "let a superuser run ALTER ROLE … BYPASSRLS for the role that Lockstep connects as, or grant it SELECT"
+        } else {
+            "migrate the platform to a version that has it, or correct the definition"
+        };
+        let misfit = Misfit {
+            file: mapping.file.clone(),
+            subject: format!("what it reads of \"{}\"", mapping.source.name),
+            problem: said.message().to_owned(),
+            remedy: remedy.to_owned(),
+        };
+        refused.insert(mapping.name.to_string(), misfit);
+    }
+    Ok(refused)
+}
+
+const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = 'clickhouse'";
+
+async fn names(client: &Client, sql: &str) -> Result<BTreeSet<String>, SourceError> {
+    Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+async fn event_triggers(client: &Client) -> Result<BTreeMap<String, char>, SourceError> {
+    const EVENT_TRIGGERS: &str =
+        r"SELECT evtname, evtenabled::text FROM pg_event_trigger WHERE evtname LIKE 'lockstep\_ddl\_%'";
+    let rows = client.query(EVENT_TRIGGERS, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, String>(1).chars().next().unwrap_or_default())).collect())
 }
 
 fn tenancy() -> SourceTable {
@@ -99,17 +184,17 @@ fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
     tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip()
 }
 
-/// Columns with their types, and what generated ones are generated from: those dependencies hang on the column's default
-/// up to PostgreSQL 15 and later alike.
+/// Columns with their types, and what else decides how their changes are noticed.
 async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
     const COLUMNS: &str = r"
-SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull,
-  CASE WHEN a.attgenerated <> '' THEN ARRAY(
-    SELECT b.attname::text FROM pg_attrdef x
-      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = x.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
-      JOIN pg_attribute b ON b.attrelid = d.refobjid AND b.attnum = d.refobjsubid
-    WHERE x.adrelid = a.attrelid AND x.adnum = a.attnum AND b.attnum <> a.attnum ORDER BY b.attnum)
-  ELSE '{}' END
+SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attgenerated <> '',
+  t.typtype = 'e' OR t.typname IN ('uuid', 'bool', 'int2', 'int4', 'int8', 'timestamp', 'timestamptz', 'date', 'name')
+    OR (t.typname IN ('text', 'varchar') AND COALESCE((SELECT k.collisdeterministic FROM pg_collation k WHERE k.oid = a.attcollation), TRUE)),
+  a.attnum, ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
+  c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
+  -- Row (1), before (2), update (16).
+  EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 19 = 19),
+  pg_relation_filenode(c.oid)
 FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'r'
@@ -118,10 +203,18 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
     let (schemas, names) = split(tables);
     let mut facts = SourceFacts::new();
     for row in client.query(COLUMNS, &[&schemas, &names]).await? {
-        let table = SourceTable { schema: row.get(0), name: row.get(1) };
-        let column =
-            ColumnFacts { typname: row.get(3), is_enum: row.get(4), nullable: row.get(5), generated_from: row.get(6) };
-        facts.entry(table).or_default().insert(row.get(2), column);
+        let column = ColumnFacts {
+            typname: row.get(3),
+            is_enum: row.get(4),
+            nullable: row.get(5),
+            is_generated: row.get(6),
+            equality_is_identity: row.get(7),
+            number: row.get(8),
+            labels: row.get(9),
+        };
+        let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
+        table.columns.insert(row.get(2), column);
+        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(10), row.get(11), row.get(12));
     }
     Ok(facts)
 }
@@ -159,7 +252,7 @@ async fn triggers(client: &Client) -> Result<BTreeMap<(SourceTable, String), Liv
 SELECT n.nspname, c.relname, t.tgname, COALESCE(d.description, ''), COALESCE(t.xmin = d.xmin, FALSE), t.tgenabled::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_description d ON d.classoid = 'pg_trigger'::regclass AND d.objoid = t.oid AND d.objsubid = 0
-WHERE NOT t.tgisinternal AND n.nspname <> 'lockstep' AND (t.tgname LIKE 'lockstep\_%' OR t.tgname LIKE 'zz\_lockstep\_%')";
+WHERE NOT t.tgisinternal AND n.nspname <> 'lockstep' AND t.tgname LIKE 'lockstep\_%'";
     let rows = client.query(TRIGGERS, &[]).await?;
     let live = |row: &Row| {
         let table = SourceTable { schema: row.get(0), name: row.get(1) };
@@ -181,19 +274,13 @@ FROM unnest($1::text[]) AS w(name) JOIN pg_proc p ON p.oid = to_regprocedure('lo
     Ok(rows.iter().map(|row| (row.get(0), live(row))).collect())
 }
 
-async fn captured(client: &Client) -> Result<BTreeSet<SourceTable>, SourceError> {
-    let rows = client.query("SELECT schema_name, table_name FROM lockstep.captured_table", &[]).await?;
-    Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
-}
-
-/// The head is zero only before the first stamp of ours; numbers that were handed out before that are somebody else's.
-async fn numbers_to_take_over(client: &Client, controlled: bool) -> Result<bool, SourceError> {
-    let used: bool = client.query_one("SELECT is_called FROM public.global_seq_id", &[]).await?.get(0);
-    if !used || !controlled {
-        return Ok(used);
-    }
-    let fresh = client.query_one("SELECT last_sequence = 0 FROM lockstep.sequence_head", &[]).await?;
-    Ok(fresh.get(0))
+async fn captured(client: &Client) -> Result<BTreeMap<SourceTable, Captured>, SourceError> {
+    let rows = client.query("SELECT schema_name, table_name, shape, relaxed FROM lockstep.captured_table", &[]).await?;
+    let captured = |row: &Row| {
+        let table = SourceTable { schema: row.get(0), name: row.get(1) };
+        (table, Captured { shape: row.get(2), relaxed: row.get(3) })
+    };
+    Ok(rows.iter().map(captured).collect())
 }
 
 async fn tenancies_known(client: &Client) -> Result<bool, SourceError> {
@@ -204,9 +291,4 @@ async fn tenancies_known(client: &Client) -> Result<bool, SourceError> {
         identifier(&tenancy().name)
     );
     Ok(client.query_one(&sql, &[]).await?.get(0))
-}
-
-async fn snapshots(client: &Client) -> Result<BTreeSet<String>, SourceError> {
-    let rows = client.query("SELECT mapping_name FROM lockstep.snapshot WHERE destination = 'clickhouse'", &[]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -1,16 +1,19 @@
 //! Attaching capture to a source database: look at what is there, plan what is missing, do it.
 //!
 //! [`inspect`] reads catalogs only. [`plan`] is pure: the same database gives the same plan, and one that has everything
-//! gives an empty one. [`apply`] runs it step by step; a run that was killed is continued by the next.
+//! gives an empty one. [`apply`] runs it step by step; a run that was killed is continued by the next. [`detach`] plans how
+//! all of it is taken away again.
 
 mod apply;
+mod detach;
 mod flaws;
 mod inspect;
 mod plan;
-mod snapshot;
+mod shape;
 
 pub use apply::{ApplyEvent, apply};
+pub use detach::detach;
 pub use flaws::{Flaw, FlawKind, flaws};
-pub use inspect::{Live, LiveIndex, LiveObject, inspect};
-pub use plan::{Mode, Part, Step, plan};
-pub use snapshot::{RANGE_BLOCKS, restart_snapshot};
+pub use inspect::{Captured, Live, LiveIndex, LiveObject, inspect};
+pub use plan::{Mode, Part, Step, note_tenancies, plan};
+pub use shape::{mappings_of, may_have_changed, note_shape, shape};

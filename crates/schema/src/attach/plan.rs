@@ -1,19 +1,20 @@
 //! What is missing, as steps. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_mappings::postgres::capture::{self, CaptureObject};
-use lockstep_mappings::postgres::facts::{Misfit, misfits, missing_capture_columns};
-use lockstep_mappings::postgres::indexes::{self, IndexSpec};
-use lockstep_mappings::postgres::{
-    FLAG_COLUMN, SEQUENCE, SEQUENCE_COLUMN, deleted_row_table, identifier, literal, stamp, table, tenancy_table,
-};
-use lockstep_mappings::{MappingSet, SourceTable};
+use lockstep_mappings::postgres::facts::{Misfit, misfits};
+use lockstep_mappings::postgres::indexes;
+use lockstep_mappings::postgres::{Target, identifier, literal, table, tenancy_table};
+use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 
-use super::flaws::flaw_of;
-use super::inspect::Live;
-use super::snapshot;
+use super::flaws::{ALWAYS, FlawKind, flaw_of, flaws};
+use super::inspect::{Captured, Live};
+use super::shape::{may_have_changed, note_shape, shape};
+use crate::fills;
 
+/// The destination that is filled.
+const CLICKHOUSE: &str = "clickhouse";
 /// Block ranges are read by TID range scans, which came with this version.
 const MINIMUM_SERVER_VERSION: i32 = 140_000;
 
@@ -33,14 +34,14 @@ pub enum Mode {
 pub enum Part {
     /// Lockstep's own tables, and what is written in them.
     Control,
-    /// The two columns of capture.
-    Columns,
     /// Functions and triggers.
     Triggers,
+    /// Event triggers.
+    EventTriggers,
     /// Indexes.
     Indexes,
-    /// Base snapshots.
-    Snapshots,
+    /// Fills of destinations.
+    Fills,
 }
 
 /// One thing that `lockstep migrate` does.
@@ -56,16 +57,18 @@ pub struct Step {
     pub part: Part,
 }
 
-fn step(part: Part, what: impl Into<String>, mode: Mode, statements: Vec<String>) -> Step {
+pub(super) fn step(part: Part, what: impl Into<String>, mode: Mode, statements: Vec<String>) -> Step {
     Step { what: what.into(), statements, mode, part }
 }
 
-/// The steps that make the live database fit the definitions; none where it does.
+/// The steps that make the live database fit the definitions; none where it does. The triggers of `relaxed` tables name no
+/// column.
 ///
 /// # Errors
 /// Everything about the source that does not fit, as one list. Nothing is to be done then.
-pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
+pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Result<Vec<Step>, Vec<Misfit>> {
     let mut found = misfits(set, &live.facts);
+    found.extend(live.refused.values().cloned());
     if live.server_version < MINIMUM_SERVER_VERSION {
         found.insert(
             0,
@@ -86,73 +89,85 @@ pub fn plan(set: &MappingSet, live: &Live) -> Result<Vec<Step>, Vec<Misfit>> {
         let what = "create Lockstep's own tables in schema lockstep";
         steps.push(step(Part::Control, what, Mode::ControlMigrations, statements));
     }
-    if !live.sequence {
-        steps.push(step(
-            Part::Control,
-            "create the sequence global_seq_id",
-            Mode::Transaction,
-            vec![format!("CREATE SEQUENCE {SEQUENCE} AS bigint")],
-        ));
-    }
-    steps.extend(columns(set, live));
-    steps.extend(objects(set, live));
-    steps.extend(captured_tables(set, live));
-    if live.numbers_to_take_over {
-        steps.push(take_over_numbers());
-    }
+    steps.extend(targets(set, live));
+    steps.extend(index_steps(set, live, relaxed));
+    steps.extend(objects(set, live, relaxed));
+    steps.extend(event_triggers(set, live));
+    steps.extend(captured_tables(set, live, relaxed));
     if !live.tenancies_known {
         steps.push(known_tenancies());
     }
-    steps.extend(index_steps(set, live));
-    for mapping in set.iter().filter(|mapping| !live.snapshots.contains(mapping.name.as_str())) {
-        let statements = snapshot::begin(mapping);
-        let what = format!("plan the base snapshot of {}", mapping.name);
-        steps.push(step(Part::Snapshots, what, Mode::Transaction, statements));
-    }
+    steps.extend(fills(set, live));
     Ok(steps)
 }
 
-/// Adding a column with a constant default rewrites nothing (since PostgreSQL 11). Rows that are there already are the
-/// base: no flag, no sequence; new rows come flagged.
-fn columns(set: &MappingSet, live: &Live) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for source in stamp::stamped_tables(set) {
-        let name = table(&source);
-        if source == deleted_row_table() && !live.facts.contains_key(&source) {
-            let what = "create the table of tombstones";
-            steps.push(step(Part::Columns, what, Mode::Transaction, vec![tombstone_table()]));
-            continue;
-        }
-        let missing = missing_capture_columns(&live.facts, &source);
-        let mut statements = Vec::new();
-        for column in &missing {
-            if *column == SEQUENCE_COLUMN {
-                statements.push(format!("ALTER TABLE {name} ADD COLUMN \"{SEQUENCE_COLUMN}\" bigint"));
-            } else {
-                statements
-                    .push(format!("ALTER TABLE {name} ADD COLUMN \"{FLAG_COLUMN}\" boolean NOT NULL DEFAULT FALSE"));
-                statements.push(format!("ALTER TABLE {name} ALTER COLUMN \"{FLAG_COLUMN}\" SET DEFAULT TRUE"));
-            }
-        }
-        if !statements.is_empty() {
-            let what = format!("add {} to {}", missing.join(" and "), source.name);
-            steps.push(step(Part::Columns, what, Mode::Transaction, statements));
-        }
-    }
-    steps
+fn targets(set: &MappingSet, live: &Live) -> Option<Step> {
+    let new: Vec<_> =
+        Target::all(set).into_iter().filter(|target| !live.targets.contains(&target.to_string())).collect();
+    let values: Vec<_> =
+        new.iter().map(|target| format!("({}, {})", target.id(), literal(&target.to_string()))).collect();
+    let statement =
+        format!("INSERT INTO lockstep.target (id, name) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
+    let what = format!("write down what {} targets are called", new.len());
+    (!new.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, vec![statement]))
 }
 
-/// The table of tombstones as `contract.md` §1 has it.
-fn tombstone_table() -> String {
-    format!(
-        "CREATE TABLE {} (\"id\" uuid PRIMARY KEY, \"tenancyId\" uuid NOT NULL, \"tableName\" text NOT NULL, \"primaryKey\" jsonb NOT NULL, \"data\" jsonb, \"deletedAt\" timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP, \"startedFulfillingAt\" timestamp(3), \"{SEQUENCE_COLUMN}\" bigint, \"{FLAG_COLUMN}\" boolean NOT NULL DEFAULT TRUE)",
-        table(&deleted_row_table())
-    )
+/// A mapping is filled when it is new, and again when changes may have gone unnoticed: a trigger was away or disabled, or the
+/// table was altered while nobody looked.
+fn fills(set: &MappingSet, live: &Live) -> Vec<Step> {
+    let flaws = if live.captured.is_empty() { Vec::new() } else { flaws(set, live) };
+    let missed = |table: &SourceTable| {
+        live.captured.get(table).is_some_and(|captured| {
+            let facts = live.facts.get(table);
+            let is_flawed = flaws.iter().any(|flaw| match &flaw.table {
+                Some(on) => on == table && flaw.kind.may_have_missed(),
+                // A function may be of whatever table. One that is missing is new, or took its triggers along.
+                None => flaw.kind == FlawKind::Altered,
+            });
+            is_flawed || facts.is_none_or(|facts| may_have_changed(&captured.shape, &shape(set, table, facts)))
+        })
+    };
+    let reason = |mapping: &Mapping| {
+        let mut tables = mapping.joins.iter().map(|join| &join.table).chain([&mapping.source]);
+        if !live.fills.contains(mapping.name.as_str()) {
+            Some("first fill")
+        } else if tables.any(missed) {
+            Some("changes may have gone unnoticed")
+        } else {
+            None
+        }
+    };
+    let begin = |mapping: &Mapping, reason: &str| {
+        let statements = fills::begin(mapping, CLICKHOUSE, reason);
+        step(Part::Fills, format!("begin to fill {}: {reason}", mapping.name), Mode::Transaction, statements)
+    };
+    set.iter().filter_map(|mapping| Some(begin(mapping, reason(mapping)?))).collect()
+}
+
+fn event_triggers(set: &MappingSet, live: &Live) -> Option<Step> {
+    if !live.may_watch_ddl {
+        return None;
+    }
+    let function = capture::ddl_function(set);
+    let mut statements = Vec::new();
+    if flaw_of(&function, live).is_some() {
+        statements.extend(function.install());
+    }
+    for (name, event) in capture::DDL_TRIGGERS {
+        if live.event_triggers.get(name) != Some(&ALWAYS) {
+            let name = identifier(name);
+            statements.push(format!("DROP EVENT TRIGGER IF EXISTS {name}"));
+            statements.push(format!("CREATE EVENT TRIGGER {name} ON {event} EXECUTE FUNCTION lockstep.ddl()"));
+            statements.push(format!("ALTER EVENT TRIGGER {name} ENABLE ALWAYS"));
+        }
+    }
+    let what = "watch for migrations of captured tables";
+    (!statements.is_empty()).then(|| step(Part::EventTriggers, what, Mode::Transaction, statements))
 }
 
 /// Functions together, then triggers a table at a time: each table is locked once, and for a moment.
-fn objects(set: &MappingSet, live: &Live) -> Vec<Step> {
-    let expected = capture::objects(set, &live.facts);
+fn objects(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Vec<Step> {
+    let expected = capture::objects(set, &live.facts, relaxed);
     let mut steps = Vec::new();
     let stale = |object: &&CaptureObject| flaw_of(object, live).is_some();
     let functions: Vec<_> = expected.iter().filter(|object| object.table.is_none()).filter(stale).collect();
@@ -184,53 +199,52 @@ fn objects(set: &MappingSet, live: &Live) -> Vec<Step> {
     steps
 }
 
-/// Written down once, after the triggers are there: in a transaction of its own, so that everything that was written before
-/// they were there has an older number.
-fn captured_tables(set: &MappingSet, live: &Live) -> Option<Step> {
-    let new: Vec<_> = stamp::stamped_tables(set).into_iter().filter(|table| !live.captured.contains(table)).collect();
-    let statement = |table: &SourceTable| {
-        let (schema, name) = (literal(&table.schema), literal(&table.name));
-        format!(
-            "INSERT INTO lockstep.captured_table (schema_name, table_name) VALUES ({schema}, {name}) ON CONFLICT DO NOTHING"
-        )
+/// What the captured tables are now, for whoever looks whether rows may have changed since.
+fn captured_tables(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Option<Step> {
+    let note = |table: &SourceTable| {
+        let shape = shape(set, table, live.facts.get(table)?);
+        let now = Captured { shape, relaxed: relaxed.contains(table) };
+        (live.captured.get(table) != Some(&now)).then(|| note_shape(table, &now.shape, now.relaxed))
     };
-    let statements: Vec<_> = new.iter().map(statement).collect();
-    let what = format!("write down since when {} tables are captured", new.len());
-    (!new.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, statements))
-}
-
-/// Rows that an earlier system stamped are shipped by the stream, which reads up to the head. With the triggers in place
-/// nobody else stamps any more, so under the ordering lock every number up to the last one is committed or gone (SEQ-1).
-fn take_over_numbers() -> Step {
-    let [lock, _] = stamp::open();
-    let update = format!(
-        "UPDATE lockstep.sequence_head SET last_sequence = greatest(last_sequence, (SELECT last_value FROM {SEQUENCE})), stamped_at = now()"
-    );
-    let what = "go on from the numbers that were handed out before";
-    step(Part::Control, what, Mode::Transaction, vec![lock, update])
+    let statements: Vec<_> = capture::tables(set).iter().filter_map(note).collect();
+    let what = format!("write down the shape of {} captured tables", statements.len());
+    (!statements.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, statements))
 }
 
 fn known_tenancies() -> Step {
-    let insert = format!(
-        "INSERT INTO lockstep.tenancy_location (tenancy_id, project_id, branch_id) SELECT t.\"id\", t.\"projectId\", t.\"branchId\" FROM {} t ON CONFLICT (tenancy_id, project_id, branch_id) DO UPDATE SET gone_at = NULL",
-        table(&tenancy_table())
-    );
-    step(Part::Control, "write down where every tenancy is", Mode::Transaction, vec![insert])
+    step(Part::Control, "write down where every tenancy is", Mode::Transaction, vec![note_tenancies()])
 }
 
-fn index_steps(set: &MappingSet, live: &Live) -> Vec<Step> {
+/// The statement that writes down where tenancies are, of those of which it is not known: they came before capture, or while
+/// their table could not be read.
+pub fn note_tenancies() -> String {
+    format!(
+        "INSERT INTO lockstep.tenancy_location (tenancy_id, project_id, branch_id) SELECT t.\"id\", t.\"projectId\", t.\"branchId\" FROM {} t
+WHERE NOT EXISTS (SELECT 1 FROM lockstep.tenancy_location l WHERE l.tenancy_id = t.\"id\" AND l.project_id = t.\"projectId\" AND l.branch_id = t.\"branchId\" AND l.gone_at IS NULL)
+ON CONFLICT (tenancy_id, project_id, branch_id) DO UPDATE SET gone_at = NULL",
+        table(&tenancy_table())
+    )
+}
+
+/// Those of relaxed tables are away meanwhile: Postgres would have to build a predicate anew that no longer fits.
+fn index_steps(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Vec<Step> {
     let mut steps = Vec::new();
     for spec in indexes::needed(set) {
         let ours = live.indexes.iter().find(|index| index.table == spec.table && index.name == spec.name);
         match ours {
+            None if relaxed.contains(&spec.table) => continue,
+            Some(_) if relaxed.contains(&spec.table) => {
+                let what = format!("drop index {} until `lockstep migrate` tightens capture again", spec.name);
+                steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.drop()]));
+            }
             Some(index) if index.valid => continue,
             Some(_) => {
                 let what = format!("rebuild index {}, which an earlier run left unfinished", spec.name);
                 steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.drop(), spec.create()]));
             }
-            None if is_served(&spec, live) => {}
             None => {
-                let what = format!("build index {} on {} ({})", spec.name, spec.table.name, spec.purpose);
+                let what =
+                    format!("build index {} on {}, by which dependent rows are found", spec.name, spec.table.name);
                 steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.create()]));
             }
         }
@@ -238,8 +252,5 @@ fn index_steps(set: &MappingSet, live: &Live) -> Vec<Step> {
     steps
 }
 
-fn is_served(spec: &IndexSpec, live: &Live) -> bool {
-    live.indexes.iter().any(|index| {
-        index.table == spec.table && index.valid && spec.is_served_by(&index.keys, index.predicate.as_deref())
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -1,77 +1,40 @@
 //! Connections to the source database, each set up for what it is used for.
 
+mod parameters;
+mod pooler;
+mod session;
 mod tls;
 mod url;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use lockstep_core::secret::SecretUrl;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, TlsStream};
-use tokio_postgres::{Client, Config, NoTls, Socket};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use self::pooler::PoolerSign;
+use self::pooler::{ASK, Asker, ORDER, sign_in};
+pub use self::session::Session;
 use crate::error::SourceError;
 
-/// A connection is given up when it cannot be opened within this time.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A peer that has not acknowledged what was sent for this long is gone.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What a connection is used for; decides its session settings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Session {
-    /// Small statements on Lockstep's own tables.
-    Control,
-    /// The sequencer's stamping transactions. Plans stay with indexes and TID lookups: a plan that turns into a
-    /// sequential scan costs more than it saves (measured: 52,000 rows/s against 43,000).
-    Stamping,
-    /// Reading news: a page is read in the order of an index, never sorted. Pages cost nothing to the planner, so that it
-    /// takes the index with the fewest rows: for a few large tenancies it would else walk the unique index on the
-    /// sequence alone, through everybody's rows.
-    Fetch,
-    /// Reading whole tables: snapshot ranges and comparisons.
-    Scan,
-    /// Data definition. Locks are not waited for long: applications queue up behind whoever waits for a table lock.
-    Migrate,
-}
-
-impl Session {
-    const fn settings(self) -> &'static str {
-        match self {
-            Self::Control => "SET statement_timeout = '30s'; SET lock_timeout = '10s';",
-            Self::Stamping => {
-                "SET statement_timeout = '60s'; SET lock_timeout = '30s'; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
-            }
-            Self::Fetch => {
-                "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; SET seq_page_cost = 0; SET random_page_cost = 0;"
-            }
-            Self::Scan => "",
-            Self::Migrate => "SET lock_timeout = '3s';",
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Control => "lockstep control",
-            Self::Stamping => "lockstep sequencer",
-            Self::Fetch => "lockstep fetch",
-            Self::Scan => "lockstep scan",
-            Self::Migrate => "lockstep migrate",
-        }
-    }
-}
-
-/// Times are UTC in every session. JIT costs more than whole reads of ours take. Idle transactions end: a session that
-/// hangs must not hold back vacuum for ever.
-const EVERY_SESSION: &str = "SET timezone = 'UTC'; SET jit = off; SET idle_in_transaction_session_timeout = '10min'; SET standard_conforming_strings = on; SET extra_float_digits = 1;";
+/// The name of the connections that look for a pooler, as `pg_stat_activity` shows it.
+const LOOKING: &str = "lockstep look";
+/// How long finding out about a pooler may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach the source database.
 #[derive(Clone)]
 pub struct Source {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// Filled once it is known that no pooler changes sessions in between; shared by all clones.
+    direct: Arc<OnceCell<()>>,
 }
 
 impl std::fmt::Debug for Source {
@@ -81,46 +44,62 @@ impl std::fmt::Debug for Source {
 }
 
 impl Source {
-    /// Takes a `postgres://` URL. `sslmode` and `sslrootcert` mean what they mean to libpq; `tls_ca_file` is trusted
-    /// beside the system's authorities. Connects to nothing yet.
+    /// Takes a `postgres://` URL. `sslmode` and `sslrootcert` mean what they mean to libpq, `sslaccept` what it means to
+    /// Prisma; `tls_ca_file` is trusted beside the system's authorities. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`SourceError::Url`] or [`SourceError::Tls`] when the settings cannot be used.
+    /// [`SourceError::Url`], [`SourceError::Tls`] or [`SourceError::Pooler`] when the settings cannot be used.
     pub fn new(url: &SecretUrl, tls_ca_file: Option<&Path>) -> Result<Self, SourceError> {
         let parsed = url::parse(url.expose(), tls_ca_file)?;
-        let mut config = parsed.config;
-        config
-            .connect_timeout(CONNECT_TIMEOUT)
-            .keepalives_idle(Duration::from_secs(20))
-            .tcp_user_timeout(TCP_USER_TIMEOUT);
-        Ok(Self { config, tls: tls::connector(parsed.verify, parsed.ca_file.as_deref())? })
+        let tls = tls::connector(parsed.verify, parsed.ca_file.as_deref())?;
+        Ok(Self { config: parsed.config, tls, direct: Arc::default() })
     }
 
-    /// Opens a connection for streaming and plain statements.
+    /// Opens a connection for streaming and plain statements. The first one looks for a pooler in between.
     ///
     /// # Errors
-    /// When Postgres cannot be reached or refuses.
+    /// When Postgres cannot be reached or refuses, and [`SourceError::Pooler`].
     pub async fn connect(&self, session: Session) -> Result<Client, SourceError> {
-        match &self.tls {
-            Some(tls) => self.open(session, tls.clone()).await,
-            None => self.open(session, NoTls).await,
-        }
+        self.refuse_pooler().await?;
+        let client = self.open(session.name()).await?;
+        client.batch_execute(&session.opening()).await?;
+        Ok(client)
     }
 
-    async fn open<T>(&self, session: Session, tls: T) -> Result<Client, SourceError>
-    where
-        T: MakeTlsConnect<Socket>,
-        T::Stream: TlsStream + Unpin + Send + 'static,
-    {
-        let (client, connection) = self.named(session).connect(tls).await?;
-        tokio::spawn(async move {
-            // Whoever uses the client sees the error too; this says it where nobody was waiting for an answer.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to Postgres ended");
-            }
-        });
-        client.batch_execute(&format!("{EVERY_SESSION}{}", session.settings())).await?;
-        Ok(client)
+    /// Opens a connection for Diesel. The first one looks for a pooler in between.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses, and [`SourceError::Pooler`].
+    pub async fn connect_diesel(&self, session: Session) -> Result<AsyncPgConnection, SourceError> {
+        use diesel_async::SimpleAsyncConnection;
+        self.refuse_pooler().await?;
+        let mut diesel = match &self.tls {
+            Some(tls) => self.open_diesel(session, tls.clone()).await?,
+            None => self.open_diesel(session, NoTls).await?,
+        };
+        diesel.batch_execute(&session.opening()).await?;
+        Ok(diesel)
+    }
+
+    /// Finds out, once for this source and its clones, whether a pooler in transaction mode stands in between: session
+    /// locks would stay with nobody, and our settings would reach the application's statements. Both ways of connecting
+    /// do this first. Two connections for a dozen round trips; no setting is changed through them.
+    ///
+    /// # Errors
+    /// [`SourceError::Pooler`] when there is one, and when Postgres cannot be asked; then the next call asks again.
+    pub async fn refuse_pooler(&self) -> Result<(), SourceError> {
+        let look = async || timeout(LOOK_TIMEOUT, self.look()).await.unwrap_or(Err(SourceError::Timeout(LOOK_TIMEOUT)));
+        self.direct.get_or_try_init(look).await.copied()
+    }
+
+    async fn look(&self) -> Result<(), SourceError> {
+        let (first, second) = (self.open(LOOKING).await?, self.open(LOOKING).await?);
+        let mut answers = Vec::with_capacity(ORDER.len());
+        for asker in ORDER {
+            let client = if asker == Asker::First { &first } else { &second };
+            answers.push((asker, session_of(client).await?));
+        }
+        sign_in(&answers).map_or(Ok(()), |sign| Err(SourceError::Pooler(sign)))
     }
 
     /// Asks Postgres to give up what this client waits for. The answer to that is an error, if it comes in time.
@@ -136,15 +115,26 @@ impl Source {
         Ok(())
     }
 
-    /// Opens a connection for Diesel.
-    ///
-    /// # Errors
-    /// When Postgres cannot be reached or refuses.
-    pub async fn connect_diesel(&self, session: Session) -> Result<AsyncPgConnection, SourceError> {
+    async fn open(&self, name: &str) -> Result<Client, SourceError> {
         match &self.tls {
-            Some(tls) => self.open_diesel(session, tls.clone()).await,
-            None => self.open_diesel(session, NoTls).await,
+            Some(tls) => self.open_with(name, tls.clone()).await,
+            None => self.open_with(name, NoTls).await,
         }
+    }
+
+    async fn open_with<T>(&self, name: &str, tls: T) -> Result<Client, SourceError>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: TlsStream + Unpin + Send + 'static,
+    {
+        let (client, connection) = self.named(name).connect(tls).await?;
+        tokio::spawn(async move {
+            // Whoever uses the client sees the error too; this says it where nobody was waiting for an answer.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to Postgres ended");
+            }
+        });
+        Ok(client)
     }
 
     async fn open_diesel<T>(&self, session: Session, tls: T) -> Result<AsyncPgConnection, SourceError>
@@ -152,16 +142,24 @@ impl Source {
         T: MakeTlsConnect<Socket>,
         T::Stream: TlsStream + Unpin + Send + 'static,
     {
-        use diesel_async::SimpleAsyncConnection;
-        let (client, connection) = self.named(session).connect(tls).await?;
-        let mut diesel = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-        diesel.batch_execute(&format!("{EVERY_SESSION}{}", session.settings())).await?;
-        Ok(diesel)
+        let (client, connection) = self.named(session.name()).connect(tls).await?;
+        Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     }
 
-    fn named(&self, session: Session) -> Config {
+    fn named(&self, name: &str) -> Config {
         let mut config = self.config.clone();
-        config.application_name(session.name());
+        config.application_name(name);
         config
     }
+}
+
+/// What tells the session apart that runs a statement of this client. Without a prepared statement, which a pooler may
+/// refuse in words of its own.
+async fn session_of(client: &Client) -> Result<Vec<Option<String>>, SourceError> {
+    let answer = client.simple_query(ASK).await?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    Ok(row.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).unwrap_or_default())
 }

@@ -1,14 +1,24 @@
-//! The source URL, with the TLS parameters of libpq that the client library does not know.
+//! The source URL, with the TLS parameters of libpq and Prisma that the client library does not know.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
+use super::parameters::{Parameters, SslAccept, refused};
 use super::tls::Verify;
 use crate::error::SourceError;
 
+/// A connection is given up when it cannot be opened within this time, unless the URL says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that has not acknowledged what was sent for this long is gone, unless the URL says otherwise.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// An idle connection is asked after this time whether it still stands, unless the URL says otherwise.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(20);
+
 /// A URL taken apart.
+#[derive(Debug)]
 pub(super) struct ParsedUrl {
     pub(super) config: Config,
     pub(super) verify: Verify,
@@ -19,61 +29,66 @@ pub(super) struct ParsedUrl {
 /// certificate is checked only when an authority is given.
 pub(super) fn parse(url: &str, tls_ca_file: Option<&Path>) -> Result<ParsedUrl, SourceError> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut ssl_mode = None;
-    let mut ca_file = tls_ca_file.map(Path::to_owned);
-    let mut rest = Vec::new();
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("sslmode", mode)) => ssl_mode = Some(mode),
-            Some(("sslrootcert", file)) => ca_file = Some(PathBuf::from(file)),
-            // Prisma's own parameters mean nothing to Postgres.
-            Some(("schema" | "pgbouncer" | "connection_limit" | "pool_timeout" | "sslaccept", _)) => {}
-            _ => rest.push(parameter),
-        }
+    // A password with a question mark in it: what follows would be taken for names of parameters.
+    if !base.contains('@') && query.contains('@') {
+        return Err(malformed());
     }
-    let stripped = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    let parameters = Parameters::read(query)?;
+    let library = &parameters.library;
+    let stripped = if library.is_empty() { base.to_owned() } else { format!("{base}?{}", library.join("&")) };
     // The library's message may quote the URL: say only that it is malformed.
-    let mut config: Config = stripped.parse().map_err(|_| SourceError::Url("it is malformed".to_owned()))?;
+    let mut config: Config = stripped.parse().map_err(|_| malformed())?;
     if config.get_hosts().is_empty() {
         return Err(SourceError::Url("it names no host".to_owned()));
     }
-    let (mode, verify) = match ssl_mode {
-        Some("disable") => (SslMode::Disable, Verify::Nothing),
-        None | Some("prefer" | "allow") => (SslMode::Prefer, Verify::Nothing),
-        Some("require") if ca_file.is_none() => (SslMode::Require, Verify::Nothing),
-        Some("require" | "verify-ca") => (SslMode::Require, Verify::Authority),
-        Some("verify-full") => (SslMode::Require, Verify::AuthorityAndName),
-        Some(other) => return Err(SourceError::Url(format!("sslmode {other:?} is not known"))),
-    };
+    // 0 seconds mean "for ever" to libpq; the library leaves them out, and ours holds.
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    }
+    if !parameters.says("keepalives_idle") {
+        config.keepalives_idle(KEEPALIVES_IDLE);
+    }
+    let ca_file = parameters.root_certificate.or_else(|| tls_ca_file.map(Path::to_owned));
+    let (mode, verify) = encryption(parameters.ssl_mode, parameters.ssl_accept, ca_file.is_some())?;
     config.ssl_mode(mode);
     Ok(ParsedUrl { config, verify, ca_file })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn malformed() -> SourceError {
+    SourceError::Url("it is malformed (special characters in user or password are written as %XX)".to_owned())
+}
 
-    #[test]
-    fn sslmode_means_what_it_means_to_libpq() {
-        let ca = Path::new("/ca.pem");
-        for (query, ca_file, mode, verify) in [
-            ("", None, SslMode::Prefer, Verify::Nothing),
-            ("?sslmode=disable", Some(ca), SslMode::Disable, Verify::Nothing),
-            ("?sslmode=require", None, SslMode::Require, Verify::Nothing),
-            ("?sslmode=require", Some(ca), SslMode::Require, Verify::Authority),
-            ("?schema=public&sslmode=verify-full&connect_timeout=5", None, SslMode::Require, Verify::AuthorityAndName),
-        ] {
-            let parsed = parse(&format!("postgres://app:secret@db/main{query}"), ca_file).unwrap();
-            assert_eq!(parsed.config.get_ssl_mode(), mode, "{query}");
-            assert_eq!(parsed.verify, verify, "{query}");
+/// What libpq's `sslmode` and Prisma's `sslaccept` ask for together.
+fn encryption(mode: Option<&str>, accept: Option<SslAccept>, has_ca: bool) -> Result<(SslMode, Verify), SourceError> {
+    let (mode, verify) = match mode {
+        Some("disable") => (SslMode::Disable, Verify::Nothing),
+        None | Some("prefer" | "allow") => (SslMode::Prefer, Verify::Nothing),
+        Some("require") if !has_ca => (SslMode::Require, Verify::Nothing),
+        // Whoever accepts anything says more than an authority for all services does.
+        Some("require") if accept == Some(SslAccept::Anything) => (SslMode::Require, Verify::Nothing),
+        Some("require" | "verify-ca") => (SslMode::Require, Verify::Authority),
+        Some("verify-full") => (SslMode::Require, Verify::AuthorityAndName),
+        Some(_) => {
+            let known =
+                "has a value that cannot be used; write disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(refused("sslmode", known));
         }
-    }
-
-    #[test]
-    fn a_malformed_url_is_refused_without_showing_it() {
-        for url in ["postgres://app:hunter2@db:port/x", "postgres://app:hunter2@db/x?sslmode=hunter3"] {
-            let said = parse(url, None).err().unwrap().to_string();
-            assert!(!said.contains("hunter2"), "{said}");
+    };
+    match accept {
+        None => Ok((mode, verify)),
+        Some(SslAccept::Strict) if mode == SslMode::Disable => {
+            Err(refused("sslaccept", "demands a certificate, while sslmode switches TLS off"))
         }
+        Some(SslAccept::Strict) => Ok((SslMode::Require, Verify::AuthorityAndName)),
+        Some(SslAccept::Anything) if verify != Verify::Nothing => {
+            Err(refused("sslaccept", "accepts any certificate, while sslmode demands a verified one"))
+        }
+        Some(SslAccept::Anything) => Ok((mode, Verify::Nothing)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,14 @@
-//! How long to wait before looking for news again: at once under load, 5 ms after news, up to 250 ms when idle.
+//! How long to wait before looking again: at once under load, 2 ms after something was found, up to 20 ms when idle. A look
+//! is a probe of an index.
 
 use std::time::Duration;
 
-const SHORTEST: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(250);
+const SHORTEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(20);
 
-/// A look takes long while somebody's old snapshot keeps dead entries in the indexes. Then the waits are this many times
-/// as long, so that looking does not become the work …
+/// Where a look takes long, the waits are this many times as long, so that looking does not become the work.
 const TIMES_A_LOOK: u32 = 4;
-/// … up to this.
+/// The longest of those waits.
 const LONGEST_AFTER_A_LONG_LOOK: Duration = Duration::from_secs(1);
 
 /// What a look found.
@@ -65,13 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn idle_waits_double_from_5_to_250_ms_and_news_start_them_anew() {
+    fn idle_waits_double_from_2_to_20_ms_and_finds_start_them_anew() {
         let mut polling = Polling::default();
-        assert_eq!(waits_ms(&mut polling, 8, 0), [5, 10, 20, 40, 80, 160, 250, 250]);
+        assert_eq!(waits_ms(&mut polling, 6, 0), [2, 4, 8, 16, 20, 20]);
         assert_eq!(polling.next_wait(Found::News, Duration::ZERO), SHORTEST);
-        assert_eq!(waits_ms(&mut polling, 2, 0), [5, 10]);
+        assert_eq!(waits_ms(&mut polling, 2, 0), [2, 4]);
         assert_eq!(polling.next_wait(Found::More, Duration::ZERO), Duration::ZERO);
-        assert_eq!(waits_ms(&mut polling, 1, 0), [5]);
+        assert_eq!(waits_ms(&mut polling, 1, 0), [2]);
     }
 
     #[test]

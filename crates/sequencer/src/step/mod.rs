@@ -1,81 +1,70 @@
-//! One look at the source, and the pass that follows when something waits.
-
-mod look;
-mod pass;
-mod tally;
-mod touches;
+//! One look into the inbox, and the pass that follows when something waits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::{SequenceId, failpoint};
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::Target;
 use lockstep_schema::{Source, SourceError};
 use tokio::time::timeout;
 
-use crate::error::{SequencerError, is_of_statement};
-use crate::plan::load::Load;
+use crate::error::SequencerError;
+use crate::figures;
+use crate::plan::fences::Fences;
+use crate::plan::intake::{Intake, PASS_LINES, Scope, Unfinished, decide};
 use crate::plan::polling::Found;
-use crate::plan::rests::{Part, Rests};
-use crate::plan::touches::Walk;
-use crate::storage::lanes::TenantKey;
-use crate::storage::session::StampingSession;
+use crate::plan::seen::Seen;
+use crate::storage::passes::{LastPass, Looked, Numbered, Numbers, PassSession};
 use crate::witness::Witness;
 
 /// The longest that one look with its pass may take. The server's own limits end sooner, where the server still lives.
 const POLL_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Stamps what waits, one pass at a time. Knows nothing of leadership: two may run side by side, and SEQ-1 holds.
+/// Numbers what waits, one pass at a time. Knows nothing of leadership: two may run side by side, and SEQ-1 holds.
 ///
 /// Connects when it first looks and again whenever a connection was lost.
-pub struct Stamper {
+pub struct Numbering {
     source: Source,
     mappings: Arc<MappingSet>,
-    session: Option<StampingSession>,
-    state: State,
+    open: Option<Open>,
+    fences: Fences,
     witness: Option<Witness>,
+    /// The newest pass that was ever seen: its place, and its last number.
+    newest: (i64, SequenceId),
 }
 
-/// What is remembered from pass to pass, and across connections.
-#[derive(Default)]
-struct State {
-    lanes: Vec<LaneState>,
-    first_lane: usize,
-    walk: Walk,
-    touch_load: Load,
-    rests: Rests,
-    /// Each lane is asked by itself: asking all at once fails.
-    asks_one_by_one: bool,
-}
-
-#[derive(Default)]
-struct LaneState {
-    load: Load,
-    /// Where the walk over tenants goes on; none: at the beginning.
-    tenant: Option<TenantKey>,
+/// A connection, and the newest pass that it knows.
+struct Open {
+    session: PassSession,
+    last: LastPass,
 }
 
 /// What one look and its pass came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// Rows that got a number, tombstones included.
-    pub stamped_rows: i64,
-    /// Tenancies that were written to the outbox.
-    pub announced_tenancies: usize,
-    /// Touches that have nothing left to stamp.
-    pub finished_touches: usize,
+    /// Rows that got a number.
+    pub changes: i64,
+    /// The last number that was handed out.
+    pub last_sequence: SequenceId,
+    /// Lines that have to be searched before their rows can be numbered.
+    pub expansions: i64,
     /// Callers of `lockstep wait` that were answered.
     pub answered_fences: usize,
+    /// Whether a pass was made.
+    pub passed: bool,
     /// Whether more is waiting than was done at once.
     pub more: bool,
-    /// Whether an operator has stopped stamping (`lockstep fusebox`).
+    /// Whether a captured table was altered, or a mapping has to be filled again.
+    pub watch: bool,
+    /// Whether an operator has stopped the sequencer.
     pub stopped: bool,
 }
 
 impl Report {
     pub(crate) const fn found(&self) -> Found {
-        let worked = self.stamped_rows > 0 || self.finished_touches > 0 || self.answered_fences > 0;
-        match (worked, self.more) {
+        match (self.passed, self.more) {
             (false, _) => Found::Nothing,
             (true, false) => Found::News,
             (true, true) => Found::More,
@@ -83,31 +72,20 @@ impl Report {
     }
 }
 
-/// Why a pass failed, and which part of it, where that is known.
-struct Failure {
-    part: Option<Part>,
-    error: SourceError,
+/// What a pass is going to take.
+struct Plan {
+    consumed: Seen,
+    large: Vec<i64>,
+    more: bool,
 }
 
-impl From<SourceError> for Failure {
-    fn from(error: SourceError) -> Self {
-        Self { part: None, error }
-    }
-}
-
-impl Failure {
-    fn of(part: Part) -> impl FnOnce(SourceError) -> Self {
-        |error| Self { part: Some(part), error }
-    }
-}
-
-impl Stamper {
-    /// Will stamp the rows of these mappings. Connects to nothing yet.
+impl Numbering {
+    /// Will number the changes of these mappings. Connects to nothing yet.
     pub fn new(source: Source, mappings: Arc<MappingSet>) -> Self {
-        Self { source, mappings, session: None, state: State::default(), witness: None }
+        Self { source, mappings, open: None, fences: Fences::default(), witness: None, newest: (0, SequenceId::BASE) }
     }
 
-    /// The same, but nothing is stamped on a server before this ClickHouse was asked whether the source there has been
+    /// The same, but nothing is numbered on a server before this ClickHouse was asked whether the source there has been
     /// restored to an earlier state (SRC-1).
     #[must_use]
     pub fn witnessed_by(mut self, clickhouse: ClickHouse) -> Self {
@@ -117,15 +95,15 @@ impl Stamper {
 
     /// Trusts nothing that was found out before: the next call connects anew.
     pub(crate) fn forget(&mut self) {
-        self.session = None;
+        self.open = None;
+        self.fences = Fences::default();
         if let Some(witness) = &mut self.witness {
             witness.forget();
         }
     }
 
-    /// Looks whether anything waits, and if so does one pass: one transaction, which is committed when this returns.
-    ///
-    /// A table whose statement fails rests for a while and does not fail the call. Cancelling it undoes the pass.
+    /// Looks whether anything waits, and if so makes one pass: one transaction, which is committed when this returns.
+    /// Cancelling it undoes the pass.
     ///
     /// # Errors
     /// When the source cannot be reached, is not prepared, or cannot be used. Nothing of the pass is committed, except
@@ -133,59 +111,212 @@ impl Stamper {
     pub async fn poll(&mut self) -> Result<Report, SequencerError> {
         // The session is taken out while it is in use: a call that is cancelled or fails leaves none behind, and the
         // server undoes what it had begun.
-        let session = self.session.take();
-        let polling = timeout(POLL_DEADLINE, self.poll_with(session)).await;
+        let open = self.open.take();
+        let polling = timeout(POLL_DEADLINE, self.poll_with(open)).await;
         polling.unwrap_or_else(|_| Err(SourceError::Timeout(POLL_DEADLINE).into()))
     }
 
-    async fn poll_with(&mut self, session: Option<StampingSession>) -> Result<Report, SequencerError> {
-        let session = match session.filter(|session| !session.client.is_closed()) {
-            Some(session) => session,
-            None => {
-                let session = StampingSession::open(&self.source, &self.mappings).await?;
-                if let Some(witness) = &mut self.witness {
-                    witness.vouch_for(&session.client).await?;
+    async fn poll_with(&mut self, open: Option<Open>) -> Result<Report, SequencerError> {
+        let mut open = match open.filter(|open| !open.session.client.is_closed()) {
+            Some(open) => open,
+            None => self.connect().await?,
+        };
+        let report = self.look_and_pass(&mut open).await?;
+        if let Some(report) = report {
+            self.newest = (open.last.id, open.last.last_sequence);
+            self.open = Some(open);
+            return Ok(report);
+        }
+        // The tables went back under us.
+        self.forget();
+        Ok(Report { passed: true, more: true, ..Report::default() })
+    }
+
+    async fn connect(&mut self) -> Result<Open, SequencerError> {
+        let session = PassSession::open(&self.source, &self.mappings).await?;
+        // Read before the witness is asked: whatever is numbered or loaded in between is noticed by the next pass.
+        let (mut last, numbers) = session.last_pass().await?;
+        // Passes are gone: a dump was loaded into the database, and the server has not stopped for it.
+        let went_back = last.id < self.newest.0 || last.last_sequence < self.newest.1;
+        if let Some(witness) = &mut self.witness {
+            if went_back {
+                witness.forget();
+            }
+            let vouched = witness.vouch_for(&session.client).await;
+            if matches!(vouched, Err(SequencerError::SourceWentBack { .. })) {
+                // `lockstep rewind` mends all of it.
+                self.newest = (0, SequenceId::BASE);
+            }
+            vouched?;
+        }
+        if went_back {
+            self.make_up_for_lost_passes(&session, numbers).await?;
+        }
+        let is_at_home = session.is_at_home().await?;
+        if is_at_home != Some(true) {
+            if is_at_home.is_some() {
+                tracing::warn!(
+                    "LS-0512: the inbox comes from another server or database: its lines are numbered again"
+                );
+            }
+            last = session.begin_anew().await?;
+        }
+        Ok(Open { session, last })
+    }
+
+    /// Returns nothing where passes that were known are gone.
+    async fn look_and_pass(&mut self, open: &mut Open) -> Result<Option<Report>, SequencerError> {
+        let Open { session, last } = open;
+        let mut scope = Scope::default();
+        let (looked, plan) = loop {
+            let looked = session.look(&last.consumed, &scope).await?;
+            match decide(&last.consumed, &looked.now, &scope, &looked.lines) {
+                Intake::Take(consumed) => {
+                    let more = scope != Scope::default();
+                    break (looked, Plan { consumed, large: scope.large, more });
                 }
-                session
+                Intake::LookAgain(next) => scope = next,
             }
         };
-        self.state.lanes.resize_with(session.lanes.len(), LaneState::default);
-        match self.state.look_and_pass(&session).await {
-            Ok(report) => {
-                self.session = Some(session);
-                Ok(report)
-            }
-            Err(Failure { part: Some(part), error }) if is_of_statement(&error) => {
-                // The next call opens a session anew, which looks at the tables again: they may have changed.
-                self.state.failed(&session, part, &error);
-                Ok(Report::default())
-            }
-            Err(Failure { error, .. }) => Err(error.into()),
+        let fences = if looked.stopped { &[][..] } else { &looked.fences };
+        self.fences.looked(fences, &looked.now, looked.first_expansion);
+        let waits = !looked.lines.is_empty() || plan.more || !last.unfinished.is_empty() || self.fences.are_waiting();
+        if looked.stopped || !waits {
+            return Ok(Some(Report { stopped: looked.stopped, ..Report::default() }));
         }
+        self.pass(session, last, &looked, plan).await
+    }
+
+    async fn pass(
+        &mut self,
+        session: &PassSession,
+        last: &mut LastPass,
+        looked: &Looked,
+        plan: Plan,
+    ) -> Result<Option<Report>, SequencerError> {
+        let began = Instant::now();
+        session.begin().await?;
+        let (newest, numbers) = session.last_pass().await?;
+        if (newest.id, newest.last_sequence) != (last.id, last.last_sequence) {
+            session.rollback().await?;
+            if newest.id < last.id || newest.last_sequence < last.last_sequence {
+                return Ok(None);
+            }
+            // Another's pass: go on from there. Fences that it looked at begin anew.
+            *last = newest;
+            self.fences = Fences::default();
+            return Ok(Some(Report {
+                passed: true,
+                more: true,
+                last_sequence: last.last_sequence,
+                ..Report::default()
+            }));
+        }
+        make_room(session, numbers).await?;
+        let (tally, unfinished) = number(session, last, looked, &plan).await?;
+        let head = tally.last.map_or(last.last_sequence, SequenceId::new);
+        if head < last.last_sequence {
+            session.rollback().await?;
+            return Err(SequencerError::Sequence("it handed out a number below the last one"));
+        }
+        self.request_refills(session, &tally.others).await?;
+        let id = session.insert(head, &plan.consumed, &unfinished).await?;
+        let answered = if self.fences.are_waiting() {
+            let last_expansion = session.last_expansion().await?;
+            let answered = self.fences.passed(&plan.consumed, &unfinished, last_expansion);
+            session.answer(&answered, head).await?;
+            answered.len()
+        } else {
+            0
+        };
+        failpoint!("sequencer::pass_commit::before", return Err(SourceError::Timeout(began.elapsed()).into()));
+        session.commit().await?;
+        failpoint!("sequencer::pass_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
+        figures::pass(began.elapsed(), tally.changes);
+        let more = plan.more || !unfinished.is_empty();
+        *last = LastPass { id, last_sequence: head, consumed: plan.consumed, unfinished };
+        Ok(Some(Report {
+            changes: tally.changes,
+            last_sequence: head,
+            expansions: tally.expansions,
+            answered_fences: answered,
+            passed: !looked.lines.is_empty() || more || answered > 0,
+            more,
+            watch: !tally.others.is_empty(),
+            stopped: false,
+        }))
+    }
+
+    /// Nothing in ClickHouse is ahead, but changes that had not arrived there are gone, and workers may have some in hand.
+    async fn make_up_for_lost_passes(&self, session: &PassSession, numbers: Numbers) -> Result<(), SequencerError> {
+        tracing::error!(
+            "LS-0513: passes are gone, by a dump that was loaded or by hand, and changes with them that had not arrived: all mappings are filled again"
+        );
+        let newest = self.newest.1.get();
+        session.extend(newest, numbers.handed_out < newest).await?;
+        let names: Vec<_> = self.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+        session.request_refills(&names).await?;
+        session.find_tenancies().await?;
+        Ok(())
+    }
+
+    async fn request_refills(&self, session: &PassSession, others: &[i32]) -> Result<(), SequencerError> {
+        let named = self.mappings.iter().filter(|mapping| others.contains(&Target::refill(mapping).id()));
+        let names: Vec<_> = named.map(|mapping| mapping.name.as_str()).collect();
+        if !names.is_empty() {
+            session.request_refills(&names).await?;
+        }
+        Ok(())
     }
 }
 
-impl State {
-    async fn look_and_pass(&mut self, session: &StampingSession) -> Result<Report, Failure> {
-        let due = self.look(session).await?;
-        if due.is_idle() {
-            return Ok(Report { stopped: due.stopped, ..Report::default() });
-        }
-        pass::Pass::new(session, self).run(&due).await
+/// Numbers what a pass takes: what is new, and a share of each large transaction. Returns also what is left of those.
+async fn number(
+    session: &PassSession,
+    last: &LastPass,
+    looked: &Looked,
+    plan: &Plan,
+) -> Result<(Numbered, Vec<Unfinished>), SourceError> {
+    let mut tally = Numbered::default();
+    if looked.about_tenancies {
+        session.note_tenancies(&last.consumed, &plan.consumed).await?;
     }
+    if !looked.lines.is_empty() || !plan.large.is_empty() {
+        tally = session.number_new(&last.consumed, &plan.consumed, &plan.large).await?;
+    }
+    let mut unfinished: Vec<_> = plan.large.iter().map(|xid| Unfinished::new(*xid)).collect();
+    let shares = i64::try_from(last.unfinished.len()).unwrap_or(i64::MAX).max(1);
+    for large in &last.unfinished {
+        let (numbered, left) = session.number_share(large, (PASS_LINES / shares).max(1)).await?;
+        tally.add(numbered);
+        unfinished.extend(left);
+    }
+    Ok((tally, unfinished))
+}
 
-    fn failed(&mut self, session: &StampingSession, part: Part, error: &SourceError) {
-        let name = match &part {
-            Part::Lane(lane) => {
-                self.lanes[*lane].load.failed();
-                session.lanes[*lane].name.clone()
-            }
-            Part::Touches(target) => {
-                self.touch_load.failed();
-                format!("touches of {target}")
-            }
-        };
-        let rest_ms = self.rests.failed(part, Instant::now()).as_millis();
-        tracing::warn!(part = name, rest_ms, %error, "LS-0504: cannot be stamped at the moment; everything else goes on");
+/// Sees to it that numbers only grow, and that there is a partition for all that a pass may hand out.
+async fn make_room(session: &PassSession, numbers: Numbers) -> Result<(), SourceError> {
+    let Numbers { handed_out, partitions_to, highest } = numbers;
+    if handed_out < highest {
+        tracing::error!(
+            handed_out,
+            highest,
+            "LS-0507: the sequence was set back behind the last number: it is moved on"
+        );
+        session.extend(highest, true).await?;
+    }
+    let needed = handed_out.max(highest) + 4 * PASS_LINES;
+    if needed > partitions_to {
+        session.extend(needed, false).await?;
+    }
+    Ok(())
+}
+
+impl Numbered {
+    fn add(&mut self, other: Self) {
+        self.last = self.last.max(other.last);
+        self.changes += other.changes;
+        self.expansions += other.expansions;
+        self.others.extend(other.others);
     }
 }

@@ -1,10 +1,10 @@
 //! The advisory lock that the leading sequencer holds (SEQ-2).
 
-use lockstep_mappings::postgres::stamp::LEADER_LOCK;
+use lockstep_schema::locks::LEADER_LOCK;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 
-use super::session::NOTICE_LOST_CLIENTS;
+use super::passes::NOTICE_LOST_CLIENTS;
 
 /// A connection that holds the lock, or tries to.
 pub(crate) struct LeaderLock {

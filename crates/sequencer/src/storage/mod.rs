@@ -1,12 +1,9 @@
-//! The sequencer's SQL: what it asks of Postgres, and in which words. Stamping statements come from the mappings.
+//! The sequencer's SQL: what it asks of Postgres, and in which words. Derived statements come from the mappings.
 
-pub(crate) mod facts;
-pub(crate) mod fences;
-pub(crate) mod lanes;
+pub(crate) mod announcements;
+pub(crate) mod expansions;
 pub(crate) mod leadership;
-pub(crate) mod outbox;
-pub(crate) mod pending;
+pub(crate) mod passes;
 mod query;
-pub(crate) mod session;
-pub(crate) mod touches;
 pub(crate) mod upkeep;
+pub(crate) mod watch;

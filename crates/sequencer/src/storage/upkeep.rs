@@ -1,63 +1,157 @@
-//! Keeping Lockstep's own tables small, and looking who else stamps.
+//! Keeping Lockstep's own tables small.
 
+use lockstep_mappings::postgres::inbox::{self, INBOXES, TURN_TRANSACTIONS, inbox_of};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 
-/// The outbox is counted up to here: a gauge needs no more.
-const COUNTED_ENTRIES: i64 = 100_000;
+use crate::plan::intake::Unfinished;
+use crate::plan::seen::Seen;
 
-/// Stamps of another system on one table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ForeignStamps {
-    pub(crate) table_name: String,
-    pub(crate) application_name: String,
-    /// Transactions that stamped.
-    pub(crate) transactions: i64,
-    /// The newest of them.
-    pub(crate) last_id: i64,
-}
+/// Blocks of one entry of the indexes on transactions and numbers: `pages_per_range` of their definitions.
+const RANGE_BLOCKS: i64 = 32;
+/// An inbox is truncated only while it is for so many transactions not its turn: none of them waits for that.
+const SPARE_TRANSACTIONS: i64 = TURN_TRANSACTIONS / 4;
+
+/// What the index of a table covers already, in blocks.
+#[derive(Clone, Copy, Default)]
+struct Covered(i64);
 
 /// The connection for upkeep.
 pub(crate) struct UpkeepSession {
     client: Client,
+    covered: [Covered; 2],
+    covered_changes: (String, Covered),
 }
 
 impl UpkeepSession {
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
-        client.batch_execute("SET synchronous_commit = off").await?;
-        Ok(Self { client })
+        client.batch_execute("SET synchronous_commit = off; SET lock_timeout = '1s'").await?;
+        Ok(Self { client, covered: [Covered::default(); 2], covered_changes: (String::new(), Covered::default()) })
     }
 
-    /// Foreign stamps after the one with this id. The first time, those of the last hour.
-    pub(crate) async fn foreign_stamps(&self, after: Option<i64>) -> Result<Vec<ForeignStamps>, SourceError> {
-        const NEW: &str = "
-SELECT table_name, application_name, count(*), max(id) FROM lockstep.foreign_stamp
-WHERE CASE WHEN $1::bigint IS NULL THEN noted_at > now() - interval '1 hour' ELSE id > $1 END
-GROUP BY 1, 2 ORDER BY 1, 2";
-        let rows = self.client.query(NEW, &[&after]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| ForeignStamps {
-                table_name: row.get(0),
-                application_name: row.get(1),
-                transactions: row.get(2),
-                last_id: row.get(3),
-            })
-            .collect())
+    /// How many changes are not announced yet, about: numbers between the two positions.
+    pub(crate) async fn unannounced(&self) -> Result<i64, SourceError> {
+        const DEPTH: &str = "
+SELECT (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) - (SELECT max(sequence) FROM lockstep.announced)";
+        Ok(self.client.query_one(DEPTH, &[]).await?.try_get(0)?)
     }
 
-    /// How many tenancies wait to be announced, up to 100,000.
-    pub(crate) async fn outbox_depth(&self) -> Result<i64, SourceError> {
-        const DEPTH: &str = "SELECT count(*) FROM (SELECT 1 FROM lockstep.outbox LIMIT $1) o";
-        Ok(self.client.query_one(DEPTH, &[&COUNTED_ENTRIES]).await?.get(0))
+    /// Lets the indexes of the inboxes and of the newest changes cover the ranges that are full: the others are read whole
+    /// by every look. A range that is not full stays uncovered, so that lines which are added to it touch no index.
+    pub(crate) async fn cover(&mut self) -> Result<(), SourceError> {
+        for (index, inbox) in INBOXES.iter().enumerate() {
+            let (table, of) = (format!("lockstep.{inbox}"), format!("lockstep.{inbox}_xid_idx"));
+            self.covered[index] = self.cover_one(&table, &of, self.covered[index]).await?;
+        }
+        const NEWEST: &str = "
+SELECT 'lockstep.change_' || p.first_sequence, i.indexrelid::regclass::text
+FROM lockstep.change_partition p, pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amname = 'brin'
+  AND p.first_sequence <= (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) ORDER BY p.first_sequence DESC LIMIT 1";
+        if let Some(row) = self.client.query_opt(NEWEST, &[]).await? {
+            let (table, of): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let before = if self.covered_changes.0 == table { self.covered_changes.1 } else { Covered::default() };
+            self.covered_changes = (table.clone(), self.cover_one(&table, &of, before).await?);
+        }
+        Ok(())
     }
 
-    /// Keeps the newest 1,000 foreign stamps, and fences for an hour: whoever asked has long given up.
+    async fn cover_one(&self, table: &str, index: &str, before: Covered) -> Result<Covered, SourceError> {
+        const BLOCKS: &str = "SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint";
+        let blocks: i64 = self.client.query_one(BLOCKS, &[&table]).await?.try_get(0)?;
+        let full = blocks - blocks % RANGE_BLOCKS;
+        let from = if before.0 > full { 0 } else { before.0 };
+        if from < full {
+            const COVER: &str = "SELECT brin_summarize_range($1::text::regclass, b) FROM generate_series($2::bigint, $3::bigint - 1, $4::bigint) b";
+            self.client.query(COVER, &[&index, &from, &full, &RANGE_BLOCKS]).await?;
+        }
+        Ok(Covered(full))
+    }
+
+    /// Empties the inbox whose turn is over, if all of it has numbers. Nobody can wait for that: every transaction of its
+    /// turn has ended, and the next turn is far. Returns whether it did.
+    pub(crate) async fn truncate(&self) -> Result<bool, SourceError> {
+        const NOW: &str = "SELECT pg_current_snapshot()::text";
+        let text: String = self.client.query_one(NOW, &[]).await?.try_get(0)?;
+        let now: Seen = text.parse().map_err(SourceError::Unexpected)?;
+        let (oldest, newest) = (now.oldest_running(), now.xmax);
+        let is_one_turn = oldest / TURN_TRANSACTIONS == (newest + SPARE_TRANSACTIONS) / TURN_TRANSACTIONS;
+        let over = 1 - inbox_of(newest);
+        let size = format!("SELECT pg_relation_size('lockstep.{}') > 0", INBOXES[over]);
+        if !is_one_turn || !self.client.query_one(&size, &[]).await?.try_get::<_, bool>(0)? {
+            return Ok(false);
+        }
+        self.client.batch_execute("BEGIN").await?;
+        let emptied = self.truncate_in_transaction(over).await;
+        // What could not be locked at once is in use by a reader: another time.
+        self.client.batch_execute(if matches!(emptied, Ok(true)) { "COMMIT" } else { "ROLLBACK" }).await?;
+        match emptied {
+            Err(error) if error.sqlstate() == Some("55P03") => Ok(false),
+            other => other,
+        }
+    }
+
+    async fn truncate_in_transaction(&self, over: usize) -> Result<bool, SourceError> {
+        let table = format!("lockstep.{}", INBOXES[over]);
+        self.client.batch_execute(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")).await?;
+        const PASS: &str = "SELECT consumed::text, unfinished FROM lockstep.pass ORDER BY id DESC LIMIT 1";
+        let row = self.client.query_one(PASS, &[]).await?;
+        let consumed: Seen = row.try_get::<_, String>(0)?.parse().map_err(SourceError::Unexpected)?;
+        let unfinished: Vec<Unfinished> = serde_json::from_value(row.try_get(1)?).unwrap_or_default();
+        let unseen = self.client.query_one(&inbox::has_unseen(over), &[&consumed.xmax, &consumed.running]).await?;
+        if unseen.try_get(0)? || unfinished.iter().any(|one| one.inbox == over) {
+            return Ok(false);
+        }
+        self.client.batch_execute(&format!("TRUNCATE {table}")).await?;
+        Ok(true)
+    }
+
+    /// Forgets what nobody asks for: fences after an hour, announcements but the last, and of passes older than an hour all
+    /// but the last of each minute; after 30 days all.
     pub(crate) async fn prune(&self) -> Result<(), SourceError> {
         const PRUNE: &str = "
-DELETE FROM lockstep.foreign_stamp WHERE id <= (SELECT id FROM lockstep.foreign_stamp ORDER BY id DESC OFFSET 1000 LIMIT 1);
-DELETE FROM lockstep.fence WHERE requested_at < now() - interval '1 hour'";
+DELETE FROM lockstep.fence f WHERE requested_at < now() - interval '1 hour' AND NOT EXISTS (SELECT 1 FROM lockstep.fill l WHERE l.fence_id = f.id);
+DELETE FROM lockstep.announced WHERE sequence < (SELECT max(sequence) FROM lockstep.announced);
+DELETE FROM lockstep.pass p WHERE passed_at < now() - interval '1 hour' AND id < (SELECT max(id) FROM lockstep.pass)
+  AND (passed_at < now() - interval '30 days'
+    OR EXISTS (SELECT 1 FROM lockstep.pass n WHERE n.id = p.id + 1 AND date_trunc('minute', n.passed_at) = date_trunc('minute', p.passed_at)))";
         Ok(self.client.batch_execute(PRUNE).await?)
     }
+
+    /// Drops partitions of changes that every destination has passed, and those that nobody has written to for longer than
+    /// `change_retention`: a destination that had not passed them is marked, and filled again by the watch.
+    pub(crate) async fn drop_changes(&self) -> Result<(), SourceError> {
+        const OVER: &str = "
+SELECT p.first_sequence, p.end_sequence,
+  ARRAY(SELECT d.name FROM lockstep.destination d WHERE d.passed < p.end_sequence - 1),
+  n.created_at < now() - (SELECT value FROM lockstep.setting WHERE name = 'change_retention')
+FROM lockstep.change_partition p JOIN lockstep.change_partition n ON n.first_sequence >= p.end_sequence
+WHERE p.end_sequence <= (SELECT max(sequence) FROM lockstep.announced)
+ORDER BY p.first_sequence, n.first_sequence LIMIT 1";
+        let Some(row) = self.client.query_opt(OVER, &[]).await? else { return Ok(()) };
+        let (first, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (late, is_old): (Vec<String>, bool) = (row.try_get(2)?, row.try_get(3)?);
+        if !late.is_empty() && !is_old {
+            return Ok(());
+        }
+        for destination in &late {
+            tracing::error!(%destination, "LS-0513: changes that the destination has not passed are dropped: it is filled again");
+        }
+        let mark = "UPDATE lockstep.destination SET needs_refill_since = COALESCE(needs_refill_since, now()), passed = GREATEST(passed, $2) WHERE name = ANY($1)";
+        self.client.batch_execute("BEGIN").await?;
+        let dropped = async {
+            self.client.execute(mark, &[&late, &(end - 1)]).await?;
+            self.client.execute("DELETE FROM lockstep.change_partition WHERE first_sequence = $1", &[&first]).await?;
+            self.client.batch_execute(&format!("DROP TABLE lockstep.change_{first}; COMMIT")).await
+        };
+        if let Err(error) = dropped.await {
+            self.client.batch_execute("ROLLBACK").await?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

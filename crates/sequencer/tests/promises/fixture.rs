@@ -1,5 +1,6 @@
-//! A source database with capture, rows for it, and sequencers to stamp them.
+//! A source database with capture, rows for it, and sequencers to number them.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use clap::Parser;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_mappings::MappingSet;
+use lockstep_mappings::{MappingSet, SourceTable};
 use lockstep_queue::{Consumer, Topology, delete_queues_and_messages};
 use lockstep_schema::{Source, attach};
-use lockstep_sequencer::{Arguments, NEEDS, Report, SequencerError, Stamper};
+use lockstep_sequencer::{Arguments, NEEDS, Numbering, Report, SequencerError};
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -21,10 +22,21 @@ use uuid::Uuid;
 /// Long enough for a machine that is busy with other tests.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// Whether everything that has its number is announced.
+pub(crate) const ANNOUNCED: &str = "SELECT (SELECT max(sequence) FROM lockstep.announced) = (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)";
+/// Whether nothing is left to be searched.
+pub(crate) const EXPANDED: &str = "SELECT NOT EXISTS (SELECT FROM lockstep.expansion)";
+/// Whether somebody waits to write down a pass, whose changes have their numbers by then.
+pub(crate) const IN_A_PASS: &str =
+    "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'lockstep.pass'::regclass";
+/// Keeps passes from being written down, in a transaction.
+pub(crate) const HOLD_PASSES: &str = "BEGIN; LOCK TABLE lockstep.pass IN SHARE MODE";
+
 pub(crate) struct Fixture {
     pub(crate) database: TestDatabase,
     /// For the test's own statements.
     pub(crate) client: Client,
+    mappings: Arc<MappingSet>,
     prefix: String,
 }
 
@@ -51,21 +63,40 @@ impl Running {
 impl Fixture {
     /// The standalone schema with capture, without rows.
     pub(crate) async fn new() -> Self {
+        Self::with(MappingSet::load(None).unwrap(), "").await
+    }
+
+    /// The standalone schema and what `statements` add to it, with the capture of these mappings.
+    pub(crate) async fn with(mappings: MappingSet, statements: &str) -> Self {
         let database = TestDatabase::standalone().await.unwrap();
         let client = database.connect().await.unwrap();
-        let fixture = Self { database, client, prefix: format!("seq-test-{}", unique_suffix()) };
-        let source = fixture.source();
-        tokio::task::spawn_blocking(move || attach(&source)).await.unwrap();
+        client.batch_execute(statements).await.unwrap();
+        let mappings = Arc::new(mappings);
+        let fixture = Self { database, client, mappings, prefix: format!("seq-test-{}", unique_suffix()) };
+        fixture.migrate().await;
         fixture
+    }
+
+    /// Installs what is missing of capture, on a runtime of the kind that migrations need, whatever the test's own is.
+    pub(crate) async fn migrate(&self) {
+        self.migrate_relaxing(&[]).await;
+    }
+
+    /// The same, with triggers that name no column on some tables.
+    pub(crate) async fn migrate_relaxing(&self, tables: &[&str]) {
+        let (source, mappings) = (self.source(), Arc::clone(&self.mappings));
+        let table = |name: &&str| SourceTable { schema: "public".to_owned(), name: (*name).to_owned() };
+        let relaxed = tables.iter().map(table).collect();
+        tokio::task::spawn_blocking(move || attach(&source, &mappings, &relaxed)).await.unwrap();
     }
 
     pub(crate) fn source(&self) -> Source {
         Source::new(&SecretUrl::new(self.database.url()), None).unwrap()
     }
 
-    /// A stamper that the test drives pass by pass.
-    pub(crate) fn stamper(&self) -> Stamper {
-        Stamper::new(self.source(), Arc::new(MappingSet::load(None).unwrap()))
+    /// Numbers the changes, a pass whenever the test polls it.
+    pub(crate) fn numbering(&self) -> Numbering {
+        Numbering::new(self.source(), Arc::clone(&self.mappings))
     }
 
     pub(crate) fn settings(&self, amqp_url: &str) -> Settings {
@@ -155,21 +186,34 @@ impl Fixture {
         insert_users(&self.client, tenancy, from, count).await;
     }
 
+    /// The last number that a user's changes have, -1 where it has none.
     pub(crate) async fn user_sequence(&self, tenancy: Uuid, number: i64) -> i64 {
-        let sql = r#"SELECT "sequenceId" FROM "ProjectUser" WHERE "tenancyId" = $1 AND "projectUserId" = $2"#;
+        let sql = "SELECT max(c.sequence) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping AND t.name = 'users' WHERE c.tenancy_id = $1 AND c.uuid_1 = $2";
         self.number_of(sql, &[&tenancy, &user_id(number)]).await
     }
 
-    /// Flagged users of a tenancy.
-    pub(crate) async fn flagged_users(&self, tenancy: Uuid) -> i64 {
-        let sql = r#"SELECT count(*) FROM "ProjectUser" WHERE "tenancyId" = $1 AND "shouldUpdateSequenceId""#;
-        self.number_of(sql, &[&tenancy]).await
+    /// Rows that have a number above `after`, each as often as it has one: mapping and key.
+    pub(crate) async fn changes_after(&self, after: i64) -> Vec<(String, String)> {
+        let sql = "SELECT t.name, concat_ws(' ', c.uuid_1, c.uuid_2, c.uuid_3, c.uuid_4, c.text_1, c.text_2, c.text_3, c.text_4)
+            FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE c.sequence > $1 ORDER BY 1, 2";
+        self.client.query(sql, &[&after]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// The mappings that the outbox names for a tenancy; none if the tenancy is not in it.
-    pub(crate) async fn outbox(&self, tenancy: Uuid) -> Option<Vec<String>> {
-        let sql = "SELECT mappings FROM lockstep.outbox WHERE tenancy_id = $1";
-        self.client.query_opt(sql, &[&tenancy]).await.unwrap().map(|row| row.get(0))
+    /// The last number that a pass has given.
+    pub(crate) async fn head(&self) -> i64 {
+        self.number("SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1").await
+    }
+
+    /// Works off what has to be searched, as the running sequencer does.
+    pub(crate) async fn expand(&self) {
+        let sequencer = self.run();
+        self.until("expansions to be worked off", EXPANDED).await;
+        sequencer.stop().await;
+    }
+
+    /// Lines that have no number yet.
+    pub(crate) async fn unseen(&self) -> i64 {
+        self.number(&format!("SELECT count(*) FROM ({}) l", lockstep_mappings::postgres::inbox::unseen())).await
     }
 
     /// Waits until a query returns true; null is not yet.
@@ -179,13 +223,14 @@ impl Fixture {
     }
 }
 
-/// Installs capture, on a runtime of the kind that migrations need, whatever the test's own is.
-fn attach(source: &Source) {
+fn attach(source: &Source, mappings: &MappingSet, relaxed: &BTreeSet<SourceTable>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mappings = MappingSet::load(None).unwrap();
-        let live = attach::inspect(source, &mappings).await.unwrap();
-        attach::apply(source, &attach::plan(&mappings, &live).unwrap(), |_| {}).await.unwrap();
+        let live = attach::inspect(source, mappings).await.unwrap();
+        let steps = attach::plan(mappings, &live, relaxed).unwrap();
+        attach::apply(source, &steps, |_| {}).await.unwrap();
+        let live = attach::inspect(source, mappings).await.unwrap();
+        assert_eq!(attach::plan(mappings, &live, relaxed).unwrap(), [], "what was installed is not what is wanted");
     });
 }
 
@@ -202,17 +247,18 @@ FROM generate_series($2::bigint, $2 + $3::bigint - 1) n"#;
 }
 
 /// Polls until a poll finds nothing to do. Returns what all of them did together.
-pub(crate) async fn drain(stamper: &mut Stamper) -> Report {
+pub(crate) async fn drain(numbering: &mut Numbering) -> Report {
     let mut total = Report::default();
     for _ in 0..1_000 {
-        let report = stamper.poll().await.unwrap();
-        if report == Report::default() {
+        let report = numbering.poll().await.unwrap();
+        if !report.passed {
             return total;
         }
-        total.stamped_rows += report.stamped_rows;
-        total.announced_tenancies += report.announced_tenancies;
-        total.finished_touches += report.finished_touches;
+        total.changes += report.changes;
+        total.last_sequence = total.last_sequence.max(report.last_sequence);
+        total.expansions += report.expansions;
         total.answered_fences += report.answered_fences;
+        total.watch |= report.watch;
     }
     panic!("there was still something to do after 1,000 passes");
 }

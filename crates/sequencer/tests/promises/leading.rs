@@ -1,12 +1,19 @@
 //! SEQ-2: one sequencer leads; another takes over within seconds.
 
-use super::fixture::Fixture;
+use super::fixture::{ANNOUNCED, Fixture};
 
 /// Connections that hold the leader's lock: the bytes of `lock` and `seqr`.
 const LEADERS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73657172'::bigint";
-const ALL_STAMPED: &str = r#"SELECT NOT EXISTS (SELECT FROM "ProjectUser" WHERE "shouldUpdateSequenceId") AND EXISTS (SELECT FROM "ProjectUser")"#;
+
+/// Waits until each of the first users of a tenancy has a number.
+async fn until_numbered(fixture: &Fixture, what: &str, users: i64) {
+    let numbered = format!(
+        "SELECT count(DISTINCT c.uuid_1) = {users} FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping AND t.name = 'users'"
+    );
+    fixture.until(what, &numbered).await;
+}
 
 #[tokio::test]
 async fn seq_2_a_stand_by_takes_over() {
@@ -19,10 +26,10 @@ async fn seq_2_a_stand_by_takes_over() {
         AND (query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%') AND application_name = 'lockstep control'";
     fixture.until("the second sequencer to stand by", standing_by).await;
     fixture.users(tenancy, 0, 1).await;
-    fixture.until("the leader to stamp", ALL_STAMPED).await;
+    until_numbered(&fixture, "the leader to number", 1).await;
     first.kill().await;
     fixture.users(tenancy, 1, 1).await;
-    fixture.until("the stand-by to stamp", ALL_STAMPED).await;
+    until_numbered(&fixture, "the stand-by to number", 2).await;
     assert_eq!(fixture.number(LEADERS).await, 1);
     second.stop().await;
     assert_eq!(fixture.number(LEADERS).await, 0);
@@ -37,8 +44,8 @@ async fn seq_2_connections_that_are_dropped_come_back() {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'lockstep%'";
     for round in 0..3 {
         fixture.users(tenancy, round, 1).await;
-        fixture.until("the user to be stamped", ALL_STAMPED).await;
-        fixture.until("the tenancy to be announced", "SELECT NOT EXISTS (SELECT FROM lockstep.outbox)").await;
+        until_numbered(&fixture, "the user to be numbered", round + 1).await;
+        fixture.until("the tenancy to be announced", ANNOUNCED).await;
         fixture.execute(kill).await;
     }
     sequencer.stop().await;

@@ -3,14 +3,17 @@
 
 mod announcing;
 mod broken;
+mod capture;
 mod dependents;
 mod fairness;
 mod fences;
 mod fixture;
-mod foreign;
 mod leading;
-mod locked;
+mod migrations;
 mod order;
 mod program;
+mod restores;
 mod speed;
+mod statements;
 mod stopping;
+mod undisturbed;

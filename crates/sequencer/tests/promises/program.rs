@@ -54,7 +54,7 @@ async fn it_says_how_it_is_and_ends_cleanly() {
     let counted = async || {
         let metrics = get(&address, "/metrics")?;
         let shows = |line: &str| metrics.lines().any(|shown| shown.starts_with(line));
-        Ok(shows(r#"lockstep_sequencer_stamped_rows_total{table="ProjectUser"} 3"#)
+        Ok(shows("lockstep_sequencer_changes_total 3")
             && shows("lockstep_sequencer_leader 1")
             && shows("lockstep_sequencer_passes_total")
             && shows("lockstep_sequencer_publish_seconds"))

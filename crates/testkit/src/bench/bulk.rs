@@ -1,8 +1,10 @@
-//! `bulk`: rows that are stamped and not shipped, through the worker, beside ClickHouse pulling the same rows itself.
+//! `bulk`: rows that were there before capture, then the same rows as changes, through one worker, beside ClickHouse
+//! pulling the same rows itself.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lockstep_core::SequenceId;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::clickhouse::{Databases, raw_table};
 use lockstep_mappings::{MappingSet, postgres};
@@ -11,81 +13,117 @@ use tokio_postgres::Client;
 
 use super::figures::{Scenario, median, per_second};
 use super::process::peak_memory_mib;
-use super::{fsync, installation};
+use super::{fsync, installation_around, passes};
 use crate::data::{Shape, Table, seed_tables};
-use crate::databases::eventually;
+use crate::databases::{TestDatabase, eventually};
 use crate::installation::Installation;
 
 const TENANTS: u32 = 4;
 const DEADLINE: Duration = Duration::from_secs(600);
 
-pub(super) async fn measure(rows: u32, runs: u32) -> anyhow::Result<Scenario> {
-    let (installation, client) = installation().await?;
+pub(super) async fn measure(rows: u32, runs: u32) -> anyhow::Result<Vec<Scenario>> {
+    let seeded = TestDatabase::standalone().await?;
+    let client = seeded.connect().await?;
     let shape = Shape { tenants: TENANTS, rows: rows / TENANTS, seed: 7 };
     seed_tables(&client, shape, &[Table::Users, Table::ContactChannels]).await?;
-    stamp_all(&installation, &client).await?;
-    let clickhouse = installation.clickhouse()?;
-    let pull = Pull::new(&installation, &client).await?;
-    let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), Vec::new());
-    // One after the other in every run, so that whatever else the machine does meets both.
-    for _ in 0..runs {
-        theirs.push(pull.run(&clickhouse).await?);
-        let (seconds, peak) = ship(&installation, &clickhouse, u64::from(rows)).await?;
-        ours.push(seconds);
-        memory.push(peak);
-    }
+    client.batch_execute("VACUUM ANALYZE").await.context("vacuuming")?;
     let durable = fsync(&client).await?;
     drop(client);
-    installation.remove().await?;
-    let (ours, theirs) = (median(&ours), median(&theirs));
-    Ok(Scenario {
-        name: "bulk".to_owned(),
-        ratio: theirs / ours,
-        baseline: "ClickHouse pulling the same rows with postgresql()",
-        figures: vec![
-            ("rows", json!(rows)),
-            ("rows_per_second", json!(per_second(u64::from(rows), ours))),
-            ("pull_rows_per_second", json!(per_second(u64::from(rows), theirs))),
-            ("worker_peak_memory_mib", json!(memory.iter().max())),
-            ("runs", json!(runs)),
-            ("postgres_fsync", json!(durable)),
-        ],
-    })
-}
-
-async fn stamp_all(installation: &Installation, client: &Client) -> anyhow::Result<()> {
-    let sequencer = installation.start("lockstep-sequencer", "bench-sequencer")?;
-    eventually("all rows are stamped", DEADLINE, async || {
-        let sql = r#"SELECT EXISTS (SELECT 1 FROM "ProjectUser" WHERE "shouldUpdateSequenceId")
-          OR EXISTS (SELECT 1 FROM "ContactChannel" WHERE "shouldUpdateSequenceId") OR EXISTS (SELECT 1 FROM lockstep.touch)"#;
-        Ok(!client.query_one(sql, &[]).await?.get::<_, bool>(0))
-    })
-    .await?;
-    sequencer.stop().await?;
-    client.batch_execute(r#"VACUUM ANALYZE "ProjectUser""#).await.context("vacuuming")
-}
-
-/// From the start of a worker to the last row in ClickHouse; seconds, and its peak memory.
-async fn ship(installation: &Installation, clickhouse: &ClickHouse, rows: u64) -> anyhow::Result<(f64, u64)> {
-    let raw = installation.raw_database();
-    for table in ["users", "contact_channels", "_stack_sync_metadata"] {
-        clickhouse.execute(&format!("TRUNCATE TABLE {raw}.{table}")).await?;
+    let rows = rows / TENANTS * TENANTS;
+    let mut measured = Vec::new();
+    for _ in 0..runs {
+        // A base is shipped once in an installation's life.
+        measured.push(run(seeded.copy().await?, u64::from(rows)).await?);
     }
-    let count = format!("SELECT uniqExact(id) FROM {raw}.users");
-    let cheap = format!("SELECT count() FROM {raw}.users");
+    seeded.remove().await?;
+    let of = |figure: fn(&Run) -> f64| median(&measured.iter().map(figure).collect::<Vec<_>>());
+    let pull = of(|run| run.pull);
+    let scenario = |name: &str, shipped: fn(&Run) -> Shipped| {
+        let seconds = median(&measured.iter().map(|run| shipped(run).seconds).collect::<Vec<_>>());
+        Scenario {
+            name: name.to_owned(),
+            ratio: pull / seconds,
+            baseline: "ClickHouse pulling the same rows with postgresql()",
+            figures: vec![
+                ("rows", json!(rows)),
+                ("rows_per_second", json!(per_second(u64::from(rows), seconds))),
+                ("pull_rows_per_second", json!(per_second(u64::from(rows), pull))),
+                ("worker_peak_memory_mib", json!(measured.iter().map(|run| shipped(run).peak_memory_mib).max())),
+                ("runs", json!(runs)),
+                ("postgres_fsync", json!(durable)),
+            ],
+        }
+    };
+    Ok(vec![scenario("bulk base", |run| run.base), scenario("bulk changes", |run| run.changes)])
+}
+
+/// One after the other, so that whatever else the machine does meets all three.
+struct Run {
+    /// Seconds.
+    pull: f64,
+    base: Shipped,
+    changes: Shipped,
+}
+
+#[derive(Clone, Copy)]
+struct Shipped {
+    seconds: f64,
+    peak_memory_mib: u64,
+}
+
+async fn run(database: TestDatabase, rows: u64) -> anyhow::Result<Run> {
+    let (installation, client) = installation_around(database).await?;
+    let clickhouse = installation.clickhouse()?;
+    let pull = Pull::new(&installation, &client).await?.run(&clickhouse).await?;
+    let sequencer = installation.start("lockstep-sequencer", "bench-sequencer")?;
+    let base = ship(&installation, &clickhouse, rows, SequenceId::new(0)).await?;
+    let before = change_all(&client).await?;
+    let changes = ship(&installation, &clickhouse, rows, before).await?;
+    sequencer.stop().await?;
+    drop(client);
+    installation.remove().await?;
+    Ok(Run { pull, base, changes })
+}
+
+/// Changes every user, tenancy by tenancy, and waits for the numbers; returns the last number before. No worker runs.
+async fn change_all(client: &Client) -> anyhow::Result<SequenceId> {
+    // Whatever the worker's base made the sequencer do is done before.
+    let before = client.query_one("SELECT nextval('lockstep.sequence')", &[]).await?.get(0);
+    let sql = r#"UPDATE "ProjectUser" SET "displayName" = COALESCE("displayName", '') || '.' WHERE "tenancyId" = $1"#;
+    let statement = client.prepare(sql).await?;
+    for row in client.query(r#"SELECT "id" FROM "Tenancy""#, &[]).await? {
+        client.execute(&statement, &[&row.get::<_, uuid::Uuid>(0)]).await?;
+    }
+    passes::drained(client).await?;
+    client.batch_execute(r#"VACUUM ANALYZE "ProjectUser""#).await.context("vacuuming")?;
+    Ok(SequenceId::new(before))
+}
+
+/// From the start of a worker to the last row above `after` in ClickHouse, and its peak memory until then.
+async fn ship(
+    installation: &Installation,
+    clickhouse: &ClickHouse,
+    rows: u64,
+    after: SequenceId,
+) -> anyhow::Result<Shipped> {
+    let raw = installation.raw_database();
+    let newer = format!("FROM {raw}.users WHERE sync_sequence_id > {}", after.get());
     let began = Instant::now();
     let worker = installation.start("lockstep-worker", "bench-worker")?;
+    let cheap = format!("SELECT count() {newer}");
     eventually("all rows are in ClickHouse", DEADLINE, async || {
         let found: Vec<(u64,)> = clickhouse.fetch_rows(&cheap).await?;
         Ok(found.first().is_some_and(|row| row.0 >= rows))
     })
     .await?;
     let seconds = began.elapsed().as_secs_f64();
-    let found: Vec<(u64,)> = clickhouse.fetch_rows(&count).await?;
+    let found: Vec<(u64,)> = clickhouse.fetch_rows(&format!("SELECT uniqExact(id) {newer}")).await?;
     anyhow::ensure!(found == [(rows,)], "ClickHouse does not hold every row once");
-    let peak = peak_memory_mib(&worker)?;
+    let peak_memory_mib = peak_memory_mib(&worker)?;
+    // The rest of the base, and the cursors: else the next worker would ship it.
+    installation.succeed("lockstep", &["wait", "--all", "--timeout", "600"]).await?;
     worker.stop().await?;
-    Ok((seconds, peak))
+    Ok(Shipped { seconds, peak_memory_mib })
 }
 
 /// ClickHouse reads a view of Postgres that selects what the worker selects, into a table like the worker's.

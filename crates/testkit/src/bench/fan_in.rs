@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::figures::{Scenario, median, per_second, rounded};
-use super::{fsync, installation, plain_loop};
+use super::{fsync, installation, passes, plain_loop};
 use crate::data::{Shape, Table, seed_tables};
 use crate::databases::eventually;
 use crate::installation::{Installation, Program};
@@ -75,16 +75,16 @@ async fn ship(
     clickhouse: &ClickHouse,
     worker: &Program,
 ) -> anyhow::Result<(f64, u64, SequenceId)> {
-    let before = head(client).await?;
+    let before = passes::head(client).await?;
     worker.signal("STOP").await?;
     client.batch_execute(r#"UPDATE "ProjectUser" SET "displayName" = COALESCE("displayName", '') || '.'"#).await?;
+    passes::drained(client).await?;
+    let target = passes::head(client).await?;
     eventually("all changes are announced", DEADLINE, async || {
-        let sql = r#"SELECT NOT EXISTS (SELECT 1 FROM "ProjectUser" WHERE "shouldUpdateSequenceId")
-          AND NOT EXISTS (SELECT 1 FROM lockstep.outbox)"#;
-        Ok(client.query_one(sql, &[]).await?.get(0))
+        let sql = "SELECT coalesce(max(sequence), 0) >= $1 FROM lockstep.announced";
+        Ok(client.query_one(sql, &[&target.get()]).await?.get(0))
     })
     .await?;
-    let target = head(client).await?;
     let changed: i64 = client.query_one(r#"SELECT count(*) FROM "ProjectUser""#, &[]).await?.get(0);
     let parts_before = parts(installation, clickhouse).await?;
     let began = Instant::now();
@@ -102,11 +102,6 @@ async fn ship(
     .await?;
     let seconds = began.elapsed().as_secs_f64();
     Ok((seconds, parts(installation, clickhouse).await? - parts_before, before))
-}
-
-async fn head(client: &Client) -> anyhow::Result<SequenceId> {
-    let row = client.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await?;
-    Ok(SequenceId::new(row.get(0)))
 }
 
 async fn some_tenancies(client: &Client, count: u32) -> anyhow::Result<Vec<TenancyId>> {

@@ -35,9 +35,21 @@ impl TestDatabase {
     /// # Errors
     /// When the server refuses.
     pub async fn create_on(admin_url: String) -> anyhow::Result<Self> {
+        Self::create_from("template0", admin_url).await
+    }
+
+    /// Another database with what is in this one now, file by file; nobody may be connected to this one.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn copy(&self) -> anyhow::Result<Self> {
+        Self::create_from(&format!("{} STRATEGY file_copy", self.name), self.admin_url.clone()).await
+    }
+
+    async fn create_from(template: &str, admin_url: String) -> anyhow::Result<Self> {
         let name = format!("lockstep_test_{}", uuid::Uuid::new_v4().simple());
         let url = with_database(&admin_url, &name)?;
-        on_server(&admin_url, &format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
+        on_server(&admin_url, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
         Ok(Self { name, url, admin_url, removed: false })
     }
 

@@ -36,6 +36,8 @@ const SETTINGS: [&str; 10] = [
 #[derive(Debug)]
 pub struct PrivatePostgres {
     tools: Tools,
+    /// Beside [`SETTINGS`], and above them.
+    settings: Vec<&'static str>,
     /// Holds `data` and the log.
     home: PathBuf,
     port: u16,
@@ -48,7 +50,16 @@ impl PrivatePostgres {
     /// # Errors
     /// When PostgreSQL is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// A new, empty server with settings (`name=value`) that go before those of a test's server.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(settings: &[&'static str]) -> anyhow::Result<Self> {
         let mut server = Self::placed().await?;
+        server.settings = settings.to_vec();
         let data = server.data();
         let mut initdb = server.tools.command("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
@@ -80,7 +91,7 @@ impl PrivatePostgres {
             chown(&home, Some(user), Some(group))?;
         }
         let port = free_port().await?;
-        Ok(Self { tools, home, port, process: None })
+        Ok(Self { tools, settings: Vec::new(), home, port, process: None })
     }
 
     /// Starts it again after [`stop`](Self::stop), at the same address, with whatever its data directory holds now.
@@ -92,7 +103,7 @@ impl PrivatePostgres {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut postgres = self.tools.command("postgres");
         postgres.arg("-D").arg(self.data()).args(["-c", &format!("port={}", self.port)]);
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&self.settings) {
             postgres.args(["-c", setting]);
         }
         // A Ctrl-C at the terminal is for the test, which removes it.
@@ -131,6 +142,11 @@ impl PrivatePostgres {
     /// The URL of a database of this server.
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// One of PostgreSQL's own programs, of this server's version; none where it is not installed.
+    pub fn program(&self, name: &str) -> Option<Command> {
+        self.tools.directory.join(name).is_file().then(|| self.tools.command(name))
     }
 
     fn log(&self) -> PathBuf {

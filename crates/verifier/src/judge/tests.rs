@@ -1,5 +1,5 @@
-//! Judging one key while everything around it moves: a model of source, sequencer, worker and destination, interleaved at
-//! random with looks. A sync that does its work is never called wrong; what is wrong is never called settled.
+//! Judging one key while everything around it moves: a model of source, sequencer, workers, fill and destination, interleaved
+//! at random with looks. A sync that does its work is never called wrong; what is wrong is never called settled.
 
 use lockstep_core::{SequenceId, TenancyId};
 use proptest::prelude::*;
@@ -7,170 +7,194 @@ use uuid::Uuid;
 
 use super::*;
 
-const TENANCY: TenancyId = TenancyId::new(Uuid::nil());
+/// They share a place; the second may be elsewhere.
+const TENANCIES: [TenancyId; 2] = [TenancyId::new(Uuid::from_u128(1)), TenancyId::new(Uuid::from_u128(2))];
 
 /// What a row exports: its own value and a joined one.
 type Content = (u32, u32);
 
-#[derive(Clone, Copy, Debug)]
-struct Living {
-    own: u32,
-    sequence: Option<i64>,
-    flagged: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Tombstone {
-    sequence: Option<i64>,
-    flagged: bool,
+/// What the source has of one tenancy and the key.
+#[derive(Clone, Copy, Default, Debug)]
+struct Of {
+    row: Option<u32>,
+    is_elsewhere: bool,
+    /// A line of the key waits in the inbox.
+    line: bool,
+    /// A line waits that stands for rows to be searched.
+    search: bool,
+    /// The search has been numbered, and waits.
+    expansion: bool,
+    /// The last change of the key.
+    change: Option<i64>,
 }
 
 /// The source. Every method is one transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Source {
-    row: Option<Living>,
-    tombstones: Vec<Tombstone>,
+    of: [Of; 2],
     joined: u32,
-    touched: bool,
-    base_shipped: bool,
+    filled: bool,
+    /// The last number of changes and floors.
     sequence: i64,
     writes: u32,
 }
 
 impl Source {
-    fn content(&self, row: Living) -> Content {
-        (row.own, self.joined)
+    /// What the place should show.
+    fn shown(&self) -> Option<Content> {
+        self.of.iter().filter(|of| !of.is_elsewhere).find_map(|of| of.row).map(|own| (own, self.joined))
     }
 
-    fn write(&mut self) {
-        self.writes += 1;
-        let sequence = self.row.and_then(|row| row.sequence);
-        self.row = Some(Living { own: self.writes, sequence, flagged: true });
+    fn next(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
     }
 
-    fn delete(&mut self) {
-        if self.row.take().is_some() {
-            self.tombstones.push(Tombstone { sequence: None, flagged: true });
+    /// Two rows of one key at one place are never right: a destination holds one.
+    fn is_free_for(&self, tenancy: usize) -> bool {
+        let other = &self.of[1 - tenancy];
+        other.row.is_none() || other.is_elsewhere
+    }
+
+    fn write(&mut self, tenancy: usize) {
+        if self.of[tenancy].is_elsewhere || self.is_free_for(tenancy) {
+            self.writes += 1;
+            self.of[tenancy].row = Some(self.writes);
+            self.of[tenancy].line = true;
         }
+    }
+
+    fn delete(&mut self, tenancy: usize) {
+        self.of[tenancy].line |= self.of[tenancy].row.take().is_some();
     }
 
     fn change_joined(&mut self) {
         self.writes += 1;
         self.joined = self.writes;
-        self.touched = true;
+        self.of.iter_mut().for_each(|of| of.search = true);
     }
 
-    fn stamp_row(&mut self) {
-        if let Some(row) = self.row.as_mut().filter(|row| row.flagged) {
-            self.sequence += 1;
-            (row.sequence, row.flagged) = (Some(self.sequence), false);
+    fn move_second(&mut self) {
+        if !self.of[1].is_elsewhere || self.of[1].row.is_none() || self.is_free_for(1) {
+            self.of[1].is_elsewhere = !self.of[1].is_elsewhere;
+            self.of[1].search = true;
         }
     }
 
-    fn stamp_touched(&mut self) {
-        if self.touched {
-            self.touched = false;
-            if let Some(row) = self.row.as_mut() {
-                self.sequence += 1;
-                (row.sequence, row.flagged) = (Some(self.sequence), false);
+    fn pass(&mut self) {
+        for tenancy in 0..2 {
+            if std::mem::take(&mut self.of[tenancy].line) {
+                self.of[tenancy].change = Some(self.next());
             }
+            self.of[tenancy].expansion |= std::mem::take(&mut self.of[tenancy].search);
         }
     }
 
-    fn stamp_tombstones(&mut self) {
-        for tombstone in self.tombstones.iter_mut().filter(|tombstone| tombstone.flagged) {
-            self.sequence += 1;
-            *tombstone = Tombstone { sequence: Some(self.sequence), flagged: false };
+    fn expand(&mut self) {
+        for of in &mut self.of {
+            of.line |= std::mem::take(&mut of.expansion) && of.row.is_some();
         }
     }
 }
+
+/// A row or a tombstone, with its version.
+type Versioned = (i64, Option<Content>);
 
 /// Keeps the highest version of the key; of two alike, the one that came last.
 #[derive(Clone, Default, Debug)]
 struct Destination {
-    version: i64,
-    held: Option<Content>,
-    cursor: i64,
+    held: Versioned,
+    cursors: [i64; 2],
 }
 
 impl Destination {
-    fn put(&mut self, (version, content): (i64, Option<Content>)) {
-        if version >= self.version {
-            (self.version, self.held) = (version, content);
+    fn put(&mut self, row: Versioned) {
+        if row.0 >= self.held.0 {
+            self.held = row;
         }
     }
 }
 
-/// Rows with their sequences, and the number up to which the read covers everything.
-type Page = (Vec<(i64, Option<Content>)>, i64);
+/// What a worker has read of one tenancy: its rows, and the number up to which they are everything.
+#[derive(Clone, Debug)]
+struct Page {
+    tenancy: usize,
+    rows: Vec<Versioned>,
+    up_to: i64,
+    written: bool,
+}
 
-/// Reads a page, writes it, moves the cursor: three steps with anything in between.
+/// Reads a page, writes it, moves the cursor: three steps with anything in between, for one tenancy after the other.
 #[derive(Clone, Default, Debug)]
 struct Worker {
+    turn: usize,
     page: Option<Page>,
-    written: bool,
 }
 
 impl Worker {
     fn step(&mut self, source: &Source, destination: &mut Destination) {
-        match self.page.take() {
-            None => self.page = Some(read(source, destination.cursor)),
-            Some((rows, up_to)) if !self.written => {
-                rows.iter().for_each(|row| destination.put(*row));
-                self.written = true;
-                self.page = Some((rows, up_to));
-            }
-            Some((_, up_to)) => {
-                destination.cursor = destination.cursor.max(up_to);
-                self.written = false;
-            }
-        }
-    }
-}
-
-/// DEL-1: a tombstone whose key lives is left out. A flagged row is shipped under the number that it has.
-fn read(source: &Source, after: i64) -> (Vec<(i64, Option<Content>)>, i64) {
-    let mut rows = Vec::new();
-    match source.row {
-        Some(row) => rows.extend(row.sequence.map(|sequence| (sequence, Some(source.content(row))))),
-        None => rows.extend(source.tombstones.iter().filter_map(|dead| Some((dead.sequence?, None)))),
-    }
-    rows.retain(|(sequence, _)| *sequence > after);
-    // Another row of the tenancy may have the last number: the cursor moves to it all the same.
-    (rows, source.sequence)
-}
-
-/// The base snapshot: reads what was never stamped nor flagged, writes it as version 0, says that it has ended.
-#[derive(Clone, Default, Debug)]
-struct BaseSnapshot {
-    page: Option<Option<Content>>,
-    written: bool,
-}
-
-impl BaseSnapshot {
-    fn step(&mut self, source: &mut Source, destination: &mut Destination) {
-        match self.page {
+        match &mut self.page {
             None => {
-                let base = source.row.filter(|row| row.sequence.is_none() && !row.flagged);
-                self.page = Some(base.map(|row| source.content(row)));
+                let tenancy = self.turn;
+                let above = source.of[tenancy].change.filter(|sequence| *sequence > destination.cursors[tenancy]);
+                let rows = above.map(|sequence| (sequence, source.shown())).into_iter().collect();
+                // Another row of the tenancy may have the last number: the cursor moves to it all the same.
+                self.page = Some(Page { tenancy, rows, up_to: source.sequence, written: false });
             }
-            Some(content) if !self.written => {
-                if let Some(content) = content {
-                    destination.put((0, Some(content)));
-                }
-                self.written = true;
+            Some(page) if !page.written => {
+                page.rows.iter().for_each(|row| destination.put(*row));
+                page.written = true;
             }
-            Some(_) => source.base_shipped = true,
+            Some(page) => {
+                destination.cursors[page.tenancy] = destination.cursors[page.tenancy].max(page.up_to);
+                self.turn = 1 - page.tenancy;
+                self.page = None;
+            }
         }
+    }
+}
+
+/// Draws its number, reads the row, writes it, says that it has ended; then another fill begins.
+#[derive(Clone, Copy, Default, Debug)]
+enum Fill {
+    #[default]
+    Due,
+    Begun(i64),
+    Read(Versioned),
+    Written,
+    Ended,
+}
+
+impl Fill {
+    fn step(&mut self, source: &mut Source, destination: &mut Destination) {
+        *self = match *self {
+            Self::Due => {
+                source.filled = false;
+                Self::Begun(source.next())
+            }
+            Self::Begun(floor) => Self::Read((floor, source.shown())),
+            Self::Read(row) => {
+                // A row that is not there is no row of a fill.
+                if row.1.is_some() {
+                    destination.put(row);
+                }
+                Self::Written
+            }
+            Self::Written => {
+                source.filled = true;
+                Self::Ended
+            }
+            Self::Ended => Self::Due,
+        };
     }
 }
 
 /// The steps of a look, with anything in between.
 #[derive(Clone, Debug)]
 enum Looking {
-    Cursor,
-    Source { cursor: i64 },
-    Destination { cursor: i64, snapshot: Box<Source> },
+    Cursors,
+    Source { cursors: [i64; 2] },
+    Destination { cursors: [i64; 2], snapshot: Box<Source> },
 }
 
 #[derive(Clone, Debug)]
@@ -178,32 +202,24 @@ struct World {
     source: Source,
     destination: Destination,
     workers: [Worker; 2],
-    base: BaseSnapshot,
+    fill: Fill,
     looking: Looking,
-    first_cursor: Option<i64>,
+    first_cursors: Option<[i64; 2]>,
     judgement: Option<Judgement>,
 }
 
 impl World {
-    /// A row of the base, or nothing.
+    /// A row that was there before capture, or nothing.
     fn new(base: bool) -> Self {
-        let row = base.then_some(Living { own: 0, sequence: None, flagged: false });
-        let source = Source {
-            row,
-            tombstones: Vec::new(),
-            joined: 0,
-            touched: false,
-            base_shipped: false,
-            sequence: 0,
-            writes: 0,
-        };
+        let mut source = Source::default();
+        source.of[0].row = base.then_some(0);
         Self {
             source,
             destination: Destination::default(),
             workers: Default::default(),
-            base: BaseSnapshot::default(),
-            looking: Looking::Cursor,
-            first_cursor: None,
+            fill: Fill::Due,
+            looking: Looking::Cursors,
+            first_cursors: None,
             judgement: None,
         }
     }
@@ -211,89 +227,80 @@ impl World {
     fn step(&mut self, what: u8) {
         let Self { source, destination, .. } = self;
         match what {
-            0 => source.write(),
-            1 => source.delete(),
-            2 => source.change_joined(),
-            3 => source.stamp_row(),
-            4 => source.stamp_touched(),
-            5 => source.stamp_tombstones(),
-            6 | 7 => self.workers[usize::from(what - 6)].step(source, destination),
-            8 => self.base.step(source, destination),
+            0 | 1 => source.write(usize::from(what)),
+            2 | 3 => source.delete(usize::from(what - 2)),
+            4 => source.change_joined(),
+            5 => source.move_second(),
+            6 => source.pass(),
+            7 => source.expand(),
+            8 | 9 => self.workers[usize::from(what - 8)].step(source, destination),
+            10 => self.fill.step(source, destination),
             // A change that goes all the way: what two looks have to see through needs several in a row.
-            9 => self.arrive(0),
-            10 => self.arrive(1),
-            11 => self.arrive(2),
+            11..=16 => self.arrive(what - 11),
             _ => self.look(),
         }
     }
 
     fn arrive(&mut self, change: u8) {
-        for step in [change, 3, 4, 5, 6, 6, 6, 6, 6, 6] {
+        for step in [change, 6, 7, 6].into_iter().chain([8; 9]) {
             self.step(step);
         }
     }
 
     fn look(&mut self) {
-        self.looking = match std::mem::replace(&mut self.looking, Looking::Cursor) {
-            Looking::Cursor => {
-                let cursor = self.destination.cursor;
-                self.first_cursor.get_or_insert(cursor);
-                Looking::Source { cursor }
+        self.looking = match std::mem::replace(&mut self.looking, Looking::Cursors) {
+            Looking::Cursors => {
+                let cursors = self.destination.cursors;
+                self.first_cursors.get_or_insert(cursors);
+                Looking::Source { cursors }
             }
-            Looking::Source { cursor } => Looking::Destination { cursor, snapshot: Box::new(self.source.clone()) },
-            Looking::Destination { cursor, snapshot } => {
-                let look = seen(&snapshot, self.destination.held, cursor, self.first_cursor.unwrap());
+            Looking::Source { cursors } => Looking::Destination { cursors, snapshot: Box::new(self.source.clone()) },
+            Looking::Destination { cursors, snapshot } => {
+                let look = seen(&snapshot, self.destination.held.1, cursors, self.first_cursors.unwrap());
                 self.judgement = Some(judge(&look, self.judgement.as_ref()));
-                Looking::Cursor
+                Looking::Cursors
             }
         };
     }
 
-    /// Nothing changes any more, everything is stamped and shipped.
+    /// Nothing changes any more, everything is numbered and shipped, and no fill is under way.
     fn come_to_rest(&mut self) {
-        for _ in 0..3 {
-            self.step(3);
-            self.step(4);
-            self.step(5);
-            (0..4).for_each(|_| self.step(8));
-            (0..6).for_each(|_| self.step(6));
-            (0..6).for_each(|_| self.step(7));
+        while !matches!(self.fill, Fill::Ended) {
+            self.step(10);
+        }
+        for step in [6, 7, 6].into_iter().chain([8; 12]).chain([9; 12]) {
+            self.step(step);
         }
     }
 }
 
-fn seen(source: &Source, held: Option<Content>, cursor: i64, first_cursor: i64) -> Look {
-    let kind = match (source.row.map(|row| source.content(row)), held) {
+fn seen(source: &Source, held: Option<Content>, cursors: [i64; 2], first_cursors: [i64; 2]) -> Look {
+    let kind = match (source.shown(), held) {
         (one, other) if one == other => None,
         (Some(_), None) => Some(Kind::Missing),
         (None, _) => Some(Kind::Unexpected),
         (Some(_), Some(_)) => Some(Kind::Different),
     };
-    let living = source.row.map(|row| super::Living {
-        tenancy: TENANCY,
-        sequence: row.sequence.map(SequenceId::new),
-        waiting: row.flagged || source.touched,
-        cursor: SequenceId::new(cursor),
-    });
-    let told = |dead: &&Tombstone| dead.flagged || dead.sequence.is_some_and(|sequence| sequence > first_cursor);
-    let claims = source.tombstones.iter().filter(told).map(|dead| Claim {
-        tenancy: TENANCY,
-        gone: false,
-        sequence: dead.sequence.map(SequenceId::new),
-        waiting: dead.flagged,
-        cursor: SequenceId::new(cursor),
-    });
-    let claims = if living.is_some() { Vec::new() } else { claims.collect() };
-    Look { kind, living: living.into_iter().collect(), claims, base_shipped: source.base_shipped }
+    let claim = |index: usize| {
+        let of = source.of[index];
+        Claim {
+            tenancy: TENANCIES[index],
+            gone: false,
+            sequence: of.change.filter(|sequence| *sequence > first_cursors[index]).map(SequenceId::new),
+            waiting: of.line || of.search || of.expansion,
+            cursor: SequenceId::new(cursors[index]),
+        }
+    };
+    Look { kind, claims: [0, 1].map(claim).to_vec(), filled: source.filled }
 }
 
 /// Half of the steps are looks: each takes three of them.
 fn steps() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(0..24_u8, 0..200)
+    prop::collection::vec(0..34_u8, 0..250)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn ver_1_what_is_merely_in_flight_is_never_called_real(base in any::<bool>(), steps in steps()) {
@@ -303,7 +310,7 @@ proptest! {
             prop_assert_ne!(&world.judgement, &Some(Judgement::Real), "{:?}", world);
         }
         world.come_to_rest();
-        world.looking = Looking::Cursor;
+        world.looking = Looking::Cursors;
         (0..3).for_each(|_| world.look());
         prop_assert_eq!(&world.judgement, &Some(Judgement::Settled), "{:?}", world);
     }
@@ -313,9 +320,9 @@ proptest! {
         let mut world = World::new(base);
         steps.into_iter().for_each(|step| world.step(step));
         world.come_to_rest();
-        let right = world.destination.held;
-        world.destination.held = if lost && right.is_some() { None } else { Some((u32::MAX, 0)) };
-        (world.looking, world.judgement) = (Looking::Cursor, None);
+        let right = world.destination.held.1;
+        world.destination.held.1 = if lost && right.is_some() { None } else { Some((u32::MAX, 0)) };
+        (world.looking, world.judgement) = (Looking::Cursors, None);
         (0..3).for_each(|_| world.look());
         prop_assert!(matches!(world.judgement, Some(Judgement::Owed(_))), "{:?}", world);
         (0..3).for_each(|_| world.look());
@@ -324,32 +331,58 @@ proptest! {
 }
 
 fn unexpected(claims: Vec<Claim>) -> Look {
-    Look { kind: Some(Kind::Unexpected), living: Vec::new(), claims, base_shipped: true }
+    Look { kind: Some(Kind::Unexpected), claims, filled: true }
 }
 
-const GONE: Claim = Claim { tenancy: TENANCY, gone: true, sequence: None, waiting: false, cursor: SequenceId::new(5) };
+const QUIET: Claim =
+    Claim { tenancy: TENANCIES[0], gone: false, sequence: None, waiting: false, cursor: SequenceId::new(5) };
+
+fn numbered(sequence: i64) -> Claim {
+    Claim { sequence: Some(SequenceId::new(sequence)), ..QUIET }
+}
+
+/// Owed in one look, real in the next.
+fn assert_real(look: &Look) {
+    let owed = judge(look, None);
+    assert!(matches!(owed, Judgement::Owed(_)), "{owed:?}");
+    assert_eq!(judge(look, Some(&owed)), Judgement::Real);
+}
 
 #[test]
-fn ver_1_a_tenancy_that_is_gone_is_in_flight_while_that_is_to_be_announced() {
-    let announced = Claim { waiting: true, ..GONE };
-    assert_eq!(judge(&unexpected(vec![announced]), None), Judgement::InFlight(Why::TenantGone));
-    assert_eq!(judge(&unexpected(vec![GONE]), None), Judgement::Orphan);
-    // No cursor of a tenancy that is gone moves any more.
-    let stamped = Claim { sequence: Some(SequenceId::new(9)), ..GONE };
-    assert_eq!(judge(&unexpected(vec![stamped]), None), Judgement::Orphan);
+fn ver_1_a_tenancy_that_is_gone_is_in_flight_until_its_erasure_is_overdue() {
+    let gone = Claim { gone: true, ..QUIET };
+    assert_eq!(judge(&unexpected(vec![Claim { waiting: true, ..gone }]), None), Judgement::InFlight(Why::TenantGone));
+    assert_real(&unexpected(vec![gone]));
+    // No cursor of a tenancy that is being erased moves any more.
+    assert_real(&unexpected(vec![Claim { gone: true, ..numbered(9) }]));
+    // Whoever lives at the place may still change the key.
+    let neighbour = Claim { tenancy: TENANCIES[1], ..numbered(9) };
+    assert_eq!(judge(&unexpected(vec![gone, neighbour]), None), Judgement::InFlight(Why::AboveCursor));
 }
 
 #[test]
 fn ver_1_a_tenancy_that_moved_leaves_its_rows_behind_until_the_cursor_passes_them() {
-    let moved = |sequence| Claim { gone: false, sequence: Some(SequenceId::new(sequence)), ..GONE };
-    assert_eq!(judge(&unexpected(vec![moved(6)]), None), Judgement::InFlight(Why::AboveCursor));
-    let owed = judge(&unexpected(vec![moved(5)]), None);
-    assert!(matches!(owed, Judgement::Owed(_)));
-    assert_eq!(judge(&unexpected(vec![moved(5)]), Some(&owed)), Judgement::Real);
+    assert_eq!(judge(&unexpected(vec![numbered(6)]), None), Judgement::InFlight(Why::AboveCursor));
+    assert_real(&unexpected(vec![numbered(5)]));
 }
 
 #[test]
-fn ver_1_a_row_that_nobody_ever_had_is_real() {
-    let owed = judge(&unexpected(Vec::new()), None);
-    assert_eq!(judge(&unexpected(Vec::new()), Some(&owed)), Judgement::Real);
+fn ver_1_a_row_without_any_change_is_owed_when_the_fill_has_ended() {
+    // Whoever has it, or nobody ever had it.
+    for claims in [vec![QUIET], Vec::new()] {
+        let filling = Look { filled: false, ..unexpected(claims.clone()) };
+        assert_eq!(judge(&filling, None), Judgement::InFlight(Why::Filling));
+        assert_real(&unexpected(claims));
+    }
+}
+
+#[test]
+fn ver_1_a_change_or_a_tenancy_between_two_looks_asks_for_a_third() {
+    let owed = judge(&unexpected(vec![numbered(4)]), None);
+    let neighbour = Claim { tenancy: TENANCIES[1], ..QUIET };
+    for look in [vec![numbered(5)], vec![numbered(4), neighbour]] {
+        let again = judge(&unexpected(look.clone()), Some(&owed));
+        assert!(matches!(again, Judgement::Owed(_)), "{again:?}");
+        assert_eq!(judge(&unexpected(look), Some(&again)), Judgement::Real);
+    }
 }

@@ -106,9 +106,9 @@ fn line(finding: &Finding) -> String {
         if finding.columns.is_empty() { String::new() } else { format!(" in {}", finding.columns.join(", ")) };
     let why = match finding.in_flight {
         None => "",
-        Some(Why::Unstamped) => " (in flight: not stamped yet)",
-        Some(Why::AboveCursor) => " (in flight: stamped, not shipped yet)",
-        Some(Why::BaseSnapshot) => " (in flight: the base snapshot has not ended)",
+        Some(Why::Unnumbered) => " (in flight: it has no number yet)",
+        Some(Why::AboveCursor) => " (in flight: numbered, not shipped yet)",
+        Some(Why::Filling) => " (in flight: the mapping is being filled)",
         Some(Why::TenantGone) => " (in flight: its tenancy is gone, not erased yet)",
         Some(Why::KeptChanging) => " (in flight: it kept changing)",
     };

@@ -18,8 +18,8 @@ async fn ver_1_a_stream_that_breaks_off_goes_on_behind_its_last_row() {
         id(1)
     );
     fixture.run(&(tenancy(1) + &teams)).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let (proxy, url) = Proxy::before(fixture.settings.clickhouse.url.expose()).await.unwrap();
     proxy.set(Mode::CutAnswerOnce { after_bytes: CUT_AFTER_BYTES });

@@ -31,8 +31,8 @@ async fn ver_1_one_changed_column_of_each_type_is_found() {
     fixture.run(&tenancy(1)).await.unwrap();
     // A row for each column, named after it.
     fixture.run(&everything::rows(id(1), &names)).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 
@@ -72,8 +72,8 @@ async fn ver_1_one_changed_column_of_each_type_is_found() {
 async fn ver_1_rows_too_few_and_too_many_are_found() {
     let fixture = Fixture::create("", None).await.unwrap();
     fixture.run(&(tenancy(1) + &tenancy(2) + &teams(1, 10..20) + &teams(2, 20..30))).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 
@@ -121,11 +121,11 @@ async fn ver_1_rows_too_few_and_too_many_are_found() {
 async fn ver_1_a_tombstone_that_did_not_arrive_is_found() {
     let fixture = Fixture::create("", None).await.unwrap();
     fixture.run(&(tenancy(1) + &teams(1, 10..13))).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.run(&format!(r#"DELETE FROM "Team" WHERE "teamId" = '{}'"#, id(11))).await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.number().await.unwrap();
     // The cursor says that the tombstone arrived.
     fixture.advance(i64::MAX).await.unwrap();
     let found = fixture.expect_one(Verdict::Different, "teams").await;
@@ -133,20 +133,16 @@ async fn ver_1_a_tombstone_that_did_not_arrive_is_found() {
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 
-    // The same without any tombstone: a trigger was off.
-    fixture
-        .run(&format!(r#"DELETE FROM "Team" WHERE "teamId" = '{}'; DELETE FROM "DeletedRow""#, id(12)))
-        .await
-        .unwrap();
-    fixture.stamp().await.unwrap();
+    // The same without any change: a trigger was off.
+    fixture.run(&format!(r#"DELETE FROM "Team" WHERE "teamId" = '{}'"#, id(12))).await.unwrap();
+    fixture.forget_lines().await.unwrap();
+    fixture.number().await.unwrap();
     assert_eq!(fixture.expect_one(Verdict::Different, "teams").await.kind, Kind::Unexpected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ver_1_a_row_of_the_base_that_did_not_arrive_is_found() {
-    let fixture = Fixture::create("", None).await.unwrap();
-    let base = r#"SET lockstep.stamping = 'on'; UPDATE "Team" SET "shouldUpdateSequenceId" = FALSE; RESET lockstep.stamping; DELETE FROM lockstep.touch;"#;
-    fixture.run(&(tenancy(1) + &teams(1, 10..13) + base)).await.unwrap();
+    let fixture = Fixture::create(&(tenancy(1) + &teams(1, 10..13)), None).await.unwrap();
     fixture.ship_base().await.unwrap();
     fixture.expect_equal().await;
     fixture.in_clickhouse("teams", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(11))).await.unwrap();
@@ -155,18 +151,27 @@ async fn ver_1_a_row_of_the_base_that_did_not_arrive_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ver_1_more_differences_than_are_kept_are_never_called_in_flight_unless_they_are() {
+async fn ver_1_more_differences_than_are_kept_are_never_called_in_flight_unless_a_fill_is_under_way() {
     let fixture = Fixture::create("", None).await.unwrap();
     fixture.run(&(tenancy(1) + &teams(1, 100..200))).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
     let options =
         || lockstep_verifier::VerifyOptions { max_doubts: 10, settle: std::time::Duration::ZERO, ..Default::default() };
-    // All wait to be stamped: ten are looked at twice, of the others the first pass can tell.
+    // The mapping is being filled: ten are looked at twice, of the others the first pass can tell.
     let report = fixture.verify_with(options()).await.unwrap();
     let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();
     assert_eq!((report.verdict, teams.in_flight, teams.unjudged), (Verdict::InFlight, 100, 0), "{}", report.to_text());
-    // All should have arrived and have not: of those beyond ten nothing is claimed.
-    fixture.stamp().await.unwrap();
+    // All wait for their numbers, which only the second look sees: nothing is claimed of the others.
+    fixture.end_fills().await.unwrap();
+    let report = fixture.verify_with(options()).await.unwrap();
+    let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();
+    assert_eq!(
+        (report.verdict, teams.in_flight, teams.unjudged),
+        (Verdict::Unfinished, 10, 90),
+        "{}",
+        report.to_text()
+    );
+    // All should have arrived and have not.
+    fixture.number().await.unwrap();
     fixture.advance(i64::MAX).await.unwrap();
     let report = fixture.verify_with(options()).await.unwrap();
     let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();

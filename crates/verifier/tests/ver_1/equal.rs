@@ -22,8 +22,8 @@ async fn ver_1_equal_is_called_equal_over_all_types() {
     fixture.run(&tenancy(2)).await.unwrap();
     fixture.run(&everything::rows(id(1), NAMES)).await.unwrap();
     fixture.run(&everything::rows(id(2), NAMES)).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let report = fixture.expect_equal().await;
     let rows = (NAMES.len() as u64 * 2 + 16) * 2;
@@ -35,8 +35,8 @@ async fn ver_1_equal_is_called_equal_over_all_types() {
 async fn ver_1_equal_is_called_equal_over_all_mappings_and_values_that_hurt() {
     let fixture = Fixture::create("", None).await.unwrap();
     fill(&fixture.database).await;
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let report = fixture.expect_equal().await;
     assert!(report.mappings.iter().all(|mapping| mapping.equal_rows > 100), "{}", report.to_text());
@@ -46,20 +46,13 @@ async fn ver_1_equal_is_called_equal_over_all_mappings_and_values_that_hurt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ver_1_rows_that_were_never_stamped_are_compared() {
+async fn ver_1_rows_without_any_change_are_compared() {
     // As in a database that had its rows before capture came.
     let fixture = Fixture::create("", None).await.unwrap();
-    fixture.run("SET lockstep.stamping = 'on'").await.unwrap();
     fill(&fixture.database).await;
-    for (source, _) in fixture.set.by_source() {
-        let table = lockstep_mappings::postgres::table(source);
-        fixture.run(&format!("UPDATE {table} SET \"shouldUpdateSequenceId\" = FALSE")).await.unwrap();
-    }
-    let untouched =
-        "DELETE FROM lockstep.touch; UPDATE lockstep.snapshot SET finished_at = NULL; RESET lockstep.stamping";
-    fixture.run(untouched).await.unwrap();
+    fixture.forget_lines().await.unwrap();
     let before = fixture.verify().await.unwrap();
-    assert_eq!(before.verdict, Verdict::InFlight, "the base snapshot has not ended: {}", before.to_text());
+    assert_eq!(before.verdict, Verdict::InFlight, "the fills have not ended: {}", before.to_text());
     fixture.ship_base().await.unwrap();
     let report = fixture.expect_equal().await;
     assert!(report.mappings.iter().all(|mapping| mapping.equal_rows > 100), "{}", report.to_text());

@@ -1,6 +1,6 @@
 //! A table with every type, nullable and not, under a definition of its own; some names could be taken for Lockstep's.
 
-/// Runs before capture is attached: the columns for it are Lockstep's to add.
+/// Made before capture is attached.
 pub(crate) const TABLE: &str = r#"
 CREATE TABLE "Everything" (
     "tenancyId" uuid NOT NULL, "name" text NOT NULL, "number" bigint NOT NULL,

@@ -1,5 +1,6 @@
-//! Both sides for one test, and the hands that fill them: stamping and shipping, each as one plain step.
+//! Both sides for one test, and the hands that fill them: numbering and shipping, each as one plain step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,14 +14,26 @@ use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, insert, raw_table};
 use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};
 use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
-use lockstep_mappings::postgres::snapshot::{BlockRange, range};
+use lockstep_mappings::postgres::fill::{BlockRange, range};
+use lockstep_mappings::postgres::{expand, inbox};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Source, attach};
 use lockstep_testkit::databases::{Services, TestDatabase, services, unique_suffix};
 use lockstep_verifier::{Finding, MappingReport, Report, Verdict, VerifyError, VerifyOptions, verify};
 use secrecy::SecretString;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
+
+/// The snapshot of the last pass, and one of now: each its `xmax` and what had not ended.
+const SNAPSHOTS: &str = "
+SELECT pg_snapshot_xmax(p.consumed)::text::bigint, ARRAY(SELECT pg_snapshot_xip(p.consumed)::text::bigint),
+  pg_snapshot_xmax(n)::text::bigint, ARRAY(SELECT pg_snapshot_xip(n)::text::bigint), n::text
+FROM lockstep.pass p, pg_current_snapshot() n ORDER BY p.id DESC LIMIT 1";
+const PASS: &str = "
+INSERT INTO lockstep.pass (last_sequence, consumed)
+SELECT GREATEST(last_sequence, $1), $2::text::pg_snapshot FROM lockstep.pass ORDER BY id DESC LIMIT 1";
+const LAST: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
 
 /// More than any test has, in one page.
 const LIMITS: PageLimits = PageLimits { tenancy_rows: 1_000_000, total_rows: 10_000_000 };
@@ -36,8 +49,8 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Standalone, with capture, empty. `prepare` runs before capture is attached: what it writes is the base if it
-    /// clears the flag, and its tables can be mapped by a definition.
+    /// Standalone, with capture, empty. `prepare` runs before capture is attached: its rows are those that a fill has to
+    /// find, and its tables can be mapped by a definition.
     pub(crate) async fn create(prepare: &str, definition: Option<(&str, &str)>) -> anyhow::Result<Self> {
         let database = TestDatabase::standalone().await?;
         let client = database.connect().await?;
@@ -52,7 +65,7 @@ impl Fixture {
         let settings = settings(&database, &services()?, &suffix, mappings_dir);
         let set = MappingSet::load(settings.mappings_dir.as_deref())?;
         let source = Source::new(&settings.source_url, None)?;
-        let steps = attach::plan(&set, &attach::inspect(&source, &set).await?);
+        let steps = attach::plan(&set, &attach::inspect(&source, &set).await?, &BTreeSet::new());
         attach::apply(&source, &steps.expect("the definitions fit"), |_| {}).await?;
         let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
         let of = &settings.clickhouse;
@@ -82,29 +95,47 @@ impl Fixture {
         self.clickhouse.execute(&sql).await.with_context(|| sql)
     }
 
-    /// What the sequencer does: everything that waits gets its number, tombstones included, and touches are worked off
-    /// (generously: every row of a touched tenancy).
-    pub(crate) async fn stamp(&self) -> anyhow::Result<()> {
-        let mut sql = "BEGIN; SET LOCAL lockstep.stamping = 'on';".to_owned();
-        for (source, mappings) in self.set.by_source() {
-            let table = lockstep_mappings::postgres::table(source);
-            let touched = match &mappings[0].tenant {
-                lockstep_mappings::Tenant::Column(column) => format!("s.\"{column}\""),
-                lockstep_mappings::Tenant::ProjectAndBranch { project, branch } => format!(
-                    "(SELECT t.\"id\" FROM \"Tenancy\" t WHERE t.\"projectId\" = s.\"{project}\" AND t.\"branchId\" = s.\"{branch}\" AND t.\"hasNoOrganization\" = 'TRUE')"
-                ),
-            };
-            sql += &format!(
-                "UPDATE {table} s SET \"sequenceId\" = nextval('global_seq_id'), \"shouldUpdateSequenceId\" = FALSE
-                 WHERE s.\"shouldUpdateSequenceId\" OR {touched} IN (SELECT tenancy_id FROM lockstep.touch);"
-            );
+    /// What the sequencer does, until nothing waits: passes, and the expansions that follow from them.
+    pub(crate) async fn number(&self) -> anyhow::Result<()> {
+        self.pass().await?;
+        while self.expand().await? {
+            self.pass().await?;
         }
-        sql += "UPDATE \"DeletedRow\" SET \"sequenceId\" = nextval('global_seq_id'), \"shouldUpdateSequenceId\" = FALSE
-            WHERE \"shouldUpdateSequenceId\"; DELETE FROM lockstep.touch; COMMIT";
-        self.run(&sql).await
+        Ok(())
     }
 
-    /// What the worker does with announced tenants: everything stamped, then the cursors.
+    /// One pass: every line gets its number, or becomes an expansion.
+    pub(crate) async fn pass(&self) -> anyhow::Result<()> {
+        self.run("BEGIN").await?;
+        let row = self.client.query_one(SNAPSHOTS, &[]).await?;
+        let (xmax, running): (i64, Vec<i64>) = (row.get(0), row.get(1));
+        let (new_xmax, new_running, consumed): (i64, Vec<i64>, String) = (row.get(2), row.get(3), row.get(4));
+        let snapshots: [&(dyn ToSql + Sync); 4] = [&xmax, &running, &new_xmax, &new_running];
+        let large: Vec<i64> = Vec::new();
+        let parameters = [&snapshots[..], &[&large]].concat();
+        let last: Option<i64> = self.client.query_one(&inbox::number_new(&self.set), &parameters).await?.get(0);
+        for note in inbox::note_tenancies() {
+            self.client.execute(&note, &snapshots).await?;
+        }
+        self.client.execute(PASS, &[&last, &consumed]).await?;
+        self.run("COMMIT").await
+    }
+
+    /// Works off all expansions; returns whether there were any.
+    async fn expand(&self) -> anyhow::Result<bool> {
+        self.run("BEGIN").await?;
+        let rows = self.client.query("SELECT id FROM lockstep.expansion", &[]).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        let xid: i64 = self.client.query_one("SELECT txid_current()", &[]).await?.get(0);
+        for expand in expand::statements(&self.set, inbox::inbox_of(xid)) {
+            self.client.execute(&expand.sql, &[&ids]).await?;
+        }
+        self.client.execute("DELETE FROM lockstep.expansion WHERE id = ANY($1)", &[&ids]).await?;
+        self.run("COMMIT").await?;
+        Ok(!ids.is_empty())
+    }
+
+    /// What the worker does with announced tenants: every change, then the cursors.
     pub(crate) async fn ship(&self) -> anyhow::Result<()> {
         let tenancies = self.tenancies().await?;
         let after = SequenceId::BASE;
@@ -129,20 +160,37 @@ impl Fixture {
     /// What the worker does with the base, all of it.
     pub(crate) async fn ship_base(&self) -> anyhow::Result<()> {
         for mapping in self.set.iter() {
-            self.copy(mapping, &range(mapping, BlockRange { first: 0, end: u32::MAX })).await?;
+            let name = mapping.name.as_str();
+            let floor = "SELECT floor FROM lockstep.fill WHERE mapping_name = $1";
+            let floor = SequenceId::new(self.client.query_one(floor, &[&name]).await?.get(0));
+            self.copy(mapping, &range(mapping, BlockRange { first: 0, end: u32::MAX }, floor)).await?;
         }
-        self.end_snapshots().await
+        self.end_fills().await
     }
 
-    pub(crate) async fn end_snapshots(&self) -> anyhow::Result<()> {
-        self.run("UPDATE lockstep.snapshot SET finished_at = now()").await
+    pub(crate) async fn end_fills(&self) -> anyhow::Result<()> {
+        self.run("UPDATE lockstep.fill SET finished_at = now()").await
+    }
+
+    /// As if whatever waits had never been noticed: a trigger was off, or capture came later. Where tenancies are is known.
+    pub(crate) async fn forget_lines(&self) -> anyhow::Result<()> {
+        self.run(
+            r#"TRUNCATE lockstep.inbox_0, lockstep.inbox_1;
+            INSERT INTO lockstep.tenancy_location (tenancy_id, project_id, branch_id)
+            SELECT "id", "projectId", "branchId" FROM "Tenancy" ON CONFLICT DO NOTHING"#,
+        )
+        .await
     }
 
     /// Cursors of all tenancies and mappings: at most to the last number.
     pub(crate) async fn advance(&self, to: i64) -> anyhow::Result<()> {
-        let last: i64 = self.client.query_one("SELECT last_value FROM global_seq_id", &[]).await?.get(0);
+        self.advance_of(&self.tenancies().await?, to).await
+    }
+
+    pub(crate) async fn advance_of(&self, tenancies: &[TenancyId], to: i64) -> anyhow::Result<()> {
+        let last: i64 = self.client.query_one(LAST, &[]).await?.get(0);
         let mut cursors = Vec::new();
-        for tenancy in self.tenancies().await? {
+        for &tenancy in tenancies {
             for mapping in self.set.iter() {
                 cursors.push((tenancy, mapping.name.clone(), SequenceId::new(to.min(last))));
             }

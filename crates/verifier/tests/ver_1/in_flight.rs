@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lockstep_mappings::postgres::Target;
+use lockstep_schema::fills;
 use lockstep_testkit::databases::eventually;
 use lockstep_verifier::{Kind, Phase, Progress, Verdict, VerifyOptions, Why};
 
@@ -21,8 +23,8 @@ async fn one_tenancy() -> Fixture {
         channel = id(6),
     );
     fixture.run(&(tenancy(1) + &teams(1, 10..20) + &user)).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
     fixture
@@ -37,61 +39,107 @@ async fn ver_1_in_flight_is_not_called_different() {
     };
     // A change.
     fixture.run(&format!(r#"UPDATE "Team" SET "displayName" = 'New' WHERE "teamId" = '{}'"#, id(10))).await.unwrap();
-    assert_eq!(told("teams").await, (Kind::Different, Why::Unstamped));
-    fixture.stamp().await.unwrap();
+    assert_eq!(told("teams").await, (Kind::Different, Why::Unnumbered));
+    fixture.number().await.unwrap();
     assert_eq!(told("teams").await, (Kind::Different, Why::AboveCursor));
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
     // A new row.
     fixture.run(&teams(1, [77])).await.unwrap();
-    assert_eq!(told("teams").await, (Kind::Missing, Why::Unstamped));
-    fixture.stamp().await.unwrap();
+    assert_eq!(told("teams").await, (Kind::Missing, Why::Unnumbered));
+    fixture.number().await.unwrap();
     assert_eq!(told("teams").await, (Kind::Missing, Why::AboveCursor));
     fixture.ship().await.unwrap();
     // A row that left.
     fixture.run(&format!(r#"DELETE FROM "Team" WHERE "teamId" = '{}'"#, id(77))).await.unwrap();
-    assert_eq!(told("teams").await, (Kind::Unexpected, Why::Unstamped));
-    fixture.stamp().await.unwrap();
+    assert_eq!(told("teams").await, (Kind::Unexpected, Why::Unnumbered));
+    fixture.number().await.unwrap();
     assert_eq!(told("teams").await, (Kind::Unexpected, Why::AboveCursor));
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
     // It comes back before its tombstone, and is gone again after it.
     fixture.run(&teams(1, [77])).await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ver_1_what_depends_on_another_row_is_in_flight_while_a_touch_is_pending() {
+async fn ver_1_what_depends_on_another_row_is_in_flight_while_its_line_waits() {
     let fixture = one_tenancy().await;
-    let change =
-        "SET lockstep.stamping = 'on'; UPDATE \"ContactChannel\" SET \"isVerified\" = FALSE; RESET lockstep.stamping";
-    fixture.run(change).await.unwrap();
-    // Only the touch tells of the user; the channel itself was changed behind the back of its trigger.
-    let report = fixture.verify().await.unwrap();
-    let found = |name: &str| report.mappings.iter().find(|mapping| mapping.name == name).unwrap().findings[0].clone();
-    assert_eq!(
-        (found("users").in_flight, found("users").columns),
-        (Some(Why::Unstamped), vec!["primary_email_verified".to_owned()])
-    );
-    assert_eq!((found("contact_channels").in_flight, found("contact_channels").kind), (None, Kind::Different));
-    // Without the touch nothing would ever mend it.
-    fixture.run("DELETE FROM lockstep.touch").await.unwrap();
-    let report = fixture.verify().await.unwrap();
-    let users = report.mappings.iter().find(|mapping| mapping.name == "users").unwrap();
-    assert_eq!((users.different, users.in_flight), (1, 0), "{}", report.to_text());
+    fixture.run("UPDATE \"ContactChannel\" SET \"isVerified\" = FALSE").await.unwrap();
+    let user = async || {
+        let report = fixture.verify().await.unwrap();
+        report.mappings.iter().find(|mapping| mapping.name == "users").unwrap().findings[0].clone()
+    };
+    let found = user().await;
+    assert_eq!((found.in_flight, found.columns), (Some(Why::Unnumbered), vec!["primary_email_verified".to_owned()]));
+    // Without the line nothing would ever mend it.
+    fixture.forget_lines().await.unwrap();
+    assert_eq!(user().await.in_flight, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ver_1_the_base_is_in_flight_until_its_snapshot_has_ended() {
+async fn ver_1_what_has_to_be_searched_is_in_flight_until_it_was_found_and_numbered() {
     let fixture = one_tenancy().await;
-    let base = "SET lockstep.stamping = 'on'; UPDATE \"Team\" SET \"shouldUpdateSequenceId\" = FALSE, \"sequenceId\" = NULL; RESET lockstep.stamping";
-    fixture.run(&(teams(1, [77]) + base + "; UPDATE lockstep.snapshot SET finished_at = NULL")).await.unwrap();
-    let finding = fixture.expect_one(Verdict::InFlight, "teams").await;
-    assert_eq!((finding.kind, finding.in_flight), (Kind::Missing, Some(Why::BaseSnapshot)));
-    fixture.end_snapshots().await.unwrap();
+    let invitation = format!(
+        r#"INSERT INTO "VerificationCode" ("projectId", "branchId", "id", "type", "code", "data", "expiresAt", "updatedAt")
+             VALUES ('p1', 'main', '{}', 'TEAM_INVITATION', 'code', '{{"team_id": "{}"}}', now(), now())"#,
+        id(8),
+        id(10)
+    );
+    fixture.run(&invitation).await.unwrap();
+    fixture.number().await.unwrap();
+    fixture.ship().await.unwrap();
+    let found = async || {
+        let report = fixture.verify().await.unwrap();
+        report.mappings.iter().find(|mapping| mapping.name == "team_invitations").unwrap().findings[0].clone()
+    };
+    let rename = |name: &str| format!(r#"UPDATE "Team" SET "displayName" = '{name}' WHERE "teamId" = '{}'"#, id(10));
+    fixture.run(&rename("New")).await.unwrap();
+    assert_eq!((found().await.kind, found().await.in_flight), (Kind::Different, Some(Why::Unnumbered)));
+    fixture.pass().await.unwrap();
+    assert_eq!(found().await.in_flight, Some(Why::Unnumbered), "to be searched");
+    fixture.number().await.unwrap();
+    assert_eq!(found().await.in_flight, Some(Why::AboveCursor));
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
+    // Without the search nothing would ever mend it.
+    fixture.run(&rename("Newer")).await.unwrap();
+    fixture.pass().await.unwrap();
+    fixture.run("DELETE FROM lockstep.expansion").await.unwrap();
+    assert_eq!((found().await.kind, found().await.in_flight), (Kind::Different, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_what_capture_has_missed_is_in_flight_until_a_fill_has_ended() {
+    let fixture = one_tenancy().await;
+    fixture.run(&teams(1, [77])).await.unwrap();
+    fixture.forget_lines().await.unwrap();
+    let told = async || {
+        let finding = fixture.expect_one(Verdict::InFlight, "teams").await;
+        (finding.kind, finding.in_flight.unwrap())
+    };
+    let mapping = fixture.mapping("teams");
+    // A trigger says that it could not tell; the sequencer asks for a fill; the fill begins.
+    let line =
+        format!("INSERT INTO lockstep.inbox_0 (xid, target) VALUES (txid_current(), {})", Target::refill(mapping).id());
+    fixture.run(&line).await.unwrap();
+    assert_eq!(told().await, (Kind::Missing, Why::Unnumbered));
+    let asked = "INSERT INTO lockstep.refill (mapping_name, reason) VALUES ('teams', 'a test')";
+    fixture.run(asked).await.unwrap();
+    fixture.forget_lines().await.unwrap();
+    assert_eq!(told().await, (Kind::Missing, Why::Filling));
+    fills::begin_now(&fixture.client, mapping, "clickhouse", "a test").await.unwrap();
+    fixture.run("DELETE FROM lockstep.refill").await.unwrap();
+    assert_eq!(told().await, (Kind::Missing, Why::Filling));
+    fixture.end_fills().await.unwrap();
     assert_eq!(fixture.expect_one(Verdict::Different, "teams").await.kind, Kind::Missing);
+    // A destination that lost changes is filled again.
+    let lost = "INSERT INTO lockstep.destination (name, needs_refill_since) VALUES ('clickhouse', now())
+        ON CONFLICT (name) DO UPDATE SET needs_refill_since = now()";
+    fixture.run(lost).await.unwrap();
+    assert_eq!(told().await, (Kind::Missing, Why::Filling));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +154,7 @@ async fn ver_1_a_row_that_arrives_while_it_is_looked_at_settles() {
         })
         .await
         .unwrap();
-        fixture.stamp().await.unwrap();
+        fixture.number().await.unwrap();
         fixture.ship().await.unwrap();
     });
     let report = report.unwrap();
@@ -131,7 +179,7 @@ async fn ver_1_under_constant_change_nothing_is_called_different() {
             };
             fixture.run(&change).await.unwrap();
             if n % 3 > 0 {
-                fixture.stamp().await.unwrap();
+                fixture.number().await.unwrap();
                 fixture.ship().await.unwrap();
             }
         }
@@ -148,7 +196,7 @@ async fn ver_1_under_constant_change_nothing_is_called_different() {
         () = busy => {}
         () = watching => {}
     }
-    fixture.stamp().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 }

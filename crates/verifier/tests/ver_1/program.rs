@@ -32,11 +32,11 @@ async fn ver_1_the_exit_code_says_what_was_found() {
     let verdict = |output: &str| serde_json::from_str::<Value>(output).unwrap()["verdict"].as_str().unwrap().to_owned();
 
     fixture.run(&(tenancy(1) + &teams(1, 10..13))).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
+    fixture.end_fills().await.unwrap();
     let (code, output, _) = verifier(environment.clone(), json).await;
     assert_eq!((code, verdict(&output).as_str()), (Some(2), "in_flight"), "{output}");
 
-    fixture.stamp().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let (code, output, errors) = verifier(environment.clone(), json).await;
     assert_eq!((code, verdict(&output).as_str()), (Some(0), "equal"), "{output}");
@@ -93,6 +93,33 @@ async fn ver_1_what_cannot_be_finished_says_why_and_claims_nothing() {
     let (code, _, errors) = verifier(environment.clone(), &["--mapping", "users"]).await;
     assert_eq!(code, Some(3), "{errors}");
     assert!(errors.contains("LS-0304") && errors.contains("lockstep migrate"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_tables_of_which_a_policy_hides_rows_are_refused() {
+    let fixture = Fixture::create("", None).await.unwrap();
+    fixture.run(r#"ALTER TABLE "Team" ENABLE ROW LEVEL SECURITY"#).await.unwrap();
+    fixture.end_fills().await.unwrap();
+    let environment = environment(&fixture.settings);
+    let (code, ..) = verifier(environment.clone(), &[]).await;
+    assert_eq!(code, Some(0), "a superuser sees all rows");
+    // A role that every server has, may read everything, and is no superuser.
+    let mut limited = environment.clone();
+    let url = format!("{}?options=-c%20role%3Dpg_read_all_data", fixture.database.url());
+    limited.push(("LOCKSTEP_SOURCE_URL", url));
+    // The table of a mapping, and one that another mapping is joined with.
+    for mapping in ["teams", "team_invitations"] {
+        let arguments: &[&'static str] = match mapping {
+            "teams" => &["--mapping", "teams", "--format", "json"],
+            _ => &["--mapping", "team_invitations", "--format", "json"],
+        };
+        let (code, output, errors) = verifier(limited.clone(), arguments).await;
+        assert_eq!(code, Some(78), "{mapping}: {errors}");
+        assert_eq!(serde_json::from_str::<Value>(&output).unwrap()["verdict"], "unfinished");
+        assert!(errors.contains("LS-0031") && errors.contains("public.Team"), "{mapping}: {errors}");
+    }
+    let (code, _, errors) = verifier(limited, &["--mapping", "refresh_tokens"]).await;
+    assert_eq!(code, Some(0), "no policy is on what it reads: {errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

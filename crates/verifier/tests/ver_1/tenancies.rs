@@ -16,8 +16,8 @@ fn only(tenants: &[u128]) -> VerifyOptions {
 async fn two_tenancies() -> Fixture {
     let fixture = Fixture::create("", None).await.unwrap();
     fixture.run(&(tenancy(1) + &tenancy(2) + &teams(1, 10..12) + &teams(2, 20..22))).await.unwrap();
-    fixture.end_snapshots().await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
     fixture
@@ -30,13 +30,8 @@ async fn ver_1_rows_of_a_tenancy_that_is_gone_are_found() {
     let leaving = fixture.expect(Verdict::InFlight, "teams").await;
     assert_eq!(leaving.in_flight, 2);
     assert!(leaving.findings.iter().all(|finding| finding.in_flight == Some(Why::TenantGone)), "{leaving:?}");
-    // Announced, and still on its way to the broker.
-    fixture.run("DELETE FROM lockstep.touch").await.unwrap();
-    let outbox = format!("INSERT INTO lockstep.outbox (tenancy_id, mappings) VALUES ('{}', '{{}}')", id(2));
-    fixture.run(&outbox).await.unwrap();
-    assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2);
-    // Announced, and still to be erased.
-    fixture.run("DELETE FROM lockstep.outbox").await.unwrap();
+    // Known, and still to be erased.
+    fixture.number().await.unwrap();
     assert_eq!(fixture.expect(Verdict::InFlight, "teams").await.in_flight, 2);
     let long_gone =
         "UPDATE lockstep.tenancy_location SET gone_at = now() - interval '1 hour' WHERE gone_at IS NOT NULL";
@@ -73,10 +68,14 @@ async fn ver_1_rows_at_a_former_location_are_found() {
         found.findings.iter().map(|finding| finding.in_flight).collect::<Vec<_>>()
     };
     let found = moving(fixture.expect(Verdict::InFlight, "teams").await);
-    assert_eq!(found, [Some(Why::Unstamped); 4], "touched");
-    fixture.stamp().await.unwrap();
+    assert_eq!(found, [Some(Why::Unnumbered); 4], "written down");
+    // Its rows are still to be searched.
+    fixture.pass().await.unwrap();
     let found = moving(fixture.expect(Verdict::InFlight, "teams").await);
-    assert_eq!(found, [Some(Why::AboveCursor); 4], "stamped");
+    assert_eq!(found, [Some(Why::Unnumbered); 4], "to be searched");
+    fixture.number().await.unwrap();
+    let found = moving(fixture.expect(Verdict::InFlight, "teams").await);
+    assert_eq!(found, [Some(Why::AboveCursor); 4], "numbered");
     // The rows arrive at the new place; nobody takes them away from the old one.
     fixture.ship().await.unwrap();
     let left = fixture.expect(Verdict::Different, "teams").await;
@@ -86,37 +85,80 @@ async fn ver_1_rows_at_a_former_location_are_found() {
     fixture.expect_equal().await;
 }
 
+/// Another organisation, with the id of `number`, at the place of the second tenancy.
+fn organisation(number: u128) -> String {
+    format!(
+        r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt") VALUES ('{}', 'p2', 'main', '{}', now());"#,
+        id(number),
+        id(100 * number)
+    )
+}
+
+/// One key, whichever tenancy has it.
+fn token(tenancy: u128) -> String {
+    format!(
+        r#"INSERT INTO "ProjectUserRefreshToken" ("tenancyId", "id", "projectUserId", "refreshToken", "isImpersonation", "createdAt", "updatedAt", "lastActiveAt")
+           VALUES ('{0}', '{1}', '{0}', 'secret {tenancy}', FALSE, '2024-02-29', '2024-02-29', '2024-02-29');"#,
+        id(tenancy),
+        id(50),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ver_1_tenancies_that_share_a_location_are_compared_together() {
     let fixture = two_tenancies().await;
-    let organisation = format!(
-        r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt") VALUES ('{}', 'p2', 'main', '{}', now());"#,
-        id(3),
-        id(300)
-    );
     let team = teams(2, [30]).replace(&id(2).to_string(), &id(3).to_string());
-    fixture.run(&(organisation + &team)).await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.run(&(organisation(3) + &team)).await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let report = fixture.verify_with(only(&[3])).await.unwrap();
     let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();
     assert_eq!((report.verdict, teams.equal_rows), (Verdict::Equal, 3), "{}", report.to_text());
 
     // One key in both: ClickHouse can hold only one of the two rows, which is a difference that nothing mends.
-    let token = |tenancy: u128| {
-        format!(
-            r#"INSERT INTO "ProjectUserRefreshToken" ("tenancyId", "id", "projectUserId", "refreshToken", "isImpersonation", "updatedAt", "lastActiveAt")
-               VALUES ('{}', '{}', '{}', 'secret {tenancy}', FALSE, now(), now());"#,
-            id(tenancy),
-            id(50),
-            id(51)
-        )
-    };
     fixture.run(&(token(2) + &token(3))).await.unwrap();
-    fixture.stamp().await.unwrap();
+    fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let twice = fixture.expect_one(Verdict::Different, "refresh_tokens").await;
     assert_eq!((twice.kind, twice.key["id"].clone()), (Kind::Missing, id(50).to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_a_key_that_another_tenancy_of_the_place_has_is_in_flight_until_both_have_arrived() {
+    let fixture = two_tenancies().await;
+    fixture.run(&(organisation(3) + &token(2))).await.unwrap();
+    fixture.number().await.unwrap();
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
+    // The key goes from one to the other: the place shows the new row, whose tenancy alone is told.
+    let taken = format!(r#"DELETE FROM "ProjectUserRefreshToken" WHERE "tenancyId" = '{}';"#, id(2)) + &token(3);
+    fixture.run(&taken).await.unwrap();
+    let found = fixture.expect_one(Verdict::InFlight, "refresh_tokens").await;
+    assert_eq!((found.kind, found.in_flight, found.tenancy_id), (Kind::Different, Some(Why::Unnumbered), Some(id(3))));
+    fixture.number().await.unwrap();
+    // Of one of the two everything has arrived, it is said; of the other not.
+    for arrived in [2, 3] {
+        fixture.advance_of(&[TenancyId::new(id(arrived))], i64::MAX).await.unwrap();
+        let verdict = if arrived == 2 { Verdict::InFlight } else { Verdict::Different };
+        assert_eq!(fixture.expect_one(verdict, "refresh_tokens").await.kind, Kind::Different);
+    }
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_rows_of_a_tenancy_that_no_pass_has_noted_are_in_flight() {
+    let fixture = two_tenancies().await;
+    fixture.run(&(organisation(3) + &token(3))).await.unwrap();
+    // A fill does not ship it before the sequencer has heard of its tenancy.
+    fixture.ship_base().await.unwrap();
+    let found = fixture.expect_one(Verdict::InFlight, "refresh_tokens").await;
+    assert_eq!((found.kind, found.in_flight), (Kind::Missing, Some(Why::Unnumbered)));
+    fixture.number().await.unwrap();
+    let found = fixture.expect_one(Verdict::InFlight, "refresh_tokens").await;
+    assert_eq!((found.kind, found.in_flight), (Kind::Missing, Some(Why::AboveCursor)));
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

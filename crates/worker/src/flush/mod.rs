@@ -202,7 +202,7 @@ impl<D: Destination + Clone + 'static> Flusher<D> {
         let (mut snapshot, cursors) = (snapshot?, cursors?);
         if self.replica.is_none() && cursors.values().any(|cursor| *cursor > snapshot.head) {
             // Usually others moved it since the snapshot was taken. A later one, taken after the cursors were told, tells
-            // those from cursors that no stamped number explains (SRC-1).
+            // those from cursors that no number given out explains (SRC-1).
             session.end().await?;
             snapshot = session.begin(news.tenancies()).await?;
         }

@@ -58,7 +58,7 @@ impl<D: Destination + Clone + 'static> Shipping<'_, D> {
         if rows.is_empty() {
             return written;
         }
-        let kept = match self.quarantine.keep(&rows).await {
+        let kept = match self.quarantine.keep(routes, &rows).await {
             Ok(kept) => kept,
             Err(error) => {
                 let error = ShipError::from(error);

@@ -22,12 +22,15 @@ impl Janitor {
         let Some(place) = self.next_due() else { return Ok(0) };
         let Some(mapping) = self.set.iter().nth(place) else { return Ok(0) };
         let name = mapping.name.as_str();
-        // Rows of a base that is being read have number 0, and any tombstone beats them: they wait all the same.
-        if !session.base_is_shipped(name).await? {
+        // Rows of a fill under way have a number that is older than what tombstones may hide.
+        if !session.is_filled(name).await? {
             return Ok(0);
         }
-        let wait_ms = i64::try_from(patience.wait.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = self.clickhouse.now_ms().await?.saturating_sub(wait_ms);
+        // A receipt counts what an erasure removes: what hides the rows of a tenancy that is still to be erased stays. It came
+        // after the tenancy was seen to be gone, which by this order of questions is before `before_ms` in no case.
+        let now_ms = self.clickhouse.now_ms().await?;
+        let kept = session.oldest_erasure().await?.map_or(patience.wait, |age| age.max(patience.wait));
+        let before_ms = now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
         let found = self.clickhouse.old_tombstones(&self.databases, mapping, before_ms).await?;
         let last = session.cleaned_ago(name).await?;
         if !is_worth_it(found, last, self.limits) {

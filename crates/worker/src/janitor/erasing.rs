@@ -3,46 +3,53 @@
 //! The order is: rows of all mappings, counted before and after; cursors; and only then what the source still knows of the
 //! tenancy. Killed anywhere, the next round starts with the rows again and finds fewer.
 //!
-//! Only rows with numbers up to a bound are removed: the last number that was stamped when the last of these tenancies was
-//! seen to be gone. Every row of theirs that was ever read has a lower one. A tenancy that comes to one of their places
-//! afterwards, with their id or another, has all its rows stamped anew, above it. The wait since then is longer than
+//! Only rows with numbers up to a bound are removed: the last number when the last of these tenancies was noticed. Every row of
+//! theirs that was ever read has a lower one: from then on nothing of theirs is shipped. A tenancy that comes to one of their
+//! places afterwards, with their id or another, has changes of all its rows, above it. The wait since then is longer than
 //! anything can be written that was read before, so nothing arrives behind the erasure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
 use lockstep_destinations::clickhouse::Removal;
+use lockstep_destinations::{Destination, Selection};
+use lockstep_mappings::postgres::Target;
 
-use super::places::{Due, Place};
+use super::places::{Due, Place, RowsOf, bytes_of, statements};
 use super::{Janitor, JanitorError};
-use crate::storage::janitor::JanitorSession;
+use crate::storage::janitor::{JanitorSession, NOTICED_AT_ONCE};
 
-/// Places in one statement.
-const PLACES_AT_ONCE: usize = 500;
+/// A tenancy in a list.
+const UUID_BYTES: usize = 40;
 
 /// Cursor rows, in the receipt.
 const CURSORS: &str = "_cursors";
 /// Entries of the quarantine, in the receipt.
 const QUARANTINE: &str = "_quarantine";
-/// Tombstones in the source, in the receipt.
-const TOMBSTONES: &str = "_tombstones";
 
 impl Janitor {
-    /// Hides the rows of tenancies that were noticed to be gone, some at a time: readers need not wait as long as an erasure
-    /// has to. Where a living tenancy has rows too, they are shown until they are erased.
-    pub(super) async fn hide(&self, session: &JanitorSession) -> Result<(), JanitorError> {
-        let gone = session.shown(self.limits.erasures_at_once).await?;
-        let Some(up_to) = gone.iter().map(|gone| gone.up_to).max() else { return Ok(()) };
-        let tenancies: Vec<_> = gone.iter().map(|gone| gone.tenancy).collect();
-        let mut places = session.places(&tenancies).await?;
-        places.retain(|place| !place.is_shared);
-        let locations: Vec<Location> = places.into_iter().map(|place| place.location).collect();
-        for mapping in self.set.iter() {
-            for some in locations.chunks(PLACES_AT_ONCE) {
-                self.clickhouse.hide_at(Removal { databases: &self.databases, mapping, up_to }, some).await?;
-            }
+    /// Takes note of tenancies that are gone and whose rows the destination no longer shows: it has passed all changes of
+    /// theirs, and with these every row got a tombstone, or shows whoever lives there now. Returns how many are new, and
+    /// whether there may be more.
+    pub(super) async fn notice(&self, session: &JanitorSession) -> Result<(usize, bool), JanitorError> {
+        let targets = self.set.iter().map(|mapping| (Target::row(mapping).id(), &mapping.name)).collect();
+        let gone = session.gone(&targets).await?;
+        let tenancies: Vec<_> = gone.keys().copied().collect();
+        if tenancies.is_empty() {
+            return Ok((0, false));
         }
-        Ok(session.hidden(&gone).await?)
+        let names: Vec<_> = self.set.iter().map(|mapping| mapping.name.clone()).collect();
+        let cursors = self.clickhouse.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        let is_past = |tenancy: TenancyId, (mapping, last): &(MappingName, SequenceId)| {
+            cursors.get(&(tenancy, mapping.clone())).is_some_and(|cursor| cursor >= last)
+        };
+        let hidden: Vec<_> = gone
+            .into_iter()
+            .filter(|(tenancy, last)| last.iter().all(|last| is_past(*tenancy, last)))
+            .map(|(tenancy, _)| tenancy)
+            .collect();
+        session.notice(&hidden).await?;
+        Ok((hidden.len(), !hidden.is_empty() && tenancies.len() >= NOTICED_AT_ONCE))
     }
 
     /// Erases tenancies whose wait is over, some at a time. Returns how many.
@@ -54,17 +61,20 @@ impl Janitor {
         let places = session.places(&tenancies).await?;
         let (shared, own): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.is_shared);
         for mapping in self.set.iter() {
+            let under_way = self.clickhouse.rewrites_under_way(&self.databases, mapping).await?;
+            if under_way > 0 {
+                // What was asked for is not asked for again.
+                return Err(JanitorError::Rewriting { mapping: mapping.name.to_string(), under_way });
+            }
             let removal = Removal { databases: &self.databases, mapping, up_to };
             self.erase_places(session, &due, removal, &own).await?;
-            for place in &shared {
-                self.erase_shared(session, &due, &tenancies, removal, place).await?;
-            }
+            self.erase_shared(session, &due, removal, &shared).await?;
         }
         self.erase_cursors(session, &due, &tenancies, up_to).await?;
         session.proven(&due).await?;
-        for one in &due {
-            self.forget(session, one).await?;
-        }
+        session.delete_quarantine(&due, QUARANTINE).await?;
+        let finished = session.finish(&due).await?;
+        tracing::info!(tenancies = finished, "tenancies are erased; the receipts are in lockstep.erasure");
         Ok(due.len())
     }
 
@@ -76,37 +86,41 @@ impl Janitor {
         removal: Removal<'_>,
         places: &[&Place],
     ) -> Result<(), JanitorError> {
-        let locations: Vec<Location> = places.iter().map(|place| place.location.clone()).collect();
-        let mut counts = self.count(removal, &locations).await?;
+        let mut counts = self.count(removal, places).await?;
         if counts.is_empty() {
             return Ok(());
         }
-        // Written down first: a round that is killed behind the removal could not count them again.
-        let mut rows_of: BTreeMap<TenancyId, u64> = BTreeMap::new();
+        // Those that have rows, once each.
+        let mut locations: Vec<Location> = counts.keys().cloned().collect();
+        locations.sort_unstable_by(|one, other| {
+            (&one.project_id, &one.branch_id).cmp(&(&other.project_id, &other.branch_id))
+        });
+        let mut rows_of = RowsOf::new();
         for place in places {
             // Where two were, the first has them all.
             *rows_of.entry(place.tenancy).or_default() += counts.remove(&place.location).unwrap_or_default();
         }
-        for (tenancy, rows) in rows_of {
-            session.count_removed(due, tenancy, removal.mapping.name.as_str(), rows).await?;
-        }
-        for some in locations.chunks(PLACES_AT_ONCE) {
+        // Written down first: a round that is killed behind the removal could not count them again.
+        session.count_removed(due, removal.mapping.name.as_str(), &rows_of).await?;
+        for some in statements(&locations, bytes_of_location) {
             self.clickhouse.remove_at(removal, some).await?;
         }
-        let left: u64 = self.count(removal, &locations).await?.values().sum();
+        let left: u64 = self.count(removal, places).await?.values().sum();
         if left > 0 {
             return Err(JanitorError::Left { mapping: removal.mapping.name.to_string(), left });
         }
         Ok(())
     }
 
-    async fn count(
+    /// How many rows each of these places has; those that have none are left out.
+    pub(super) async fn count(
         &self,
         removal: Removal<'_>,
-        locations: &[Location],
+        places: &[&Place],
     ) -> Result<HashMap<Location, u64>, JanitorError> {
+        let locations: Vec<Location> = places.iter().map(|place| place.location.clone()).collect();
         let mut counts = HashMap::new();
-        for some in locations.chunks(PLACES_AT_ONCE) {
+        for some in statements(&locations, bytes_of_location) {
             counts.extend(self.clickhouse.count_at(removal, some).await?);
         }
         Ok(counts)
@@ -119,36 +133,22 @@ impl Janitor {
         tenancies: &[TenancyId],
         up_to: SequenceId,
     ) -> Result<(), JanitorError> {
-        let counts = self.clickhouse.count_cursors(&self.databases, tenancies, up_to).await?;
-        if counts.is_empty() {
-            return Ok(());
-        }
-        for (tenancy, rows) in counts {
-            session.count_removed(due, tenancy, CURSORS, rows).await?;
-        }
-        self.clickhouse.remove_cursors(&self.databases, tenancies, up_to).await?;
-        let left: u64 = self.clickhouse.count_cursors(&self.databases, tenancies, up_to).await?.values().sum();
-        if left > 0 {
-            return Err(JanitorError::Left { mapping: "the cursors".to_owned(), left });
-        }
-        Ok(())
-    }
-
-    /// Removes what the source knows of a tenancy, and ends its receipt.
-    async fn forget(&self, session: &JanitorSession, due: &Due) -> Result<(), JanitorError> {
-        let one = std::slice::from_ref(due);
-        let quarantined = session.delete_quarantine(due).await?;
-        session.add_removed(one, due.tenancy, QUARANTINE, quarantined).await?;
-        loop {
-            let deleted = session.delete_tombstones(due.tenancy, self.limits.prune_rows).await?;
-            session.add_removed(one, due.tenancy, TOMBSTONES, deleted).await?;
-            if deleted < u64::from(self.limits.prune_rows) {
-                break;
+        for some in statements(tenancies, |_| UUID_BYTES) {
+            let counts = self.clickhouse.count_cursors(&self.databases, some, up_to).await?;
+            if counts.is_empty() {
+                continue;
+            }
+            session.count_removed(due, CURSORS, &counts.into_iter().collect()).await?;
+            self.clickhouse.remove_cursors(&self.databases, some, up_to).await?;
+            let left: u64 = self.clickhouse.count_cursors(&self.databases, some, up_to).await?.values().sum();
+            if left > 0 {
+                return Err(JanitorError::Left { mapping: "the cursors".to_owned(), left });
             }
         }
-        if session.finish(due).await? {
-            tracing::info!(tenancy = %due.tenancy, "a tenancy is erased; the receipt is in lockstep.erasure");
-        }
         Ok(())
     }
+}
+
+fn bytes_of_location(location: &Location) -> usize {
+    bytes_of([&location.project_id, &location.branch_id])
 }

@@ -1,8 +1,7 @@
 //! The janitor: takes away for good what nobody may or need keep (ERASE-1). One worker at a time does it.
 //!
-//! Four duties, each in bounded steps, each of which can be repeated: tenancies that are gone are hidden at once, and
-//! erased from the destination later ([`erasing`]), with a receipt; tombstones that every destination has passed are deleted from the source
-//! ([`pruning`]); tombstones that nothing can need any more are dropped from the destination ([`cleaning`]).
+//! Two duties, each in bounded steps, each of which can be repeated: tenancies that are gone are erased from the destination
+//! ([`erasing`]), with a receipt; tombstones that nothing can need any more are dropped from it ([`cleaning`]).
 //!
 //! All of it relies on one promise: what was read from the source is written within `late_write_limit`, or never
 //! ([`lockstep_destinations::WriteWindow`]). The janitor waits longer than that before it takes away what such a write
@@ -11,7 +10,6 @@
 mod cleaning;
 mod erasing;
 mod places;
-mod pruning;
 mod shared;
 
 use std::time::{Duration, Instant};
@@ -22,9 +20,8 @@ use lockstep_destinations::{ClickHouse, DestinationError};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::{Source, SourceError};
-use uuid::Uuid;
 
-pub(crate) use self::places::{Due, Place};
+pub(crate) use self::places::{Due, Place, RowsOf};
 use crate::limits::Limits;
 use crate::measure;
 use crate::pace::jittered;
@@ -38,8 +35,6 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 pub struct Round {
     /// Tenancies that were erased, and proven to be.
     pub erased: usize,
-    /// Tombstones that were deleted from the source.
-    pub pruned: u64,
     /// Tombstones that were dropped from the destination.
     pub dropped: u64,
 }
@@ -61,6 +56,16 @@ pub enum JanitorError {
         /// How many.
         left: u64,
     },
+    /// The destination is still at what was asked for before.
+    #[error(
+        "LS-0442: {under_way} statements that rewrite {mapping} are not done yet; nothing is asked for again before"
+    )]
+    Rewriting {
+        /// Of which table.
+        mapping: String,
+        /// How many.
+        under_way: u64,
+    },
     /// The round took too long.
     #[error("LS-0441: erasing and cleaning up were not done within {} min; the next round goes on", ROUND_TIMEOUT.as_secs() / 60)]
     Timeout,
@@ -80,8 +85,6 @@ pub struct Janitor {
     databases: Databases,
     limits: Limits,
     session: Option<JanitorSession>,
-    /// The last tenancy whose tombstones were looked at.
-    pruned_up_to: Uuid,
     /// The mapping that is looked at next, and when each was looked at last.
     next_to_clean: usize,
     looked_at: Vec<Option<Instant>>,
@@ -91,17 +94,7 @@ impl Janitor {
     /// Connects with the first round.
     pub fn new(source: Source, clickhouse: ClickHouse, set: MappingSet, databases: Databases, limits: Limits) -> Self {
         let looked_at = vec![None; set.iter().count()];
-        Self {
-            source,
-            clickhouse,
-            set,
-            databases,
-            limits,
-            session: None,
-            pruned_up_to: Uuid::nil(),
-            next_to_clean: 0,
-            looked_at,
-        }
+        Self { source, clickhouse, set, databases, limits, session: None, next_to_clean: 0, looked_at }
     }
 
     /// One round after the other until `shutdown`.
@@ -144,7 +137,7 @@ impl Janitor {
     async fn round_and_pause(&mut self) -> Result<(Round, Duration), JanitorError> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => JanitorSession::open(&self.source, &self.set).await?,
+            None => JanitorSession::open(&self.source).await?,
         };
         let mut round = Round::default();
         let mut pause = self.limits.janitor_every;
@@ -163,18 +156,29 @@ impl Janitor {
         patience: Patience,
         round: &mut Round,
     ) -> Result<(), JanitorError> {
-        let noticed = session.notice().await?;
+        let mut noticed = 0;
+        loop {
+            let (new, more) = self.notice(session).await?;
+            noticed += new;
+            if !more {
+                break;
+            }
+        }
         if noticed > 0 {
             let wait_s = patience.wait.as_secs();
             tracing::info!(
                 tenancies = noticed,
                 wait_s,
-                "tenancies are gone: their rows are hidden, and will be erased"
+                "tenancies are gone, and their rows hidden: they will be erased"
             );
         }
-        self.hide(session).await?;
-        round.erased = self.erase(session).await?;
-        round.pruned = self.prune(session, patience).await?;
+        loop {
+            let erased = self.erase(session).await?;
+            round.erased += erased;
+            if erased < self.limits.erasures_at_once as usize {
+                break;
+            }
+        }
         round.dropped = self.clean(session, patience).await?;
         measure::janitor(round);
         Ok(())

@@ -8,7 +8,7 @@ use lockstep_core::TenancyId;
 use lockstep_destinations::clickhouse::Removal;
 use lockstep_mappings::postgres::compare::Key;
 
-use super::places::{Due, Place};
+use super::places::{Due, Place, RowsOf, bytes_of, statements};
 use super::{Janitor, JanitorError};
 use crate::storage::janitor::JanitorSession;
 
@@ -17,43 +17,79 @@ const KEYS_ASKED: usize = 500;
 /// Keys that are removed together: each removal rewrites parts.
 const KEYS_REMOVED: usize = 20_000;
 
+/// Goes over the keys of shared places, some at a time.
+struct Walk<'a> {
+    places: &'a [&'a Place],
+    after: Option<Key>,
+}
+
 impl Janitor {
-    /// Removes the rows of a mapping at a place that no tenancy but those of `gone` has, and counts that none is left.
+    /// Removes the rows of a mapping at places, that no tenancy but those that are erased has, and counts that none is left.
+    ///
+    /// The keys are gone over twice where there are many: all are counted and written down before the first is removed, so
+    /// that the receipt is right wherever this breaks off.
     pub(super) async fn erase_shared(
         &self,
         session: &JanitorSession,
         due: &[Due],
-        gone: &[TenancyId],
         removal: Removal<'_>,
-        place: &Place,
+        places: &[&Place],
     ) -> Result<(), JanitorError> {
-        let mut after: Option<Key> = None;
-        let (mut dead, mut dead_rows) = (Vec::new(), 0);
-        loop {
-            let found = self.clickhouse.keys_at(removal, &place.location, after.as_ref(), KEYS_ASKED).await?;
-            let is_last = found.len() < KEYS_ASKED;
-            after = found.last().map(|(key, _)| key.clone());
-            for (key, rows) in session.dead(removal.mapping, found, gone).await? {
-                dead.push(key);
-                dead_rows += rows;
-            }
-            if dead.len() >= KEYS_REMOVED || (is_last && !dead.is_empty()) {
-                self.remove(removal, &dead).await?;
-                let name = removal.mapping.name.as_str();
-                session.add_removed(due, place.tenancy, name, dead_rows).await?;
-                dead.clear();
-                dead_rows = 0;
-            }
-            if is_last {
-                return Ok(());
+        let mut counts = self.count(removal, places).await?;
+        // Where two were, the first has them all.
+        let places: Vec<&Place> =
+            places.iter().copied().filter(|place| counts.remove(&place.location).is_some()).collect();
+        let stopped: Vec<_> = due.iter().filter(|due| due.stopped).map(|due| due.tenancy).collect();
+        let (mut rows_of, mut dead, mut is_whole) = (RowsOf::new(), Vec::new(), true);
+        let mut walk = Walk { places: &places, after: None };
+        while let Some((tenancy, found)) = self.next_dead(session, removal, &stopped, &mut walk).await? {
+            *rows_of.entry(tenancy).or_default() += found.iter().map(|(_, rows)| rows).sum::<u64>();
+            if dead.len() < KEYS_REMOVED {
+                dead.extend(found.into_iter().map(|(key, _)| key));
+            } else {
+                is_whole &= found.is_empty();
             }
         }
+        session.count_removed(due, removal.mapping.name.as_str(), &rows_of).await?;
+        if is_whole {
+            return self.remove(removal, &dead).await;
+        }
+        dead.clear();
+        let mut walk = Walk { places: &places, after: None };
+        while let Some((_, found)) = self.next_dead(session, removal, &stopped, &mut walk).await? {
+            dead.extend(found.into_iter().map(|(key, _)| key));
+            if dead.len() >= KEYS_REMOVED {
+                self.remove(removal, &dead).await?;
+                dead.clear();
+            }
+        }
+        self.remove(removal, &dead).await
+    }
+
+    /// The dead ones among the next keys, and whose place they are at. `None`: all places have been gone over.
+    async fn next_dead(
+        &self,
+        session: &JanitorSession,
+        removal: Removal<'_>,
+        stopped: &[TenancyId],
+        walk: &mut Walk<'_>,
+    ) -> Result<Option<(TenancyId, Vec<(Key, u64)>)>, JanitorError> {
+        let Some((place, others)) = walk.places.split_first() else { return Ok(None) };
+        let found = self.clickhouse.keys_at(removal, &place.location, walk.after.as_ref(), KEYS_ASKED).await?;
+        if found.len() < KEYS_ASKED {
+            (walk.places, walk.after) = (others, None);
+        } else {
+            walk.after = found.last().map(|(key, _)| key.clone());
+        }
+        Ok(Some((place.tenancy, session.dead(removal.mapping, found, stopped).await?)))
     }
 
     async fn remove(&self, removal: Removal<'_>, keys: &[Key]) -> Result<(), JanitorError> {
-        self.clickhouse.remove_keys(removal, keys).await?;
+        let bytes =
+            |key: &Key| bytes_of([&key.location.project_id, &key.location.branch_id].into_iter().chain(&key.values));
         let mut left = 0;
-        for some in keys.chunks(KEYS_ASKED) {
+        for some in statements(keys, bytes) {
+            self.clickhouse.remove_keys(removal, some).await?;
             left += self.clickhouse.count_keys(removal, some).await?;
         }
         if left > 0 {

@@ -13,8 +13,8 @@ use crate::routes::Routes;
 pub struct News {
     order: Vec<TenancyId>,
     wanted: HashMap<TenancyId, BTreeSet<usize>>,
-    /// Up to which number the news are stamped, where that is known: a replica may not have replayed as far.
-    stamped: HashMap<TenancyId, SequenceId>,
+    /// Up to which number the news go, where that is known: a replica may not have replayed as far.
+    numbered: HashMap<TenancyId, SequenceId>,
 }
 
 impl News {
@@ -32,11 +32,11 @@ impl News {
         wanted.extend(mappings);
     }
 
-    /// Says of a tenancy that is here that its news are stamped with numbers up to this one.
+    /// Says of a tenancy that is here that its news are numbered with numbers up to this one.
     pub fn raise(&mut self, tenancy: TenancyId, sequence: SequenceId) {
         if sequence > SequenceId::BASE && self.wanted.contains_key(&tenancy) {
-            let stamped = self.stamped.entry(tenancy).or_default();
-            *stamped = sequence.max(*stamped);
+            let numbered = self.numbered.entry(tenancy).or_default();
+            *numbered = sequence.max(*numbered);
         }
     }
 
@@ -46,22 +46,22 @@ impl News {
         tenancies.into_iter().for_each(|tenancy| self.raise(tenancy, sequence));
     }
 
-    /// Up to which number a tenancy's news are stamped, as far as is known.
-    pub(crate) fn stamped(&self, tenancy: TenancyId) -> SequenceId {
-        self.stamped.get(&tenancy).copied().unwrap_or_default()
+    /// Up to which number a tenancy's news go, as far as is known.
+    pub(crate) fn numbered(&self, tenancy: TenancyId) -> SequenceId {
+        self.numbered.get(&tenancy).copied().unwrap_or_default()
     }
 
     /// The furthest of all these numbers.
     pub(crate) fn furthest(&self) -> SequenceId {
-        self.stamped.values().copied().max().unwrap_or_default()
+        self.numbered.values().copied().max().unwrap_or_default()
     }
 
     /// Those whose news a reader may not see yet who sees all numbers up to `head`.
     pub(crate) fn above(&self, head: SequenceId) -> Self {
         let mut above = Self::default();
-        for tenancy in self.order.iter().filter(|tenancy| self.stamped(**tenancy) > head) {
+        for tenancy in self.order.iter().filter(|tenancy| self.numbered(**tenancy) > head) {
             above.add(*tenancy, self.wanted[tenancy].iter().copied());
-            above.raise(*tenancy, self.stamped(*tenancy));
+            above.raise(*tenancy, self.numbered(*tenancy));
         }
         above
     }
@@ -79,7 +79,7 @@ impl News {
     pub fn merge(&mut self, other: &Self) {
         for tenancy in &other.order {
             self.add(*tenancy, other.wanted[tenancy].iter().copied());
-            self.raise(*tenancy, other.stamped(*tenancy));
+            self.raise(*tenancy, other.numbered(*tenancy));
         }
     }
 
@@ -147,7 +147,7 @@ impl News {
             let all = wanted.len() == routes.len();
             let mappings =
                 if all { Vec::new() } else { wanted.iter().map(|place| routes.name(*place).clone()).collect() };
-            TenantNews { tenancy: *tenancy, mappings, sequence: self.stamped(*tenancy) }
+            TenantNews { tenancy: *tenancy, mappings, sequence: self.numbered(*tenancy) }
         };
         self.order.iter().map(said).collect()
     }
@@ -216,7 +216,7 @@ mod tests {
             &routes,
         );
         assert_eq!(
-            (news.stamped(tenancy(1)).get(), news.stamped(tenancy(3))),
+            (news.numbered(tenancy(1)).get(), news.numbered(tenancy(3))),
             (7, SequenceId::BASE),
             "the highest counts"
         );

@@ -38,9 +38,9 @@ pub(crate) struct Settled {
     pub(crate) stuck: Vec<(TenancyId, CodecError)>,
     /// What is written of each tenancy.
     pub(crate) extents: Extents,
-    /// How many rows in a row could not be written at the end of each tenancy of which any was read …
+    /// How many rows in a row could not be written at the end of each tenancy of which any was read.
     pub(crate) streaks: BTreeMap<TenancyId, u32>,
-    /// … and at the end of the page, if any was.
+    /// How many in a row could not be written at the end of the page, if any was read.
     pub(crate) in_a_row: Option<u32>,
     /// Rows read.
     pub(crate) rows: u32,
@@ -190,7 +190,7 @@ impl<'a> Page<'a> {
         accepted.map(|((work, _), progress)| (work.tenancy, extent(progress))).collect()
     }
 
-    /// The page ended. `head` is the last sequence that was stamped in the snapshot that was read: whatever a tenancy
+    /// The page ended. `head` is the last number given out in the snapshot that was read: whatever a tenancy
     /// has up to there was in the page, if the page holds all its rows (SEQ-1).
     pub(crate) fn settle(self, head: SequenceId) -> Settled {
         let cut = self.stopped || self.full || self.rows >= self.limits.total_rows;

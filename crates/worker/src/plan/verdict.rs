@@ -47,7 +47,10 @@ fn is_passing(error: &SourceError) -> bool {
         | SourceError::Tls(_)
         | SourceError::Diesel(_)
         | SourceError::Connection(_)
-        | SourceError::Migration(_) => false,
+        | SourceError::Migration(_)
+        | SourceError::Unexpected(_)
+        | SourceError::Pooler(_)
+        | SourceError::RowSecurity(_) => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A whole worker: the stream, the base snapshot beside it, the sweep and the janitor, until it is told to stop.
+//! A whole worker: the stream, fills beside it, the sweep and the janitor, until it is told to stop.
 
 mod stream;
 
@@ -12,17 +12,18 @@ use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::Databases;
 use lockstep_queue::{Consumer, Publisher, Topology};
-use lockstep_schema::Source;
+use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
 
 use self::stream::Stream;
 use crate::error::WorkerError;
+use crate::fill::Filler;
+use crate::fill_end::FillEnd;
 use crate::flush::Flusher;
 use crate::fusebox::watch_fuses;
 use crate::janitor::Janitor;
 use crate::limits::Limits;
 use crate::routes::Routes;
-use crate::snapshot::BaseSnapshot;
 use crate::sweep::Sweep;
 use crate::{flush, measure};
 
@@ -47,11 +48,7 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let databases = Databases {
-        raw: settings.clickhouse.raw_database.clone(),
-        views: settings.clickhouse.view_database.clone(),
-        cluster: None,
-    };
+    let databases = Databases::from(&settings.clickhouse);
     let routes = Arc::new(Routes::new(&set, &databases));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();
@@ -64,10 +61,16 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = routes.len(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    let mut sources = vec![source.clone()];
     if let Some(url) = &settings.source_read_url {
-        flusher = flusher.reading_from(Source::new(url, settings.tls_ca_file.as_deref())?);
+        let read = Source::new(url, settings.tls_ca_file.as_deref())?;
+        sources.push(read.clone());
+        flusher = flusher.reading_from(read);
     }
     let connecting = async {
+        for source in &sources {
+            row_security::refuse_at_start(source, &set).await?;
+        }
         wait_for_both_sides(&mut flusher).await;
         connect(settings, limits, &health).await
     };
@@ -80,27 +83,34 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     parts.spawn(watch);
     let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits, fusebox.clone());
     parts.spawn(stream.run(stopping.clone()));
-    let base =
-        BaseSnapshot::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, name, fusebox.clone());
-    parts.spawn(base.run(stopping.clone()));
+    let (to, by) = (destination.clone(), fusebox.clone());
+    let filler = Filler::new(source.clone(), set.clone(), to, Arc::clone(&routes), limits, name, by);
+    parts.spawn(filler.run(stopping.clone()));
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let janitor = Janitor::new(source.clone(), clickhouse, set, databases, limits);
+    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), databases.clone(), limits);
+    parts.spawn(fill_end.run(stopping.clone()));
+    let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), databases, limits);
     parts.spawn(janitor.run(stopping.clone()));
-    let sweep = Sweep::new(source, destination, routes, Arc::clone(&publisher), limits, fusebox);
+    let sweep = Sweep::new(source, set, destination, routes, Arc::clone(&publisher), limits, fusebox);
     parts.spawn(sweep.run(stopping.clone()));
+    let outcome = all_ended(parts, &stopping).await;
+    if let Some(publisher) = Arc::into_inner(publisher) {
+        publisher.close().await;
+    }
+    tracing::info!("worker has stopped");
+    outcome
+}
+
+/// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.
+async fn all_ended(mut parts: JoinSet<()>, stopping: &Shutdown) -> Result<(), WorkerError> {
     let mut outcome = Ok(());
     while let Some(ended) = parts.join_next().await {
-        // No part ends before the signal, unless it panicked. The others then stop in good order.
         stopping.cancel();
         if let Err(error) = ended {
             outcome = Err(WorkerError::Ended(error));
         }
     }
-    if let Some(publisher) = Arc::into_inner(publisher) {
-        publisher.close().await;
-    }
-    tracing::info!("worker has stopped");
     outcome
 }
 

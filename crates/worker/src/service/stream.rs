@@ -158,9 +158,9 @@ impl<D: Destination + Clone + 'static> Stream<D> {
                 return Some(outcome);
             }
             let progress = flushed.held.pairs() < left.pairs();
-            let stamped = left;
+            let numbered = left;
             left = flushed.held;
-            left.tenancies().to_vec().into_iter().for_each(|tenancy| left.raise(tenancy, stamped.stamped(tenancy)));
+            left.tenancies().to_vec().into_iter().for_each(|tenancy| left.raise(tenancy, numbered.numbered(tenancy)));
             let reason = flushed.hold_reason.unwrap_or_default();
             if progress {
                 tries = 0;

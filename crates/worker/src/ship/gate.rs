@@ -69,7 +69,7 @@ fn transcode<'a>(transcoder: &RowTranscoder, fields: Fields<'a>, out: &mut Vec<u
     }
 }
 
-/// For tombstones that go to the former locations of tenancies that moved.
+/// For what changes of tenancies have made of their former locations: rows of whoever lives there now, and tombstones.
 pub(crate) struct FormerGate<'a> {
     transcoder: &'a RowTranscoder,
     expected: HashMap<TenancyId, (&'a Residence, Work, SequenceId)>,
@@ -101,7 +101,7 @@ impl Gate for FormerGate<'_> {
         let Some((residence, work, up_to)) = self.expected.get(&head.tenancy) else {
             return Err(Violation::Tenancy(head.tenancy).into());
         };
-        if !head.deleted || !residence.former.iter().any(|former| is_at(&head, former)) {
+        if !residence.former.iter().any(|former| is_at(&head, former)) {
             return Err(Violation::Location(head.tenancy).into());
         }
         if head.sequence <= work.after || head.sequence > *up_to {
@@ -128,11 +128,13 @@ pub(crate) struct BaseGate<'a> {
     lookups: &'a Client,
     said: HashMap<TenancyId, Location>,
     unverified: Vec<TenancyId>,
+    /// The version of all rows.
+    floor: SequenceId,
 }
 
 impl<'a> BaseGate<'a> {
-    pub(crate) fn new(transcoder: &'a RowTranscoder, lookups: &'a Client) -> Self {
-        Self { transcoder, lookups, said: HashMap::new(), unverified: Vec::new() }
+    pub(crate) fn new(transcoder: &'a RowTranscoder, lookups: &'a Client, floor: SequenceId) -> Self {
+        Self { transcoder, lookups, floor, said: HashMap::new(), unverified: Vec::new() }
     }
 
     fn note(&mut self, head: &RowHead<'_>) -> Result<(), ShipError> {
@@ -148,7 +150,7 @@ impl<'a> BaseGate<'a> {
 impl Gate for BaseGate<'_> {
     fn admit(&mut self, fields: Fields<'_>, out: &mut Vec<u8>) -> Result<bool, ShipError> {
         let head = transcode(self.transcoder, fields, out)?;
-        if head.sequence != SequenceId::BASE || head.deleted {
+        if head.sequence != self.floor || head.deleted {
             return Err(Violation::Order { tenancy: head.tenancy, sequence: head.sequence }.into());
         }
         match self.said.get(&head.tenancy) {
@@ -165,7 +167,7 @@ impl Gate for BaseGate<'_> {
         let residences = look_up(self.lookups, &self.unverified).await?;
         for tenancy in self.unverified.drain(..) {
             // A tenancy that moved or went since the range was begun differs too: the range is read again later, and
-            // by then its rows are stamped or ownerless.
+            // by then its rows have changes of their own, or are ownerless.
             if residences.get(tenancy).map(|residence| &residence.now) != self.said.get(&tenancy) {
                 return Err(Violation::Location(tenancy).into());
             }

@@ -1,10 +1,10 @@
 //! A connection for reading news: one transaction, one snapshot for all mappings of a flush.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::try_join4;
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::WriteWindow;
+use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
@@ -17,9 +17,9 @@ use crate::lookup::Residences;
 /// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The last number that was stamped. A snapshot that sees it sees every row up to it (SEQ-1). And how long what is read in
-/// this snapshot may be written, in milliseconds.
-const HEAD: &str = "SELECT last_sequence, (extract(epoch FROM value) * 1000)::bigint FROM lockstep.sequence_head, lockstep.setting WHERE name = 'late_write_limit'";
+/// The last number of the newest pass. A snapshot that sees it sees every change up to it (SEQ-1). And how long what is read
+/// in this snapshot may be written, in milliseconds.
+const HEAD: &str = "SELECT (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1), (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit'";
 
 /// A duration that the source told in milliseconds.
 pub(super) fn limit(row: &Row, column: usize) -> Result<Duration, SourceError> {
@@ -29,9 +29,9 @@ pub(super) fn limit(row: &Row, column: usize) -> Result<Duration, SourceError> {
 /// What the source says at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The last sequence that was stamped.
+    /// The last number that a pass gave out.
     pub(crate) head: SequenceId,
-    /// The tenancies that exist.
+    /// The tenancies that exist, or that did and have still to vanish.
     pub(crate) residences: Residences,
     /// Which of them have rows in quarantine, by mapping.
     pub(crate) quarantined: AnyKept,
@@ -71,7 +71,7 @@ impl FetchSession {
     /// # Errors
     /// The session is not to be used again.
     pub(crate) async fn begin(&self, tenancies: &[TenancyId]) -> Result<Snapshot, SourceError> {
-        let read_at = Instant::now();
+        let read_at = Moment::now();
         let ids = uuids(tenancies);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
         let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];

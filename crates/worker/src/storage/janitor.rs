@@ -1,12 +1,12 @@
 //! What erasing asks and writes in the source: who is gone, where they were, the receipts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
+use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
-use lockstep_mappings::postgres::{erase, table, tenancy_table};
-use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_mappings::postgres::{Target, erase, inbox, table, tenancy_table};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -14,40 +14,45 @@ use uuid::Uuid;
 use super::DESTINATION;
 use super::fetch::limit;
 use super::tenancies::uuids;
-use crate::janitor::{Due, Place};
+use crate::janitor::{Due, Place, RowsOf};
 
 /// One janitor at a time, whichever worker it is in: the bytes of `locksjan`.
 const JANITOR_LOCK: i64 = i64::from_be_bytes(*b"locksjan");
 /// Tenancies that are noticed in one statement. Others are noticed by the next round.
-const NOTICED_AT_ONCE: i64 = 10_000;
+pub(crate) const NOTICED_AT_ONCE: usize = 10_000;
 
-/// Adds to the count of one kind of rows in a receipt.
-const ADD_REMOVED: &str = "UPDATE lockstep.erasure SET removed = removed || jsonb_build_object($2::text, COALESCE((removed ->> $2)::bigint, 0) + $3::bigint) WHERE id = $1";
-/// Sets it, unless it is there already: then an earlier round found more.
-const COUNT_REMOVED: &str =
-    "UPDATE lockstep.erasure SET removed = jsonb_build_object($2::text, $3::bigint) || removed WHERE id = $1";
+/// Sets the count of one kind of rows in receipts, unless it is there already: then an earlier round found more.
+const COUNT_REMOVED: &str = "UPDATE lockstep.erasure e SET removed = jsonb_build_object($1::text, n.rows) || e.removed
+FROM unnest($2::bigint[], $3::bigint[]) AS n(id, rows) WHERE e.id = n.id";
+/// Deletes entries of the quarantine, and says so in the receipts, at once: `$1` destination, `$2` erasures, `$3` their
+/// tenancies, `$4` their bounds, `$5` the name in the receipt.
+const DELETE_QUARANTINE: &str = "WITH w AS (SELECT * FROM unnest($2::bigint[], $3::uuid[], $4::bigint[]) AS w(id, tenancy_id, up_to)),
+deleted AS (DELETE FROM lockstep.quarantine q USING w WHERE q.destination = $1 AND q.tenancy_id = w.tenancy_id AND q.sequence <= w.up_to RETURNING w.id),
+n AS (SELECT id, count(*) AS rows FROM deleted GROUP BY id)
+UPDATE lockstep.erasure e SET removed = e.removed || jsonb_build_object($5::text, COALESCE((e.removed ->> $5)::bigint, 0) + n.rows)
+FROM n WHERE e.id = n.id";
+
+/// Tenancies that are gone, each with its last change of every mapping that has any.
+pub(crate) type Gone = HashMap<TenancyId, Vec<(MappingName, SequenceId)>>;
 
 /// How long the janitor waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Patience {
     /// For what was read before to be written, or never.
     pub(crate) wait: Duration,
-    /// Before tombstones are deleted from the source.
-    pub(crate) retention: Duration,
 }
 
 /// A connection of the janitor's. While it lives and holds the lock, no other worker's janitor does anything.
 pub(crate) struct JanitorSession {
     pub(super) client: Client,
-    delete_tombstones: String,
     leading: bool,
 }
 
 impl JanitorSession {
-    pub(crate) async fn open(source: &Source, set: &MappingSet) -> Result<Self, SourceError> {
+    pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client.batch_execute("SET statement_timeout = '60s'").await?;
-        Ok(Self { client, delete_tombstones: erase::delete_tombstones(set), leading: false })
+        Ok(Self { client, leading: false })
     }
 
     /// Whether this is the one, from now on as long as the connection lives.
@@ -59,29 +64,49 @@ impl JanitorSession {
         Ok(self.leading)
     }
 
+    /// How long the janitor waits for what was read before to be written, or never.
     pub(crate) async fn patience(&self) -> Result<Patience, SourceError> {
-        let sql = format!(
-            "SELECT (extract(epoch FROM {}) * 1000)::bigint, (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'tombstone_retention'",
-            erase::erasure_wait()
-        );
-        let row = self.client.query_one(&sql, &[]).await?;
-        Ok(Patience { wait: limit(&row, 0)?, retention: limit(&row, 1)? })
+        let sql = format!("SELECT (extract(epoch FROM {}) * 1000)::bigint", erase::erasure_wait());
+        Ok(Patience { wait: limit(&self.client.query_one(&sql, &[]).await?, 0)? })
     }
 
-    /// Writes down which tenancies are gone: their wait begins. Not when they say they went: a transaction may commit long
-    /// after that, and until then they are read. Returns how many are new.
-    pub(crate) async fn notice(&self) -> Result<u64, SourceError> {
+    /// Tenancies that are gone, whose rows were all looked for, and of which nothing is noted yet: each with its last change
+    /// of every mapping that has any.
+    pub(crate) async fn gone(&self, targets: &HashMap<i32, &MappingName>) -> Result<Gone, SourceError> {
         let sql = format!(
-            "INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to)
-SELECT g.tenancy_id, $1, 'automatic', h.last_sequence FROM lockstep.sequence_head h CROSS JOIN (
+            "WITH waiting AS MATERIALIZED (SELECT e.tenancy_id FROM lockstep.expansion e UNION SELECT u.tenancy_id FROM ({unseen}) u)
+SELECT g.tenancy_id, c.mapping, c.last FROM (
   SELECT DISTINCT l.tenancy_id FROM lockstep.tenancy_location l WHERE l.gone_at IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = l.tenancy_id)
+    AND NOT EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id)
+    AND l.tenancy_id NOT IN (SELECT w.tenancy_id FROM waiting w WHERE w.tenancy_id IS NOT NULL)
     AND NOT EXISTS (SELECT 1 FROM lockstep.erasure e WHERE e.tenancy_id = l.tenancy_id AND e.destination = $1 AND e.finished_at IS NULL)
   LIMIT $2) g
+LEFT JOIN LATERAL (SELECT c.mapping, max(c.sequence) AS last FROM lockstep.change c WHERE c.tenancy_id = g.tenancy_id GROUP BY c.mapping) c ON TRUE",
+            tenancies = table(&tenancy_table()),
+            unseen = inbox::unseen(),
+        );
+        let mut gone = Gone::new();
+        for row in self.client.query(&sql, &[&DESTINATION, &(NOTICED_AT_ONCE as i64)]).await? {
+            let last = gone.entry(TenancyId::new(row.try_get(0)?)).or_default();
+            // A mapping that this worker does not know is nothing it ships.
+            if let Some(name) = row.try_get::<_, Option<i32>>(1)?.and_then(|target| targets.get(&target)) {
+                last.push(((*name).clone(), SequenceId::new(row.try_get(2)?)));
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Writes down that these tenancies are gone and hidden: their wait begins, and nothing of theirs is shipped any more.
+    pub(crate) async fn notice(&self, tenancies: &[TenancyId]) -> Result<(), SourceError> {
+        let sql = format!(
+            "INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to, hidden_at)
+SELECT g.id, $1, 'automatic', (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1), clock_timestamp()
+FROM unnest($2::uuid[]) AS g(id) WHERE NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = g.id)
 ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
             table(&tenancy_table())
         );
-        Ok(self.client.execute(&sql, &[&DESTINATION, &NOTICED_AT_ONCE]).await?)
+        self.client.execute(&sql, &[&DESTINATION, &uuids(tenancies)]).await?;
+        Ok(())
     }
 
     /// Drops erasures of tenancies that are back, or are shipped again.
@@ -113,34 +138,18 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
         erasures(&self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?)
     }
 
-    /// Erasures of tenancies that are gone whose rows are still shown, at most `limit`.
-    pub(crate) async fn shown(&self, limit: u32) -> Result<Vec<Due>, SourceError> {
-        let sql = format!(
-            "SELECT e.id, e.tenancy_id, e.stopped, e.up_to FROM lockstep.erasure e
-WHERE e.destination = $1 AND e.finished_at IS NULL AND e.hidden_at IS NULL AND NOT e.stopped
-  AND NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id)
-ORDER BY e.requested_at, e.id LIMIT $2",
-            table(&tenancy_table())
-        );
-        erasures(&self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?)
-    }
-
-    /// Writes down that they are shown no more.
-    pub(crate) async fn hidden(&self, gone: &[Due]) -> Result<(), SourceError> {
-        let ids: Vec<i64> = gone.iter().map(|gone| gone.id).collect();
-        let sql = "UPDATE lockstep.erasure SET hidden_at = clock_timestamp() WHERE id = ANY ($1)";
-        self.client.execute(sql, &[&ids]).await?;
-        Ok(())
-    }
-
     /// Where these tenancies are and were. A place where another was before counts as shared too: its tombstones are there.
     pub(crate) async fn places(&self, tenancies: &[TenancyId]) -> Result<Vec<Place>, SourceError> {
         let sql = format!(
-            "SELECT l.tenancy_id, l.project_id, l.branch_id, EXISTS (
-  SELECT 1 FROM {t} t WHERE t.\"projectId\" = l.project_id AND t.\"branchId\" = l.branch_id AND t.\"id\" <> ALL ($1)
-  UNION ALL SELECT 1 FROM lockstep.tenancy_location o JOIN {t} t ON t.\"id\" = o.tenancy_id
-    WHERE o.project_id = l.project_id AND o.branch_id = l.branch_id AND o.tenancy_id <> ALL ($1))
-FROM lockstep.tenancy_location l WHERE l.tenancy_id = ANY ($1) ORDER BY 1, 2, 3",
+            "WITH erased AS MATERIALIZED (SELECT tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id)),
+here AS MATERIALIZED (SELECT l.tenancy_id, l.project_id, l.branch_id FROM erased JOIN lockstep.tenancy_location l USING (tenancy_id)),
+stay AS (
+  SELECT l.project_id, l.branch_id, t.\"id\" FROM here l JOIN {t} t ON t.\"projectId\" = l.project_id AND t.\"branchId\" = l.branch_id
+  UNION SELECT l.project_id, l.branch_id, o.tenancy_id FROM here l JOIN lockstep.tenancy_location o USING (project_id, branch_id)
+    JOIN {t} t ON t.\"id\" = o.tenancy_id),
+shared AS (SELECT DISTINCT s.project_id, s.branch_id FROM stay s LEFT JOIN erased e ON e.tenancy_id = s.\"id\" WHERE e.tenancy_id IS NULL)
+SELECT l.tenancy_id, l.project_id, l.branch_id, s.project_id IS NOT NULL
+FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
             t = table(&tenancy_table())
         );
         let rows = self.client.query(&sql, &[&uuids(tenancies)]).await?;
@@ -155,12 +164,12 @@ FROM lockstep.tenancy_location l WHERE l.tenancy_id = ANY ($1) ORDER BY 1, 2, 3"
             .collect()
     }
 
-    /// Those of the keys that no tenancy but those of `gone` has in the source.
+    /// Those of the keys that no tenancy has in the source but those that exist, and are `stopped` to be erased.
     pub(crate) async fn dead(
         &self,
         mapping: &Mapping,
         found: Vec<(Key, u64)>,
-        gone: &[TenancyId],
+        stopped: &[TenancyId],
     ) -> Result<Vec<(Key, u64)>, SourceError> {
         if found.is_empty() {
             return Ok(found);
@@ -169,46 +178,37 @@ FROM lockstep.tenancy_location l WHERE l.tenancy_id = ANY ($1) ORDER BY 1, 2, 3"
         let is_text = |key: &Key| !key.values.iter().any(|value| value.contains('\0'));
         let keys: Vec<Key> = found.iter().map(|(key, _)| key).filter(|key| is_text(key)).cloned().collect();
         let mut dead = HashSet::new();
-        for row in self.client.query(&erase::dead_keys(mapping, &keys, gone), &[]).await? {
+        for row in self.client.query(&erase::dead_keys(mapping, &keys, stopped), &[]).await? {
             let values: Result<Vec<String>, _> = (0..row.len()).map(|column| row.try_get(column)).collect();
             dead.insert(values?);
         }
         Ok(found.into_iter().filter(|(key, _)| !is_text(key) || dead.contains(&key.values)).collect())
     }
 
-    /// Writes into the receipt how many rows of a kind there are to be removed.
-    pub(crate) async fn count_removed(
-        &self,
-        due: &[Due],
-        tenancy: TenancyId,
-        kind: &str,
-        rows: u64,
-    ) -> Result<(), SourceError> {
-        self.write_removed(COUNT_REMOVED, due, tenancy, kind, rows).await
-    }
-
-    /// Writes into the receipt that so many more were removed.
-    pub(crate) async fn add_removed(
-        &self,
-        due: &[Due],
-        tenancy: TenancyId,
-        kind: &str,
-        rows: u64,
-    ) -> Result<(), SourceError> {
-        self.write_removed(ADD_REMOVED, due, tenancy, kind, rows).await
-    }
-
-    async fn write_removed(
-        &self,
-        sql: &str,
-        due: &[Due],
-        tenancy: TenancyId,
-        kind: &str,
-        rows: u64,
-    ) -> Result<(), SourceError> {
-        let Some(of) = due.iter().find(|of| of.tenancy == tenancy).filter(|_| rows > 0) else { return Ok(()) };
-        self.client.execute(sql, &[&of.id, &kind, &i64::try_from(rows).unwrap_or(i64::MAX)]).await?;
+    /// Writes into receipts how many rows of a kind there are to be removed.
+    pub(crate) async fn count_removed(&self, due: &[Due], kind: &str, rows_of: &RowsOf) -> Result<(), SourceError> {
+        let counted =
+            due.iter().filter_map(|due| Some((due.id, *rows_of.get(&due.tenancy).filter(|rows| **rows > 0)?)));
+        let (ids, rows): (Vec<i64>, Vec<i64>) =
+            counted.map(|(id, rows)| (id, i64::try_from(rows).unwrap_or(i64::MAX))).unzip();
+        if !ids.is_empty() {
+            self.client.execute(COUNT_REMOVED, &[&kind, &ids, &rows]).await?;
+        }
         Ok(())
+    }
+
+    /// How long ago the first of those tenancies was seen to be gone, or stopped to be erased, that are not erased yet; those
+    /// that are stopped without that are not shipped, and nothing of theirs is hidden.
+    pub(crate) async fn oldest_erasure(&self) -> Result<Option<Duration>, SourceError> {
+        let sql = "SELECT (extract(epoch FROM clock_timestamp() - min(x.since)) * 1000)::bigint FROM (
+  SELECT min(l.gone_at) AS since FROM lockstep.tenancy_location l WHERE l.gone_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = l.tenancy_id::text)
+  UNION ALL SELECT min(e.requested_at) FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL) x";
+        let row = self.client.query_one(sql, &[&DESTINATION]).await?;
+        match row.try_get::<_, Option<i64>>(0)? {
+            Some(_) => Ok(Some(limit(&row, 0)?)),
+            None => Ok(None),
+        }
     }
 
     /// Writes down that nothing of these is left in the destination.
@@ -219,43 +219,45 @@ FROM lockstep.tenancy_location l WHERE l.tenancy_id = ANY ($1) ORDER BY 1, 2, 3"
         Ok(())
     }
 
-    /// Removes what the quarantine holds of it.
-    pub(crate) async fn delete_quarantine(&self, due: &Due) -> Result<u64, SourceError> {
-        let exists: bool =
-            self.client.query_one("SELECT to_regclass('lockstep.quarantine') IS NOT NULL", &[]).await?.try_get(0)?;
-        if !exists {
-            return Ok(0);
+    /// Removes what the quarantine holds of them, and says so in their receipts.
+    pub(crate) async fn delete_quarantine(&self, due: &[Due], kind: &str) -> Result<(), SourceError> {
+        let (ids, tenancies, up_to) = columns(due);
+        self.client.execute(DELETE_QUARANTINE, &[&DESTINATION, &ids, &tenancies, &up_to, &kind]).await?;
+        Ok(())
+    }
+
+    /// Ends erasures; returns how many. Tenancies that are gone are forgotten, but for those that came back meanwhile; those
+    /// that were stopped by hand will come whole when they go on: all their rows are searched.
+    pub(crate) async fn finish(&self, due: &[Due]) -> Result<u64, SourceError> {
+        let (stopped, gone): (Vec<Due>, Vec<Due>) = due.iter().cloned().partition(|due| due.stopped);
+        let tenancy = table(&tenancy_table());
+        let again = format!(
+            "WITH again AS (INSERT INTO lockstep.expansion (target, tenancy_id, project_id, branch_id)
+    SELECT {all}, t.\"id\", t.\"projectId\", t.\"branchId\" FROM {tenancy} t WHERE t.\"id\" = ANY($2))
+UPDATE lockstep.erasure SET finished_at = clock_timestamp() WHERE id = ANY($1)",
+            all = Target::tenancy().id(),
+        );
+        let forget = format!(
+            "WITH gone AS MATERIALIZED (SELECT w.id, w.tenancy_id FROM unnest($1::bigint[], $2::uuid[]) AS w(id, tenancy_id)
+    WHERE NOT EXISTS (SELECT 1 FROM {tenancy} t WHERE t.\"id\" = w.tenancy_id)),
+places AS (DELETE FROM lockstep.tenancy_location l USING gone g WHERE l.tenancy_id = g.tenancy_id AND l.gone_at IS NOT NULL)
+UPDATE lockstep.erasure e SET finished_at = clock_timestamp() FROM gone g WHERE e.id = g.id"
+        );
+        let mut finished = 0;
+        for (sql, some) in [(again, stopped), (forget, gone)] {
+            let (ids, tenancies, _) = columns(&some);
+            if !ids.is_empty() {
+                finished += self.client.execute(&sql, &[&ids, &tenancies]).await?;
+            }
         }
-        let sql = "DELETE FROM lockstep.quarantine WHERE destination = $1 AND tenancy_id = $2 AND sequence <= $3";
-        Ok(self.client.execute(sql, &[&DESTINATION, &due.tenancy.as_uuid(), &due.up_to.get()]).await?)
+        Ok(finished)
     }
+}
 
-    /// Deletes at most `limit` of its tombstones, if it is gone.
-    pub(crate) async fn delete_tombstones(&self, tenancy: TenancyId, limit: u32) -> Result<u64, SourceError> {
-        Ok(self.client.execute(&self.delete_tombstones, &[&tenancy.as_uuid(), &i64::from(limit)]).await?)
-    }
-
-    /// Ends an erasure. A tenancy that is gone is forgotten; one that was stopped by hand will come whole when it goes on:
-    /// all its rows are stamped anew. False: it came back meanwhile.
-    ///
-    /// One statement, one snapshot: a touch that is seen was committed before, and with it the tenancy.
-    pub(crate) async fn finish(&self, due: &Due) -> Result<bool, SourceError> {
-        let gone = format!("NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = $2)", table(&tenancy_table()));
-        let sql = if due.stopped {
-            format!(
-                "WITH again AS (INSERT INTO lockstep.touch (target, tenancy_id) SELECT 'tenancy', $2 WHERE NOT ({gone}))
-UPDATE lockstep.erasure SET finished_at = clock_timestamp() WHERE id = $1"
-            )
-        } else {
-            format!(
-                "WITH places AS (DELETE FROM lockstep.tenancy_location WHERE tenancy_id = $2 AND gone_at IS NOT NULL AND {gone}),
-  touches AS (DELETE FROM lockstep.touch WHERE tenancy_id = $2 AND {gone}),
-  news AS (DELETE FROM lockstep.outbox WHERE tenancy_id = $2 AND {gone})
-UPDATE lockstep.erasure SET finished_at = clock_timestamp() WHERE id = $1 AND {gone}"
-            )
-        };
-        Ok(self.client.execute(&sql, &[&due.id, &due.tenancy.as_uuid()]).await? == 1)
-    }
+/// Ids, tenancies and bounds.
+fn columns(due: &[Due]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
+    let ids = due.iter().map(|due| due.id).collect();
+    (ids, due.iter().map(|due| due.tenancy.as_uuid()).collect(), due.iter().map(|due| due.up_to.get()).collect())
 }
 
 fn erasures(rows: &[Row]) -> Result<Vec<Due>, SourceError> {

@@ -2,9 +2,11 @@
 
 pub(crate) mod clean;
 mod fetch;
+pub(crate) mod fill_end;
+pub(crate) mod fills;
 pub(crate) mod janitor;
+pub(crate) mod progress;
 pub(crate) mod quarantine;
-pub(crate) mod ranges;
 pub(crate) mod replica;
 pub(crate) mod tenancies;
 

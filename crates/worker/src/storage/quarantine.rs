@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_mappings::postgres::quarantine;
+use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row};
@@ -18,25 +18,11 @@ use crate::routes::Routes;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Rows of one mapping that are kept at most: more of them are no longer single rows that somebody mends.
-pub(crate) const MAX_ENTRIES: i64 = 10_000;
-/// Entries of one mapping that are looked at after a flush. The sweep looks at all.
-const MAX_LOOKED_AT: i64 = 1_000;
+const MAX_ENTRIES: i64 = 10_000;
 
 /// Of the tenancies `$1 uuid[]` those with entries, and in which mappings, for the destination `$2`.
 pub(super) const ANY_KEPT: &str =
     "SELECT DISTINCT tenancy_id, mapping_name FROM lockstep.quarantine WHERE tenancy_id = ANY($1) AND destination = $2";
-
-/// Keeps rows: mappings `$2 text[]`, tenancies `$3 uuid[]`, numbers `$4 bigint[]`, codes `$5 text[]`, errors `$6 text[]`;
-/// none of a mapping that has `$7 bigint`. Returns those that are kept.
-const KEEP: &str = "
-INSERT INTO lockstep.quarantine AS q (destination, mapping_name, tenancy_id, sequence, code, error)
-SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[]) AS n(mapping_name, tenancy_id, sequence, code, error)
-WHERE n.mapping_name IN (
-  SELECT m.name FROM (SELECT DISTINCT unnest($2::text[])) AS m(name)
-  WHERE (SELECT count(*) FROM (SELECT FROM lockstep.quarantine o WHERE o.destination = $1 AND o.mapping_name = m.name LIMIT $7) c) < $7)
-ON CONFLICT (destination, mapping_name, tenancy_id, sequence) DO UPDATE
-  SET code = EXCLUDED.code, error = EXCLUDED.error, last_refused_at = now(), attempts = q.attempts + 1
-RETURNING mapping_name, tenancy_id, sequence";
 
 /// Forgets what the destination has taken after all: entries of the mappings `$2 text[]` and tenancies `$3 uuid[]` with
 /// numbers above `$4 bigint[]` and not above `$5 bigint[]`, but not the numbers `$6 bigint[]`.
@@ -45,19 +31,6 @@ DELETE FROM lockstep.quarantine q
 USING unnest($2::text[], $3::uuid[], $4::bigint[], $5::bigint[]) AS w(mapping_name, tenancy_id, after, up_to)
 WHERE q.destination = $1 AND q.mapping_name = w.mapping_name AND q.tenancy_id = w.tenancy_id
   AND q.sequence > w.after AND q.sequence <= w.up_to AND q.sequence <> ALL($6::bigint[])";
-
-/// Up to `$4 bigint` entries of the mapping `$2 text`: of the tenancies `$3 uuid[]`, of all where it is null.
-const ENTRIES: &str = "
-SELECT tenancy_id, sequence FROM lockstep.quarantine
-WHERE destination = $1 AND mapping_name = $2 AND ($3::uuid[] IS NULL OR tenancy_id = ANY($3))
-ORDER BY tenancy_id, sequence LIMIT $4";
-
-/// Forgets entries of the mapping `$2 text`, by tenancies `$3 uuid[]` and numbers `$4 bigint[]`.
-const FORGET: &str = "
-DELETE FROM lockstep.quarantine q USING unnest($3::uuid[], $4::bigint[]) AS w(tenancy_id, sequence)
-WHERE q.destination = $1 AND q.mapping_name = $2 AND q.tenancy_id = w.tenancy_id AND q.sequence = w.sequence";
-
-const COUNT: &str = "SELECT count(*) FROM lockstep.quarantine WHERE destination = $1 AND mapping_name = $2";
 
 /// Tenancies with entries, each with the mapping.
 pub(crate) type AnyKept = HashSet<(TenancyId, MappingName)>;
@@ -104,16 +77,23 @@ impl Quarantine {
     ///
     /// # Errors
     /// When Postgres cannot be asked.
-    pub(crate) async fn keep(&mut self, rows: &[(&MappingName, &Refusal)]) -> Result<HashSet<Kept>, SourceError> {
+    pub(crate) async fn keep(
+        &mut self,
+        routes: &Routes,
+        rows: &[(&MappingName, &Refusal)],
+    ) -> Result<HashSet<Kept>, SourceError> {
         let mappings: Vec<&str> = rows.iter().map(|(mapping, _)| mapping.as_str()).collect();
         let tenancies: Vec<Uuid> = rows.iter().map(|(_, row)| row.tenancy.as_uuid()).collect();
         let numbers: Vec<i64> = rows.iter().map(|(_, row)| row.sequence.get()).collect();
         let codes: Vec<&str> = rows.iter().map(|(_, row)| row.code).collect();
         let errors: Vec<&str> = rows.iter().map(|(_, row)| row.error.as_str()).collect();
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&DESTINATION, &mappings, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES];
+        let target =
+            |name: &MappingName| routes.place(name).map_or(0, |place| Target::row(&routes.get(place).mapping).id());
+        let targets: Vec<i32> = rows.iter().map(|(mapping, _)| target(mapping)).collect();
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&DESTINATION, &mappings, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
         let client = self.connected().await?;
-        let answered = in_time(async { Ok(client.query(KEEP, &parameters).await?) }).await?;
+        let answered = in_time(async { Ok(client.query(&quarantine::keep(), &parameters).await?) }).await?;
         self.client = Some(client);
         let mut kept = HashSet::new();
         for row in &answered {
@@ -124,7 +104,7 @@ impl Quarantine {
         Ok(kept)
     }
 
-    /// After cursors have moved: forgets what the destination has taken, and what nothing in the source carries any more.
+    /// After cursors have moved: forgets what the destination has taken, and rows of which it has passed a later change.
     ///
     /// # Errors
     /// When Postgres cannot be asked; entries that stay are looked at again later.
@@ -150,50 +130,16 @@ async fn in_time<T>(asking: impl Future<Output = Result<T, SourceError>>) -> Res
 
 async fn forget(client: &Client, routes: &Routes, passed: &[Passed]) -> Result<(), SourceError> {
     let mappings: Vec<&str> = passed.iter().map(|passed| routes.name(passed.place).as_str()).collect();
+    let targets: Vec<i32> = passed.iter().map(|passed| Target::row(&routes.get(passed.place).mapping).id()).collect();
     let tenancies: Vec<Uuid> = passed.iter().map(|passed| passed.tenancy.as_uuid()).collect();
     let after: Vec<i64> = passed.iter().map(|passed| passed.after.get()).collect();
     let up_to: Vec<i64> = passed.iter().map(|passed| passed.up_to.get()).collect();
     let refused: Vec<i64> = passed.iter().flat_map(|passed| &passed.refused).map(|number| number.get()).collect();
     client.execute(TAKEN, &[&DESTINATION, &mappings, &tenancies, &after, &up_to, &refused]).await?;
-    for place in 0..routes.len() {
-        let of_place = passed.iter().filter(|passed| passed.place == place);
-        let tenancies: Vec<Uuid> = of_place.map(|passed| passed.tenancy.as_uuid()).collect();
-        if !tenancies.is_empty() {
-            forget_gone(client, routes, place, Some(&tenancies), MAX_LOOKED_AT).await?;
-        }
+    let forget = quarantine::forget_superseded();
+    let left = client.execute(&forget, &[&DESTINATION, &mappings, &targets, &tenancies, &up_to]).await?;
+    if left > 0 {
+        tracing::info!(rows = left, "rows left the quarantine: they were changed or deleted");
     }
     Ok(())
-}
-
-/// Forgets the entries of a mapping that nothing carries any more; of all tenancies where none are named. Returns how
-/// many entries the mapping has then.
-///
-/// # Errors
-/// When Postgres cannot be asked.
-pub(crate) async fn forget_gone(
-    client: &Client,
-    routes: &Routes,
-    place: usize,
-    tenancies: Option<&[Uuid]>,
-    limit: i64,
-) -> Result<i64, SourceError> {
-    let route = routes.get(place);
-    let name = route.mapping.name.as_str();
-    let entries = pairs(&client.query(ENTRIES, &[&DESTINATION, &name, &tenancies, &limit]).await?)?;
-    if entries.is_empty() {
-        return Ok(0);
-    }
-    let (of, numbers): (Vec<Uuid>, Vec<i64>) = entries.iter().copied().unzip();
-    let carried: HashSet<_> =
-        pairs(&client.query(&quarantine::carried(&route.mapping), &[&of, &numbers]).await?)?.into_iter().collect();
-    let (of, numbers): (Vec<Uuid>, Vec<i64>) = entries.into_iter().filter(|pair| !carried.contains(pair)).unzip();
-    if !of.is_empty() {
-        client.execute(FORGET, &[&DESTINATION, &name, &of, &numbers]).await?;
-        tracing::info!(mapping = name, rows = of.len(), "rows left the quarantine: they were changed or deleted");
-    }
-    Ok(client.query_one(COUNT, &[&DESTINATION, &name]).await?.try_get(0)?)
-}
-
-fn pairs(rows: &[Row]) -> Result<Vec<(Uuid, i64)>, SourceError> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

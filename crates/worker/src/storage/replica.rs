@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use lockstep_core::TenancyId;
-use lockstep_mappings::postgres::{table, tenancy_table};
+use lockstep_mappings::postgres::fetch;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -41,13 +41,16 @@ impl Primary {
         Self { source, client: None }
     }
 
-    /// Which of these tenancies there are. A replica shows one that is gone for as long as it lags, and its rows must not be
+    /// Of which of these tenancies something can be shipped. A replica shows one that is being erased for as long as it lags, and its rows must not be
     /// written after they were erased (ERASE-1): whoever erases waits longer than this answer may be used.
     ///
     /// # Errors
     /// When it cannot be asked.
     pub(crate) async fn living(&mut self, tenancies: &[TenancyId]) -> Result<HashSet<TenancyId>, SourceError> {
-        let sql = format!("SELECT t.\"id\" FROM {} t WHERE t.\"id\" = ANY($1::uuid[])", table(&tenancy_table()));
+        let sql = format!(
+            "SELECT w.tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id) CROSS JOIN LATERAL {}",
+            fetch::tenancy_lookup()
+        );
         let kept = self.client.take().filter(|client| !client.is_closed());
         let asking = async {
             let client = match kept {

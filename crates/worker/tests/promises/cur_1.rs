@@ -15,9 +15,9 @@ fn fails(failure: Failure) -> DestinationError {
 #[tokio::test(flavor = "multi_thread")]
 async fn cur_1_rows_whose_cursor_was_not_written_are_shipped_again() {
     let house = House::new().await;
-    let tenancy = house.tenancy().await;
+    let tenancy = house.known_tenancy().await;
     house.users(tenancy, 10).await;
-    house.stamp().await;
+    house.pass().await;
     let destination = Faulty::new(house.clickhouse.clone());
     let mut flusher = house.flusher_to(destination.clone(), Limits::default());
     let news = house.news(&[tenancy]);
@@ -44,7 +44,7 @@ async fn cur_1_a_write_that_fails_leaves_its_cursor_and_no_other() {
     let tenancy = house.tenancy().await;
     let user = house.user(tenancy, "Ada").await;
     house.grant(tenancy, user).await;
-    house.stamp().await;
+    house.pass().await;
     let destination = Faulty::new(house.clickhouse.clone());
     let mut flusher = house.flusher_to(destination.clone(), Limits::default());
     for (fault, put_off) in [
@@ -68,9 +68,9 @@ async fn cur_1_a_write_that_fails_leaves_its_cursor_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
     let house = House::new().await;
-    let tenancy = house.tenancy().await;
+    let tenancy = house.known_tenancy().await;
     house.users(tenancy, 100).await;
-    house.stamp().await;
+    house.pass().await;
     let limits = Limits {
         page: PageLimits { tenancy_rows: 30, total_rows: 1000 },
         insert_rows: 7,
@@ -89,8 +89,7 @@ async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
         assert_eq!(flushed.continued.is_empty(), seen == 100);
         news = flushed.continued;
     }
-    let head = house.number("SELECT last_sequence FROM lockstep.sequence_head").await;
-    assert_eq!(house.cursor(tenancy, "users").await, SequenceId::new(head));
+    assert_eq!(house.cursor(tenancy, "users").await, house.head().await);
     house.assert_equal().await;
     house.remove().await;
 }
@@ -103,7 +102,7 @@ async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
     house.run_sql(r#"UPDATE "ProjectUser" SET "displayName" = repeat('x', 100000)"#).await;
     let user = house.user(small, "Ada").await;
     house.grant(small, user).await;
-    house.stamp().await;
+    house.pass().await;
     let limits = Limits { page_bytes: 1_000_000, insert_bytes: 300_000, chunk_bytes: 1000, ..Limits::default() };
     let mut flusher = house.flusher(limits);
     let mut left = house.news(&[large, small]);
@@ -119,7 +118,7 @@ async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
     house.assert_equal().await;
     // A tenancy that moved is tombstoned where it was only from whole pages.
     house.run_sql(&format!(r#"UPDATE "Tenancy" SET "branchId" = 'elsewhere' WHERE "id" = '{large}'"#)).await;
-    house.stamp().await;
+    house.pass().await;
     let mut left = house.news(&[large]);
     while !left.is_empty() {
         let flushed = flusher.flush(&left).await;

@@ -15,7 +15,7 @@ async fn fair_1_pages_of_a_huge_tenant_alternate_with_others() {
     let (huge, small) = (house.tenancy().await, house.tenancy().await);
     house.users(huge, 200).await;
     house.user(small, "Ada").await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[huge], &["users"]).await;
     house.announce(&[small], &["users"]).await;
     // A message at a time, so that nothing but their order decides.
@@ -35,7 +35,7 @@ async fn fair_1_tenants_that_a_full_page_left_out_are_read_first_in_the_next() {
     house.users(one, 200).await;
     house.users(two, 200).await;
     house.user(small, "Ada").await;
-    house.stamp().await;
+    house.pass().await;
     let mut flusher = house.flusher(pages(50, 80));
     let first = flusher.flush(&house.news(&[one, two, small])).await;
     assert_eq!(first.continued.tenancies(), [small, one, two]);
@@ -51,7 +51,7 @@ async fn fair_1_a_broken_mapping_is_put_off_and_the_others_go_through() {
     let tenancy = house.tenancy().await;
     let user = house.user(tenancy, "Ada").await;
     house.grant(tenancy, user).await;
-    house.stamp().await;
+    house.pass().await;
     house.change("RENAME TABLE {raw}.users TO {raw}.users_away").await;
     // Its read breaks, and with it the transaction of the flush.
     house.run_sql(r#"ALTER TABLE "Team" RENAME "displayName" TO "name""#).await;
@@ -77,19 +77,18 @@ async fn fair_1_a_row_that_cannot_be_written_is_set_aside_and_its_tenant_goes_on
     let house = House::new().await;
     let (broken, healthy) = (house.tenancy().await, house.tenancy().await);
     house.run_sql(r#"ALTER TABLE "ProjectUser" ALTER "isAnonymous" DROP NOT NULL"#).await;
-    for name in ["first", "a secret name", "last"] {
-        house.user(broken, name).await;
-    }
-    house.user(healthy, "Ada").await;
-    house.run_sql(r#"UPDATE "ProjectUser" SET "isAnonymous" = NULL WHERE "displayName" = 'a secret name'"#).await;
-    // In the order in which they were written.
-    for name in ["first", "a secret name", "last", "Ada"] {
-        house
-            .run_sql(&format!(
-                r#"BEGIN; SET LOCAL lockstep.stamping = 'on'; UPDATE "ProjectUser" SET "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = FALSE
-                   WHERE "displayName" = '{name}'; COMMIT"#
-            ))
-            .await;
+    house.pass().await;
+    // A pass each: numbered in the order in which they were written.
+    let mut secret = uuid::Uuid::nil();
+    for (tenancy, name) in [(broken, "first"), (broken, "a secret name"), (broken, "last"), (healthy, "Ada")] {
+        let user = house.user(tenancy, name).await;
+        if name == "a secret name" {
+            secret = user;
+            house
+                .run_sql(&format!(r#"UPDATE "ProjectUser" SET "isAnonymous" = NULL WHERE "projectUserId" = '{user}'"#))
+                .await;
+        }
+        house.pass().await;
     }
     let mut flusher = house.flusher(Limits::default());
     let flushed = flusher.flush(&house.news(&[broken, healthy])).await;
@@ -98,10 +97,9 @@ async fn fair_1_a_row_that_cannot_be_written_is_set_aside_and_its_tenant_goes_on
     let [entry] = &house.quarantined().await[..] else { panic!("not one row is in quarantine") };
     assert_eq!((entry.tenancy, entry.code.as_str(), entry.attempts), (broken, "LS-0407", 1));
     assert!(entry.error.contains("column is_anonymous") && !entry.error.contains("secret"), "{}", entry.error);
-    let secret = r#"SELECT "sequenceId" FROM "ProjectUser" WHERE "displayName" = 'a secret name'"#;
-    assert_eq!(entry.sequence, house.number(secret).await);
+    assert_eq!(entry.sequence, house.last_change(secret).await);
     house.run_sql(r#"UPDATE "ProjectUser" SET "isAnonymous" = FALSE WHERE "isAnonymous" IS NULL"#).await;
-    house.stamp_and_flush(&[broken, healthy]).await;
+    house.pass_and_flush(&[broken, healthy]).await;
     house.assert_equal().await;
     assert_eq!(house.quarantined().await, []);
     house.remove().await;

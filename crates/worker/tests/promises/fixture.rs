@@ -1,5 +1,6 @@
 //! A source database with capture, ClickHouse databases and a queue, all of the test's own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,15 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table, view};
+use lockstep_mappings::postgres::Target;
 use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
 use lockstep_schema::{Source, attach};
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
 use lockstep_testkit::oracle::{Endpoint, compare};
+use lockstep_testkit::passes::{Passes, RunningSequencer};
 use lockstep_worker::{Flushed, Flusher, Limits, News, Routes, WorkerError, run_to};
 use secrecy::SecretString;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -34,6 +38,7 @@ pub(crate) struct House {
     pub(crate) clickhouse: ClickHouse,
     pub(crate) set: MappingSet,
     pub(crate) databases: Databases,
+    passes: Mutex<Passes>,
 }
 
 /// A worker in this process.
@@ -59,7 +64,9 @@ impl Running {
 impl House {
     /// With the standalone schema, attached, without rows.
     pub(crate) async fn new() -> Self {
-        Self::attached_to(TestDatabase::standalone().await.unwrap()).await
+        let house = Self::attached_to(TestDatabase::standalone().await.unwrap()).await;
+        house.filled().await;
+        house
     }
 
     /// Around a database that has source tables.
@@ -92,13 +99,19 @@ impl House {
         let set = MappingSet::load(None).unwrap();
         let source = Source::new(&settings.source_url, None).unwrap();
         let live = attach::inspect(&source, &set).await.unwrap();
-        let steps = attach::plan(&set, &live).unwrap();
+        let steps = attach::plan(&set, &live, &BTreeSet::new()).unwrap();
         attach::apply(&source, &steps, |_| {}).await.unwrap();
         let clickhouse = ClickHouse::connect(&settings.clickhouse, None).unwrap();
         let client = database.connect().await.unwrap();
-        let house = Self { database, client, settings, clickhouse, set, databases };
+        let passes = Mutex::new(Passes::new(source, &set));
+        let house = Self { database, client, settings, clickhouse, set, databases, passes };
         house.create_tables().await;
         house
+    }
+
+    /// There is nothing that a fill would have to do.
+    pub(crate) async fn filled(&self) {
+        self.run_sql("DELETE FROM lockstep.fill_range; UPDATE lockstep.fill SET finished_at = clock_timestamp()").await;
     }
 
     async fn create_tables(&self) {
@@ -142,9 +155,19 @@ impl House {
         news
     }
 
-    /// Stamps what is flagged, and flushes once; all of it must get through.
-    pub(crate) async fn stamp_and_flush(&self, tenancies: &[TenancyId]) -> Flushed {
-        self.stamp().await;
+    /// Gives everything its number that was written, and what depends on it.
+    pub(crate) async fn pass(&self) {
+        self.passes.lock().await.until_done().await.unwrap();
+    }
+
+    /// Gives what was written its number, and nothing that would have to be searched.
+    pub(crate) async fn pass_once(&self) {
+        self.passes.lock().await.number().await.unwrap();
+    }
+
+    /// Numbers what was written, and flushes once; all of it must get through.
+    pub(crate) async fn pass_and_flush(&self, tenancies: &[TenancyId]) -> Flushed {
+        self.pass().await;
         let flushed = self.flusher(Limits::default()).flush(&self.news(tenancies)).await;
         assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
         flushed
@@ -204,7 +227,12 @@ impl House {
         Topology::new(&self.settings.queue_prefix)
     }
 
-    /// Announces tenancies, each with these mappings (none: all), as stamped up to now.
+    /// A sequencer that makes passes, searches and announces, as in production.
+    pub(crate) fn start_sequencer(&self) -> RunningSequencer {
+        RunningSequencer::start(&self.settings)
+    }
+
+    /// Announces tenancies, each with these mappings (none: all), as numbered up to now.
     pub(crate) async fn announce(&self, tenancies: &[TenancyId], mappings: &[&str]) {
         self.announce_up_to(tenancies, mappings, self.head().await).await;
     }
@@ -223,9 +251,19 @@ impl House {
         publisher.close().await;
     }
 
-    /// Up to where everything is stamped.
+    /// The last number that was given out.
     pub(crate) async fn head(&self) -> SequenceId {
-        SequenceId::new(self.number("SELECT last_sequence FROM lockstep.sequence_head").await)
+        SequenceId::new(self.number("SELECT max(last_sequence) FROM lockstep.pass").await)
+    }
+
+    /// What stands for a mapping in `lockstep.change`.
+    pub(crate) fn target(&self, mapping: &str) -> i32 {
+        Target::row(self.set.iter().find(|one| one.name.as_str() == mapping).unwrap()).id()
+    }
+
+    /// The last change of a row with this key.
+    pub(crate) async fn last_change(&self, key: Uuid) -> i64 {
+        self.number(&format!("SELECT max(sequence) FROM lockstep.change WHERE uuid_1 = '{key}'")).await
     }
 
     /// Keeps workers from sweeping, where it is told apart who has announced what.

@@ -9,18 +9,18 @@ async fn idem_1_a_batch_that_is_shipped_again_changes_nothing() {
     let house = House::new().await;
     seed(&house.client, Shape { tenants: 2, rows: 30, seed: 11 }).await.unwrap();
     let tenancies = house.tenancies().await;
-    house.stamp_and_flush(&tenancies).await;
+    house.pass_and_flush(&tenancies).await;
     house.run_sql(r#"DELETE FROM "Team"; DELETE FROM "ProjectUser" WHERE "isAnonymous""#).await;
-    house.stamp_and_flush(&tenancies).await;
+    house.pass_and_flush(&tenancies).await;
     house.assert_equal().await;
     let seen = "SELECT groupBitXor(cityHash64(*)), count() FROM {views}.users";
     let before = house.ask(seen).await;
     // As if the cursors had never been written: everything comes again, then one tenancy alone.
     house.change("TRUNCATE TABLE {raw}._stack_sync_metadata").await;
-    let again = house.stamp_and_flush(&tenancies).await;
+    let again = house.pass_and_flush(&tenancies).await;
     assert!(again.rows > 60, "nothing was shipped again");
     house.change("TRUNCATE TABLE {raw}._stack_sync_metadata").await;
-    house.stamp_and_flush(&tenancies[..1]).await;
+    house.pass_and_flush(&tenancies[..1]).await;
     assert_eq!(house.ask(seen).await, before);
     house.assert_equal().await;
     house.remove().await;
@@ -31,7 +31,7 @@ async fn a_flush_without_news_writes_neither_rows_nor_cursors() {
     let house = House::new().await;
     let tenancy = house.tenancy().await;
     house.user(tenancy, "Ada").await;
-    house.stamp_and_flush(&[tenancy]).await;
+    house.pass_and_flush(&[tenancy]).await;
     let parts = "SELECT count() FROM system.parts WHERE database = '{raw}'";
     let before = house.ask(parts).await;
     let mut flusher = house.flusher(lockstep_worker::Limits::default());

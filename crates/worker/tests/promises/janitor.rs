@@ -36,7 +36,6 @@ impl House {
         eventually(what, DEADLINE, async || {
             let round = janitor.round().await?;
             all.erased += round.erased;
-            all.pruned += round.pruned;
             all.dropped += round.dropped;
             Ok(done(all))
         })
@@ -79,9 +78,8 @@ impl House {
         assert_eq!(self.ask(&cursors).await, "0", "cursors are left");
         for (table, column) in [
             ("lockstep.tenancy_location", "tenancy_id"),
-            ("lockstep.touch", "tenancy_id"),
-            ("lockstep.outbox", "tenancy_id"),
-            (r#""DeletedRow""#, r#""tenancyId""#),
+            ("lockstep.expansion", "tenancy_id"),
+            ("lockstep.quarantine", "tenancy_id"),
         ] {
             let left = self.number(&format!("SELECT count(*) FROM {table} WHERE {column} = '{tenancy}'")).await;
             assert_eq!(left, 0, "{table} knows it");

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod base;
 mod cur_1;
 mod del_1;
 mod erase_1;
+mod erase_many;
 mod fair_1;
+mod fill;
 mod fixture;
 mod idem_1;
 mod iso_1;
@@ -14,11 +15,11 @@ mod janitor;
 mod late_writes;
 mod moves;
 mod outage;
+mod places;
 mod quarantine;
-mod quarantined_base;
+mod quarantined_fill;
 mod replica;
 mod rows;
-mod stamping;
 mod stream;
 mod sweep;
 mod values;

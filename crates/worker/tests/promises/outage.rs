@@ -13,13 +13,13 @@ use crate::fixture::{DEADLINE, House};
 async fn rows_survive(house: &House, proxy: &Proxy) {
     let tenancy = house.tenancy().await;
     house.users(tenancy, 5).await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy], &[]).await;
     house.eventually_equal().await;
     proxy.set(Mode::Cut);
     let before = proxy.refused();
     house.users(tenancy, 5).await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy], &[]).await;
     eventually("the service to be tried again and again", DEADLINE, async || Ok(proxy.refused() >= before + 10))
         .await
@@ -69,12 +69,12 @@ async fn nothing_is_lost_while_rabbitmq_is_away() {
     house.settings.amqp_url = direct;
     let tenancy = house.tenancy().await;
     house.users(tenancy, 5).await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy], &[]).await;
     house.eventually_equal().await;
     proxy.set(Mode::Cut);
     house.users(tenancy, 5).await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy], &[]).await;
     eventually("the broker to be tried again", DEADLINE, async || Ok(proxy.refused() >= 2)).await.unwrap();
     proxy.set(Mode::Pass);

@@ -33,6 +33,7 @@ impl Followed {
         database.connect().await.unwrap().batch_execute(SOURCE_SCHEMA).await.unwrap();
         let name = database.name().to_owned();
         let mut house = House::attached_to(database).await;
+        house.filled().await;
         let replica = server.replica().await.unwrap();
         house.settings.source_read_url = Some(SecretUrl::new(replica.url_of(&name)));
         let reader = connect(&replica.url_of(&name)).await.unwrap();
@@ -52,9 +53,9 @@ impl Followed {
 
     async fn caught_up(&self) {
         let head = self.house.head().await.get();
-        eventually("the replica to have replayed what is stamped", DEADLINE, async || {
-            let seen = self.reader.query_one("SELECT last_sequence FROM lockstep.sequence_head", &[]).await?;
-            Ok(seen.get::<_, i64>(0) >= head)
+        eventually("the replica to have replayed what is numbered", DEADLINE, async || {
+            let seen = self.reader.query_one("SELECT max(last_sequence) FROM lockstep.pass", &[]).await?;
+            Ok(seen.get::<_, Option<i64>>(0).unwrap_or_default() >= head)
         })
         .await
         .unwrap();
@@ -77,18 +78,18 @@ impl Followed {
 async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten() {
     let followed = Followed::new().await;
     let house = &followed.house;
-    let tenancy = house.tenancy().await;
+    let tenancy = house.known_tenancy().await;
     house.users(tenancy, 10).await;
-    house.stamp().await;
+    house.pass().await;
     followed.caught_up().await;
     let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(reads);
-    let stamped = |news: &[TenancyId], head| {
+    let numbered = |news: &[TenancyId], head| {
         let mut news = house.news(news);
         news.tenancies().to_vec().into_iter().for_each(|tenancy| news.raise(tenancy, head));
         news
     };
-    let flushed = flusher.flush(&stamped(&[tenancy], house.head().await)).await;
+    let flushed = flusher.flush(&numbered(&[tenancy], house.head().await)).await;
     assert!(flushed.ahead.is_empty() && flushed.rows == 10, "{flushed:?}");
     house.assert_equal().await;
     let (before, seen) = (house.cursor(tenancy, "users").await, house.head().await);
@@ -98,8 +99,8 @@ async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten
     // The replica does not know that it exists.
     let newcomer = house.tenancy().await;
     house.user(newcomer, "Ada").await;
-    house.stamp().await;
-    let news = stamped(&[tenancy, newcomer], house.head().await);
+    house.pass().await;
+    let news = numbered(&[tenancy, newcomer], house.head().await);
     let flushed = flusher.flush(&news).await;
     assert_eq!((flushed.ahead, flushed.rows, flushed.head), (news.clone(), 0, seen));
     assert_eq!(house.cursor(tenancy, "users").await, before, "a cursor passed what was not read");
@@ -119,9 +120,9 @@ async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten
 async fn a_worker_waits_for_a_lagging_replica_without_burning_attempts() {
     let followed = Followed::new().await;
     let house = &followed.house;
-    let tenancy = house.tenancy().await;
+    let tenancy = house.known_tenancy().await;
     house.users(tenancy, 10).await;
-    house.stamp().await;
+    house.pass().await;
     followed.caught_up().await;
     let worker = house.start_to(house.clickhouse.clone(), alone());
     house.announce(&[tenancy], &[]).await;
@@ -130,7 +131,7 @@ async fn a_worker_waits_for_a_lagging_replica_without_burning_attempts() {
     house.users(tenancy, 5).await;
     let newcomer = house.tenancy().await;
     house.user(newcomer, "Ada").await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy, newcomer], &[]).await;
     // A tenancy whose news the replica has is shipped meanwhile: that the others were tried before is certain then.
     house.change("TRUNCATE TABLE {raw}._stack_sync_metadata SYNC").await;
@@ -151,10 +152,10 @@ async fn a_database_that_is_no_replica_is_not_read() {
     let house = &followed.house;
     let tenancy = house.tenancy().await;
     house.user(tenancy, "Ada").await;
-    house.stamp().await;
+    house.pass().await;
     // Prepared like the source, with a head of its own.
     let other = House::new().await;
-    other.run_sql("UPDATE lockstep.sequence_head SET last_sequence = 1000000").await;
+    other.run_sql("UPDATE lockstep.pass SET last_sequence = 1000000").await;
     let wrong = Source::new(&other.settings.source_url, None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(wrong);
     assert!(flusher.look().await.unwrap_err().contains("LS-0432"));
@@ -170,13 +171,17 @@ async fn a_database_that_is_no_replica_is_not_read() {
 async fn erase_1_a_tenancy_that_is_gone_is_not_shipped_from_a_replica_that_still_shows_it() {
     let followed = Followed::new().await;
     let house = &followed.house;
-    let (stays, goes) = (house.tenancy().await, house.tenancy().await);
+    let (stays, goes) = (house.known_tenancy().await, house.known_tenancy().await);
     house.users(stays, 2).await;
     house.users(goes, 10).await;
-    house.stamp().await;
+    house.pass().await;
     followed.caught_up().await;
     followed.pause().await;
     house.run_sql(&format!(r#"DELETE FROM "Tenancy" WHERE "id" = '{goes}'"#)).await;
+    // As the janitor notes it once its rows are hidden: from here on nothing of it is shipped.
+    house
+        .run_sql(&format!("INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to) VALUES ('{goes}', 'clickhouse', 'automatic', 1000)"))
+        .await;
     let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(reads);
     let flushed = flusher.flush(&house.news(&[stays, goes])).await;

@@ -17,19 +17,42 @@ impl House {
         TenancyId::new(id)
     }
 
+    /// A tenancy whose arrival has passed: rows that come later are numbered once.
+    pub(crate) async fn known_tenancy(&self) -> TenancyId {
+        let tenancy = self.tenancy().await;
+        self.pass().await;
+        tenancy
+    }
+
+    /// A tenancy of an organisation, at the project and branch of another.
+    pub(crate) async fn organisation(&self, beside: TenancyId) -> TenancyId {
+        let id = Uuid::new_v4();
+        let sql = format!(
+            r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt")
+               SELECT '{id}', "projectId", "branchId", gen_random_uuid(), now() FROM "Tenancy" WHERE "id" = '{beside}'"#
+        );
+        self.run_sql(&sql).await;
+        TenancyId::new(id)
+    }
+
     /// A user; returns its id.
     pub(crate) async fn user(&self, tenancy: TenancyId, name: &str) -> Uuid {
         let id = Uuid::new_v4();
-        let sql = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
-            VALUES ($1, $2, 'p', 'b', $3, now())"#;
-        self.client.execute(sql, &[&tenancy.as_uuid(), &id, &name]).await.unwrap();
+        self.user_of_id(tenancy, id, name).await;
         id
+    }
+
+    /// A user with an id that others may have too.
+    pub(crate) async fn user_of_id(&self, tenancy: TenancyId, id: Uuid, name: &str) {
+        let sql = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
+            VALUES ($1, $2, 'p', $1::uuid::text, $3, now())"#;
+        self.client.execute(sql, &[&tenancy.as_uuid(), &id, &name]).await.unwrap();
     }
 
     /// Many users at once.
     pub(crate) async fn users(&self, tenancy: TenancyId, count: i32) {
         let sql = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
-            SELECT $1, gen_random_uuid(), 'p', 'b', 'user ' || n, now() FROM generate_series(1, $2::int) n"#;
+            SELECT $1, gen_random_uuid(), 'p', $1::uuid::text, 'user ' || n, now() FROM generate_series(1, $2::int) n"#;
         self.client.execute(sql, &[&tenancy.as_uuid(), &count]).await.unwrap();
     }
 

@@ -18,7 +18,7 @@ async fn a_row_that_is_announced_arrives() {
     let worker = house.start();
     let tenancy = house.tenancy().await;
     house.user(tenancy, "Ada").await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[tenancy], &["users"]).await;
     house.eventually("the user to be seen", "SELECT display_name FROM {views}.users", "Ada").await;
     worker.stop().await;
@@ -31,7 +31,7 @@ async fn an_unknown_tenancy_and_an_unknown_mapping_are_acknowledged() {
     let house = House::new().await;
     let tenancy = house.tenancy().await;
     house.user(tenancy, "Grace").await;
-    house.stamp().await;
+    house.pass().await;
     house.announce(&[TenancyId::new(Uuid::new_v4())], &[]).await;
     house.announce(&[tenancy], &["of_a_newer_version"]).await;
     house.announce(&[TenancyId::new(Uuid::new_v4()), tenancy], &["users"]).await;
@@ -51,7 +51,7 @@ async fn two_workers_share_a_queue() {
     for round in 0..5 {
         let tenancy = house.tenancy().await;
         house.user(tenancy, &format!("user {round}")).await;
-        house.stamp().await;
+        house.pass().await;
         house.announce(&[tenancy], &[]).await;
     }
     house.eventually_equal().await;
@@ -66,10 +66,11 @@ async fn two_workers_share_a_queue() {
 async fn hanging(house: &House, operation: Operation) -> (crate::fixture::Running, TenancyId) {
     let tenancy = house.tenancy().await;
     house.users(tenancy, 5).await;
-    house.stamp().await;
+    house.pass().await;
+    house.announce(&[tenancy], &[]).await;
     let destination = Faulty::new(house.clickhouse.clone());
     destination.script(operation, [Some(Fault::Hang)]);
-    // Announced by the first sweep. Long between sweeps: it is the message that counts here.
+    // It is the message that counts here.
     let limits = Limits { stop_within: Duration::from_millis(200), sweep_every: DEADLINE * 10, ..Limits::default() };
     let worker = house.start_to(destination.clone(), limits);
     eventually("the flush to hang", DEADLINE, async || Ok(destination.left() == 0)).await.unwrap();

@@ -1,5 +1,4 @@
--- The source tables as another tool created and altered them over years: other column order, columns that no mapping knows,
--- no capture columns, no sequence, no "DeletedRow".
+-- The source tables as another tool created and altered them over years: other column order, columns that no mapping knows.
 
 CREATE TYPE "BooleanTrue" AS ENUM ('TRUE');
 CREATE TYPE "ContactChannelType" AS ENUM ('EMAIL');

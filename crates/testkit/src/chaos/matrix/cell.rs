@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use lockstep_core::failpoint;
+use lockstep_core::{exit, failpoint};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::oracle;
 const SHAPE: Shape = Shape { tenants: 4, rows: 20, seed: 17 };
 /// For the program to come to its point. It has work from its first second on.
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
-/// For everything to be in step again: longer than the sweep's minute, which finds what nobody announced.
+/// For everything to be in step again: longer than the sweep's minute, after which it announces again what stands still.
 const IN_STEP_SECONDS: &str = "150";
 /// How often a place is drawn for an edit, before it is left out.
 const DRAWS: u32 = 10;
@@ -204,6 +204,9 @@ impl House {
     async fn outcome(&mut self, point: &Point, action: Action) -> anyhow::Result<Outcome> {
         let label = format!("matrix-{}-{}", point.name.replace("::", "-"), action.name());
         let mut failing = self.installation.start_with(point.program.name(), &label, &[armed(point, action)])?;
+        if point.fills {
+            self.begin_fills().await?;
+        }
         self.edit().await?;
         let mark = format!("{} point=\"{}\"", failpoint::REACHED, point.name);
         let reached = eventually("the failpoint to be reached", REACHED_WITHIN, async || {
@@ -238,6 +241,14 @@ impl House {
         };
         running.stop().await?;
         Ok(outcome)
+    }
+
+    /// A mapping is filled again that the edits change too.
+    async fn begin_fills(&self) -> anyhow::Result<()> {
+        // Nobody waits for it here: that is left to the judge.
+        let begun = self.installation.run("lockstep", &["resync", "--mapping", "teams", "--timeout", "0"]).await?;
+        ensure!(begun.code == Some(i32::from(exit::IN_FLIGHT)), "no fill was begun: {}", begun.stderr);
+        Ok(())
     }
 
     async fn edit(&mut self) -> anyhow::Result<()> {

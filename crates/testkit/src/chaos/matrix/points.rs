@@ -36,26 +36,34 @@ pub struct Point {
     pub program: Program,
     /// How often it is passed before there is anything to ship: a worker that starts looks whether both sides answer.
     pub passes_before: u32,
+    /// Whether it is on the way of a fill, which then is begun beside the edits.
+    pub fills: bool,
 }
 
 const fn of_sequencer(name: &'static str) -> Point {
-    Point { name, program: Program::Sequencer, passes_before: 0 }
+    Point { name, program: Program::Sequencer, passes_before: 0, fills: false }
 }
 
 const fn of_worker(name: &'static str) -> Point {
-    Point { name, program: Program::Worker, passes_before: 0 }
+    Point { program: Program::Worker, ..of_sequencer(name) }
 }
 
-/// All of them, on the way of a row.
-pub const POINTS: [Point; 18] = [
-    of_sequencer("sequencer::stamp_commit::before"),
-    of_sequencer("sequencer::stamp_commit::after"),
+const fn of_fill(name: &'static str) -> Point {
+    Point { fills: true, ..of_worker(name) }
+}
+
+/// All of them, on the way of a row: of a changed one, and then of one that a fill ships.
+pub const POINTS: [Point; 27] = [
+    of_sequencer("sequencer::pass_commit::before"),
+    of_sequencer("sequencer::pass_commit::after"),
+    of_sequencer("sequencer::expansion_commit::before"),
+    of_sequencer("sequencer::expansion_commit::after"),
     of_sequencer("queue::publish::before"),
     of_sequencer("queue::publish::after"),
     of_sequencer("queue::confirm::before"),
     of_sequencer("queue::confirm::after"),
-    of_sequencer("sequencer::outbox_delete::before"),
-    of_sequencer("sequencer::outbox_delete::after"),
+    of_sequencer("sequencer::announced::before"),
+    of_sequencer("sequencer::announced::after"),
     Point { passes_before: 1, ..of_worker("worker::cursor_read::before") },
     Point { passes_before: 1, ..of_worker("worker::cursor_read::after") },
     of_worker("worker::copy_read::before"),
@@ -66,6 +74,13 @@ pub const POINTS: [Point; 18] = [
     of_worker("worker::cursor_write::after"),
     of_worker("queue::ack::before"),
     of_worker("queue::ack::after"),
+    of_worker("worker::passed::before"),
+    of_worker("worker::passed::after"),
+    of_fill("worker::fill_range::before"),
+    of_fill("worker::fill_range::after"),
+    of_fill("worker::fill_catch_up::after"),
+    of_fill("worker::fill_end::before"),
+    of_fill("worker::fill_end::after"),
 ];
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What an application does to the source: live edits, transactions of thousands of rows, values that hurt.
+//! What happens to the source: live edits, transactions of thousands of rows, values that hurt, tenancies
+//! that move, mappings to be filled again.
 
 use anyhow::Context;
 use rand::SeedableRng;
@@ -60,7 +61,19 @@ pub(super) enum Operation {
     Large(Large),
     /// Values that hurt, in a tenant that has none yet.
     Hostile,
+    /// A tenancy moves to another branch, with all its rows.
+    Move,
+    /// A mapping is to be filled again, as after a change of its table.
+    Refill,
 }
+
+/// One tenancy, by the seed, to one of a few branches.
+const MOVE: &str = r#"UPDATE "Tenancy" SET "branchId" = 'moved ' || $1::bigint % 4
+    WHERE "id" IN (SELECT "id" FROM "Tenancy" ORDER BY md5("id"::text || $1::bigint) LIMIT 1)"#;
+
+/// One mapping, by the seed.
+const REFILL: &str = "INSERT INTO lockstep.refill (mapping_name, reason)
+    SELECT mapping_name, 'chaos' FROM lockstep.fill ORDER BY md5(mapping_name || $1::bigint) LIMIT 1 ON CONFLICT DO NOTHING";
 
 impl Operation {
     pub(super) const fn name(&self) -> &'static str {
@@ -68,6 +81,8 @@ impl Operation {
             Self::Edit(kind) => kind.name(),
             Self::Large(large) => large.name(),
             Self::Hostile => "values that hurt",
+            Self::Move => "tenancy moved",
+            Self::Refill => "mapping to be filled again",
         }
     }
 
@@ -81,6 +96,10 @@ impl Operation {
                 made.with_context(|| format!("a large transaction: {}", large.name()))
             }
             Self::Hostile => hostile(client, seed).await,
+            Self::Move => unless_taken(
+                client.execute(MOVE, &[&i64::from_le_bytes(seed.to_le_bytes())]).await.map(drop).map_err(Into::into),
+            ),
+            Self::Refill => Ok(client.execute(REFILL, &[&i64::from_le_bytes(seed.to_le_bytes())]).await? > 0),
         }
     }
 }
@@ -89,9 +108,14 @@ async fn hostile(client: &Client, seed: u64) -> anyhow::Result<bool> {
     let tenancies = client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await?;
     let count = u64::try_from(tenancies.len())?.max(1);
     let Some(tenancy) = tenancies.get(usize::try_from(seed % count)?) else { return Ok(false) };
-    match data::hostile(client, tenancy.get(0)).await {
+    // It may have them already.
+    unless_taken(data::hostile(client, tenancy.get(0)).await)
+}
+
+/// False where the key, or the place, is taken.
+fn unless_taken(done: anyhow::Result<()>) -> anyhow::Result<bool> {
+    match done {
         Ok(()) => Ok(true),
-        // It has them already.
         Err(error) if sqlstate(&error) == Some(&SqlState::UNIQUE_VIOLATION) => Ok(false),
         Err(error) => Err(error),
     }

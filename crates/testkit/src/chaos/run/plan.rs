@@ -16,6 +16,10 @@ const OPERATION_EVERY_MS: std::ops::Range<u64> = 1..50;
 const LARGE_ONE_IN: u32 = 150;
 /// One operation of so many writes values that hurt.
 const HOSTILE_ONE_IN: u32 = 400;
+/// One operation of so many moves a tenancy.
+const MOVE_ONE_IN: u32 = 200;
+/// One operation of so many has a mapping filled again.
+const REFILL_ONE_IN: u32 = 300;
 /// Between the beginnings of two faults.
 const FAULT_EVERY_MS: std::ops::Range<u64> = 300..2_500;
 /// Between two restarts of services: each takes up to half a minute.
@@ -78,6 +82,10 @@ fn operation(rng: &mut StdRng) -> Operation {
         Operation::Large(Large::ALL[rng.random_range(0..Large::ALL.len())])
     } else if rng.random_ratio(1, HOSTILE_ONE_IN) {
         Operation::Hostile
+    } else if rng.random_ratio(1, MOVE_ONE_IN) {
+        Operation::Move
+    } else if rng.random_ratio(1, REFILL_ONE_IN) {
+        Operation::Refill
     } else {
         Operation::Edit(EditKind::draw(rng))
     }
@@ -147,7 +155,7 @@ mod tests {
             operations.extend(plan.operations.iter().map(|planned| planned.what.operation.name()));
             faults.extend(plan.faults.iter().map(|planned| planned.what.fault.kind()));
         }
-        assert_eq!(operations.len(), EditKind::ALL.len() + Large::ALL.len() + 1);
+        assert_eq!(operations.len(), EditKind::ALL.len() + Large::ALL.len() + 3);
         assert_eq!(faults.len(), 8 + SERVICES.len() - 1, "{faults:?}");
     }
 

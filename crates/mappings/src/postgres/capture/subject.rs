@@ -1,0 +1,155 @@
+//! What is captured: rows of mappings, what other rows depend on, and tenancies.
+
+use std::collections::BTreeSet;
+
+use super::super::key::{slot_type, slots};
+use super::super::names::object_name;
+use super::super::quote::{identifier, literal};
+use super::super::row;
+use super::super::target::Target;
+use crate::mapping::{Join, Mapping, SourceTable, Tenant, Value};
+use crate::set::MappingSet;
+use crate::template::Template;
+
+/// Something whose changes are written down, as lines of one target.
+pub(super) struct Subject<'a> {
+    /// Of its functions and triggers.
+    pub(super) name: String,
+    pub(super) on: SourceTable,
+    pub(super) target: Target,
+    /// What is written where the line itself cannot be.
+    pub(super) otherwise: Vec<Target>,
+    pub(super) line: Vec<LineColumn>,
+    /// Which rows count.
+    filter: Option<&'a Template>,
+    /// Columns whose change is a change.
+    pub(super) watched: BTreeSet<String>,
+}
+
+/// A column of the line.
+pub(super) struct LineColumn {
+    pub(super) name: String,
+    /// Its type.
+    pub(super) kind: &'static str,
+    /// The column of the row that it holds.
+    pub(super) source: String,
+    /// Whether a row without it is nobody's, or has no key: then there is nothing to write down.
+    pub(super) is_required: bool,
+}
+
+impl LineColumn {
+    pub(super) fn new(name: &str, kind: &'static str, source: &str) -> Self {
+        Self { name: name.to_owned(), kind, source: source.to_owned(), is_required: true }
+    }
+}
+
+/// Everything that these definitions need captured.
+pub(super) fn subjects(set: &MappingSet) -> Vec<Subject<'_>> {
+    set.iter().flat_map(of_mapping).chain([super::tenancies::subject(set)]).collect()
+}
+
+/// What one of them needs.
+pub(super) fn of_mapping(mapping: &Mapping) -> impl Iterator<Item = Subject<'_>> {
+    std::iter::once(of_rows(mapping)).chain(mapping.joins.iter().map(|join| of_join(mapping, join)))
+}
+
+fn of_rows(mapping: &Mapping) -> Subject<'_> {
+    let mut line = match &mapping.tenant {
+        Tenant::Column(column) => vec![tenancy(column)],
+        Tenant::ProjectAndBranch { project, branch } => {
+            vec![LineColumn::new("project_id", "text", project), LineColumn::new("branch_id", "text", branch)]
+        }
+    };
+    line.extend(slots(mapping).iter().map(|slot| LineColumn::new(&slot.name, slot.slot_type(), slot.source)));
+    Subject {
+        name: mapping.name.to_string(),
+        on: mapping.source.clone(),
+        target: Target::row(mapping),
+        otherwise: vec![Target::refill(mapping)],
+        line,
+        filter: mapping.filter.as_ref(),
+        watched: mapping.source_columns(),
+    }
+}
+
+/// Where the match key is the dependent row's own key, its line is written at once; else the sequencer has to search.
+fn of_join<'a>(mapping: &'a Mapping, join: &'a Join) -> Subject<'a> {
+    let kind = slot_type(join.match_type.base);
+    let target = if is_by_key(mapping, join) { Target::row(mapping) } else { Target::dependents(mapping, join) };
+    Subject {
+        name: object_name(&[mapping.name.as_str(), &join.alias]),
+        on: join.table.clone(),
+        target,
+        otherwise: vec![Target::refill(mapping)],
+        line: vec![tenancy(&join.tenant), LineColumn::new(&format!("{kind}_1"), kind, &join.there)],
+        filter: join.filter.as_ref(),
+        watched: mapping.joined_columns(join),
+    }
+}
+
+fn tenancy(column: &str) -> LineColumn {
+    LineColumn::new("tenancy_id", "uuid", column)
+}
+
+/// Whether `here` is the whole key of the mapping, as a column.
+fn is_by_key(mapping: &Mapping, join: &Join) -> bool {
+    let mut keys = mapping.key_columns();
+    let (Some(key), None, Tenant::Column(_)) = (keys.next(), keys.next(), &mapping.tenant) else { return false };
+    let Value::Column(source) = &key.value else { return false };
+    row::render(&join.here, "s") == format!("s.{}", identifier(source)) && join.match_type.base == key.column_type.base
+}
+
+impl Subject<'_> {
+    /// A subject of which every row counts.
+    pub(super) fn unfiltered(
+        name: &str,
+        on: SourceTable,
+        target: Target,
+        otherwise: Vec<Target>,
+        line: Vec<LineColumn>,
+        watched: BTreeSet<String>,
+    ) -> Self {
+        Self { name: name.to_owned(), on, target, otherwise, line, filter: None, watched }
+    }
+
+    pub(super) fn row_function(&self) -> String {
+        object_name(&["capture", &self.name])
+    }
+
+    pub(super) fn truncate_function(&self) -> String {
+        object_name(&["capture", &self.name, "truncated"])
+    }
+
+    /// The condition under which the row `alias` counts, where it is one that cannot fail: a condition that could would
+    /// fail the application's statement. Without one every row counts, and whoever reads looks at the filter.
+    pub(super) fn counted(&self, alias: &str) -> Option<String> {
+        let rendered = self.filter.map(|filter| row::render(filter, alias))?;
+        rendered.split(" AND ").all(|term| cannot_fail(term, alias)).then_some(rendered)
+    }
+}
+
+/// Whether a condition is one of a column's being null, or of its equality with a constant.
+fn cannot_fail(term: &str, alias: &str) -> bool {
+    let Some(rest) = term.strip_prefix(&format!("{alias}.\"")) else { return false };
+    let Some((name, rest)) = rest.split_once('"') else { return false };
+    let constant = |text: &str| text.len() > 1 && literal(&text[1..text.len() - 1].replace("''", "'")) == text;
+    let compared = ["=", "<>"].iter().find_map(|operator| rest.strip_prefix(&format!(" {operator} ")));
+    !name.is_empty() && (matches!(rest, "" | " IS NULL" | " IS NOT NULL") || compared.is_some_and(constant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_1_only_conditions_that_cannot_fail_are_the_triggers_own() {
+        for term in ["s.\"a\" IS NULL", "s.\"a\" IS NOT NULL", "s.\"a\" = 'x''y'", "s.\"a\" <> 'x'", "s.\"a\""] {
+            assert!(cannot_fail(term, "s"), "{term}");
+        }
+        for term in
+            ["(s.\"a\")::int > 5", "s.\"a\" = f('x')", "s.\"a\" = s.\"b\"", "1/s.\"a\" = 0", "s.\"a\" = 'x' OR g('y')"]
+        {
+            assert!(!cannot_fail(term, "s"), "{term}");
+        }
+    }
+}

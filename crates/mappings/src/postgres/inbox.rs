@@ -1,0 +1,186 @@
+//! The inbox: lines that triggers write, which the sequencer numbers.
+//!
+//! It consists of two tables that take turns, by a bit of the transaction id, and are truncated when nobody can write to
+//! them any more and all is numbered. Lines are found by transaction: those of a pass are of the transactions that its
+//! snapshot sees and the one before did not.
+
+use super::key::KEY_COLUMNS;
+use super::names::{CONTROL_SCHEMA, SEQUENCE, tenancy_table};
+use super::quote::table;
+use super::target::Target;
+use crate::set::MappingSet;
+
+/// So many transactions write to one of the two tables before it is the other's turn. A power of two.
+pub const TURN_TRANSACTIONS: i64 = 1 << 15;
+
+/// The two tables.
+pub const INBOXES: [&str; 2] = ["inbox_0", "inbox_1"];
+
+/// The inbox to which a transaction writes, as an index into [`INBOXES`].
+pub const fn inbox_of(xid: i64) -> usize {
+    if xid & TURN_TRANSACTIONS == 0 { 0 } else { 1 }
+}
+
+/// The condition that a line is of a transaction that a snapshot does not see: `$1 bigint` is the snapshot's `xmax`, `$2
+/// bigint[]` its transactions that had not ended. Answered by the index, however many lines are older.
+///
+/// Whatever else is asked of `xid` beside it adds 0: to the planner, which does not know the parameters, a bound from above
+/// yields no more lines than this, and by that bound the index would find all that are older.
+const NOT_SEEN_BEFORE: &str = "(xid >= $1 OR xid = ANY($2))";
+
+/// The line columns behind `xid`, in order.
+pub(super) fn line_columns() -> String {
+    format!("target, tenancy_id, project_id, branch_id, {KEY_COLUMNS}")
+}
+
+/// What waits, in one row: `pg_current_snapshot()` as text; transactions with lines (`bigint[]`) and how many each has
+/// (`bigint[]`), of the first `$3 bigint` lines that the snapshot of `$1` and `$2` did not see, those of transactions up
+/// to `$4 bigint`, not those of `$5 bigint[]`; the fences that wait (`bigint[]`); whether a fuse stops the sequencer; and
+/// the first expansion that waits (`bigint?`); and whether a line is about a tenancy.
+pub fn look(stopped: &str) -> String {
+    let lines = INBOXES.map(|inbox| {
+        format!("SELECT xid, target FROM {CONTROL_SCHEMA}.{inbox} WHERE {NOT_SEEN_BEFORE} AND xid + 0 <= $4 AND xid <> ALL($5)")
+    });
+    format!(
+        "SELECT pg_current_snapshot()::text, COALESCE(x.xids, '{{}}'), COALESCE(x.lines, '{{}}'),\n  ARRAY(SELECT id FROM {CONTROL_SCHEMA}.fence WHERE sequence IS NULL ORDER BY id LIMIT 1000), {stopped},\n  (SELECT min(id) FROM {CONTROL_SCHEMA}.expansion), COALESCE(x.tenancies, FALSE)\nFROM (SELECT array_agg(g.xid) AS xids, array_agg(g.lines) AS lines, bool_or(g.tenancies) AS tenancies FROM (\n  SELECT l.xid, count(*) AS lines, bool_or(l.target = {tenancy}) AS tenancies FROM ({lines} LIMIT $3) l GROUP BY l.xid) g) x",
+        lines = lines.join("\n    UNION ALL "),
+        tenancy = Target::tenancy().id(),
+    )
+}
+
+/// Numbers the lines of the transactions that the snapshot of `$1` and `$2` did not see and another sees: its `xmax` is
+/// `$3 bigint`, the transactions that had not ended in it `$4 bigint[]`; not those of `$5 bigint[]`. Returns what
+/// [`number`] returns.
+pub fn number_new(set: &MappingSet) -> String {
+    let lines = INBOXES.map(|inbox| {
+        format!(
+            "SELECT {} FROM {CONTROL_SCHEMA}.{inbox} WHERE {NOT_SEEN_BEFORE} AND xid + 0 < $3 AND xid <> ALL($4) AND xid <> ALL($5)",
+            line_columns()
+        )
+    });
+    number(set, &lines.join("\n  UNION ALL "), "0::bigint, NULL::text")
+}
+
+/// Numbers the next `$3 bigint` lines of the transaction `$1 bigint` behind the position `$2 text` in one inbox, whose file
+/// is `$4 oid`: in another file, the positions begin anew. Returns what [`number`] returns: how many lines there were, and
+/// the position of the last.
+///
+/// The lines of a transaction that has ended do not change, and a scan of a range of positions goes in their order.
+/// Adding 0 keeps the index on transactions out of it, which would start at the beginning for every share.
+pub fn number_share(set: &MappingSet, inbox: usize) -> String {
+    let table = format!("{CONTROL_SCHEMA}.{}", INBOXES[inbox]);
+    let share = format!(
+        "SELECT ctid AS line_position, {} FROM {table} WHERE ctid > CASE WHEN pg_relation_filenode('{table}'::regclass) = $4 THEN $2::text::tid ELSE '(0,0)'::tid END AND xid + 0 = $1 LIMIT $3",
+        line_columns(),
+    );
+    let sql = number(
+        set,
+        &format!("SELECT {} FROM share", line_columns()),
+        "(SELECT count(*) FROM share), (SELECT max(line_position)::text FROM share)",
+    );
+    sql.replacen("WITH ", &format!("WITH share AS MATERIALIZED ({share}),\n"), 1)
+}
+
+/// The file that holds an inbox: `oid`.
+pub fn file_of(inbox: usize) -> String {
+    format!("SELECT pg_relation_filenode('{CONTROL_SCHEMA}.{}'::regclass)", INBOXES[inbox])
+}
+
+/// Gives each row that `lines` name the next number, once, and writes down what has to be searched. Returns one row:
+/// the last number (`bigint?`), how many rows were numbered, how many expansions were written, the targets that are not
+/// numbered (`int[]`), and the two values of `position`.
+///
+/// A row that is found by project and branch belongs to the tenancy there that has no organisation, or else to whoever
+/// was there before: somebody must see to it that it vanishes.
+fn number(set: &MappingSet, lines: &str, position: &str) -> String {
+    let ids = |targets: &[Target]| targets.iter().map(|target| target.id().to_string()).collect::<Vec<_>>().join(", ");
+    let rows: Vec<_> = set.iter().map(Target::row).collect();
+    let searched: Vec<_> = set
+        .iter()
+        .flat_map(|mapping| {
+            mapping.joins.iter().map(move |join| Target::dependents(mapping, join)).chain([Target::all_rows(mapping)])
+        })
+        .chain([Target::tenancy()])
+        .collect();
+    format!(
+        "WITH lines AS MATERIALIZED (SELECT DISTINCT {columns} FROM (\n  {lines}) l),
+searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}) SELECT {columns} FROM lines WHERE target IN ({searched}) RETURNING 1),
+numbered AS (INSERT INTO {CONTROL_SCHEMA}.change (sequence, tenancy_id, mapping, {KEY_COLUMNS})
+  SELECT nextval('{SEQUENCE}'), n.* FROM (
+    SELECT l.tenancy_id, l.target, {keys} FROM lines l WHERE l.tenancy_id IS NOT NULL AND l.target IN ({rows})
+    UNION SELECT COALESCE(t.\"id\", f.tenancy_id), l.target, {keys} FROM lines l
+      LEFT JOIN {tenancies} t ON t.\"projectId\" = l.project_id AND t.\"branchId\" = l.branch_id AND t.\"hasNoOrganization\" = 'TRUE'
+      LEFT JOIN LATERAL (SELECT p.tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location p WHERE p.project_id = l.project_id AND p.branch_id = l.branch_id ORDER BY p.gone_at DESC NULLS FIRST LIMIT 1) f ON t.\"id\" IS NULL
+      WHERE l.tenancy_id IS NULL AND l.target IN ({rows}) AND COALESCE(t.\"id\", f.tenancy_id) IS NOT NULL) n
+  RETURNING sequence)
+SELECT (SELECT max(sequence) FROM numbered), (SELECT count(*) FROM numbered), (SELECT count(*) FROM searched),
+  ARRAY(SELECT DISTINCT target FROM lines WHERE target NOT IN ({rows}, {searched})), {position}",
+        columns = line_columns(),
+        searched = ids(&searched),
+        rows = ids(&rows),
+        keys = KEY_COLUMNS.split(", ").map(|key| format!("l.{key}")).collect::<Vec<_>>().join(", "),
+        tenancies = table(&tenancy_table()),
+    )
+}
+
+/// Writes down where the tenancies are that the lines of a pass are about (parameters as for [`number_new`]), and which of
+/// them are gone.
+pub fn note_tenancies() -> [String; 2] {
+    let lines = INBOXES.map(|inbox| {
+        format!(
+            "SELECT tenancy_id, project_id, branch_id FROM {CONTROL_SCHEMA}.{inbox} WHERE {NOT_SEEN_BEFORE} AND xid + 0 < $3 AND xid <> ALL($4) AND target = {}",
+            Target::tenancy().id()
+        )
+    });
+    note_tenancies_of(&lines.join(" UNION "))
+}
+
+/// The same for all lines of the transaction `$1 bigint` in one inbox.
+pub fn note_tenancies_of_transaction(inbox: usize) -> [String; 2] {
+    note_tenancies_of(&format!(
+        "SELECT DISTINCT tenancy_id, project_id, branch_id FROM {CONTROL_SCHEMA}.{} WHERE xid = $1 AND target = {}",
+        INBOXES[inbox],
+        Target::tenancy().id()
+    ))
+}
+
+fn note_tenancies_of(lines: &str) -> [String; 2] {
+    let tenancies = table(&tenancy_table());
+    [
+        format!(
+            "INSERT INTO {CONTROL_SCHEMA}.tenancy_location (tenancy_id, project_id, branch_id)\nSELECT l.tenancy_id, l.project_id, l.branch_id FROM ({lines}) l WHERE l.project_id IS NOT NULL\nON CONFLICT (tenancy_id, project_id, branch_id) DO NOTHING"
+        ),
+        format!(
+            "UPDATE {CONTROL_SCHEMA}.tenancy_location x SET gone_at = CASE WHEN a.is_gone THEN now() END\nFROM (SELECT l.tenancy_id, NOT EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id) AS is_gone FROM ({lines}) l) a\nWHERE x.tenancy_id = a.tenancy_id AND (x.gone_at IS NOT NULL) <> a.is_gone"
+        ),
+    ]
+}
+
+/// Writes lines about tenancies that are elsewhere than written down, or have come or gone unseen: after a dump was loaded, lines
+/// about them may be lost. To be run in one transaction.
+pub fn find_tenancies() -> [String; 2] {
+    let (tenancies, target) = (table(&tenancy_table()), Target::tenancy().id());
+    [0, 1].map(|inbox| {
+        format!(
+            "INSERT INTO {CONTROL_SCHEMA}.{} (target, tenancy_id, project_id, branch_id)
+SELECT {target}, COALESCE(t.\"id\", l.tenancy_id), t.\"projectId\", t.\"branchId\"
+FROM {tenancies} t FULL JOIN (SELECT DISTINCT tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location WHERE gone_at IS NULL) l ON l.tenancy_id = t.\"id\"
+WHERE (txid_current() & {TURN_TRANSACTIONS} = 0) = {} AND (t.\"id\" IS NULL OR l.tenancy_id IS NULL
+  OR NOT EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.tenancy_location p WHERE p.tenancy_id = t.\"id\" AND p.project_id = t.\"projectId\" AND p.branch_id = t.\"branchId\"))",
+            INBOXES[inbox],
+            inbox == 0
+        )
+    })
+}
+
+/// Whether an inbox holds a line of a transaction that the snapshot of `$1` and `$2` did not see.
+pub fn has_unseen(inbox: usize) -> String {
+    format!("SELECT EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.{} WHERE {NOT_SEEN_BEFORE})", INBOXES[inbox])
+}
+
+/// A query for the lines that have no number yet, with all their columns.
+pub fn unseen() -> String {
+    format!(
+        "SELECT i.* FROM {CONTROL_SCHEMA}.inbox i\n  WHERE i.xid >= (SELECT pg_snapshot_xmax(p.consumed)::text::bigint FROM {CONTROL_SCHEMA}.pass p ORDER BY p.id DESC LIMIT 1)\n    OR i.xid = ANY (ARRAY(SELECT pg_snapshot_xip(p.consumed)::text::bigint FROM (SELECT consumed FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1) p))\n    OR i.xid = ANY (ARRAY(SELECT (f ->> 'xid')::bigint FROM (SELECT unfinished FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1) p, jsonb_array_elements(p.unfinished) f))"
+    )
+}

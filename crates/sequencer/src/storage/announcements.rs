@@ -1,0 +1,83 @@
+//! What is to be announced, and how far it has been (OUT-1): changes themselves are the outbox.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::Target;
+use lockstep_queue::TenantNews;
+use lockstep_schema::{Session, Source, SourceError};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::query::Query;
+
+/// Numbers of one page, at most.
+const PAGE_NUMBERS: i64 = 50_000;
+
+/// Up to which number changes are announced, before the first is read.
+const FROM: &str = "SELECT max(sequence) FROM lockstep.announced";
+const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
+/// Whose changes there are in ($1, $2], in which mappings, and up to which number.
+const PAGE: &str = "
+SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2";
+const DONE: &str = "INSERT INTO lockstep.announced (sequence) VALUES ($1) ON CONFLICT (sequence) DO NOTHING";
+
+/// Some changes, gathered by tenancy.
+pub(crate) struct Page {
+    pub(crate) news: Vec<TenantNews>,
+    /// Every change up to here is in it, or in one before.
+    pub(crate) up_to: SequenceId,
+}
+
+/// Reads changes, and writes down how far they are announced, on a connection of its own.
+pub(crate) struct Announcements {
+    client: Client,
+    mappings: HashMap<i32, MappingName>,
+    at: i64,
+    head: Query,
+    page: Query,
+    done: Query,
+}
+
+impl Announcements {
+    pub(crate) async fn open(source: &Source, set: &MappingSet) -> Result<Self, SourceError> {
+        let client = source.connect(Session::Control).await?;
+        // Lost with a crash, it is announced again.
+        client.batch_execute("SET synchronous_commit = off; SET enable_seqscan = off").await?;
+        let at: Option<i64> = client.query_one(FROM, &[]).await?.try_get(0)?;
+        let mappings = set.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
+        let (head, page, done) = (Query::new(HEAD), Query::new(PAGE), Query::new(DONE));
+        Ok(Self { client, mappings, at: at.unwrap_or_default(), head, page, done })
+    }
+
+    /// The next changes, if there are any.
+    pub(crate) async fn next(&self) -> Result<Option<Page>, SourceError> {
+        let head: i64 = self.head.row(&self.client, &[]).await?.try_get(0)?;
+        if head <= self.at {
+            return Ok(None);
+        }
+        let up_to = head.min(self.at + PAGE_NUMBERS);
+        let mut news: BTreeMap<Uuid, TenantNews> = BTreeMap::new();
+        for row in self.page.rows(&self.client, &[&self.at, &up_to]).await? {
+            // Changes of a mapping that this sequencer does not know are announced to nobody: its workers do not know it.
+            let Some(mapping) = self.mappings.get(&row.try_get(1)?) else { continue };
+            let (tenancy, sequence) = (row.try_get(0)?, SequenceId::new(row.try_get(2)?));
+            let of_tenancy = news.entry(tenancy).or_insert_with(|| TenantNews {
+                tenancy: TenancyId::new(tenancy),
+                mappings: Vec::new(),
+                sequence,
+            });
+            of_tenancy.mappings.push(mapping.clone());
+            of_tenancy.sequence = of_tenancy.sequence.max(sequence);
+        }
+        Ok(Some(Page { news: news.into_values().collect(), up_to: SequenceId::new(up_to) }))
+    }
+
+    /// Writes down that everything up to here was confirmed.
+    pub(crate) async fn done(&mut self, up_to: SequenceId) -> Result<(), SourceError> {
+        self.done.execute(&self.client, &[&up_to.get()]).await?;
+        self.at = up_to.get();
+        Ok(())
+    }
+}

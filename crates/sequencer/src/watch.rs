@@ -1,0 +1,171 @@
+//! The watch: looks at the catalog every half minute, and at once after a migration where an event trigger tells (CAP-1).
+//!
+//! What can go past triggers is noticed here. A mapping whose table no longer fits its definition is stopped alone, and goes
+//! on by itself when it fits again. A table whose rows may have changed without a row trigger (it was rewritten, a column was
+//! replaced, an enum's label renamed) has its mappings filled again. A trigger that is missing or disabled is said loudly:
+//! `lockstep migrate` puts it back, and has the mappings filled again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_mappings::{Mapping, MappingSet, SourceTable};
+use lockstep_schema::attach::{Flaw, Live, flaws, inspect, mappings_of, may_have_changed, shape};
+use lockstep_schema::{Source, SourceError};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::announce::Bell;
+use crate::figures;
+use crate::storage::watch::WatchSession;
+
+/// Noticed within a minute, with room for a look that fails.
+const EVERY: Duration = Duration::from_secs(20);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Looks at the catalog, while this sequencer leads.
+pub(crate) struct Watch {
+    source: Source,
+    mappings: Arc<MappingSet>,
+    bell: Bell,
+    leading: watch::Receiver<bool>,
+}
+
+impl Watch {
+    pub(crate) const fn new(
+        source: Source,
+        mappings: Arc<MappingSet>,
+        bell: Bell,
+        leading: watch::Receiver<bool>,
+    ) -> Self {
+        Self { source, mappings, bell, leading }
+    }
+
+    /// Works until it is dropped. What fails is tried again at the next look.
+    pub(crate) async fn run(self) {
+        loop {
+            // Rung or not, it is looked.
+            let _ = timeout(EVERY, self.bell.rung()).await;
+            if !*self.leading.borrow() {
+                continue;
+            }
+            match timeout(ROUND_TIMEOUT, self.round()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "the catalog could not be looked at"),
+                Err(_) => tracing::debug!("looking at the catalog took too long"),
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), SourceError> {
+        let session = WatchSession::open(&self.source).await?;
+        let live = inspect(&self.source, &self.mappings).await?;
+        if live.captured.is_empty() {
+            return Ok(());
+        }
+        let flawed = self.tell_flaws(&live);
+        let changed = self.changed_tables(&live);
+        let fitting = self.stop_misfits(&session, &live).await?;
+        let stopped = session.stopped().await?;
+        let wanted = session.wanted_refills().await?;
+        let destination_needs_it = session.needs_refill().await?;
+        let mut due = Vec::new();
+        for mapping in fitting {
+            let name = mapping.name.as_str();
+            let tables: Vec<_> = mapping.joins.iter().map(|join| &join.table).chain([&mapping.source]).collect();
+            let reason = if let Some(reason) = wanted.get(name) {
+                reason.as_str()
+            } else if stopped.contains(name) {
+                "it fits its table again"
+            } else if tables.iter().any(|table| changed.contains(*table)) {
+                "its table was altered, and rows may have changed without a trigger"
+            } else if destination_needs_it {
+                "changes that it had not passed were dropped"
+            } else {
+                continue;
+            };
+            // While a trigger is away more may be missed: `lockstep migrate` has it filled when it is back.
+            if tables.iter().any(|table| flawed.contains(*table)) {
+                continue;
+            }
+            due.push((mapping, reason));
+        }
+        // Written down first: a fill that has begun notes what its tables are now, and others of the same tables would not be
+        // found again.
+        session.want_refills(&due).await?;
+        for (mapping, reason) in due {
+            // One that cannot be filled at the moment does not keep the others from it; it is looked at again.
+            if let Err(error) = self.refill(&session, &live, mapping, reason).await {
+                tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet");
+            }
+        }
+        Ok(())
+    }
+
+    async fn refill(
+        &self,
+        session: &WatchSession,
+        live: &Live,
+        mapping: &Mapping,
+        reason: &str,
+    ) -> Result<(), SourceError> {
+        let noted: Vec<_> = self
+            .captured(live)
+            .filter(|(table, ..)| mappings_of(&self.mappings, table).any(|other| other.name == mapping.name))
+            .collect();
+        let shapes: Vec<_> = noted.iter().map(|(table, now, relaxed)| (*table, now.as_str(), *relaxed)).collect();
+        session.refill(mapping, reason, &shapes).await?;
+        tracing::warn!(mapping = %mapping.name, reason, "a mapping is filled again");
+        Ok(())
+    }
+
+    /// The captured tables, each with its shape now, and whether its triggers name no column.
+    fn captured<'a>(&'a self, live: &'a Live) -> impl Iterator<Item = (&'a SourceTable, String, bool)> {
+        live.captured.iter().filter_map(|(table, captured)| {
+            let facts = live.facts.get(table)?;
+            Some((table, shape(&self.mappings, table, facts), captured.relaxed))
+        })
+    }
+
+    fn changed_tables<'a>(&'a self, live: &'a Live) -> BTreeSet<&'a SourceTable> {
+        let changed = |(table, now, _): (&'a SourceTable, String, bool)| {
+            may_have_changed(&live.captured[table].shape, &now).then_some(table)
+        };
+        self.captured(live).filter_map(changed).collect()
+    }
+
+    /// Says which triggers are not as they must be; returns the tables of which changes may be missed.
+    fn tell_flaws(&self, live: &Live) -> BTreeSet<SourceTable> {
+        let found = flaws(&self.mappings, live);
+        let missing: Vec<&Flaw> = found.iter().filter(|flaw| flaw.kind.may_have_missed()).collect();
+        figures::flawed_triggers(missing.len());
+        for Flaw { table, name, kind } in &missing {
+            let table = table.as_ref().map_or("", |table| table.name.as_str());
+            tracing::error!(
+                table,
+                name,
+                ?kind,
+                "LS-0509: changes may go unnoticed: run `lockstep migrate`, which puts it right and fills again what it concerns"
+            );
+        }
+        missing.into_iter().filter_map(|flaw| flaw.table.clone()).collect()
+    }
+
+    /// Stops mappings that do not fit; returns the others.
+    async fn stop_misfits(&self, session: &WatchSession, live: &Live) -> Result<Vec<&Mapping>, SourceError> {
+        let mut fitting = Vec::new();
+        for mapping in self.mappings.iter() {
+            let misfits = live.misfits_of(mapping);
+            let Some(first) = misfits.first() else {
+                fitting.push(mapping);
+                continue;
+            };
+            let reason = format!("LS-0508: {first}");
+            if session.stop(mapping, &reason).await? {
+                tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is stopped; the others go on");
+            }
+        }
+        figures::misfits(self.mappings.iter().count() - fitting.len());
+        Ok(fitting)
+    }
+}

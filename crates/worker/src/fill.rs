@@ -1,0 +1,277 @@
+//! Fills: the rows of a mapping that are there, shipped beside the stream, a range of blocks at a time, with the number that
+//! was drawn before the first was read. Any number of workers share the ranges; a range whose worker died is claimed by
+//! another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::retry::Backoff;
+use lockstep_core::shutdown::Shutdown;
+use lockstep_core::{MappingName, failpoint};
+use lockstep_destinations::{Destination, DestinationError};
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::fill;
+use lockstep_schema::fuses::Fuses;
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+use crate::error::ShipError;
+use crate::fusebox::Fusebox;
+use crate::limits::Limits;
+use crate::measure;
+use crate::pace::{finish_in_time, jittered};
+use crate::plan::Verdict;
+use crate::routes::Routes;
+use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
+use crate::storage::fills::{Claim, Fills, RENEW_EVERY, Scan, open_scan};
+
+/// A range that failed through its own fault rests this long, so that the others come first.
+const REST_OF_FAILED: Duration = Duration::from_secs(60);
+
+/// Single blocks of a mapping that are handed to the stream one after another. Where more are refused, it is not single
+/// rows that are at fault: the whole table must not go through the stream.
+const MAX_HANDED_OVER: u32 = 16;
+
+/// One worker's share of the fills.
+pub(crate) struct Filler<D> {
+    set: MappingSet,
+    source: Source,
+    destination: D,
+    routes: Arc<Routes>,
+    limits: Limits,
+    worker: String,
+    fusebox: Fusebox,
+    connections: Option<Connections>,
+    /// Blocks that were handed over since a range of the mapping got through.
+    handed_over: HashMap<MappingName, u32>,
+}
+
+/// Rows are read over one connection while claims and lookups go over the other.
+struct Connections {
+    scan: Client,
+    fills: Fills,
+}
+
+/// What became of a range.
+enum RangeEnd {
+    Shipped(Written),
+    /// The table's rows are in another file, in other blocks: the ranges have to begin again.
+    Rewritten,
+    /// Somebody else has it now.
+    Lost,
+}
+
+impl<D: Destination + Clone + 'static> Filler<D> {
+    pub(crate) fn new(
+        source: Source,
+        set: MappingSet,
+        destination: D,
+        routes: Arc<Routes>,
+        limits: Limits,
+        worker: String,
+        fusebox: Fusebox,
+    ) -> Self {
+        Self {
+            set,
+            source,
+            destination,
+            routes,
+            limits,
+            worker,
+            fusebox,
+            connections: None,
+            handed_over: HashMap::new(),
+        }
+    }
+
+    /// Takes ranges until `shutdown`; asks now and then while there are none.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut backoff = Backoff::for_connections();
+        // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
+        // left out for good.
+        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go_for_all_tenancies()).await {
+            let within = self.limits.stop_within;
+            let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
+            let wait = match took {
+                Ok(true) => {
+                    backoff.reset();
+                    continue;
+                }
+                Ok(false) => jittered(self.limits.fill_poll_every),
+                Err(error) => {
+                    self.connections = None;
+                    measure::failed(error.kind());
+                    let wait = backoff.next_wait();
+                    tracing::warn!(%error, wait_ms = wait.as_millis(), "a range of a fill failed");
+                    wait
+                }
+            };
+            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+    }
+
+    /// Claims and ships one range. False: there is none.
+    async fn take_one(&mut self, fuses: &Fuses) -> Result<bool, ShipError> {
+        let mut connections = match self.connections.take() {
+            Some(connections) => connections,
+            None => self.connect().await?,
+        };
+        for mapping in connections.fills.catch_up(&self.set).await? {
+            failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+            tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
+        }
+        let claim = connections.fills.claim(|mapping| !fuses.stop_mapping(mapping)).await?;
+        let claimed = claim.is_some();
+        let usable = match claim {
+            Some(claim) => self.take(&mut connections, &claim).await?,
+            None => true,
+        };
+        self.connections = usable.then_some(connections);
+        Ok(claimed)
+    }
+
+    async fn connect(&self) -> Result<Connections, SourceError> {
+        let scan = self.source.connect(Session::Scan).await?;
+        let control = self.source.connect(Session::Control).await?;
+        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.routes.names()) })
+    }
+
+    /// Returns whether the connections can be used again.
+    async fn take(&mut self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
+        let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
+        match self.ship(connections, claim).await {
+            Ok(RangeEnd::Shipped(written)) => {
+                if written.rows > 0 {
+                    self.handed_over.remove(mapping);
+                }
+                failpoint!("worker::fill_range::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
+                let is_ours = connections.fills.finish(claim, written.rows).await?;
+                failpoint!("worker::fill_range::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+                if is_ours {
+                    measure::filled(mapping, &written);
+                    tracing::debug!(%mapping, first_block, rows = written.rows, "a range of a fill is shipped");
+                }
+                Ok(true)
+            }
+            Ok(RangeEnd::Rewritten) => {
+                let Some(place) = self.routes.place(mapping) else { return Ok(true) };
+                if connections.fills.restart(&self.routes.get(place).mapping, claim.filenode).await? {
+                    tracing::warn!(%mapping, "its table was rewritten: its ranges begin again");
+                }
+                Ok(true)
+            }
+            Ok(RangeEnd::Lost) => {
+                tracing::warn!(%mapping, first_block, "a range was claimed by another worker meanwhile");
+                // In the middle of a read.
+                Ok(false)
+            }
+            Err(error) if error.is_refusal() && self.may_hand_over(mapping) => {
+                self.isolate(connections, claim, &error).await?;
+                // Perhaps in the middle of a read.
+                Ok(false)
+            }
+            Err(error) => {
+                let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
+                // Where this fails too, the claim ends by itself.
+                let _ = connections.fills.release(claim, rest).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn may_hand_over(&self, mapping: &MappingName) -> bool {
+        self.handed_over.get(mapping).is_none_or(|blocks| *blocks < MAX_HANDED_OVER)
+    }
+
+    /// A range was refused: it is cut in halves, and a single block handed to the stream, which finds the row.
+    async fn isolate(
+        &mut self,
+        connections: &mut Connections,
+        claim: &Claim,
+        error: &ShipError,
+    ) -> Result<(), ShipError> {
+        let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
+        if claim.blocks.end - first_block > 1 {
+            if connections.fills.split(claim).await? {
+                let blocks = claim.blocks.end - first_block;
+                tracing::info!(%mapping, first_block, blocks, %error, "a range was refused: it is tried in halves");
+            }
+            return Ok(());
+        }
+        let Some(place) = self.routes.place(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.fills.hand_over(&self.routes.get(place).mapping, claim).await? {
+            *self.handed_over.entry(mapping.clone()).or_default() += 1;
+            tracing::warn!(%mapping, first_block, rows, %error, "a block was refused: its rows are shipped one by one");
+        }
+        Ok(())
+    }
+
+    /// Reads the range and writes it, renewing the claim meanwhile.
+    async fn ship(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
+        let fills = &connections.fills;
+        let renewing = async {
+            loop {
+                tokio::time::sleep(RENEW_EVERY).await;
+                match fills.renew(claim).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(RangeEnd::Lost),
+                    Err(error) => return Err(ShipError::from(error)),
+                }
+            }
+        };
+        tokio::select! {
+            shipped = self.read_and_write(connections, claim) => shipped,
+            lost = renewing => lost,
+        }
+    }
+
+    async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
+        let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
+        let route = self.routes.get(place);
+        let scan = &connections.scan;
+        let Scan { filenode, window } = open_scan(scan, &route.mapping).await?;
+        if filenode != Some(claim.filenode) {
+            scan.batch_execute("ROLLBACK").await?;
+            return Ok(RangeEnd::Rewritten);
+        }
+        let (pieces, incoming) = pieces(self.limits.chunk_bytes);
+        // A set of one: it ends the task when this is given up.
+        let mut writer = JoinSet::new();
+        writer.spawn(write(
+            self.destination.clone().within(window),
+            route.insert.clone(),
+            incoming,
+            self.limits.insert(),
+        ));
+        let gate = BaseGate::new(&route.transcoder, connections.fills.client(), claim.floor);
+        let read = read(scan, &fill::range(&route.mapping, claim.blocks, claim.floor), gate, pieces).await;
+        match (read, joined(&mut writer).await) {
+            (Ok(()), Ok(written)) => {
+                scan.batch_execute("COMMIT").await?;
+                Ok(RangeEnd::Shipped(written))
+            }
+            (Ok(()) | Err(ShipError::WriterGone), Err(error)) => Err(error.into()),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+/// Reads to the end, and only then says so; where it fails the pieces are gone, and what was sent is written off.
+async fn read(scan: &Client, sql: &str, mut gate: BaseGate<'_>, mut pieces: Pieces) -> Result<(), ShipError> {
+    // A range is shipped whole, however much its rows hold outside of their blocks.
+    copy_rows(scan, sql, &mut gate, &mut pieces, u64::MAX).await?;
+    pieces.end().await
+}
+
+async fn joined(writer: &mut JoinSet<Result<Written, DestinationError>>) -> Result<Written, DestinationError> {
+    match writer.join_next().await {
+        Some(Ok(written)) => written,
+        Some(Err(joined)) => match joined.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Ok(Written::default()),
+        },
+        None => Ok(Written::default()),
+    }
+}

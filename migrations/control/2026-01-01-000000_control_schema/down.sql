@@ -1,9 +1,0 @@
-DROP TABLE lockstep.snapshot_range;
-DROP TABLE lockstep.snapshot;
-DROP TABLE lockstep.foreign_stamp;
-DROP TABLE lockstep.tenancy_location;
-DROP TABLE lockstep.fence;
-DROP TABLE lockstep.sequence_head;
-DROP TABLE lockstep.touch;
-DROP TABLE lockstep.outbox;
-DROP SEQUENCE lockstep.outbox_generation;

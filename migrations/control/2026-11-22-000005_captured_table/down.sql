@@ -1,1 +1,0 @@
-DROP TABLE lockstep.captured_table;
