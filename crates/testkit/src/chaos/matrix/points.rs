@@ -98,7 +98,7 @@ mod tests {
                 points_in(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let places = text.split("failpoint!(\"").skip(1);
+                let places = text.split("failpoint!(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
                 found.extend(places.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
             }
         }
