@@ -13,7 +13,6 @@ mod migrations;
 mod order;
 mod program;
 mod restores;
-mod speed;
 mod statements;
 mod stopping;
 mod undisturbed;
