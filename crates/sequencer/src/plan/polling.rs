@@ -1,12 +1,13 @@
-//! How long to wait before looking again: at once under load, 2 ms after something was found, up to 20 ms when idle. A look
-//! is a probe of an index.
+//! How long to wait before looking again: at once where more was left, 2 to 20 ms after something was found, up to 20 ms when
+//! idle. A pass costs the source much the same for one change as for hundreds: under load they are gathered, so that passes
+//! leave the application its processors.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(20);
 
-/// Where a look takes long, the waits are this many times as long, so that looking does not become the work.
+/// Where a look or a pass takes long, the waits are this many times as long, so that looking does not become the work.
 const TIMES_A_LOOK: u32 = 4;
 /// The longest of those waits.
 const LONGEST_AFTER_A_LONG_LOOK: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ impl Polling {
             }
             Found::News => {
                 self.idle = SHORTEST;
-                SHORTEST
+                (took * TIMES_A_LOOK).clamp(SHORTEST, LONGEST)
             }
             Found::Nothing => {
                 let wait = self.idle.max((took * TIMES_A_LOOK).min(LONGEST_AFTER_A_LONG_LOOK));
@@ -72,6 +73,12 @@ mod tests {
         assert_eq!(waits_ms(&mut polling, 2, 0), [2, 4]);
         assert_eq!(polling.next_wait(Found::More, Duration::ZERO), Duration::ZERO);
         assert_eq!(waits_ms(&mut polling, 1, 0), [2]);
+    }
+
+    #[test]
+    fn under_load_passes_take_a_fifth_of_the_time_at_most_until_they_are_20_ms_apart() {
+        let wait_ms = |took_ms| Polling::default().next_wait(Found::News, Duration::from_millis(took_ms)).as_millis();
+        assert_eq!([wait_ms(0), wait_ms(1), wait_ms(4), wait_ms(500)], [2, 4, 16, 20]);
     }
 
     #[test]
