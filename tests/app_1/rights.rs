@@ -53,7 +53,7 @@ DO $$ DECLARE f text; arguments text; result text; operator text; BEGIN
         EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L', f, arguments, result, format('BEGIN INSERT INTO public.trapped VALUES (%L); RETURN NULL; END', f));
     END LOOP;
     FOR arguments IN VALUES ('uuid'), ('text'), ('bigint'), ('boolean'), ('jsonb'), ('"ContactChannelType"'), ('"BooleanTrue"'), ('"VerificationCodeType"'), ('"EmailOutboxStatus"'), ('record') LOOP
-        FOREACH operator IN ARRAY ARRAY['=', '<>', '*<>', '<', '>', '||'] LOOP
+        FOREACH operator IN ARRAY ARRAY['=', '<>', '*<>', '<', '>', '||', '&'] LOOP
             EXECUTE format('CREATE FUNCTION public.%I(%s, %2$s) RETURNS boolean LANGUAGE plpgsql AS %L', 'op ' || operator || arguments, arguments,
                 format('BEGIN INSERT INTO public.trapped VALUES (%L); RETURN FALSE; END', operator || arguments));
             EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %2$s, FUNCTION = public.%I)', operator, arguments, 'op ' || operator || arguments);
@@ -75,6 +75,16 @@ async fn app_1_a_role_with_create_on_public_gains_nothing() -> Result<()> {
     stage.in_step().await?;
     for way in WAYS.split("\n\n").filter(|way| !way.contains("MERGE") && !way.contains("WITH gone")) {
         attacker.batch_execute(way).await.with_context(|| way.to_owned())?;
+    }
+    // What it made is found before anything of pg_catalog.
+    attacker.batch_execute("SET search_path = public, pg_catalog").await?;
+    for write in [
+        r#"UPDATE "ProjectUser" SET "displayName" = 'on another path'"#,
+        r#"UPDATE "VerificationCode" SET "expiresAt" = '2030-01-01'"#,
+        r#"INSERT INTO "Team" SELECT * FROM "Team" ON CONFLICT DO NOTHING"#,
+        r#"DELETE FROM "TeamMember""#,
+    ] {
+        attacker.batch_execute(write).await.context(write)?;
     }
     stage.in_step().await?;
     stage.installation.succeed("lockstep", &["resync", "--mapping", "users"]).await?;

@@ -138,7 +138,6 @@ fn facts(set: &MappingSet) -> SourceFacts {
             let typname = if name.ends_with("etadata") { "jsonb" } else { "text" };
             let column = ColumnFacts {
                 typname: typname.to_owned(),
-                equality_is_identity: typname == "text",
                 is_generated: name == "status" || name == "simpleStatus",
                 ..ColumnFacts::default()
             };

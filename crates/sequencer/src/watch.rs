@@ -2,15 +2,16 @@
 //!
 //! What can go past triggers is noticed here. A mapping whose table no longer fits its definition is stopped alone, and goes
 //! on by itself when it fits again. A table whose rows may have changed without a row trigger (it was rewritten, a column was
-//! replaced, an enum's label renamed) has its mappings filled again. A trigger that is missing or disabled is said loudly:
-//! `lockstep migrate` puts it back, and has the mappings filled again.
+//! replaced, an enum's label renamed) has its mappings filled again. So has one that got a trigger which may change rows on
+//! the way: ours is installed anew. A trigger that is missing or disabled is said loudly: `lockstep migrate` puts it back, and
+//! has the mappings filled again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
-use lockstep_schema::attach::{Flaw, Live, flaws, inspect, mappings_of, may_have_changed, shape};
+use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -59,9 +60,12 @@ impl Watch {
 
     async fn round(&self) -> Result<(), SourceError> {
         let session = WatchSession::open(&self.source).await?;
-        let live = inspect(&self.source, &self.mappings).await?;
+        let mut live = inspect(&self.source, &self.mappings).await?;
         if live.captured.is_empty() {
             return Ok(());
+        }
+        if self.mend_outflanked(&session, &live).await? {
+            live = inspect(&self.source, &self.mappings).await?;
         }
         let flawed = self.tell_flaws(&live);
         let changed = self.changed_tables(&live);
@@ -100,6 +104,21 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// Installs triggers anew that do not see what a newer trigger of somebody else's changes on the way, and has filled again
+    /// what may have been missed. Returns whether there were any.
+    async fn mend_outflanked(&self, session: &WatchSession, live: &Live) -> Result<bool, SourceError> {
+        let (steps, tables) = outflanked(&self.mappings, live);
+        let reason = "a trigger came that may change its rows on the way";
+        let missed: Vec<_> = tables
+            .iter()
+            .flat_map(|table| mappings_of(&self.mappings, table).map(|mapping| (mapping, reason)))
+            .collect();
+        // Written down first: afterwards nothing tells that there was something to miss.
+        session.want_refills(&missed).await?;
+        apply(&self.source, &steps, |_| {}).await?;
+        Ok(!steps.is_empty())
     }
 
     async fn refill(

@@ -19,9 +19,6 @@ pub struct ColumnFacts {
     pub nullable: bool,
     /// Whether Postgres computes it.
     pub is_generated: bool,
-    /// Whether two values that are equal are always exported alike. Not so for citext, JSON, floating-point numbers and the
-    /// like, nor for text whose collation takes different texts for equal.
-    pub equality_is_identity: bool,
     /// `pg_attribute.attnum`: another one is another column, whatever its name.
     pub number: i16,
     /// Of an enum: each label with what identifies it.

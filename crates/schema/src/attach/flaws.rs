@@ -19,8 +19,8 @@ pub enum FlawKind {
     NotAlways,
     /// It is not what was installed: replaced, or switched off and on again.
     Altered,
-    /// It compares JSON only where a statement names it, and since it was installed a trigger of somebody else's came that
-    /// may change JSON on the way.
+    /// It looks at an update only where the statement names a watched column, and since it was installed a trigger of somebody
+    /// else's came that may change columns on the way.
     Outflanked,
     /// It was installed by another version, or for other definitions.
     Outdated,

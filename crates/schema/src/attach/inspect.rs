@@ -188,8 +188,6 @@ fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
 async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
     const COLUMNS: &str = r"
 SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attgenerated <> '',
-  t.typtype = 'e' OR t.typname IN ('uuid', 'bool', 'int2', 'int4', 'int8', 'timestamp', 'timestamptz', 'date', 'name')
-    OR (t.typname IN ('text', 'varchar') AND COALESCE((SELECT k.collisdeterministic FROM pg_collation k WHERE k.oid = a.attcollation), TRUE)),
   a.attnum, ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
   c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
   -- Row (1), before (2), update (16).
@@ -208,13 +206,12 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
             is_enum: row.get(4),
             nullable: row.get(5),
             is_generated: row.get(6),
-            equality_is_identity: row.get(7),
-            number: row.get(8),
-            labels: row.get(9),
+            number: row.get(7),
+            labels: row.get(8),
         };
         let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
         table.columns.insert(row.get(2), column);
-        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(10), row.get(11), row.get(12));
+        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(9), row.get(10), row.get(11));
     }
     Ok(facts)
 }

@@ -199,6 +199,19 @@ fn objects(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Ve
     steps
 }
 
+/// The steps that install anew what [`FlawKind::Outflanked`] was found of, and the tables that they are about.
+pub fn outflanked(set: &MappingSet, live: &Live) -> (Vec<Step>, BTreeSet<SourceTable>) {
+    let found = flaws(set, live).into_iter().filter(|flaw| flaw.kind == FlawKind::Outflanked);
+    let found: BTreeSet<_> = found.filter_map(|flaw| Some((flaw.table?, flaw.name))).collect();
+    let expected = capture::objects(set, &live.facts, &live.relaxed());
+    let install = |(on, name): &(SourceTable, String)| {
+        let object = expected.iter().find(|object| object.table.as_ref() == Some(on) && object.name == *name)?;
+        Some(step(Part::Triggers, format!("install {name} anew"), Mode::Transaction, object.install()))
+    };
+    let steps = found.iter().filter_map(install).collect();
+    (steps, found.into_iter().map(|(table, _)| table).collect())
+}
+
 /// What the captured tables are now, for whoever looks whether rows may have changed since.
 fn captured_tables(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Option<Step> {
     let note = |table: &SourceTable| {

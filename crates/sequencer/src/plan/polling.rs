@@ -1,11 +1,15 @@
-//! How long to wait before looking again: at once where more was left, 2 to 20 ms after something was found, up to 20 ms when
-//! idle. A pass costs the source much the same for one change as for hundreds: under load they are gathered, so that passes
-//! leave the application its processors.
+//! How long to wait before looking again: at once where more was left, 2 to 20 ms after something was found, 50 ms after many
+//! changes, up to 20 ms when idle. A pass costs the source much the same for one change as for hundreds: under load they are
+//! gathered, so that passes leave the application its processors.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(20);
+/// With some ten thousand changes a second.
+const AFTER_MANY: Duration = Duration::from_millis(50);
+/// So many changes in one pass are many.
+const MANY: i64 = 200;
 
 /// Where a look or a pass takes long, the waits are this many times as long, so that looking does not become the work.
 const TIMES_A_LOOK: u32 = 4;
@@ -18,7 +22,7 @@ pub(crate) enum Found {
     /// More than was done at once.
     More,
     /// Something, and it was done.
-    News,
+    News { changes: i64 },
     /// Nothing that could be done.
     Nothing,
 }
@@ -43,9 +47,9 @@ impl Polling {
                 self.idle = SHORTEST;
                 Duration::ZERO
             }
-            Found::News => {
+            Found::News { changes } => {
                 self.idle = SHORTEST;
-                (took * TIMES_A_LOOK).clamp(SHORTEST, LONGEST)
+                if changes < MANY { (took * TIMES_A_LOOK).clamp(SHORTEST, LONGEST) } else { AFTER_MANY }
             }
             Found::Nothing => {
                 let wait = self.idle.max((took * TIMES_A_LOOK).min(LONGEST_AFTER_A_LONG_LOOK));
@@ -69,16 +73,19 @@ mod tests {
     fn idle_waits_double_from_2_to_20_ms_and_finds_start_them_anew() {
         let mut polling = Polling::default();
         assert_eq!(waits_ms(&mut polling, 6, 0), [2, 4, 8, 16, 20, 20]);
-        assert_eq!(polling.next_wait(Found::News, Duration::ZERO), SHORTEST);
+        assert_eq!(polling.next_wait(Found::News { changes: 1 }, Duration::ZERO), SHORTEST);
         assert_eq!(waits_ms(&mut polling, 2, 0), [2, 4]);
         assert_eq!(polling.next_wait(Found::More, Duration::ZERO), Duration::ZERO);
         assert_eq!(waits_ms(&mut polling, 1, 0), [2]);
     }
 
     #[test]
-    fn under_load_passes_take_a_fifth_of_the_time_at_most_until_they_are_20_ms_apart() {
-        let wait_ms = |took_ms| Polling::default().next_wait(Found::News, Duration::from_millis(took_ms)).as_millis();
-        assert_eq!([wait_ms(0), wait_ms(1), wait_ms(4), wait_ms(500)], [2, 4, 16, 20]);
+    fn under_load_passes_take_a_fifth_of_the_time_at_most_until_they_are_20_ms_apart_or_50() {
+        let wait_ms = |changes, took_ms| {
+            Polling::default().next_wait(Found::News { changes }, Duration::from_millis(took_ms)).as_millis()
+        };
+        assert_eq!([wait_ms(1, 0), wait_ms(9, 1), wait_ms(99, 4), wait_ms(199, 500)], [2, 4, 16, 20]);
+        assert_eq!(wait_ms(200, 4), 50);
     }
 
     #[test]

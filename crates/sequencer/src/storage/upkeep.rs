@@ -103,7 +103,9 @@ WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amna
         if unseen.try_get(0)? || unfinished.iter().any(|one| one.inbox == over) {
             return Ok(false);
         }
-        self.client.batch_execute(&format!("TRUNCATE {table}")).await?;
+        // The index of an empty table covers its first range: lines would widen that one by one.
+        let empty = format!("TRUNCATE {table}; SELECT brin_desummarize_range('{table}_xid_idx', 0)");
+        self.client.batch_execute(&empty).await?;
         Ok(true)
     }
 

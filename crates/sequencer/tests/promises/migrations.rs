@@ -88,6 +88,28 @@ async fn cap_1_a_table_that_was_rewritten_is_filled_again() {
 }
 
 #[tokio::test]
+async fn cap_1_a_trigger_that_may_change_rows_on_the_way_is_noticed_and_the_mapping_filled_again() {
+    let fixture = Fixture::new().await;
+    let tenancy = fixture.tenancy(1).await;
+    fixture.users(tenancy, 0, 1).await;
+    let sequencer = fixture.run();
+    let fill = "(SELECT floor FROM lockstep.fill WHERE mapping_name = 'users')";
+    let before = fixture.number(&format!("SELECT {fill}")).await;
+    fixture
+        .execute(
+            r#"CREATE FUNCTION zzz() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW."displayName" := ''by a trigger''; RETURN NEW; END';
+            CREATE TRIGGER zzz BEFORE UPDATE ON "ProjectUser" FOR EACH ROW EXECUTE FUNCTION zzz()"#,
+        )
+        .await;
+    fixture.until("the mapping to be filled again", &format!("SELECT {fill} > {before}")).await;
+    sequencer.stop().await;
+    let lines_before = lines(&fixture, "users").await;
+    fixture.execute(r#"UPDATE "ProjectUser" SET "lastActiveAt" = now()"#).await;
+    assert_eq!(lines(&fixture, "users").await, lines_before + 1, "no statement named what changed");
+    fixture.remove().await;
+}
+
+#[tokio::test]
 async fn cap_1_a_relaxed_table_can_be_altered_and_misses_nothing() {
     let fixture = Fixture::new().await;
     let tenancy = fixture.tenancy(1).await;

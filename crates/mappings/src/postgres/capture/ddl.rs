@@ -24,7 +24,7 @@ BEGIN
   ELSE
     SELECT EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands() d
       LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE d.object_type = 'type' OR n.nspname || '.' || c.relname IN ({named})
+      WHERE d.object_type IN ('type', 'trigger') OR n.nspname || '.' || c.relname IN ({named})
         OR EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname LIKE 'lockstep\\_%')) INTO is_ours;
   END IF;
   IF is_ours AND to_regclass('{CONTROL_SCHEMA}.inbox_0') IS NOT NULL THEN

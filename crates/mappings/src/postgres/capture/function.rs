@@ -1,5 +1,8 @@
 //! The trigger functions: one line a row, whatever happened to it.
 
+use std::collections::BTreeSet;
+
+use super::super::facts::TableFacts;
 use super::super::inbox::{INBOXES, TURN_TRANSACTIONS};
 use super::super::names::CONTROL_SCHEMA;
 use super::super::quote::{identifier, table};
@@ -10,18 +13,21 @@ use super::{CaptureObject, Target};
 /// looked up in `pg_catalog`, so that nobody can put something else in its place.
 pub(super) const DEFINER: &str = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
-pub(super) fn functions(subject: &Subject<'_>) -> [CaptureObject; 2] {
-    [of_rows(subject), of_truncate(subject)]
+/// The same for a function that names the schema of everything in it, operators too. A setting of its own would cost more
+/// than the line that it writes.
+const DEFINER_OF_ROWS: &str = "LANGUAGE plpgsql SECURITY DEFINER";
+
+pub(super) fn functions(subject: &Subject<'_>, live: Option<&TableFacts>, relaxed: bool) -> [CaptureObject; 2] {
+    [of_rows(subject, live, relaxed), of_truncate(subject)]
 }
 
-/// `settings` come after [`DEFINER`].
-fn function(name: &str, settings: &str, body: &str) -> CaptureObject {
+fn function(name: &str, language: &str, body: &str) -> CaptureObject {
     let quoted = identifier(name);
     CaptureObject {
         table: None,
         name: format!("{quoted}()"),
         definition: format!(
-            "CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.{quoted}() RETURNS trigger {DEFINER}{settings} AS $lockstep$\n{body}\n$lockstep$"
+            "CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.{quoted}() RETURNS trigger {language} AS $lockstep$\n{body}\n$lockstep$"
         ),
     }
 }
@@ -29,7 +35,7 @@ fn function(name: &str, settings: &str, body: &str) -> CaptureObject {
 /// Writes into the inbox whose turn it is for the transaction `line_xid`: `what` follows the name of the table.
 pub(super) fn into_inbox(what: &str) -> String {
     format!(
-        "IF line_xid & {TURN_TRANSACTIONS} = 0 THEN\n    INSERT INTO {CONTROL_SCHEMA}.{} {what};\n  ELSE\n    INSERT INTO {CONTROL_SCHEMA}.{} {what};\n  END IF;",
+        "IF line_xid OPERATOR(pg_catalog.&) {TURN_TRANSACTIONS} OPERATOR(pg_catalog.=) 0 THEN\n    INSERT INTO {CONTROL_SCHEMA}.{} {what};\n  ELSE\n    INSERT INTO {CONTROL_SCHEMA}.{} {what};\n  END IF;",
         INBOXES[0], INBOXES[1]
     )
 }
@@ -42,22 +48,36 @@ pub(super) fn bare_lines(targets: &[Target]) -> String {
 
 /// The row is looked at inside a block of its own: a column that was renamed, or given another type, must not fail the
 /// application's statement. Nothing is written there, so the block costs no subtransaction id.
-fn of_rows(subject: &Subject<'_>) -> CaptureObject {
-    let Row { declared, moved } = Row::of(subject);
+///
+/// Each expression costs its preparation in every transaction: so there are few, and each is only reached where it is needed.
+fn of_rows(subject: &Subject<'_>, live: Option<&TableFacts>, relaxed: bool) -> CaptureObject {
+    let declared: Vec<_> = subject
+        .line
+        .iter()
+        .map(|LineColumn { name, kind, .. }| format!("  now_{name} pg_catalog.{kind}; was_{name} pg_catalog.{kind};"))
+        .collect();
+    let unchanged = if relaxed {
+        String::new()
+    } else {
+        format!("IF NOT ({}) THEN RETURN NULL; END IF;", changed(&subject.watched, live))
+    };
     let body = format!(
         "DECLARE
-  line_xid bigint := txid_current();
+  line_xid pg_catalog.int8 := pg_catalog.txid_current();
   is_readable boolean := TRUE;
+  has_moved boolean;
 {declared}
 BEGIN
   BEGIN
-    IF TG_OP = 'DELETE' THEN
+    IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
       {deleted}
     ELSE
+      IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+        {unchanged}
+        has_moved := {moved};
+        IF has_moved THEN {was} END IF;
+      END IF;
       {now}
-    END IF;
-    IF TG_OP = 'UPDATE' THEN
-      {was}
     END IF;
   EXCEPTION WHEN OTHERS THEN
     is_readable := FALSE;
@@ -69,40 +89,44 @@ BEGIN
   IF {is_whole} THEN
   {line}
   END IF;
-  IF TG_OP = 'UPDATE' AND ({moved}) AND {was_whole} THEN
+  IF has_moved AND {was_whole} THEN
   {old_line}
   END IF;
   RETURN NULL;
 END",
+        declared = declared.join("\n"),
         deleted = read(subject, "now", "OLD"),
-        now = read(subject, "now", "NEW"),
+        moved = images_differ(subject.line.iter().map(|column| &column.source)),
         was = read(subject, "was", "OLD"),
+        now = read(subject, "now", "NEW"),
         unreadable = bare_lines(&subject.otherwise),
         is_whole = is_whole(subject, "now"),
         was_whole = is_whole(subject, "was"),
         line = line(subject, "now"),
         old_line = line(subject, "was"),
     );
-    function(&subject.row_function(), "", &body)
+    function(&subject.row_function(), DEFINER_OF_ROWS, &body)
 }
 
-/// What depends on the columns of the line alone.
-struct Row {
-    declared: String,
-    /// Whether the line of an updated row is another than before.
-    moved: String,
+/// Whether an update changed anything that is exported, filtered by or keyed by. What counts is the image of a value: 1.5 and
+/// 1.50, `Ada` and `ada` in citext, -0.0 and 0.0 differ. JSON comes last: comparing takes it out of storage.
+fn changed(watched: &BTreeSet<String>, live: Option<&TableFacts>) -> String {
+    let is_wide = |column: &&String| {
+        live.and_then(|live| live.columns.get(*column))
+            .is_some_and(|facts| matches!(facts.typname.as_str(), "json" | "jsonb"))
+    };
+    let (wide, narrow): (Vec<_>, Vec<_>) = watched.iter().partition(is_wide);
+    let terms: Vec<_> = [narrow, wide].into_iter().filter(|columns| !columns.is_empty()).map(images_differ).collect();
+    terms.join(" OR ")
 }
 
-impl Row {
-    fn of(subject: &Subject<'_>) -> Self {
-        let declare =
-            |LineColumn { name, kind, .. }: &LineColumn| format!("  now_{name} {kind};\n  was_{name} {kind};");
-        let moved = |LineColumn { name, .. }: &LineColumn| format!("was_{name} IS DISTINCT FROM now_{name}");
-        Self {
-            declared: subject.line.iter().map(declare).collect::<Vec<_>>().join("\n"),
-            moved: subject.line.iter().map(moved).collect::<Vec<_>>().join(" OR "),
-        }
-    }
+fn images_differ<'a>(columns: impl IntoIterator<Item = &'a String> + Clone) -> String {
+    let row = |alias: &str| {
+        let values: Vec<_> =
+            columns.clone().into_iter().map(|column| format!("{alias}.{}", identifier(column))).collect();
+        format!("ROW({})::pg_catalog.record", values.join(", "))
+    };
+    format!("{} OPERATOR(pg_catalog.*<>) {}", row("OLD"), row("NEW"))
 }
 
 /// Reads the columns of the line from `row` into variables.
@@ -162,5 +186,5 @@ BEGIN
 END",
         otherwise = bare_lines(&subject.otherwise),
     );
-    function(&subject.truncate_function(), " SET row_security = off", &body)
+    function(&subject.truncate_function(), &format!("{DEFINER} SET row_security = off"), &body)
 }

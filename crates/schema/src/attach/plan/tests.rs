@@ -35,8 +35,7 @@ fn facts(set: &MappingSet) -> SourceFacts {
         ("hasNoOrganization", "text"),
     ];
     let column = |(number, (name, typname)): (i16, (&str, &str))| {
-        let facts =
-            ColumnFacts { typname: typname.to_owned(), equality_is_identity: true, number, ..ColumnFacts::default() };
+        let facts = ColumnFacts { typname: typname.to_owned(), number, ..ColumnFacts::default() };
         (name.to_owned(), facts)
     };
     let table = TableFacts { columns: (1..).zip(columns).map(column).collect(), filenode: 7, ..TableFacts::default() };
