@@ -19,7 +19,7 @@ use crate::error::SequencerError;
 use crate::expander::Expander;
 use crate::figures;
 use crate::leader::{self, Leadership};
-use crate::plan::polling::Polling;
+use crate::plan::polling::{self, Polling};
 use crate::step::{Numbering, Report};
 use crate::upkeep::Upkeep;
 use crate::watch::Watch;
@@ -164,6 +164,7 @@ impl Sequencer {
                     return Ok(());
                 }
             };
+            let still_at = polled.as_ref().ok().and_then(|report| report.still_at);
             let wait = match polled {
                 Ok(report) => {
                     self.worked(&report);
@@ -172,7 +173,14 @@ impl Sequencer {
                 Err(error) if error.is_retryable() => self.failed(&error),
                 Err(error) => return Err(error),
             };
-            if !wait.is_zero() {
+            if let Some(still_at) = still_at
+                && wait == polling::LONGEST
+            {
+                let was_still = shutdown.run_until_cancelled(self.numbering.wait_while_still(still_at)).await;
+                if was_still == Some(true) {
+                    polling = Polling::default();
+                }
+            } else if !wait.is_zero() {
                 shutdown.run_until_cancelled(sleep(wait)).await;
             }
         }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(2);
-const LONGEST: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST: Duration = Duration::from_millis(20);
 /// With some ten thousand changes a second.
 const AFTER_MANY: Duration = Duration::from_millis(50);
 /// So many changes in one pass are many.

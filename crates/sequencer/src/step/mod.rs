@@ -1,5 +1,7 @@
 //! One look into the inbox, and the pass that follows when something waits.
 
+mod still;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +62,8 @@ pub struct Report {
     pub watch: bool,
     /// Whether an operator has stopped the sequencer.
     pub stopped: bool,
+    /// How far the server's log was written, where nothing waits and no transaction runs that has written.
+    pub still_at: Option<i64>,
 }
 
 impl Report {
@@ -182,7 +186,9 @@ impl Numbering {
         self.fences.looked(fences, &looked.now, looked.first_expansion);
         let waits = !looked.lines.is_empty() || plan.more || !last.unfinished.is_empty() || self.fences.are_waiting();
         if looked.stopped || !waits {
-            return Ok(Some(Report { stopped: looked.stopped, ..Report::default() }));
+            // A transaction that runs may have written already that it is committed.
+            let still_at = looked.now.running.is_empty().then_some(looked.written);
+            return Ok(Some(Report { stopped: looked.stopped, still_at, ..Report::default() }));
         }
         self.pass(session, last, &looked, plan).await
     }
@@ -244,6 +250,7 @@ impl Numbering {
             more,
             watch: !tally.others.is_empty(),
             stopped: false,
+            still_at: None,
         }))
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Looked {
     pub(crate) first_expansion: Option<i64>,
     /// Whether a line is about a tenancy.
     pub(crate) about_tenancies: bool,
+    /// See [`inbox::WRITTEN`].
+    pub(crate) written: i64,
 }
 
 /// The newest row of `lockstep.pass`.
@@ -71,6 +73,7 @@ pub(crate) struct PassSession {
     pub(crate) client: Client,
     look: Query,
     last: Query,
+    written: Query,
     number_new: Query,
     number_share: [Query; 2],
     note: [Query; 2],
@@ -88,6 +91,7 @@ impl PassSession {
             client,
             look: Query::new(inbox::look(SEQUENCER_IS_STOPPED)),
             last: Query::new(LAST),
+            written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),
             number_share: [0, 1].map(|inbox| Query::new(inbox::number_share(set, inbox))),
             note: inbox::note_tenancies().map(Query::new),
@@ -108,7 +112,13 @@ impl PassSession {
             stopped: row.try_get(4)?,
             first_expansion: row.try_get(5)?,
             about_tenancies: row.try_get(6)?,
+            written: row.try_get(7)?,
         })
+    }
+
+    /// How far the server's log is written: while that stands still, nothing was committed. A fraction of a look.
+    pub(crate) async fn written(&self) -> Result<i64, SourceError> {
+        Ok(self.written.row(&self.client, &[]).await?.try_get(0)?)
     }
 
     /// Begins a transaction: from here to its end it holds the ordering lock (SEQ-1). READ COMMITTED: each statement must
