@@ -4,7 +4,6 @@
 use anyhow::{Result, ensure};
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure};
-use lockstep_testkit::oracle;
 
 use crate::del_1::{MAPPINGS, ada_can_leave, ada_is, ada_is_seen};
 use crate::held::{HeldFlushes, flusher, news};
@@ -38,7 +37,7 @@ async fn ready(stage: &Stage, first: &[&str], is_there: &mut bool) -> Result<()>
 
 /// The same as [`ada_is`], where no worker runs that would say how far everything is shipped.
 async fn ada_shows(stage: &Stage, there: bool) -> Result<()> {
-    let report = oracle::compare(&stage.client, &stage.installation.endpoint()).await?;
+    let report = lockstep_oracle::compare(&stage.client, &stage.installation.endpoint()).await?;
     ensure!(report.equal(), "{report}");
     ada_is_seen(stage, there).await
 }

@@ -6,7 +6,6 @@ mod server;
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
-use lockstep_testkit::oracle;
 
 use self::server::Server;
 use crate::launch::{Daemon, ended, with_changed};
@@ -82,7 +81,7 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
 
     lockstep(&["rewind"]).await.with_context(|| worker.logged().unwrap_or_default())?;
     lockstep(&["wait", "--all"]).await?;
-    let report = oracle::compare(&source, &stage.installation.endpoint()).await?;
+    let report = lockstep_oracle::compare(&source, &stage.installation.endpoint()).await?;
     ensure!(report.equal(), "{report}");
     let nothing_ahead = lockstep(&["rewind"]).await?;
     ensure!(nothing_ahead.contains("Nothing to mend"), "{nothing_ahead}");

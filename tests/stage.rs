@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_mappings::postgres::inbox;
+use lockstep_oracle::Report;
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{SOURCE_SCHEMA, eventually};
 use lockstep_testkit::installation::{Finished, Installation, Program};
-use lockstep_testkit::oracle::{self, Report};
 use tokio_postgres::Client;
 
 /// Whatever is waited for takes seconds; with other tests beside it on two cores, tens of them at most.
@@ -119,7 +119,7 @@ impl Stage {
     /// Waits with `lockstep wait`. After that all twelve views hold what the source holds, at once.
     pub(crate) async fn equal(&self) -> Result<Report> {
         self.in_step().await?;
-        let report = oracle::compare(&self.client, &self.installation.endpoint()).await?;
+        let report = lockstep_oracle::compare(&self.client, &self.installation.endpoint()).await?;
         ensure!(report.equal(), "`lockstep wait` returned, but {}\n{report}", self.logs());
         Ok(report)
     }

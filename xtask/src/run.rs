@@ -75,12 +75,12 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
 
 /// Shows twelve tables arrive and stay in step.
 pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    testkit_program(workspace, "lockstep-demo", "debug", arguments)
+    lab_program(workspace, "lockstep-demo", "debug", arguments)
 }
 
 /// Measures; optimised, since nothing else is worth measuring.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    testkit_program(workspace, "lockstep-bench", "release", arguments)
+    lab_program(workspace, "lockstep-bench", "release", arguments)
 }
 
 /// Makes everything fail, on purpose.
@@ -97,8 +97,8 @@ pub(crate) fn chaos(workspace: &Workspace, arguments: &[OsString]) -> Result<Exi
     cargo::become_program(command)
 }
 
-/// Builds a program of the testkit, together with the programs that it starts, and becomes it.
-fn testkit_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
+/// Builds a program of the lab, together with the programs that it starts, and becomes it.
+fn lab_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
     let endpoints = services::up(workspace)?;
     let mut build = vec!["build", "--workspace", "--bin", name];
     build.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));

@@ -9,13 +9,13 @@ use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::{ClickHouseSettings, Settings};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
+use lockstep_oracle::Endpoint;
 use lockstep_queue::{Topology, delete_queues_and_messages};
 use secrecy::SecretString;
 
 pub use program::{Finished, Program};
 
 use crate::databases::{Services, TestDatabase, services};
-use crate::oracle::Endpoint;
 
 /// Where the programs are; `cargo xtask` says so in this variable.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
@@ -84,7 +84,7 @@ impl Installation {
 
     /// Its views, for the oracle.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::of(&self.services, self.view_database())
+        self.services.views(self.view_database())
     }
 
     /// Its settings, for programs that run inside this process.

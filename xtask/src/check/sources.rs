@@ -81,14 +81,13 @@ fn examine(file: &str, text: &str, in_tests: bool) -> Vec<Finding> {
     if length > LINE_LIMIT {
         findings.push(finding(length, format!("it has more than {LINE_LIMIT} lines"), "split it by what it does"));
     }
-    let unwraps_matter = file.starts_with("crates/") && !file.starts_with("crates/testkit/");
     for (index, (line, marked)) in text.lines().zip(test_code::marked(text)).enumerate() {
         let test = marked || in_tests;
         let comment = line.trim_start().starts_with("//");
         if let Some(leftover) = LEFTOVERS.iter().find(|leftover| line.contains(**leftover)) {
             findings.push(finding(index + 1, format!("`{leftover}` is left over"), "finish it or take it out"));
         }
-        if unwraps_matter && !test && !comment && line.contains(".unwrap()") {
+        if !test && !comment && line.contains(".unwrap()") {
             let remedy = "return the error, or `expect` with the invariant";
             findings.push(finding(index + 1, "`.unwrap()` outside of tests".into(), remedy));
         }
@@ -132,7 +131,6 @@ mod tests {
             (3, format!("`{}` is left over", LEFTOVERS[3])),
         ];
         assert_eq!(whats("crates/core/src/a.rs", &text, false), expected);
-        assert_eq!(whats("crates/testkit/src/a.rs", "//! A.\nfn a() { b().unwrap() }\n", false), []);
         assert_eq!(whats("crates/core/src/tests.rs", "//! A.\nfn a() { b().unwrap() }\n", true), []);
     }
 
