@@ -17,15 +17,13 @@ pub(crate) enum Cause {
     Garbage,
     /// Every attempt failed.
     Attempts,
-    /// The worker said so.
-    Rejected,
 }
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
     describe_counter!(PUBLISHED, Unit::Count, "Messages that the broker confirmed");
     describe_counter!(DELIVERED, Unit::Count, "Messages that were handed to a worker");
-    describe_counter!(RETRIED, Unit::Count, "Messages that were put off for another attempt");
+    describe_counter!(RETRIED, Unit::Count, "Messages that were retried with a delay");
     describe_counter!(DEAD_LETTERED, Unit::Count, "Messages that were given up, by cause");
     describe_histogram!(CONFIRM, Unit::Seconds, "From publishing a window of messages to the last confirm");
 }
@@ -46,7 +44,6 @@ pub(crate) fn dead_lettered(cause: Cause) {
     let cause = match cause {
         Cause::Garbage => "garbage",
         Cause::Attempts => "attempts",
-        Cause::Rejected => "rejected",
     };
     counter!(DEAD_LETTERED, "cause" => cause).increment(1);
 }

@@ -33,8 +33,8 @@ pub(crate) trait Session: Sized + Send + 'static {
     fn broken(&self) -> Option<&'static str>;
 }
 
-/// Keeps one session.
-pub(crate) struct Kept<S: Session> {
+/// One session that is replaced whenever it breaks.
+pub(crate) struct Reconnecting<S: Session> {
     plan: S::Plan,
     health: Option<Health>,
     backoff: Backoff,
@@ -53,7 +53,7 @@ enum State<S> {
     },
 }
 
-impl<S: Session> Kept<S> {
+impl<S: Session> Reconnecting<S> {
     /// Nothing is opened before it is asked for.
     pub(crate) const fn new(plan: S::Plan) -> Self {
         Self { plan, health: None, backoff: Backoff::for_connections(), opened_before: false, state: State::Away }
@@ -154,7 +154,7 @@ impl<S: Session> Kept<S> {
     }
 }
 
-impl<S: Session> Drop for Kept<S> {
+impl<S: Session> Drop for Reconnecting<S> {
     fn drop(&mut self) {
         if let State::Opening(task) = &self.state {
             task.abort();
