@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
 
-use crate::launch::{Daemon, ended, get, secret_file, with_changed, with_settings};
+use crate::programs::{Daemon, ended, get, secret_file, with_changed, with_settings};
 use crate::stage::{DEADLINE, Stage};
 
 const SOURCE: &str = "LOCKSTEP_SOURCE_URL is missing";

@@ -5,7 +5,7 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Program;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::out_1::UNANNOUNCED;
 use crate::stage::{DEADLINE, Stage};
 
@@ -61,7 +61,7 @@ async fn fusebox_stops_workers_and_a_destination() -> Result<()> {
         for worker in &programs[1..] {
             says(worker, " stopped=true", round + 1).await?;
         }
-        let editor = Editing::start(&stage, 72).await?;
+        let editor = BackgroundEdits::start(&stage, 72).await?;
         editor.go_on(60).await?;
         editor.stop().await?;
         stage.sql(&format!(r#"UPDATE "ProjectUser" SET "displayName" = 'round {round}'"#)).await?;

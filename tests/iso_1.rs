@@ -9,7 +9,7 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{Databases, TenantUser, access_sql, literal, users_xml};
 
 use self::server::Server;
-use crate::launch::{Daemon, ended, with_changed};
+use crate::programs::{Daemon, ended, with_changed};
 use crate::stage::Stage;
 
 /// SHA-256 of `tenant-password`.

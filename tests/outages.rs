@@ -7,9 +7,9 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{Memory, PrivateBroker, eventually};
 use uuid::Uuid;
 
-use crate::editing::Editing;
-use crate::launch::{Daemon, with_changed};
+use crate::background_edits::BackgroundEdits;
 use crate::out_1::UNANNOUNCED;
+use crate::programs::{Daemon, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
 /// Real `TOO_MANY_PARTS`: the server refuses inserts into two tables while the others go through, and takes them later.
@@ -74,7 +74,7 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
     stage.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await?;
     stage.equal().await?;
     // Again, while they work: every connection is cut and no new one is to be had.
-    let editor = Editing::start(&stage, 61).await?;
+    let editor = BackgroundEdits::start(&stage, 61).await?;
     editor.go_on(10).await?;
     let before = [daemons[0].logged()?, daemons[1].logged()?].map(|log| log.matches("53300").count());
     stage.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await?;
@@ -126,7 +126,7 @@ async fn messages_that_come_again_and_in_any_order_change_nothing() -> Result<()
         })
         .map(|news| [news.clone(), news].into_iter().collect())
         .collect();
-    let editor = Editing::start(&stage, 71).await?;
+    let editor = BackgroundEdits::start(&stage, 71).await?;
     for round in 0..4 {
         let batches: Vec<_> = if round % 2 == 0 { hints.clone() } else { hints.iter().rev().cloned().collect() };
         publisher.publish(&batches).await?;

@@ -5,7 +5,7 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{PrivatePostgres, TestDatabase, connect, eventually};
 use lockstep_testkit::installation::Installation;
 
-use crate::launch::{Daemon, get, with_changed};
+use crate::programs::{Daemon, get, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
 
 use self::server::Server;
-use crate::launch::{Daemon, ended, with_changed};
+use crate::programs::{Daemon, ended, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
 /// Rows that come, go and change, in both projects, in several tables.

@@ -6,7 +6,7 @@ use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure};
 
 use crate::del_1::{MAPPINGS, ada_can_leave, ada_is, ada_is_seen};
-use crate::held::{HeldFlushes, flusher, news};
+use crate::held_writes::{HeldFlushes, flusher, news};
 use crate::stage::Stage;
 
 /// What a batch knows, what happens while it is on its way, and whether Ada is there in the end.
@@ -44,7 +44,7 @@ async fn ada_shows(stage: &Stage, there: bool) -> Result<()> {
 
 /// One worker has read and not written, for as long as it takes another to ship what came after.
 #[tokio::test(flavor = "multi_thread")]
-async fn recreate_between_reading_and_writing() -> Result<()> {
+async fn del_1_in_flight_between_reading_and_writing() -> Result<()> {
     let stage = ada_can_leave().await?;
     let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
     ada_is(&stage, true).await?;
@@ -68,7 +68,7 @@ async fn recreate_between_reading_and_writing() -> Result<()> {
 
 /// A batch is written, its cursors are not, and it comes again after more has happened.
 #[tokio::test(flavor = "multi_thread")]
-async fn recreate_while_the_batch_is_redelivered() -> Result<()> {
+async fn del_1_in_flight_while_the_batch_is_redelivered() -> Result<()> {
     let stage = ada_can_leave().await?;
     let sequencer = stage.sequencer()?;
     let worker = stage.worker()?;

@@ -1,4 +1,5 @@
-//! A thirteenth table is synced by a definition alone: every type, at its limits, with a key of three columns.
+//! A mapping of an operator's own: a thirteenth table is synced by a definition alone, with every type at its limits and
+//! a key of three columns.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use crate::cap_2::SECRETS;
 use crate::stage::Stage;
 
-const DEFINITION: &str = include_str!("thirteenth/invoices.toml");
+const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
 
 /// A directory with definitions, removed when dropped.
 pub(crate) struct Definitions(PathBuf);
@@ -49,13 +50,13 @@ pub(crate) async fn with_invoices() -> Result<(Stage, Definitions)> {
     let stage = Stage::of(Installation::create().await?.with_mappings(definitions.0.clone())).await?;
     stage.sql(lockstep_testkit::databases::SOURCE_SCHEMA).await?;
     stage.sql(include_str!("world.sql")).await?;
-    stage.sql(include_str!("thirteenth/invoices.sql")).await?;
+    stage.sql(include_str!("custom_mapping/invoices.sql")).await?;
     stage.migrate(&[]).await?;
     Ok((stage, definitions))
 }
 
 #[tokio::test]
-async fn thirteenth_mapping_is_synced_by_its_definition_alone() -> Result<()> {
+async fn custom_mapping_is_synced_by_its_definition_alone() -> Result<()> {
     let (stage, _definitions) = with_invoices().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
@@ -84,7 +85,7 @@ async fn thirteenth_mapping_is_synced_by_its_definition_alone() -> Result<()> {
 
 /// Keys at the limits of their types vanish like any other.
 #[tokio::test]
-async fn thirteenth_mapping_rows_go_with_every_key() -> Result<()> {
+async fn custom_mapping_rows_go_with_every_key() -> Result<()> {
     let (stage, _definitions) = with_invoices().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.in_step().await?;
@@ -106,7 +107,7 @@ async fn thirteenth_mapping_rows_go_with_every_key() -> Result<()> {
 }
 
 #[tokio::test]
-async fn thirteenth_mapping_that_is_wrong_is_refused_by_every_program() -> Result<()> {
+async fn custom_mapping_that_is_wrong_is_refused_by_every_program() -> Result<()> {
     let wrong = DEFINITION
         .replace("type = \"float64\"\n", "type = \"money\"\n")
         .replace("sql = \"{customer.displayName}\"", "sql = \"{buyer.name}\"");
@@ -134,7 +135,7 @@ async fn thirteenth_mapping_that_is_wrong_is_refused_by_every_program() -> Resul
 }
 
 #[tokio::test]
-async fn thirteenth_mapping_that_does_not_fit_its_table_is_refused() -> Result<()> {
+async fn custom_mapping_that_does_not_fit_its_table_is_refused() -> Result<()> {
     let misfit = DEFINITION
         .replace("column = \"isPaid\"", "column = \"paid\"")
         .replace("type = \"uuid?\"", "type = \"int64?\"")
@@ -143,7 +144,7 @@ async fn thirteenth_mapping_that_does_not_fit_its_table_is_refused() -> Result<(
     let stage = Stage::of(Installation::create().await?.with_mappings(definitions.0.clone())).await?;
     stage.sql(lockstep_testkit::databases::SOURCE_SCHEMA).await?;
     stage.sql(include_str!("world.sql")).await?;
-    stage.sql(include_str!("thirteenth/invoices.sql")).await?;
+    stage.sql(include_str!("custom_mapping/invoices.sql")).await?;
     let refused = stage.installation.run("lockstep", &["migrate"]).await?;
     assert_eq!(refused.code, Some(78), "{}", refused.stderr);
     for told in [

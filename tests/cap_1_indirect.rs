@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase, eventually};
 use lockstep_testkit::installation::Installation;
 
+use crate::custom_mapping::with_invoices;
 use crate::stage::{DEADLINE, Stage};
-use crate::thirteenth_mapping::with_invoices;
 
 /// The apply worker of a subscription fires row triggers only, and those that are ENABLE ALWAYS.
 #[tokio::test]

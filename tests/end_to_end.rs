@@ -1,4 +1,4 @@
-//! The main job: twelve mappings arrive, stay in step while rows are edited in every way, and are proven equal.
+//! The whole system at its work: twelve mappings arrive, stay in step while rows are edited in every way, and are proven equal.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 const EDITS: usize = 150;
 
 #[tokio::test]
-async fn main_job_twelve_mappings_stay_in_step_while_rows_are_edited() -> Result<()> {
+async fn end_to_end_twelve_mappings_stay_in_step_while_rows_are_edited() -> Result<()> {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let stage = Stage::seeded(Shape { tenants: 10, rows: 40, seed: 1 }).await?;

@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use crate::stage::{DEADLINE, Stage};
 
 /// An editor at work.
-pub(crate) struct Editing {
+pub(crate) struct BackgroundEdits {
     task: JoinHandle<Result<()>>,
     stop: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
 }
 
-impl Editing {
+impl BackgroundEdits {
     /// Begins; another seed makes other edits.
     pub(crate) async fn start(stage: &Stage, seed: u64) -> Result<Self> {
         let client = stage.connect().await?;

@@ -1,4 +1,4 @@
-//! Values that hurt arrive unchanged: as the base, in the stream, and after a change.
+//! Hostile values arrive unchanged: as the base, in the stream, and after a change.
 
 use anyhow::Result;
 use lockstep_testkit::data::{Shape, hostile, seed};
@@ -35,7 +35,7 @@ async fn shift(stage: &Stage) -> Result<()> {
 }
 
 #[tokio::test]
-async fn values_that_hurt_arrive_unchanged() -> Result<()> {
+async fn hostile_values_arrive_unchanged() -> Result<()> {
     let stage = Stage::before_capture().await?;
     stage.sql(MICROSECONDS).await?;
     seed(&stage.client, Shape { tenants: 3, rows: 2, seed: 12 }).await?;
@@ -60,7 +60,7 @@ async fn values_that_hurt_arrive_unchanged() -> Result<()> {
 
 /// What the contract says about the odd cases, said once more in ClickHouse's own words.
 #[tokio::test]
-async fn values_that_hurt_are_what_the_contract_says() -> Result<()> {
+async fn hostile_values_are_what_the_contract_says() -> Result<()> {
     let stage = Stage::before_capture().await?;
     stage.sql(MICROSECONDS).await?;
     stage.migrate(&[]).await?;
