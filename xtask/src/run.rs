@@ -1,7 +1,7 @@
 //! Running tests, the demo and the benchmarks against the services of this checkout.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -59,7 +59,7 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
     install::for_tests(workspace);
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
-    if has_nextest(workspace) {
+    if cargo::has(workspace, "nextest") {
         command.args(["nextest", "run", "--workspace"]);
         if is_ci() {
             command.args(["--profile", "ci"]);
@@ -111,12 +111,6 @@ fn lab_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[Os
     command.args(arguments).current_dir(&workspace.root).env(PROGRAMS_VARIABLE, &directory);
     endpoints.apply(&mut command);
     cargo::become_program(command)
-}
-
-fn has_nextest(workspace: &Workspace) -> bool {
-    let mut command = cargo::cargo(workspace);
-    command.args(["nextest", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_ci() -> bool {
