@@ -1,4 +1,4 @@
-//! The whole system at its work: twelve mappings arrive, stay in step while rows are edited in every way, and are proven equal.
+//! The whole system at work: twelve mappings arrive, stay in step while rows are edited in every way, and are proven equal.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
