@@ -63,17 +63,18 @@ impl Stage {
 
     /// Starts a sequencer.
     pub(crate) fn sequencer(&self) -> Result<Program> {
-        self.start("lockstep-sequencer")
+        self.start_with("lockstep-sequencer", &[])
     }
 
     /// Starts a worker.
     pub(crate) fn worker(&self) -> Result<Program> {
-        self.start("lockstep-worker")
+        self.start_with("lockstep-worker", &[])
     }
 
-    fn start(&self, program: &str) -> Result<Program> {
+    /// Starts a program with some settings replaced.
+    pub(crate) fn start_with(&self, program: &str, changed: &[(&str, &str)]) -> Result<Program> {
         self.started.set(self.started.get() + 1);
-        self.installation.start(program, &format!("{program}-{}", self.started.get()))
+        self.installation.start_with(program, &format!("{program}-{}", self.started.get()), changed)
     }
 
     /// Another client for the source database.

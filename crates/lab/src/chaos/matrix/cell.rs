@@ -156,7 +156,7 @@ impl House {
         let programs = [house.start(Program::Sequencer, "first")?, house.start(Program::Worker, "first")?];
         let outcome = house.judge().await?;
         for program in programs {
-            let log = std::fs::read_to_string(program.log())?;
+            let log = program.logged()?;
             ensure!(
                 log.contains(failpoint::CAN_FAIL),
                 "the programs are built without failpoints: run `cargo xtask test`"
@@ -209,9 +209,8 @@ impl House {
         }
         self.edit().await?;
         let mark = format!("{} point=\"{}\"", failpoint::REACHED, point.name);
-        let reached = eventually("the failpoint to be reached", REACHED_WITHIN, async || {
-            Ok(std::fs::read_to_string(failing.log())?.contains(&mark))
-        });
+        let reached =
+            eventually("the failpoint to be reached", REACHED_WITHIN, async || Ok(failing.logged()?.contains(&mark)));
         if reached.await.is_err() {
             failing.kill().await?;
             return Ok(Outcome::NotHit);
