@@ -5,7 +5,7 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Program;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::out_1::UNANNOUNCED;
 use crate::stage::{DEADLINE, Stage};
 
@@ -16,9 +16,9 @@ async fn fusebox(stage: &Stage, arguments: &[&str]) -> Result<String> {
     Ok(stage.installation.succeed("lockstep", &[&["fusebox"], arguments].concat()).await?.stdout)
 }
 
-/// Waits until a log says something for the so-manieth time.
+/// Waits until a log has said something so many times: a worker has no metric of what is stopped.
 async fn says(program: &Program, text: &str, times: usize) -> Result<()> {
-    let said = async || Ok(std::fs::read_to_string(program.log())?.matches(text).count() >= times);
+    let said = async || Ok(program.logged()?.matches(text).count() >= times);
     eventually(&format!("the log to say {text:?}"), DEADLINE, said).await
 }
 
@@ -38,7 +38,8 @@ async fn fusebox_stops_the_sequencer() -> Result<()> {
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
     fusebox(&stage, &["stop", "sequencer", "--reason", "for a test"]).await?;
-    says(&programs[0], "the sequencer was stopped by the fusebox", 1).await?;
+    let stopped = async || Ok(programs[0].metric("lockstep_sequencer_stopped").await? == Some(1.0));
+    eventually("the sequencer to stop", DEADLINE, stopped).await?;
     let head = stage.number(HEAD).await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
     waits_in_vain_for(&stage, "sequencer is stopped").await?;
@@ -61,7 +62,7 @@ async fn fusebox_stops_workers_and_a_destination() -> Result<()> {
         for worker in &programs[1..] {
             says(worker, " stopped=true", round + 1).await?;
         }
-        let editor = Editing::start(&stage, 72).await?;
+        let editor = BackgroundEdits::start(&stage, 72).await?;
         editor.go_on(60).await?;
         editor.stop().await?;
         stage.sql(&format!(r#"UPDATE "ProjectUser" SET "displayName" = 'round {round}'"#)).await?;

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use lockstep_testkit::data::Shape;
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Program;
-use lockstep_testkit::oracle;
 
 use crate::stage::{DEADLINE, Stage};
 
@@ -34,7 +33,7 @@ async fn resync(stage: &Stage, arguments: &[&str]) -> Result<String> {
 }
 
 async fn is_equal(stage: &Stage) -> Result<bool> {
-    Ok(oracle::compare(&stage.client, &stage.installation.endpoint()).await?.equal())
+    Ok(lockstep_oracle::compare(&stage.client, &stage.installation.endpoint()).await?.equal())
 }
 
 #[tokio::test]

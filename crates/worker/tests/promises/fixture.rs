@@ -14,10 +14,10 @@ use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table, view};
 use lockstep_mappings::postgres::Target;
+use lockstep_oracle::{Endpoint, compare};
 use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
 use lockstep_schema::{Source, attach};
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
-use lockstep_testkit::oracle::{Endpoint, compare};
 use lockstep_testkit::passes::{Passes, RunningSequencer};
 use lockstep_worker::{Flushed, Flusher, Limits, News, Routes, WorkerError, run_to};
 use secrecy::SecretString;
@@ -205,12 +205,15 @@ impl House {
     }
 
     pub(crate) async fn eventually_equal(&self) {
-        let endpoint = self.endpoint();
-        lockstep_testkit::oracle::eventually_equal(&self.client, &endpoint, DEADLINE).await.unwrap();
+        let equal = eventually("the twelve views to hold what the source holds", DEADLINE, async || {
+            let report = compare(&self.client, &self.endpoint()).await?;
+            if report.equal() { Ok(true) } else { anyhow::bail!("\n{report}") }
+        });
+        equal.await.unwrap();
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::of(&services().unwrap(), &self.databases.views)
+        services().unwrap().views(&self.databases.views)
     }
 
     pub(crate) fn start(&self) -> Running {
