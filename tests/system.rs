@@ -20,6 +20,7 @@ mod fill;
 mod former_sync;
 mod held;
 mod iso_1;
+mod json;
 mod launch;
 mod main_job;
 mod model;
