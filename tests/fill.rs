@@ -67,7 +67,7 @@ async fn fill_is_whole_whoever_is_killed_and_whatever_changes_meanwhile() -> Res
 
 /// How many mappings `lockstep status` shows as filled.
 async fn filled(stage: &Stage) -> Result<usize> {
-    let status = stage.installation.succeed("lockstep", &["status", "--json"]).await?;
+    let status = stage.installation.succeed("lockstep", &["status", "--output", "json"]).await?;
     let status: Value = serde_json::from_str(&status.stdout).context("the JSON of `lockstep status`")?;
     let mappings = status["mappings"].as_array().context("mappings")?;
     Ok(mappings.iter().filter(|mapping| mapping["filled"] == true).count())

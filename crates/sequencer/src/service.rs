@@ -197,8 +197,8 @@ impl Sequencer {
         if report.stopped != self.stopped {
             self.stopped = report.stopped;
             figures::stopped(report.stopped);
-            let what = if report.stopped { "stopped" } else { "let go on" };
-            tracing::warn!("the sequencer was {what} by the fusebox");
+            let what = if report.stopped { "paused" } else { "resumed" };
+            tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
             self.bells.changes.ring();

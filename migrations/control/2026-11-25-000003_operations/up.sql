@@ -1,4 +1,4 @@
--- The fusebox: a row stops a part of Lockstep, deleting the row lets it go on. `lockstep fusebox` writes it; so may you.
+-- What is paused: a row stops a part of Lockstep, deleting the row lets it go on. `lockstep pause` writes it; so may you.
 CREATE TABLE lockstep.fuse (
     kind text NOT NULL CHECK (kind IN ('sequencer', 'worker', 'mapping', 'destination', 'tenant')),
     -- Of the mapping, the destination or the tenancy; empty for all sequencers and for all workers.

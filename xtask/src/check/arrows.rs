@@ -14,6 +14,7 @@ const MAPPINGS: &str = "lockstep-mappings";
 const SCHEMA: &str = "lockstep-schema";
 const QUEUE: &str = "lockstep-queue";
 const DESTINATIONS: &str = "lockstep-destinations";
+const OPERATIONS: &str = "lockstep-operations";
 const SEQUENCER: &str = "lockstep-sequencer";
 const WORKER: &str = "lockstep-worker";
 const VERIFIER: &str = "lockstep-verifier";
@@ -31,10 +32,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (QUEUE, &[CORE]),
     (SCHEMA, &[CORE, MAPPINGS]),
     (DESTINATIONS, &[CORE, MAPPINGS]),
+    (OPERATIONS, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (SEQUENCER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (WORKER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
-    (VERIFIER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS]),
-    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
+    (VERIFIER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
+    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
     // Stands on nothing that it judges.
     (ORACLE, &[]),
     (TESTKIT, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, ORACLE]),

@@ -2,11 +2,10 @@
 
 use lockstep_mappings::postgres::inbox;
 use lockstep_schema::locks::LEADER_LOCK;
-use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
 
 use super::{Check, or_ok};
-use crate::error::CliError;
+use crate::error::OperationError;
 
 /// Transactions that are told one by one.
 const TRANSACTIONS: i64 = 20;
@@ -35,12 +34,7 @@ const WAITING: &str = "
 SELECT (SELECT extract(epoch FROM now() - requested_at)::float8 FROM lockstep.expansion ORDER BY id LIMIT 1),
   (SELECT passed_at < now() - interval '60 s' FROM lockstep.pass WHERE last_sequence > (SELECT max(sequence) FROM lockstep.announced) ORDER BY id LIMIT 1)";
 
-pub(super) async fn look(source: &Source, open_for_s: u32) -> Result<Vec<Check>, CliError> {
-    let client = source.connect(Session::Control).await?;
-    Ok(all(&client, open_for_s).await.map_err(SourceError::from)?)
-}
-
-async fn all(client: &Client, open_for_s: u32) -> Result<Vec<Check>, tokio_postgres::Error> {
+pub(super) async fn look(client: &Client, open_for_s: u32) -> Result<Vec<Check>, OperationError> {
     let mut checks = vec![sequence(client).await?, leader(client).await?];
     let open = client.query(OPEN, &[&f64::from(open_for_s), &TRANSACTIONS]).await?;
     let fine = format!("none for longer than {open_for_s} s");
@@ -62,7 +56,7 @@ async fn all(client: &Client, open_for_s: u32) -> Result<Vec<Check>, tokio_postg
     Ok(checks)
 }
 
-async fn sequence(client: &Client) -> Result<Check, tokio_postgres::Error> {
+async fn sequence(client: &Client) -> Result<Check, OperationError> {
     let grows = client.query_opt(SEQUENCE, &[]).await?.is_some_and(|row| row.get(0));
     let remedy = "ALTER SEQUENCE lockstep.sequence INCREMENT BY 1 NO CYCLE CACHE 1";
     Ok(if grows {
@@ -72,7 +66,7 @@ async fn sequence(client: &Client) -> Result<Check, tokio_postgres::Error> {
     })
 }
 
-async fn leader(client: &Client) -> Result<Check, tokio_postgres::Error> {
+async fn leader(client: &Client) -> Result<Check, OperationError> {
     let leads: bool = client.query_one(LEADER, &[&LEADER_LOCK]).await?.get(0);
     Ok(if leads {
         Check::ok("sequencer", "one leads")

@@ -1,4 +1,4 @@
-//! The fusebox: each part stops and goes on; nothing is lost meanwhile, and nothing grows without bound.
+//! `lockstep pause`: each part stops and goes on; nothing is lost meanwhile, and nothing grows without bound.
 
 use anyhow::{Result, ensure};
 use lockstep_testkit::data::{Shape, seed};
@@ -12,8 +12,9 @@ use crate::stage::{DEADLINE, Stage};
 const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
 const RENAMED: &str = "SELECT count() FROM {views}.users WHERE display_name = 'renamed'";
 
-async fn fusebox(stage: &Stage, arguments: &[&str]) -> Result<String> {
-    Ok(stage.installation.succeed("lockstep", &[&["fusebox"], arguments].concat()).await?.stdout)
+/// Runs `lockstep pause`, `resume` or `paused`.
+async fn lockstep(stage: &Stage, arguments: &[&str]) -> Result<String> {
+    Ok(stage.installation.succeed("lockstep", arguments).await?.stdout)
 }
 
 /// Waits until a log has said something so many times: a worker has no metric of what is stopped.
@@ -33,32 +34,34 @@ async fn waits_in_vain_for(stage: &Stage, what: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn fusebox_stops_the_sequencer() -> Result<()> {
+async fn pause_stops_the_sequencer() -> Result<()> {
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
-    fusebox(&stage, &["stop", "sequencer", "--reason", "for a test"]).await?;
+    lockstep(&stage, &["pause", "sequencer", "--reason", "for a test"]).await?;
     let stopped = async || Ok(programs[0].metric("lockstep_sequencer_stopped").await? == Some(1.0));
     eventually("the sequencer to stop", DEADLINE, stopped).await?;
     let head = stage.number(HEAD).await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
-    waits_in_vain_for(&stage, "sequencer is stopped").await?;
+    waits_in_vain_for(&stage, "sequencer paused since").await?;
     assert_eq!(stage.number(HEAD).await?, head, "something was numbered");
-    fusebox(&stage, &["go", "sequencer"]).await?;
+    lockstep(&stage, &["resume", "sequencer"]).await?;
     stage.equal().await?;
     assert_eq!(stage.seen(RENAMED).await?, "4");
     stage.end(programs).await
 }
 
 #[tokio::test]
-async fn fusebox_stops_workers_and_a_destination() -> Result<()> {
+async fn pause_stops_workers_and_a_destination() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 4, rows: 20, seed: 71 }).await?;
     let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
     stage.equal().await?;
-    let parts =
-        [(&["worker"][..], "worker is stopped"), (&["destination", "clickhouse"], "destination clickhouse is stopped")];
+    let parts = [
+        (&["workers"][..], "workers paused since"),
+        (&["destination", "clickhouse"], "destination clickhouse paused since"),
+    ];
     for (round, (part, said)) in parts.into_iter().enumerate() {
-        fusebox(&stage, &[&["stop"], part, &["--reason", "for a test"]].concat()).await?;
+        lockstep(&stage, &[&["pause"], part, &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
             says(worker, " stopped=true", round + 1).await?;
         }
@@ -71,14 +74,14 @@ async fn fusebox_stops_workers_and_a_destination() -> Result<()> {
         waits_in_vain_for(&stage, said).await?;
         let shipped = format!("SELECT countIf(display_name = 'round {round}') FROM {{views}}.users");
         assert_eq!(stage.seen(&shipped).await?, "0", "something was shipped");
-        fusebox(&stage, &[&["go"], part].concat()).await?;
+        lockstep(&stage, &[&["resume"], part].concat()).await?;
         stage.equal().await?;
     }
     stage.end(programs).await
 }
 
 #[tokio::test]
-async fn fusebox_stops_one_mapping_and_one_tenant() -> Result<()> {
+async fn pause_stops_one_mapping_and_one_tenant() -> Result<()> {
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
     stage.equal().await?;
@@ -90,13 +93,13 @@ async fn fusebox_stops_one_mapping_and_one_tenant() -> Result<()> {
             "SELECT countIf(display_name = 'renamed') = 0 FROM {views}.users",
         ),
         (
-            ["tenant", engines.as_str()],
+            ["tenancy", engines.as_str()],
             "SELECT countIf(display_name = 'again') = count() FROM {views}.users WHERE project_id = 'compilers'",
             "SELECT (SELECT countIf(display_name = 'again') FROM {views}.users WHERE project_id = 'engines') + (SELECT countIf(display_name = 'again') FROM {views}.teams WHERE project_id = 'engines') = 0",
         ),
     ];
     for (round, (part, arrives, stays)) in parts.into_iter().enumerate() {
-        fusebox(&stage, &[&["stop"], &part[..], &["--reason", "for a test"]].concat()).await?;
+        lockstep(&stage, &[&["pause"], &part[..], &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
             says(worker, "some_stopped=true", round + 1).await?;
         }
@@ -107,11 +110,11 @@ async fn fusebox_stops_one_mapping_and_one_tenant() -> Result<()> {
             ))
             .await?;
         stage.until_seen("everything else to arrive", arrives, "1").await?;
-        waits_in_vain_for(&stage, &format!("{} {} is stopped", part[0], part[1])).await?;
+        waits_in_vain_for(&stage, &format!("{} {} paused since", part[0], part[1])).await?;
         assert_eq!(stage.seen(stays).await?, "1", "what was stopped arrived");
         // Its messages are gone: nobody but the sweep knows that there are news.
         stage.until("all of it to be announced", UNANNOUNCED, 0).await?;
-        fusebox(&stage, &[&["go"], &part[..]].concat()).await?;
+        lockstep(&stage, &[&["resume"], &part[..]].concat()).await?;
         // Sooner than a sweep that was not told would announce it again: that takes a minute.
         stage.installation.succeed("lockstep", &["wait", "--all", "--timeout", "25"]).await?;
         stage.equal().await?;
@@ -120,56 +123,53 @@ async fn fusebox_stops_one_mapping_and_one_tenant() -> Result<()> {
 }
 
 #[tokio::test]
-async fn fusebox_stops_fills() -> Result<()> {
+async fn pause_stops_fills() -> Result<()> {
     let stage = Stage::before_capture().await?;
     seed(&stage.client, Shape { tenants: 3, rows: 30, seed: 73 }).await?;
     stage.migrate(&[]).await?;
     let tenant: String = stage.client.query_one(r#"SELECT max("id"::text) FROM "Tenancy""#, &[]).await?.get(0);
     let other: String = stage.client.query_one(r#"SELECT min("id"::text) FROM "Tenancy""#, &[]).await?.get(0);
-    fusebox(&stage, &["stop", "tenant", &tenant]).await?;
-    fusebox(&stage, &["stop", "mapping", "users"]).await?;
+    lockstep(&stage, &["pause", "tenancy", &tenant]).await?;
+    lockstep(&stage, &["pause", "mapping", "users"]).await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     // The stream of another tenant's goes on.
     stage.sql(&format!(r#"UPDATE "Team" SET "displayName" = 'renamed' WHERE "tenancyId" = '{other}'"#)).await?;
     stage.until_seen("the stream", "SELECT countIf(display_name = 'renamed') > 0 FROM {views}.teams", "1").await?;
     let taken = "SELECT count(*) FROM lockstep.fill_range WHERE claimed_until IS NOT NULL OR finished_at IS NOT NULL";
     assert_eq!(stage.number(taken).await?, 0, "a range was taken that holds rows of a stopped tenant");
-    fusebox(&stage, &["go", "tenant", &tenant]).await?;
+    lockstep(&stage, &["resume", "tenancy", &tenant]).await?;
     let left = "SELECT count(*) FROM lockstep.fill WHERE finished_at IS NULL";
     stage.until("the fills of all other mappings", left, 1).await?;
     assert_eq!(stage.number(&format!("{left} AND mapping_name = 'users'")).await?, 1);
-    fusebox(&stage, &["go", "mapping", "users"]).await?;
+    lockstep(&stage, &["resume", "mapping", "users"]).await?;
     stage.equal().await?;
     stage.end(programs).await
 }
 
 #[tokio::test]
-async fn fusebox_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()> {
+async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()> {
     let stage = Stage::small().await?;
-    ensure!(fusebox(&stage, &[]).await?.contains("no fuse is blown"));
+    ensure!(lockstep(&stage, &["paused"]).await?.contains("Nothing is paused"));
     let nobody = "00000000-0000-4000-8000-000000000000";
     for (arguments, said) in [
-        (&["stop", "everything"][..], "sequencer, worker, mapping, destination, tenant"),
-        (
-            &["stop", "mapping", "user"],
-            "LS-0040: there is no mapping \"user\"; those that there are: users, contact_channels",
-        ),
-        (&["stop", "mapping"], "LS-0041: name the mapping"),
-        (&["stop", "worker", "one"], "LS-0041: `worker` takes no name"),
-        (&["stop", "destination", "postgres"], "only clickhouse"),
-        (&["stop", "tenant", "ada"], "\"ada\" is no uuid"),
-        (&["stop", "tenant", nobody], "LS-0019"),
+        (&["everything"][..], "everything"),
+        (&["mapping", "user"], "LS-0040: there is no mapping \"user\"; those that there are: users, contact_channels"),
+        (&["mapping"], "<NAME>"),
+        (&["workers", "one"], "'one'"),
+        (&["destination", "postgres"], "LS-0041: there is no destination \"postgres\", only clickhouse"),
+        (&["tenancy", "ada"], "'ada'"),
+        (&["tenancy", nobody], "LS-0019"),
     ] {
-        let refused = stage.installation.run("lockstep", &[&["fusebox"], arguments].concat()).await?;
+        let refused = stage.installation.run("lockstep", &[&["pause"], arguments].concat()).await?;
         assert_eq!(refused.code, Some(78), "{arguments:?}");
         ensure!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
     }
     assert_eq!(stage.number("SELECT count(*) FROM lockstep.fuse").await?, 0);
-    fusebox(&stage, &["stop", "mapping", "teams", "--reason", "too wide"]).await?;
-    ensure!(fusebox(&stage, &["stop", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
-    let shown = fusebox(&stage, &[]).await?;
+    lockstep(&stage, &["pause", "mapping", "teams", "--reason", "too wide"]).await?;
+    ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
+    let shown = lockstep(&stage, &["paused"]).await?;
     ensure!(shown.contains("teams") && shown.contains("too wide"), "{shown}");
-    ensure!(fusebox(&stage, &["go", "mapping", "teams"]).await?.contains("Goes on"));
-    ensure!(fusebox(&stage, &["go", "mapping", "teams"]).await?.contains("Was not stopped"));
+    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Goes on"));
+    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Was not stopped"));
     stage.end([]).await
 }

@@ -8,7 +8,8 @@ use lockstep_destinations::clickhouse::Timeouts;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::clickhouse::{Databases, count_stale, remove_stale};
 
-use crate::error::CliError;
+use crate::error::OperationError;
+use crate::progress::Waiting;
 
 /// Locations in one statement: the server parses 256 KiB of it.
 const PAGE: usize = 500;
@@ -22,17 +23,18 @@ pub(super) async fn remove(
     mapping: &Mapping,
     floor: SequenceId,
     places: &[Location],
-) -> Result<u64, CliError> {
+    waiting: &mut Waiting<'_>,
+) -> Result<i64, OperationError> {
     let timeouts = Timeouts { statement: STATEMENT_TIMEOUT, stream_idle: STATEMENT_TIMEOUT, ..clickhouse.timeouts() };
     let clickhouse = clickhouse.clone().with_timeouts(timeouts);
-    let mut removed = 0;
+    let mut removed = 0_i64;
     for places in places.chunks(PAGE) {
         let count = count_stale(mapping, databases, floor, Some(places));
         let stale: u64 = clickhouse.fetch_rows::<(u64,)>(&count).await?.first().map_or(0, |(count,)| *count);
         if stale > 0 {
             clickhouse.execute(&remove_stale(mapping, databases, floor, Some(places))).await?;
-            println!("{}: {stale} rows were in ClickHouse alone, and are removed.", mapping.name);
-            removed += stale;
+            waiting.tell(&format!("{}: {stale} rows were in ClickHouse alone, and are removed.", mapping.name));
+            removed += i64::try_from(stale).unwrap_or(i64::MAX);
         }
     }
     Ok(removed)
