@@ -14,7 +14,7 @@ use crate::error::CliError;
 use crate::tenancies::must_exist;
 
 /// The one destination that there is.
-pub(crate) use lockstep_destinations::clickhouse::NAME as DESTINATION;
+pub(crate) use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;
 
 #[derive(Args, Debug)]
 pub(crate) struct FuseboxArgs {

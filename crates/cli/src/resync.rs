@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit};
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, HighWater};
 use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::identity::last_sequence;
