@@ -17,6 +17,8 @@ use crate::error::{DestinationError, Failure};
 const REWRITE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Looking at all rows of a mapping.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// The server parses 256 KiB of a statement.
+const PLACES_PER_STATEMENT: usize = 500;
 
 impl Erase for ClickHouse {
     async fn removals_under_way(&self, mapping: &Mapping) -> Result<u64, DestinationError> {
@@ -82,11 +84,16 @@ impl Erase for ClickHouse {
     ) -> Result<u64, DestinationError> {
         let timeouts = Timeouts { statement: SCAN_TIMEOUT, stream_idle: SCAN_TIMEOUT, ..self.timeouts };
         let patient = self.clone().with_timeouts(timeouts);
-        let stale = patient.fetch_one(&count_stale(mapping, &self.databases, floor, places)).await?;
-        if stale > 0 {
-            patient.execute(&remove_stale(mapping, &self.databases, floor, places)).await?;
+        let pages = places.map_or_else(|| vec![None], |places| places.chunks(PLACES_PER_STATEMENT).map(Some).collect());
+        let mut removed = 0;
+        for places in pages {
+            let stale: u64 = patient.fetch_one(&count_stale(mapping, &self.databases, floor, places)).await?;
+            if stale > 0 {
+                patient.execute(&remove_stale(mapping, &self.databases, floor, places)).await?;
+            }
+            removed += stale;
         }
-        Ok(stale)
+        Ok(removed)
     }
 
     async fn now_ms(&self) -> Result<i64, DestinationError> {

@@ -19,7 +19,7 @@ use lockstep_core::{DestinationId, MappingName, TenancyId};
 
 pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
-pub use self::shape::{ColumnShape, TableShape, differences};
+pub use self::shape::{TableShape, differences};
 use crate::destination::{CursorAt, Cursors, Destination, Selection};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;

@@ -7,7 +7,7 @@ use lockstep_mappings::clickhouse::{
     TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
 };
 
-use super::{ClickHouse, ColumnShape, TableShape, differences};
+use super::{ClickHouse, TableShape, differences};
 use crate::error::DestinationError;
 use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 
@@ -90,9 +90,9 @@ impl ClickHouse {
              FROM system.columns WHERE database = {database} AND table IN ({names}) ORDER BY table, position"
         );
         let columns: Vec<(String, String, String, String)> = self.fetch_rows(&sql).await?;
-        for (table, name, column_type, default_expression) in columns {
+        for (table, name, column_type, default) in columns {
             if let Some(shape) = shapes.get_mut(&table) {
-                shape.columns.push(ColumnShape { name, column_type, default_expression });
+                shape.columns.push((name, column_type, default));
             }
         }
         Ok(shapes)

@@ -50,7 +50,7 @@ async fn a_table_of_another_shape_is_described() {
                 "partition key is toYYYYMM(at), must be none"
             ]
         );
-        assert_eq!(found.columns[1].default_expression, "MATERIALIZED now64(3)");
+        assert_eq!(found.columns[1].2, "MATERIALIZED now64(3)");
     })
     .await;
 }
