@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 
 use crate::error::DestinationError;
 use crate::window::WriteWindow;
@@ -59,8 +59,8 @@ pub trait Destination: Send + Sync {
     /// Takes the rows of one write.
     type Sink: RowSink;
 
-    /// What it is called in logs, metrics and errors.
-    fn name(&self) -> &'static str;
+    /// What it is called in Lockstep's tables, fuses, health and errors.
+    fn id(&self) -> DestinationId;
 
     /// The same destination for writing what was read at one moment. A write that is begun, sent to or ended when the
     /// window is not open any more fails with [`crate::Failure::Late`].

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{DestinationId, MappingName, TenancyId};
 
 use crate::destination::{CursorAt, Cursors, Destination, RowSink, Selection};
 use crate::error::{DestinationError, Failure};
@@ -85,8 +85,8 @@ impl<D> Faulty<D> {
 impl<D: Destination> Destination for Faulty<D> {
     type Sink = FaultySink<D::Sink>;
 
-    fn name(&self) -> &'static str {
-        self.inner.name()
+    fn id(&self) -> DestinationId {
+        self.inner.id()
     }
 
     fn within(self, window: WriteWindow) -> Self {

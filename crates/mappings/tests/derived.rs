@@ -50,7 +50,6 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     let places = [Location { project_id: "it's".into(), branch_id: "main".into() }];
     let floor = SequenceId::new(60);
     section("ClickHouse: stale rows", &clickhouse::count_stale(mapping, &databases(), floor, None));
-    section("ClickHouse: hide", &clickhouse::hide(mapping, &databases(), floor, &places));
     section("ClickHouse: remove stale rows", &clickhouse::remove_stale(mapping, &databases(), floor, Some(&places)));
     for (title, sql) in erasing(mapping, &databases()) {
         section(title, &sql);

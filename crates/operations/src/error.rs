@@ -1,7 +1,7 @@
 //! What an operation ends with when it fails.
 
 use lockstep_core::{SequenceId, exit};
-use lockstep_destinations::DestinationError;
+use lockstep_destinations::{DestinationError, ProvisionError};
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_schema::SourceError;
 
@@ -41,23 +41,9 @@ pub enum OperationError {
     /// The source does not fit the definitions.
     #[error("LS-0015: the source database does not fit the definitions; nothing was changed:{}", list(.0))]
     Misfits(Vec<Misfit>),
-    /// Tables in ClickHouse are of another shape.
-    #[error(
-        "LS-0016: ClickHouse holds tables of another shape, which are never written to; nothing was changed:{}\nEither \
-         set LOCKSTEP_CLICKHOUSE_RAW_DATABASE (and LOCKSTEP_CLICKHOUSE_VIEW_DATABASE) to databases of other names; \
-         Lockstep then builds and fills the right tables beside these. When `lockstep-verifier` finds them equal, set \
-         LOCKSTEP_CLICKHOUSE_VIEW_DATABASE back and run `lockstep migrate --replace-views`: every view is swapped at \
-         once. Or drop or rename the tables above and run this again.",
-        list(.0)
-    )]
-    OtherShape(Vec<String>),
-    /// Names are taken by views that read something else.
-    #[error(
-        "LS-0017: these names are taken in ClickHouse; nothing was changed:{}\nSet LOCKSTEP_CLICKHOUSE_VIEW_DATABASE \
-         to a database of another name, or, once `lockstep-verifier` finds all equal, swap the views with --replace-views.",
-        list(.0)
-    )]
-    NamesTaken(Vec<String>),
+    /// What is in ClickHouse does not fit.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
     /// `--standalone` on tables of somebody else.
     #[error(
         "LS-0018: this database already has a table \"Tenancy\" that Lockstep did not make; nothing was changed. Leave \
@@ -137,8 +123,7 @@ impl OperationError {
         match self {
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             Self::Misfits(_)
-            | Self::OtherShape(_)
-            | Self::NamesTaken(_)
+            | Self::Provision(ProvisionError::OtherShape(_) | ProvisionError::NamesTaken(_))
             | Self::NotEmpty
             | Self::UnknownTenancy(_)
             | Self::UnknownMapping { .. }
@@ -148,6 +133,7 @@ impl OperationError {
             Self::Unfinished(_) => exit::IN_FLIGHT,
             Self::Source(_)
             | Self::Destination(_)
+            | Self::Provision(ProvisionError::Destination(_))
             | Self::SourceWentBack { .. }
             | Self::StillExists(_)
             | Self::CameBack(_)

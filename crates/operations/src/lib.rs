@@ -35,4 +35,4 @@ pub use status::{MappingStatus, Queue, Status, status};
 pub use wait::{Lag, WaitOutcome, WaitReport, wait};
 
 /// The one destination that there is, as Lockstep's own tables name it.
-pub use lockstep_destinations::clickhouse::NAME as DESTINATION;
+pub use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_core::SequenceId;
+use lockstep_destinations::HighWater;
 use lockstep_schema::identity::server_run;
 use serde::Serialize;
 

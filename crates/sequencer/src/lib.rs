@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `plan` decides (pure), `storage` holds the SQL, `step` makes one pass, `service` repeats it. Beside them: `leader`
-//! (SEQ-2), `announce` (OUT-1), `expander` (CAP-3), `watch` (CAP-1), `witness` (SRC-1), `upkeep`.
+//! (SEQ-2), `announce` (OUT-1), `expander` (CAP-3), `watch` (CAP-1), `rewind_guard` (SRC-1), `upkeep`.
 //!
 //! Deliberately absent: what the rows hold, where they go, any write to a table of the application, and any state that is
 //! not in Postgres. A sequencer can be killed at any moment; whatever it had not committed is done by the next. ClickHouse
@@ -24,12 +24,12 @@ mod expander;
 mod figures;
 mod leader;
 mod plan;
+mod rewind_guard;
 mod service;
 mod step;
 mod storage;
 mod upkeep;
 mod watch;
-mod witness;
 
 pub use arguments::{Arguments, NEEDS};
 pub use error::SequencerError;

@@ -41,7 +41,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
-    let clickhouse = clickhouse.map_err(SequencerError::Unwitnessed)?;
+    let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();
     if let Some(address) = settings.listen {
         let serving = health::serve(address, health.clone(), shutdown.clone()).await;
@@ -71,7 +71,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let watch = Watch::new(source.clone(), Arc::clone(&mappings), bells.catalog.clone(), is_leading.clone());
     let _watch = Helper(tokio::spawn(watch.run()));
     let mut sequencer = Sequencer {
-        numbering: Numbering::new(source.clone(), mappings).witnessed_by(clickhouse),
+        numbering: Numbering::new(source.clone(), mappings).guarded_by(clickhouse),
         source,
         health,
         bells,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{DestinationId, MappingName, TenancyId};
 use lockstep_destinations::{CursorAt, Cursors, Destination, DestinationError, Selection, WriteWindow};
 use tokio::sync::watch;
 
@@ -36,8 +36,8 @@ impl<D> Held<D> {
 impl<D: Destination> Destination for Held<D> {
     type Sink = D::Sink;
 
-    fn name(&self) -> &'static str {
-        self.inner.name()
+    fn id(&self) -> DestinationId {
+        self.inner.id()
     }
 
     fn within(self, window: WriteWindow) -> Self {

@@ -4,14 +4,10 @@
 //! A fill can end when the destination has passed the number that covers its ranges and what was written meanwhile: then
 //! every row of the source has a version at or above the floor there.
 
-use std::time::Duration;
-
 use lockstep_core::failpoint;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::ClickHouse;
-use lockstep_destinations::clickhouse::Timeouts;
-use lockstep_mappings::clickhouse::{Databases, count_stale, remove_stale};
+use lockstep_destinations::Erase;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Source;
 
@@ -21,30 +17,18 @@ use crate::measure;
 use crate::pace::jittered;
 use crate::storage::fill_end::{Due, FillEndSession};
 
-/// For all rows of a mapping to be looked at. Doing it again is harmless.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1_800);
-
-/// Ends the fills of a ClickHouse.
-pub(crate) struct FillEnd {
+/// Ends the fills of a destination.
+pub(crate) struct FillEnd<D> {
     source: Source,
-    clickhouse: ClickHouse,
+    destination: D,
     set: MappingSet,
-    databases: Databases,
     limits: Limits,
     session: Option<FillEndSession>,
 }
 
-impl FillEnd {
-    pub(crate) fn new(
-        source: Source,
-        clickhouse: ClickHouse,
-        set: MappingSet,
-        databases: Databases,
-        limits: Limits,
-    ) -> Self {
-        let timeouts =
-            Timeouts { statement: STATEMENT_TIMEOUT, stream_idle: STATEMENT_TIMEOUT, ..clickhouse.timeouts() };
-        Self { source, clickhouse: clickhouse.with_timeouts(timeouts), set, databases, limits, session: None }
+impl<D: Erase> FillEnd<D> {
+    pub(crate) const fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
+        Self { source, destination, set, limits, session: None }
     }
 
     /// Works until `shutdown`.
@@ -94,17 +78,16 @@ impl FillEnd {
             tracing::warn!(mapping = %mapping.name, "rows that only ClickHouse has were not removed, because rows are in quarantine: mend them, then run `lockstep resync`");
             return Ok(session.finish(due, None).await?);
         }
-        let count = count_stale(mapping, &self.databases, due.floor, None);
-        let stale = self.clickhouse.fetch_rows::<(u64,)>(&count).await?.first().map_or(0, |(count,)| *count);
-        if stale > 0 {
-            self.clickhouse.execute(&remove_stale(mapping, &self.databases, due.floor, None)).await?;
-        }
+        let stale = self.destination.remove_stale(mapping, due.floor, None).await?;
         failpoint!(
             "worker::fill_end::before",
-            return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
+            return Err(lockstep_schema::SourceError::Timeout(std::time::Duration::ZERO).into())
         );
         session.finish(due, Some(stale)).await?;
-        failpoint!("worker::fill_end::after", return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into()));
+        failpoint!(
+            "worker::fill_end::after",
+            return Err(lockstep_schema::SourceError::Timeout(std::time::Duration::ZERO).into())
+        );
         tracing::info!(mapping = %mapping.name, reason = due.reason, stale, "a mapping is filled");
         Ok(())
     }

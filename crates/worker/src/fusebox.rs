@@ -30,14 +30,14 @@ impl Fusebox {
     ///
     /// Cancel-safe.
     pub(crate) async fn go(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(DESTINATION)).await
+        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into())).await
     }
 
     /// As [`Fusebox::go`], and no tenancy is stopped.
     ///
     /// Cancel-safe.
     pub(crate) async fn go_for_all_tenancies(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(DESTINATION) && !fuses.stop_some_tenancy()).await
+        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into()) && !fuses.stop_some_tenancy()).await
     }
 
     /// Returns when something was let go on since that was the count.
@@ -102,7 +102,7 @@ async fn look(source: &Source, client: Option<Client>) -> Result<(Client, Fuses)
 fn tell(sender: &watch::Sender<Option<Arc<Fuses>>>, fuses: Fuses) {
     let changed = sender.borrow().as_deref().is_none_or(|known| *known != fuses);
     if changed {
-        let stopped = fuses.stop_shipping_to(DESTINATION);
+        let stopped = fuses.stop_shipping_to(&DESTINATION.into());
         let (some_stopped, mended) = (fuses.stop_something(), fuses.mended);
         tracing::info!(stopped, some_stopped, mended, "the fusebox says what goes");
         sender.send_replace(Some(Arc::new(fuses)));

@@ -12,7 +12,7 @@ pub use access::{AccessSql, TenantUser, access_sql, users_xml};
 pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
-pub use stale::{count_stale, hide, remove_stale};
+pub use stale::{count_stale, remove_stale};
 pub use tables::{TableDefinition, create_databases, insert, raw_table, view, view_select};
 
 use lockstep_core::settings::ClickHouseSettings;

@@ -10,18 +10,16 @@ pub fn source_table_name() -> &'static str {
 
 /// One row: the source whose changes were last let in. The one that was seen last wins.
 pub fn source_table(databases: &Databases) -> TableDefinition {
-    let column =
-        |name: &str, column_type: &str, default: &str| (name.to_owned(), column_type.to_owned(), default.to_owned());
     TableDefinition::new(
         databases,
         source_table_name(),
-        vec![
-            column("singleton", "UInt8", ""),
-            column("system_identifier", "String", ""),
-            column("timeline", "UInt32", ""),
-            column("seen_at", "DateTime64(3, 'UTC')", "now64(3)"),
+        &[
+            ("singleton", "UInt8", ""),
+            ("system_identifier", "String", ""),
+            ("timeline", "UInt32", ""),
+            ("seen_at", "DateTime64(3, 'UTC')", "now64(3)"),
         ],
         "ReplacingMergeTree(seen_at)",
-        "singleton".to_owned(),
+        "singleton",
     )
 }

@@ -26,9 +26,9 @@ impl TableDefinition {
     pub(super) fn new(
         databases: &Databases,
         name: &str,
-        columns: Vec<(String, String, String)>,
+        columns: &[(&str, &str, &str)],
         engine: &str,
-        sorting_key: String,
+        sorting_key: &str,
     ) -> Self {
         let engine = match &databases.cluster {
             // The path must differ between databases and tables; {shard} and {replica} are the server's macros.
@@ -44,9 +44,9 @@ impl TableDefinition {
         Self {
             database: databases.raw.clone(),
             name: name.to_owned(),
-            columns,
+            columns: columns.iter().map(|&(name, kind, default)| (name.into(), kind.into(), default.into())).collect(),
             engine,
-            sorting_key,
+            sorting_key: sorting_key.to_owned(),
             cluster: databases.cluster.clone(),
         }
     }
@@ -107,14 +107,14 @@ pub fn create_databases(databases: &Databases) -> Vec<String> {
 
 /// The raw table of a mapping: location, columns, then Lockstep's own.
 pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
-    let column =
-        |name: &str, column_type: &str, default: &str| (name.to_owned(), column_type.to_owned(), default.to_owned());
-    let mut columns = vec![column("project_id", "String", ""), column("branch_id", "String", "")];
-    columns.extend(mapping.columns.iter().map(|of| column(&of.name, &of.column_type.clickhouse(), "")));
+    let exported: Vec<_> =
+        mapping.columns.iter().map(|column| (column.name.as_str(), column.column_type.clickhouse())).collect();
+    let mut columns = vec![("project_id", "String", ""), ("branch_id", "String", "")];
+    columns.extend(exported.iter().map(|(name, column_type)| (*name, &**column_type, "")));
     columns.extend([
-        column("sync_sequence_id", "Int64", ""),
-        column("sync_is_deleted", "UInt8", ""),
-        column("sync_created_at", "DateTime64(3, 'UTC')", "now64(3)"),
+        ("sync_sequence_id", "Int64", ""),
+        ("sync_is_deleted", "UInt8", ""),
+        ("sync_created_at", "DateTime64(3, 'UTC')", "now64(3)"),
     ]);
     let key: Vec<_> = ["project_id", "branch_id"]
         .into_iter()
@@ -123,9 +123,9 @@ pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
     TableDefinition::new(
         databases,
         mapping.name.as_str(),
-        columns,
+        &columns,
         "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)",
-        key.join(", "),
+        &key.join(", "),
     )
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn begin(
         }
     }
     for mapping in mappings {
-        for statement in fills::begin(mapping, DESTINATION, reason) {
+        for statement in fills::begin(mapping, &DESTINATION.into(), reason) {
             transaction.batch_execute(&statement).await?;
         }
     }

@@ -12,6 +12,7 @@ mod tenancies;
 use std::time::Duration;
 
 use lockstep_core::TenancyId;
+use lockstep_destinations::HighWater;
 use lockstep_mappings::Mapping;
 use serde::Serialize;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_mappings::postgres::capture::CaptureObject;
 use lockstep_mappings::postgres::facts::{
     ColumnFacts, Misfit, SourceFacts, misfits_of, misfits_of_tenancies, tables_needed,
@@ -9,6 +10,7 @@ use lockstep_mappings::postgres::facts::{
 use lockstep_mappings::postgres::{capture, fetch, identifier};
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
@@ -120,9 +122,13 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
             .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
             .await?
             .get(0),
-        targets: if controlled { names(&client, "SELECT name FROM lockstep.target").await? } else { BTreeSet::new() },
+        targets: if controlled {
+            names(&client, "SELECT name FROM lockstep.target", &[]).await?
+        } else {
+            BTreeSet::new()
+        },
         tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
-        fills: if controlled { names(&client, FILLS).await? } else { BTreeSet::new() },
+        fills: if controlled { names(&client, FILLS, &[&CLICKHOUSE]).await? } else { BTreeSet::new() },
         is_controlled: client.query_one("SELECT to_regnamespace('lockstep') IS NOT NULL", &[]).await?.get(0),
         captured,
         refused,
@@ -163,11 +169,11 @@ async fn refused(client: &Client, set: &MappingSet) -> Result<BTreeMap<String, M
     Ok(refused)
 }
 
-const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = 'clickhouse'";
-
-async fn names(client: &Client, sql: &str) -> Result<BTreeSet<String>, SourceError> {
-    Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+async fn names(client: &Client, sql: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<BTreeSet<String>, SourceError> {
+    Ok(client.query(sql, arguments).await?.iter().map(|row| row.get(0)).collect())
 }
+
+const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = $1";
 
 async fn event_triggers(client: &Client) -> Result<BTreeMap<String, char>, SourceError> {
     const EVENT_TRIGGERS: &str =

@@ -29,7 +29,7 @@ use crate::storage::{FetchSession, Snapshot};
 /// What health calls the source.
 pub(crate) const SOURCE: &str = "source";
 /// What health calls the destination.
-pub(crate) use lockstep_destinations::clickhouse::NAME as DESTINATION;
+pub(crate) use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;
 
 /// Work that failed in a way that trying again at once does not mend.
 #[derive(Clone, Debug)]

@@ -301,9 +301,9 @@ impl<'a, D: Destination + Clone + 'static> Shipping<'a, D> {
 
     async fn move_cursors(&self, forward: &[CursorAt]) -> Result<(), DestinationError> {
         let destination = self.way.destination;
-        failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(destination.name())));
+        failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(destination.id())));
         destination.advance(forward).await?;
-        failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(destination.name())));
+        failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(destination.id())));
         Ok(())
     }
 

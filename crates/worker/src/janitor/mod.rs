@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::{ClickHouse, DestinationError};
+use lockstep_destinations::{Destination, DestinationError, Erase};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::{Source, SourceError};
 
 pub(crate) use self::places::{Due, Place, RowsOf};
@@ -78,11 +77,10 @@ impl From<tokio_postgres::Error> for JanitorError {
 }
 
 /// The janitor of one worker.
-pub struct Janitor {
+pub struct Janitor<D> {
     source: Source,
-    clickhouse: ClickHouse,
+    destination: D,
     set: MappingSet,
-    databases: Databases,
     limits: Limits,
     session: Option<JanitorSession>,
     /// The mapping that is looked at next, and when each was looked at last.
@@ -90,11 +88,11 @@ pub struct Janitor {
     looked_at: Vec<Option<Instant>>,
 }
 
-impl Janitor {
+impl<D: Destination + Erase> Janitor<D> {
     /// Connects with the first round.
-    pub fn new(source: Source, clickhouse: ClickHouse, set: MappingSet, databases: Databases, limits: Limits) -> Self {
+    pub fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
         let looked_at = vec![None; set.iter().count()];
-        Self { source, clickhouse, set, databases, limits, session: None, next_to_clean: 0, looked_at }
+        Self { source, destination, set, limits, session: None, next_to_clean: 0, looked_at }
     }
 
     /// One round after the other until `shutdown`.

@@ -1,6 +1,6 @@
-//! What follows from a failure. The only place that decides it.
+//! What follows from a failure: for the work in hand, and for its message.
 
-use lockstep_destinations::Failure;
+use lockstep_destinations::Retry;
 use lockstep_schema::SourceError;
 
 use crate::error::ShipError;
@@ -20,10 +20,8 @@ impl ShipError {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Source(error) if is_passing(error) => Verdict::Hold,
-            Self::Destination(error) => match error.failure() {
-                Failure::Unavailable | Failure::Overloaded | Failure::Late => Verdict::Hold,
-                Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Verdict::PutOff,
-            },
+            Self::Destination(error) if error.retry() == Retry::Later => Verdict::Hold,
+            Self::Destination(_) => Verdict::PutOff,
             // Seen only where the task that writes was ended: at shutdown.
             Self::WriterGone => Verdict::Hold,
             // No work is at fault.
@@ -64,7 +62,7 @@ fn is_passing_state(sqlstate: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_destinations::DestinationError;
+    use lockstep_destinations::{DestinationError, Failure};
     use std::time::Duration;
 
     #[test]

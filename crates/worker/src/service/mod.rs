@@ -48,8 +48,7 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let databases = Databases::from(&settings.clickhouse);
-    let routes = Arc::new(Routes::new(&set, &databases));
+    let routes = Arc::new(Routes::new(&set, &Databases::from(&settings.clickhouse)));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();
     if let Some(address) = settings.listen {
@@ -88,9 +87,9 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     parts.spawn(filler.run(stopping.clone()));
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), databases.clone(), limits);
+    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), limits);
     parts.spawn(fill_end.run(stopping.clone()));
-    let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), databases, limits);
+    let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), limits);
     parts.spawn(janitor.run(stopping.clone()));
     let sweep = Sweep::new(source, set, destination, routes, Arc::clone(&publisher), limits, fusebox);
     parts.spawn(sweep.run(stopping.clone()));

@@ -131,7 +131,7 @@ pub(crate) async fn write<D: Destination + 'static>(
         let mut insert = match open.take() {
             Some(insert) => insert,
             None => {
-                failpoint!("worker::insert::before", return Err(DestinationError::unanswered(destination.name())));
+                failpoint!("worker::insert::before", return Err(DestinationError::unanswered(destination.id())));
                 written.inserts += 1;
                 Open { sink: destination.begin_write(&statement).await?, rows: 0, bytes: 0 }
             }
@@ -150,7 +150,7 @@ pub(crate) async fn write<D: Destination + 'static>(
     if written.complete {
         if let Some(insert) = open {
             insert.sink.end().await?;
-            failpoint!("worker::insert::after", return Err(DestinationError::unanswered(destination.name())));
+            failpoint!("worker::insert::after", return Err(DestinationError::unanswered(destination.id())));
         }
         join(&mut ending).await?;
     }

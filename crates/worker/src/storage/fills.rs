@@ -219,7 +219,7 @@ impl Fills {
         }
         // Size and file are read while nobody can exchange the file.
         transaction.batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", table(&mapping.source))).await?;
-        for statement in begin_ranges_again(mapping, DESTINATION) {
+        for statement in begin_ranges_again(mapping, &DESTINATION.into()) {
             transaction.batch_execute(&statement).await?;
         }
         transaction.commit().await?;

@@ -13,4 +13,4 @@ pub(crate) mod tenancies;
 pub(crate) use fetch::{FetchSession, Snapshot};
 pub(crate) use tenancies::look_up;
 
-use lockstep_destinations::clickhouse::NAME as DESTINATION;
+use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;
