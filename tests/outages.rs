@@ -35,7 +35,7 @@ async fn outages_too_many_parts_are_waited_for() -> Result<()> {
         .await?;
     let log = programs[1].log();
     eventually("the worker to be refused", DEADLINE, async || {
-        Ok(std::fs::read_to_string(log)?.contains("a batch is held"))
+        Ok(std::fs::read_to_string(log)?.contains("a batch did not get through"))
     })
     .await?;
     ensure!(stage.seen("SELECT count() FROM {views}.users WHERE display_name = 'refused for a while'").await? == "0");

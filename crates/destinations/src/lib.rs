@@ -1,7 +1,7 @@
 //! Where rows go: one trait, [`Destination`], and ClickHouse behind it.
 //!
-//! This crate carries bytes and keeps cursors. What the bytes mean is decided by `lockstep-mappings`, which derives
-//! tables, insert statements and the codec; here they are text and chunks. The `clickhouse` crate is named here only.
+//! A destination takes typed fields, encodes them in its own way, and keeps cursors. Tables, statements and the codec are
+//! derived by `lockstep-mappings`. The `clickhouse` crate is named here only.
 
 pub mod clickhouse;
 mod clocks;
@@ -12,6 +12,6 @@ mod window;
 
 pub use clickhouse::ClickHouse;
 pub use clocks::Moment;
-pub use destination::{CursorAt, Cursors, Destination, RowSink, Selection};
+pub use destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, WriteLimits};
 pub use error::{DestinationError, Failure, Retry};
 pub use window::WriteWindow;

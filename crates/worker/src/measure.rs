@@ -5,8 +5,8 @@ use std::time::Duration;
 use lockstep_core::MappingName;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::flush::DurablePage;
 use crate::janitor::Round;
-use crate::ship::Written;
 
 const ROWS: &str = "lockstep_worker_rows_total";
 const BYTES: &str = "lockstep_worker_bytes_total";
@@ -50,19 +50,19 @@ pub(crate) fn flushed(tenancies: usize, took: Duration) {
     histogram!(TENANCIES).record(f64::from(u32::try_from(tenancies).unwrap_or(u32::MAX)));
 }
 
-pub(crate) fn written(mapping: &MappingName, written: &Written) {
+pub(crate) fn written(mapping: &MappingName, written: &DurablePage) {
     counter!(ROWS, "mapping" => mapping.to_string()).increment(written.rows);
     inserted(mapping, written);
 }
 
-pub(crate) fn filled(mapping: &MappingName, written: &Written) {
+pub(crate) fn filled(mapping: &MappingName, written: &DurablePage) {
     counter!(FILLED_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
     inserted(mapping, written);
 }
 
-fn inserted(mapping: &MappingName, written: &Written) {
-    counter!(BYTES, "mapping" => mapping.to_string()).increment(written.bytes);
-    counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.inserts);
+fn inserted(mapping: &MappingName, written: &DurablePage) {
+    counter!(BYTES, "mapping" => mapping.to_string()).increment(written.sent.bytes);
+    counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.sent.writes);
 }
 
 pub(crate) fn quarantined(mapping: &MappingName, rows: usize) {

@@ -18,10 +18,10 @@ use lockstep_schema::Source;
 
 use crate::error::ShipError;
 use crate::fusebox::{Fusebox, SEEN_BY_ALL};
+use crate::hints::Hints;
 use crate::limits::Limits;
+use crate::mappings::Mappings;
 use crate::pace::jittered;
-use crate::plan::News;
-use crate::routes::Routes;
 use crate::storage::progress::{Changed, ProgressSession};
 
 /// Numbers that are followed in one step.
@@ -76,7 +76,7 @@ pub(crate) struct Sweep<D> {
     source: Source,
     set: MappingSet,
     destination: D,
-    routes: Arc<Routes>,
+    mappings: Arc<Mappings>,
     publisher: Arc<Publisher>,
     limits: Limits,
     session: Option<ProgressSession>,
@@ -100,12 +100,12 @@ enum SweepError {
     Timeout,
 }
 
-impl<D: Destination + Clone + 'static> Sweep<D> {
+impl<D: Destination> Sweep<D> {
     pub(crate) fn new(
         source: Source,
         set: MappingSet,
         destination: D,
-        routes: Arc<Routes>,
+        mappings: Arc<Mappings>,
         publisher: Arc<Publisher>,
         limits: Limits,
         fusebox: Fusebox,
@@ -114,7 +114,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
             source,
             set,
             destination,
-            routes,
+            mappings,
             publisher,
             limits,
             session: None,
@@ -229,7 +229,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
         let mut tenancies: Vec<_> = changed.keys().map(|(tenancy, _)| *tenancy).collect();
         tenancies.sort_unstable();
         tenancies.dedup();
-        let names = self.routes.names();
+        let names = self.mappings.names();
         let cursors = self.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
         let late: Changed = changed
             .into_iter()
@@ -263,19 +263,18 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
 
     /// Announces again whoever has stood still for long, or everybody who is behind.
     async fn announce(&mut self, fuses: &lockstep_schema::fuses::Fuses, at_once: bool) -> Result<(), SweepError> {
-        let (now, mut news) = (Instant::now(), News::default());
+        let (now, mut hints) = (Instant::now(), Hints::default());
         for ((tenancy, mapping), behind) in &mut self.behind {
-            let Some(place) = self.routes.place(mapping) else { continue };
-            let is_stopped = self.routes.are_stopped(fuses, *tenancy, place);
+            let Some(index) = self.mappings.index(mapping) else { continue };
+            let is_stopped = self.mappings.are_stopped(fuses, *tenancy, index);
             if !is_stopped && (at_once || behind.is_due(now, self.limits.announce_again_after)) {
-                news.add(*tenancy, [place]);
-                news.raise(*tenancy, behind.last);
+                hints.add(*tenancy, [index], behind.last);
                 (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }
         }
-        if !news.is_empty() {
-            self.publisher.publish(&[news.to_batch(&self.routes)]).await?;
-            tracing::info!(tenancies = news.len(), "changes were announced again that had not arrived");
+        if !hints.is_empty() {
+            self.publisher.publish(&[hints.to_batch(&self.mappings)]).await?;
+            tracing::info!(tenancies = hints.len(), "changes were announced again that had not arrived");
         }
         Ok(())
     }

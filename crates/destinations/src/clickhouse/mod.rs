@@ -8,6 +8,7 @@ mod failure;
 mod insert;
 mod inspect;
 mod marks;
+mod page;
 mod reader;
 mod server_clock;
 mod shape;
@@ -29,9 +30,10 @@ pub use self::erase::{OldTombstones, Removal};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::inspect::{can_manage_access, ping, server_version, table_shape, table_shapes};
 pub use self::marks::{Mark, Marks};
+pub use self::page::Page;
 use self::reader::Reader;
 pub use self::shape::{ColumnShape, TableShape, differences};
-use crate::destination::{CursorAt, Cursors, Destination, Selection};
+use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -98,6 +100,14 @@ impl ClickHouse {
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same server for inserts of what was read at one moment. One that is begun, sent to or ended when the window is
+    /// not open any more fails with [`Failure::Late`].
+    #[must_use]
+    pub const fn within(mut self, window: WriteWindow) -> Self {
+        self.window = Some(window);
         self
     }
 
@@ -189,15 +199,10 @@ impl ClickHouse {
 }
 
 impl Destination for ClickHouse {
-    type Sink = Insert;
+    type Page = Page;
 
     fn name(&self) -> &'static str {
         "ClickHouse"
-    }
-
-    fn within(mut self, window: WriteWindow) -> Self {
-        self.window = Some(window);
-        self
     }
 
     async fn cursors(
@@ -208,12 +213,12 @@ impl Destination for ClickHouse {
         cursors::read(self, &self.raw_database, tenancies, mappings).await
     }
 
-    async fn begin_write(&self, statement: &str) -> Result<Insert, DestinationError> {
-        Ok(self.insert(statement))
+    fn open_page(&self, start: PageStart<'_>) -> Page {
+        Page::new(self, start)
     }
 
-    async fn advance(&self, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-        cursors::advance(self, &self.raw_database, cursors).await
+    async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
+        cursors::advance(&self.clone().within(window), &self.raw_database, cursors).await
     }
 }
 

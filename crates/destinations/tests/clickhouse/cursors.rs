@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::fixture::with_database;
+use crate::fixture::{fresh, with_database};
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::{CursorAt, Cursors, Destination, Selection};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ async fn cursors_come_back_as_they_were_advanced() {
             (ours, teams.clone(), SequenceId::new(7)),
             (other, users.clone(), SequenceId::BASE),
         ];
-        fixture.clickhouse.advance(&all).await.unwrap();
+        fixture.clickhouse.advance(&all, fresh()).await.unwrap();
         let expected: Cursors = all.iter().cloned().map(|(id, name, at)| ((id, name), at)).collect();
         assert_eq!(fixture.clickhouse.cursors(Selection::All, Selection::All).await.unwrap(), expected);
 
@@ -35,7 +35,7 @@ async fn cursors_come_back_as_they_were_advanced() {
         assert_eq!(none.unwrap(), Cursors::new());
         let nothing_asked = fixture.clickhouse.cursors(Selection::These(&[]), Selection::All).await;
         assert_eq!(nothing_asked.unwrap(), Cursors::new());
-        fixture.clickhouse.advance(&[]).await.unwrap();
+        fixture.clickhouse.advance(&[], fresh()).await.unwrap();
     })
     .await;
 }
@@ -45,7 +45,7 @@ async fn cur_1_a_cursor_never_moves_back() {
     with_database(|fixture| async move {
         let (id, users) = (tenancy(), mapping("users"));
         for at in [10, 30, 20] {
-            fixture.clickhouse.advance(&[(id, users.clone(), SequenceId::new(at))]).await.unwrap();
+            fixture.clickhouse.advance(&[(id, users.clone(), SequenceId::new(at))], fresh()).await.unwrap();
         }
         let expected = Cursors::from([((id, users), SequenceId::new(30))]);
         let before_merge = fixture.clickhouse.cursors(Selection::All, Selection::All).await;
@@ -82,7 +82,7 @@ async fn twenty_thousand_tenants_are_one_lookup() {
         let tenants: Vec<TenancyId> = (0..20_000).map(|_| tenancy()).collect();
         let at: Vec<CursorAt> = (1..).zip(&tenants).map(|(at, id)| (*id, users.clone(), SequenceId::new(at))).collect();
         let started = Instant::now();
-        fixture.clickhouse.advance(&at).await.unwrap();
+        fixture.clickhouse.advance(&at, fresh()).await.unwrap();
         println!("20,000 cursors advanced in {} ms", started.elapsed().as_millis());
         let mut asked = tenants.clone();
         asked.reverse();

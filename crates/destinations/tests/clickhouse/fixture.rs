@@ -1,12 +1,16 @@
 //! A ClickHouse server and a database of the test's own.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::ClickHouseSettings;
-use lockstep_destinations::{ClickHouse, DestinationError};
-use lockstep_mappings::clickhouse::{Databases, cursor_table};
+use lockstep_destinations::{ClickHouse, DestinationError, Moment, PageStart, PageWriter, WriteLimits, WriteWindow};
+use lockstep_mappings::clickhouse::{Databases, cursor_table, raw_table};
+use lockstep_mappings::codec::{CodecError, CopyReader, Row};
+use lockstep_mappings::{Mapping, MappingSet};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -35,6 +39,11 @@ pub(crate) fn settings(url: &str, raw: &str) -> ClickHouseSettings {
 
 pub(crate) fn databases(raw: &str) -> Databases {
     Databases { raw: raw.to_owned(), views: format!("{raw}_views"), cluster: None }
+}
+
+/// For what was read just now, and may be written for an hour.
+pub(crate) fn fresh() -> WriteWindow {
+    WriteWindow::new(Moment::now(), Duration::from_secs(3600))
 }
 
 /// Runs a test with a database of its own, and drops that whatever became of the test.
@@ -66,6 +75,22 @@ impl Fixture {
         table
     }
 
+    /// The table of a mapping.
+    pub(crate) async fn create_things(&self) -> Things {
+        const DEFINITION: &str = r#"name = "things"
+table = "Thing"
+tenant = { column = "tenancyId" }
+key = ["id"]
+columns = [{ name = "id", type = "int64", column = "id" }]
+"#;
+        let set = MappingSet::from_texts(&[("things.toml".into(), DEFINITION.into())]).unwrap();
+        let mapping = Arc::new(set.iter().next().unwrap().clone());
+        for statement in raw_table(&mapping, &databases(&self.raw)).create() {
+            self.clickhouse.execute(&statement).await.unwrap();
+        }
+        Things { mapping }
+    }
+
     pub(crate) async fn number(&self, sql: &str) -> u64 {
         self.clickhouse.fetch_text(sql).await.unwrap().trim().parse().unwrap()
     }
@@ -79,6 +104,39 @@ impl Fixture {
             }
         });
         assert!(reached.await.is_ok(), "waited 20 s for {awaited}: {sql} is not {expected}");
+    }
+}
+
+/// A mapping whose rows are numbers.
+pub(crate) struct Things {
+    mapping: Arc<Mapping>,
+}
+
+impl Things {
+    /// A page that was read just now.
+    pub(crate) fn page(&self) -> PageStart<'_> {
+        PageStart { mapping: &self.mapping, from: &[], window: fresh(), limits: WriteLimits::default() }
+    }
+
+    /// Pushes rows with these numbers, each its own sequence too, as they come from `COPY`.
+    pub(crate) async fn push(&self, page: &mut impl PageWriter, ids: Range<i64>) -> Result<(), DestinationError> {
+        let mut copy = CopyReader::default();
+        let mut message = [b"PGCOPY\n\xff\r\n\0".as_slice(), &[0; 8]].concat();
+        for id in ids {
+            message.extend(6_i16.to_be_bytes());
+            let id = id.to_be_bytes();
+            for field in [Uuid::from_u128(1).as_bytes().as_slice(), b"project", b"main", &id, &id, &[0, 0]] {
+                message.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
+                message.extend(field);
+            }
+            let pushed = copy.rows::<CodecError>(&message, |fields| page.push(&Row::read(fields, &self.mapping)?));
+            pushed.unwrap();
+            message.clear();
+            if page.is_full() {
+                page.send().await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -96,7 +154,7 @@ pub(crate) async fn insert_all(
 }
 
 /// Rows of `rows` as `RowBinary`. The name has up to 127 bytes.
-pub(crate) fn encode_rows(ids: std::ops::Range<u64>, name: &str) -> Bytes {
+pub(crate) fn encode_rows(ids: Range<u64>, name: &str) -> Bytes {
     let mut rows = Vec::new();
     for id in ids {
         rows.extend_from_slice(&id.to_le_bytes());

@@ -6,20 +6,19 @@ use crate::fixture::{encode_rows, insert_all, with_database};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockstep_destinations::clickhouse::Timeouts;
-use lockstep_destinations::{Destination, Failure, Retry, RowSink};
+use lockstep_destinations::{Failure, Retry};
 
 #[tokio::test]
 async fn rows_arrive_as_they_were_sent_wherever_chunks_are_cut() {
     with_database(|fixture| async move {
         let table = fixture.create_rows_table().await;
-        let mut insert =
-            fixture.clickhouse.begin_write(&format!("INSERT INTO {table} FORMAT RowBinary")).await.unwrap();
+        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
         let rows = encode_rows(0..1000, "emoji 🦀, 'quotes', \t and \\");
         for chunk in rows.chunks(7) {
-            RowSink::send(&mut insert, Bytes::copy_from_slice(chunk)).await.unwrap();
+            insert.send(Bytes::copy_from_slice(chunk)).await.unwrap();
         }
-        RowSink::send(&mut insert, Bytes::new()).await.unwrap();
-        RowSink::end(insert).await.unwrap();
+        insert.send(Bytes::new()).await.unwrap();
+        insert.end().await.unwrap();
         let sql = format!("SELECT * FROM {table} ORDER BY id FORMAT RowBinary");
         let read: Vec<Bytes> = fixture.clickhouse.stream(&sql).try_collect().await.unwrap();
         assert!(read.concat() == rows, "other bytes came back");

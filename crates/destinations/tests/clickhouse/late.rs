@@ -8,9 +8,13 @@ use uuid::Uuid;
 
 use crate::fixture::{encode_rows, with_database};
 
-/// For what was read so long ago, with a limit of two minutes.
+/// Of what was read so long ago, with a limit of two minutes.
+fn window(ago: Duration) -> WriteWindow {
+    WriteWindow::new(Moment::now() - ago, Duration::from_secs(120))
+}
+
 fn read_ago(clickhouse: &ClickHouse, ago: Duration) -> ClickHouse {
-    clickhouse.clone().within(WriteWindow::new(Moment::now() - ago, Duration::from_secs(120)))
+    clickhouse.clone().within(window(ago))
 }
 
 #[tokio::test]
@@ -42,8 +46,8 @@ async fn what_was_read_too_long_ago_is_neither_begun_nor_ended() {
 async fn a_cursor_is_not_moved_late_either() {
     with_database(|fixture| async move {
         let cursor = (TenancyId::new(Uuid::from_u128(1)), "users".parse().unwrap(), SequenceId::new(5));
-        let late = read_ago(&fixture.clickhouse, Duration::from_secs(61));
-        assert_eq!(late.advance(std::slice::from_ref(&cursor)).await.unwrap_err().failure(), Failure::Late);
+        let late = fixture.clickhouse.advance(std::slice::from_ref(&cursor), window(Duration::from_secs(61))).await;
+        assert_eq!(late.unwrap_err().failure(), Failure::Late);
         assert!(fixture.clickhouse.cursors(Selection::All, Selection::All).await.unwrap().is_empty());
     })
     .await;

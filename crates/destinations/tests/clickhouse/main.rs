@@ -8,5 +8,6 @@ mod fixture;
 mod inserts;
 mod inspect;
 mod late;
+mod pages;
 mod streams;
 mod tls;

@@ -17,13 +17,12 @@ use tokio::task::JoinSet;
 
 use self::stream::Stream;
 use crate::error::WorkerError;
-use crate::fill::Filler;
-use crate::fill_end::FillEnd;
+use crate::fill::{FillEnd, Filler};
 use crate::flush::Flusher;
 use crate::fusebox::watch_fuses;
 use crate::janitor::Janitor;
 use crate::limits::Limits;
-use crate::routes::Routes;
+use crate::mappings::Mappings;
 use crate::sweep::Sweep;
 use crate::{flush, measure};
 
@@ -41,7 +40,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), WorkerErr
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_to<D: Destination + Clone + 'static>(
+pub async fn run_to<D: Destination>(
     settings: &Settings,
     limits: Limits,
     destination: D,
@@ -49,7 +48,7 @@ pub async fn run_to<D: Destination + Clone + 'static>(
 ) -> Result<(), WorkerError> {
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
     let databases = Databases::from(&settings.clickhouse);
-    let routes = Arc::new(Routes::new(&set, &databases));
+    let mappings = Arc::new(Mappings::new(&set));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();
     if let Some(address) = settings.listen {
@@ -59,8 +58,8 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     measure::describe();
     health.not_ready("queue", "not connected yet");
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
-    tracing::info!(worker = name, mappings = routes.len(), "worker starts");
-    let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
+    let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&mappings), limits, health.clone());
     let mut sources = vec![source.clone()];
     if let Some(url) = &settings.source_read_url {
         let read = Source::new(url, settings.tls_ca_file.as_deref())?;
@@ -81,10 +80,10 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let mut parts = JoinSet::new();
     let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
     parts.spawn(watch);
-    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits, fusebox.clone());
+    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&mappings), limits, fusebox.clone());
     parts.spawn(stream.run(stopping.clone()));
     let (to, by) = (destination.clone(), fusebox.clone());
-    let filler = Filler::new(source.clone(), set.clone(), to, Arc::clone(&routes), limits, name, by);
+    let filler = Filler::new(source.clone(), set.clone(), to, Arc::clone(&mappings), limits, name, by);
     parts.spawn(filler.run(stopping.clone()));
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
@@ -92,7 +91,7 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     parts.spawn(fill_end.run(stopping.clone()));
     let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), databases, limits);
     parts.spawn(janitor.run(stopping.clone()));
-    let sweep = Sweep::new(source, set, destination, routes, Arc::clone(&publisher), limits, fusebox);
+    let sweep = Sweep::new(source, set, destination, mappings, Arc::clone(&publisher), limits, fusebox);
     parts.spawn(sweep.run(stopping.clone()));
     let outcome = all_ended(parts, &stopping).await;
     if let Some(publisher) = Arc::into_inner(publisher) {
@@ -115,9 +114,9 @@ async fn all_ended(mut parts: JoinSet<()>, stopping: &Shutdown) -> Result<(), Wo
 }
 
 /// Messages are taken only when they can be worked on.
-async fn wait_for_both_sides<D: Destination + Clone + 'static>(flusher: &mut Flusher<D>) {
+async fn wait_for_both_sides<D: Destination>(flusher: &mut Flusher<D>) {
     let mut backoff = Backoff::for_connections();
-    while let Err(reason) = flusher.look().await {
+    while let Err(reason) = flusher.check().await {
         let wait = backoff.next_wait();
         tracing::warn!(
             reason,

@@ -1,6 +1,7 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
 pub(crate) mod clean;
+mod connection;
 mod fetch;
 pub(crate) mod fill_end;
 pub(crate) mod fills;

@@ -9,6 +9,7 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
+use super::connection::SideConnection;
 use super::tenancies::uuids;
 
 /// For a connection and one small question.
@@ -30,15 +31,14 @@ pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, Sou
     timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
 }
 
-/// The primary of the replica that is read, over a connection that is kept.
+/// The primary of the replica that is read, over a connection of its own.
 pub(crate) struct Primary {
-    source: Source,
-    client: Option<Client>,
+    connection: SideConnection,
 }
 
 impl Primary {
     pub(crate) const fn new(source: Source) -> Self {
-        Self { source, client: None }
+        Self { connection: SideConnection::new(source) }
     }
 
     /// Of which of these tenancies something can be shipped. A replica shows one that is being erased for as long as it lags, and its rows must not be
@@ -51,18 +51,8 @@ impl Primary {
             "SELECT w.tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id) CROSS JOIN LATERAL {}",
             fetch::tenancy_lookup()
         );
-        let kept = self.client.take().filter(|client| !client.is_closed());
-        let asking = async {
-            let client = match kept {
-                Some(client) => client,
-                None => self.source.connect(Session::Control).await?,
-            };
-            let rows = client.query(&sql, &[&uuids(tenancies)]).await?;
-            Ok((client, rows))
-        };
-        let (client, rows) =
-            timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))?;
-        self.client = Some(client);
+        let ids = uuids(tenancies);
+        let rows = self.connection.ask(ANSWER_TIMEOUT, async |client| Ok(client.query(&sql, &[&ids]).await?)).await?;
         rows.iter().map(|row| Ok(TenancyId::new(row.try_get(0)?))).collect()
     }
 }

@@ -2,6 +2,9 @@
 //! was drawn before the first was read. Any number of workers share the ranges; a range whose worker died is claimed by
 //! another.
 
+mod base_rows;
+mod end;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +12,22 @@ use std::time::Duration;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, failpoint};
-use lockstep_destinations::{Destination, DestinationError};
+use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::fill;
 use lockstep_schema::fuses::Fuses;
 use lockstep_schema::{Session, Source, SourceError};
-use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::error::ShipError;
+use self::base_rows::BaseRows;
+pub(crate) use self::end::FillEnd;
+use crate::error::{Retry, ShipError};
+use crate::flush::{DurablePage, OpenPage, copy_rows};
 use crate::fusebox::Fusebox;
 use crate::limits::Limits;
+use crate::mappings::Mappings;
 use crate::measure;
 use crate::pace::{finish_in_time, jittered};
-use crate::plan::Verdict;
-use crate::routes::Routes;
-use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
 use crate::storage::fills::{Claim, Fills, RENEW_EVERY, Scan, open_scan};
 
 /// A range that failed through its own fault rests this long, so that the others come first.
@@ -39,7 +42,7 @@ pub(crate) struct Filler<D> {
     set: MappingSet,
     source: Source,
     destination: D,
-    routes: Arc<Routes>,
+    mappings: Arc<Mappings>,
     limits: Limits,
     worker: String,
     fusebox: Fusebox,
@@ -56,19 +59,19 @@ struct Connections {
 
 /// What became of a range.
 enum RangeEnd {
-    Shipped(Written),
+    Shipped(DurablePage),
     /// The table's rows are in another file, in other blocks: the ranges have to begin again.
     Rewritten,
     /// Somebody else has it now.
     Lost,
 }
 
-impl<D: Destination + Clone + 'static> Filler<D> {
+impl<D: Destination> Filler<D> {
     pub(crate) fn new(
         source: Source,
         set: MappingSet,
         destination: D,
-        routes: Arc<Routes>,
+        mappings: Arc<Mappings>,
         limits: Limits,
         worker: String,
         fusebox: Fusebox,
@@ -77,7 +80,7 @@ impl<D: Destination + Clone + 'static> Filler<D> {
             set,
             source,
             destination,
-            routes,
+            mappings,
             limits,
             worker,
             fusebox,
@@ -135,7 +138,7 @@ impl<D: Destination + Clone + 'static> Filler<D> {
     async fn connect(&self) -> Result<Connections, SourceError> {
         let scan = self.source.connect(Session::Scan).await?;
         let control = self.source.connect(Session::Control).await?;
-        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.routes.names()) })
+        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.mappings.names()) })
     }
 
     /// Returns whether the connections can be used again.
@@ -156,8 +159,8 @@ impl<D: Destination + Clone + 'static> Filler<D> {
                 Ok(true)
             }
             Ok(RangeEnd::Rewritten) => {
-                let Some(place) = self.routes.place(mapping) else { return Ok(true) };
-                if connections.fills.restart(&self.routes.get(place).mapping, claim.filenode).await? {
+                let Some(index) = self.mappings.index(mapping) else { return Ok(true) };
+                if connections.fills.restart(self.mappings.get(index), claim.filenode).await? {
                     tracing::warn!(%mapping, "its table was rewritten: its ranges begin again");
                 }
                 Ok(true)
@@ -173,7 +176,7 @@ impl<D: Destination + Clone + 'static> Filler<D> {
                 Ok(false)
             }
             Err(error) => {
-                let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
+                let rest = if error.retry() == Retry::Requeue { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
                 let _ = connections.fills.release(claim, rest).await;
                 Err(error)
@@ -200,8 +203,8 @@ impl<D: Destination + Clone + 'static> Filler<D> {
             }
             return Ok(());
         }
-        let Some(place) = self.routes.place(mapping) else { return Ok(()) };
-        if let Some(rows) = connections.fills.hand_over(&self.routes.get(place).mapping, claim).await? {
+        let Some(index) = self.mappings.index(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.fills.hand_over(self.mappings.get(index), claim).await? {
             *self.handed_over.entry(mapping.clone()).or_default() += 1;
             tracing::warn!(%mapping, first_block, rows, %error, "a block was refused: its rows are shipped one by one");
         }
@@ -228,50 +231,22 @@ impl<D: Destination + Clone + 'static> Filler<D> {
     }
 
     async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
-        let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
-        let route = self.routes.get(place);
+        let Some(index) = self.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
+        let mapping = self.mappings.get(index);
         let scan = &connections.scan;
-        let Scan { filenode, window } = open_scan(scan, &route.mapping).await?;
+        let Scan { filenode, window } = open_scan(scan, mapping).await?;
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);
         }
-        let (pieces, incoming) = pieces(self.limits.chunk_bytes);
-        // A set of one: it ends the task when this is given up.
-        let mut writer = JoinSet::new();
-        writer.spawn(write(
-            self.destination.clone().within(window),
-            route.insert.clone(),
-            incoming,
-            self.limits.insert(),
-        ));
-        let gate = BaseGate::new(&route.transcoder, connections.fills.client(), claim.floor);
-        let read = read(scan, &fill::range(&route.mapping, claim.blocks, claim.floor), gate, pieces).await;
-        match (read, joined(&mut writer).await) {
-            (Ok(()), Ok(written)) => {
-                scan.batch_execute("COMMIT").await?;
-                Ok(RangeEnd::Shipped(written))
-            }
-            (Ok(()) | Err(ShipError::WriterGone), Err(error)) => Err(error.into()),
-            (Err(error), _) => Err(error),
-        }
-    }
-}
-
-/// Reads to the end, and only then says so; where it fails the pieces are gone, and what was sent is written off.
-async fn read(scan: &Client, sql: &str, mut gate: BaseGate<'_>, mut pieces: Pieces) -> Result<(), ShipError> {
-    // A range is shipped whole, however much its rows hold outside of their blocks.
-    copy_rows(scan, sql, &mut gate, &mut pieces, u64::MAX).await?;
-    pieces.end().await
-}
-
-async fn joined(writer: &mut JoinSet<Result<Written, DestinationError>>) -> Result<Written, DestinationError> {
-    match writer.join_next().await {
-        Some(Ok(written)) => written,
-        Some(Err(joined)) => match joined.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Ok(Written::default()),
-        },
-        None => Ok(Written::default()),
+        let start = PageStart { mapping, from: &[], window, limits: self.limits.write };
+        let mut page = OpenPage::open(&self.destination, start);
+        let mut rows = BaseRows::new(connections.fills.client(), claim.floor);
+        let sql = fill::range(mapping, claim.blocks, claim.floor);
+        // A range is shipped whole, however much its rows hold outside of their blocks.
+        copy_rows(scan, &sql, mapping, &mut rows, &mut page, u64::MAX).await?;
+        let written = page.end(&[]).await?;
+        scan.batch_execute("COMMIT").await?;
+        Ok(RangeEnd::Shipped(written))
     }
 }
