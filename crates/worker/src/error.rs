@@ -165,19 +165,9 @@ impl ShipError {
 fn is_passing(error: &SourceError) -> bool {
     match error {
         SourceError::Timeout(_) => true,
-        SourceError::Postgres(error) => match error.code() {
-            Some(code) => is_passing_state(code.code()),
-            // No answer of the server's: the connection broke.
-            None => true,
-        },
-        SourceError::Url(_)
-        | SourceError::Tls(_)
-        | SourceError::Diesel(_)
-        | SourceError::Connection(_)
-        | SourceError::Migration(_)
-        | SourceError::Unexpected(_)
-        | SourceError::Pooler(_)
-        | SourceError::RowSecurity(_) => false,
+        // Without a state it is no answer of the server's: the connection broke.
+        SourceError::Postgres(error) => error.code().is_none_or(|state| is_passing_state(state.code())),
+        _ => false,
     }
 }
 

@@ -19,11 +19,11 @@ mod fusebox;
 mod hints;
 mod janitor;
 mod limits;
-mod lookup;
 mod mappings;
 mod measure;
 mod pace;
 mod service;
+mod shared;
 mod storage;
 mod sweep;
 

@@ -44,6 +44,10 @@ impl Mappings {
         names.iter().filter_map(|name| self.index(name)).collect()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.iter().map(AsRef::as_ref)
+    }
+
     pub(crate) fn get(&self, index: MappingIndex) -> &Arc<Mapping> {
         &self.mappings[index.0]
     }
@@ -52,9 +56,8 @@ impl Mappings {
         &self.mappings[index.0].name
     }
 
-    /// Their names, in order.
     pub(crate) fn names(&self) -> Vec<MappingName> {
-        self.mappings.iter().map(|mapping| mapping.name.clone()).collect()
+        self.iter().map(|mapping| mapping.name.clone()).collect()
     }
 
     /// Whether a fuse stops rows of this tenancy in this mapping.

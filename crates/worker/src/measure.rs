@@ -51,16 +51,15 @@ pub(crate) fn flushed(tenancies: usize, took: Duration) {
 }
 
 pub(crate) fn written(mapping: &MappingName, written: &DurablePage) {
-    counter!(ROWS, "mapping" => mapping.to_string()).increment(written.rows);
-    inserted(mapping, written);
+    page(ROWS, mapping, written);
 }
 
 pub(crate) fn filled(mapping: &MappingName, written: &DurablePage) {
-    counter!(FILLED_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
-    inserted(mapping, written);
+    page(FILLED_ROWS, mapping, written);
 }
 
-fn inserted(mapping: &MappingName, written: &DurablePage) {
+fn page(rows: &'static str, mapping: &MappingName, written: &DurablePage) {
+    counter!(rows, "mapping" => mapping.to_string()).increment(written.rows);
     counter!(BYTES, "mapping" => mapping.to_string()).increment(written.sent.bytes);
     counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.sent.writes);
 }
@@ -82,10 +81,6 @@ pub(crate) fn replica_lag(sequences: i64) {
 pub(crate) fn janitor(round: &Round) {
     counter!(ERASED).increment(round.erased as u64);
     counter!(DROPPED).increment(round.dropped);
-}
-
-pub(crate) fn janitor_failed() {
-    failed("janitor");
 }
 
 pub(crate) fn failed(kind: &'static str) {

@@ -9,8 +9,7 @@ use tokio_postgres::Client;
 
 use crate::error::{ShipError, Violation};
 use crate::flush::{RowFilter, push};
-use crate::lookup::is_at;
-use crate::storage::look_up;
+use crate::storage::{is_at, look_up};
 
 /// Tenancies that are remembered while a range of the base is read: some tens of megabytes at most.
 const MAX_REMEMBERED: usize = 65_536;

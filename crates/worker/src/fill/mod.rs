@@ -6,29 +6,25 @@ mod base_rows;
 mod end;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, failpoint};
 use lockstep_destinations::{Destination, PageStart};
-use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::fill;
 use lockstep_schema::fuses::Fuses;
-use lockstep_schema::{Session, Source, SourceError};
+use lockstep_schema::{Session, SourceError};
 use tokio_postgres::Client;
 
 use self::base_rows::BaseRows;
 pub(crate) use self::end::FillEnd;
 use crate::error::{Retry, ShipError};
 use crate::flush::{DurablePage, OpenPage, copy_rows};
-use crate::fusebox::Fusebox;
-use crate::limits::Limits;
-use crate::mappings::Mappings;
 use crate::measure;
 use crate::pace::{finish_in_time, jittered};
-use crate::storage::fills::{Claim, Fills, RENEW_EVERY, Scan, open_scan};
+use crate::shared::Shared;
+use crate::storage::fills::{CLAIM_FOR, Claim, Fills, RENEW_EVERY, Scan, open_scan};
 
 /// A range that failed through its own fault rests this long, so that the others come first.
 const REST_OF_FAILED: Duration = Duration::from_secs(60);
@@ -39,13 +35,8 @@ const MAX_HANDED_OVER: u32 = 16;
 
 /// One worker's share of the fills.
 pub(crate) struct Filler<D> {
-    set: MappingSet,
-    source: Source,
-    destination: D,
-    mappings: Arc<Mappings>,
-    limits: Limits,
+    shared: Shared<D>,
     worker: String,
-    fusebox: Fusebox,
     connections: Option<Connections>,
     /// Blocks that were handed over since a range of the mapping got through.
     handed_over: HashMap<MappingName, u32>,
@@ -67,26 +58,8 @@ enum RangeEnd {
 }
 
 impl<D: Destination> Filler<D> {
-    pub(crate) fn new(
-        source: Source,
-        set: MappingSet,
-        destination: D,
-        mappings: Arc<Mappings>,
-        limits: Limits,
-        worker: String,
-        fusebox: Fusebox,
-    ) -> Self {
-        Self {
-            set,
-            source,
-            destination,
-            mappings,
-            limits,
-            worker,
-            fusebox,
-            connections: None,
-            handed_over: HashMap::new(),
-        }
+    pub(crate) fn new(shared: Shared<D>, worker: String) -> Self {
+        Self { shared, worker, connections: None, handed_over: HashMap::new() }
     }
 
     /// Takes ranges until `shutdown`; asks now and then while there are none.
@@ -94,15 +67,15 @@ impl<D: Destination> Filler<D> {
         let mut backoff = Backoff::for_connections();
         // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
         // left out for good.
-        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go_for_all_tenancies()).await {
-            let within = self.limits.stop_within;
+        while let Some(fuses) = shutdown.run_until_cancelled(self.shared.fusebox.go_for_all_tenancies()).await {
+            let within = self.shared.limits.stop_within;
             let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
             let wait = match took {
                 Ok(true) => {
                     backoff.reset();
                     continue;
                 }
-                Ok(false) => jittered(self.limits.fill_poll_every),
+                Ok(false) => jittered(self.shared.limits.fill_poll_every),
                 Err(error) => {
                     self.connections = None;
                     measure::failed(error.kind());
@@ -121,7 +94,7 @@ impl<D: Destination> Filler<D> {
             Some(connections) => connections,
             None => self.connect().await?,
         };
-        for mapping in connections.fills.catch_up(&self.set).await? {
+        for mapping in connections.fills.catch_up(&self.shared.mappings).await? {
             failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
         }
@@ -136,9 +109,9 @@ impl<D: Destination> Filler<D> {
     }
 
     async fn connect(&self) -> Result<Connections, SourceError> {
-        let scan = self.source.connect(Session::Scan).await?;
-        let control = self.source.connect(Session::Control).await?;
-        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.mappings.names()) })
+        let scan = self.shared.source.connect(Session::Scan).await?;
+        let control = self.shared.source.connect(Session::Control).await?;
+        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.shared.mappings.names()) })
     }
 
     /// Returns whether the connections can be used again.
@@ -159,8 +132,8 @@ impl<D: Destination> Filler<D> {
                 Ok(true)
             }
             Ok(RangeEnd::Rewritten) => {
-                let Some(index) = self.mappings.index(mapping) else { return Ok(true) };
-                if connections.fills.restart(self.mappings.get(index), claim.filenode).await? {
+                let Some(index) = self.shared.mappings.index(mapping) else { return Ok(true) };
+                if connections.fills.restart(self.shared.mappings.get(index), claim.filenode).await? {
                     tracing::warn!(%mapping, "its table was rewritten: its ranges begin again");
                 }
                 Ok(true)
@@ -178,7 +151,7 @@ impl<D: Destination> Filler<D> {
             Err(error) => {
                 let rest = if error.retry() == Retry::Requeue { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
-                let _ = connections.fills.release(claim, rest).await;
+                let _ = connections.fills.prolong(claim, rest).await;
                 Err(error)
             }
         }
@@ -203,8 +176,8 @@ impl<D: Destination> Filler<D> {
             }
             return Ok(());
         }
-        let Some(index) = self.mappings.index(mapping) else { return Ok(()) };
-        if let Some(rows) = connections.fills.hand_over(self.mappings.get(index), claim).await? {
+        let Some(index) = self.shared.mappings.index(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.fills.hand_over(self.shared.mappings.get(index), claim).await? {
             *self.handed_over.entry(mapping.clone()).or_default() += 1;
             tracing::warn!(%mapping, first_block, rows, %error, "a block was refused: its rows are shipped one by one");
         }
@@ -217,7 +190,7 @@ impl<D: Destination> Filler<D> {
         let renewing = async {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
-                match fills.renew(claim).await {
+                match fills.prolong(claim, CLAIM_FOR).await {
                     Ok(true) => {}
                     Ok(false) => return Ok(RangeEnd::Lost),
                     Err(error) => return Err(ShipError::from(error)),
@@ -231,16 +204,16 @@ impl<D: Destination> Filler<D> {
     }
 
     async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
-        let Some(index) = self.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
-        let mapping = self.mappings.get(index);
+        let Some(index) = self.shared.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
+        let mapping = self.shared.mappings.get(index);
         let scan = &connections.scan;
         let Scan { filenode, window } = open_scan(scan, mapping).await?;
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);
         }
-        let start = PageStart { mapping, from: &[], window, limits: self.limits.write };
-        let mut page = OpenPage::open(&self.destination, start);
+        let start = PageStart { mapping, from: &[], window, limits: self.shared.limits.write };
+        let mut page = OpenPage::open(&self.shared.destination, start);
         let mut rows = BaseRows::new(connections.fills.client(), claim.floor);
         let sql = fill::range(mapping, claim.blocks, claim.floor);
         // A range is shipped whole, however much its rows hold outside of their blocks.

@@ -4,27 +4,32 @@ use lockstep_core::failpoint;
 use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended};
 
 use super::filter_rows::{ReadPage, Refusal};
-use super::outcome::{Outcome, PairsOutcome};
+use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::PagePlan;
 use super::read_page::Route;
+use super::write_page::DurablePage;
 use crate::error::ShipError;
 use crate::measure;
 use crate::storage::quarantine::{Passed, Quarantine};
 
-/// A page whose rows are durable, or in which nothing is left but refusals.
+/// A page whose cursors may move, once the quarantine holds its refusals (CUR-1).
 pub(super) struct WrittenPage {
-    pub(super) plan: PagePlan,
-    pub(super) page: ReadPage,
-    pub(super) ended: Ended,
+    plan: PagePlan,
+    page: ReadPage,
+    ended: Ended,
 }
 
-/// What became of pages that were to be committed.
-#[derive(Default)]
-pub(super) struct Committed {
-    pub(super) outcomes: Vec<PairsOutcome>,
-    pub(super) quarantined: u64,
-    /// Why cursors could not be moved.
-    pub(super) failure: Option<String>,
+impl WrittenPage {
+    /// All of its rows but the refusals are durable.
+    pub(super) const fn durable(plan: PagePlan, page: ReadPage, durable: &DurablePage) -> Self {
+        Self { plan, page, ended: durable.ended() }
+    }
+
+    /// It holds nothing but refusals.
+    pub(super) fn refused(plan: PagePlan, mut page: ReadPage, refusals: impl Iterator<Item = Refusal>) -> Self {
+        page.refusals.extend(refusals);
+        Self { plan, page, ended: Ended::RowsOnly }
+    }
 }
 
 /// Moves the cursors of everything that was written, in one write.
@@ -32,18 +37,16 @@ pub(super) async fn commit_pages<D: Destination>(
     route: &Route<'_, D>,
     quarantine: &mut Quarantine,
     written: Vec<WrittenPage>,
-) -> Committed {
-    let mut committed = Committed::default();
-    let written = record_refusals(route, quarantine, written, &mut committed).await;
+) -> Report {
+    let (written, mut report) = record_refusals(route, quarantine, written).await;
     let forward: Vec<CursorAt> = written.iter().flat_map(|written| left_to_move(route, written)).collect();
     if !forward.is_empty()
         && let Err(error) = advance(route, &forward).await
     {
-        committed.failure = Some(error.to_string());
+        report.write_failure = Some(error.to_string());
         let error = ShipError::Destination(error);
-        let failed = written.into_iter().map(|written| failed(route, written.plan, &error));
-        committed.outcomes.extend(failed);
-        return committed;
+        report.outcomes.extend(written.into_iter().map(|written| failed(route, written.plan, &error)));
+        return report;
     }
     let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
     if !passed.is_empty()
@@ -52,14 +55,14 @@ pub(super) async fn commit_pages<D: Destination>(
         tracing::warn!(%error, "the quarantine could not be looked through; the next sweep does it");
     }
     for WrittenPage { plan, page, .. } in written {
-        committed.outcomes.push(PairsOutcome::new(plan.mapping, page.more, Outcome::MorePages));
-        committed.outcomes.extend(page.stuck.into_iter().map(|(tenancy, error)| {
+        report.outcomes.push(PairsOutcome::new(plan.mapping, page.more, Outcome::MorePages));
+        report.outcomes.extend(page.stuck.into_iter().map(|(tenancy, error)| {
             let reason = ShipError::Refused { tenancy, error }.to_string();
             let error = ShipError::TooManyRefused { reason };
             PairsOutcome::failed(route.mappings, plan.mapping, vec![tenancy], &error)
         }));
     }
-    committed
+    report
 }
 
 fn failed<D>(route: &Route<'_, D>, plan: PagePlan, error: &ShipError) -> PairsOutcome {
@@ -90,15 +93,14 @@ async fn record_refusals<D>(
     route: &Route<'_, D>,
     quarantine: &mut Quarantine,
     mut written: Vec<WrittenPage>,
-    committed: &mut Committed,
-) -> Vec<WrittenPage> {
-    let name = |plan: &PagePlan| route.mappings.name(plan.mapping);
+) -> (Vec<WrittenPage>, Report) {
+    let mut report = Report::default();
     let rows: Vec<_> = written
         .iter()
         .flat_map(|written| written.page.refusals.iter().map(|refusal| (written.plan.mapping, refusal)))
         .collect();
     if rows.is_empty() {
-        return written;
+        return (written, report);
     }
     let recorded = match quarantine.record(route.mappings, &rows).await {
         Ok(recorded) => recorded,
@@ -106,17 +108,17 @@ async fn record_refusals<D>(
             let error = ShipError::from(error);
             let (refusing, others): (Vec<_>, Vec<_>) =
                 written.into_iter().partition(|written| !written.page.refusals.is_empty());
-            committed.outcomes.extend(refusing.into_iter().map(|refusing| failed(route, refusing.plan, &error)));
-            return others;
+            report.outcomes.extend(refusing.into_iter().map(|refusing| failed(route, refusing.plan, &error)));
+            return (others, report);
         }
     };
     for WrittenPage { plan, page, .. } in &mut written {
-        let mapping = name(plan);
+        let mapping = route.mappings.name(plan.mapping);
         let is_recorded = |row: &&Refusal| recorded.contains(&(mapping.clone(), row.tenancy, row.sequence));
         let (recorded, homeless): (Vec<_>, Vec<_>) = page.refusals.iter().partition(is_recorded);
         if let Some(first) = recorded.first() {
             measure::quarantined(mapping, recorded.len());
-            committed.quarantined += recorded.len() as u64;
+            report.quarantined += recorded.len() as u64;
             let (tenancy, sequence, error) = (first.tenancy, first.sequence, &first.error);
             tracing::error!(%mapping, rows = recorded.len(), %tenancy, %sequence, error, "rows are refused and set aside; `lockstep quarantine list` shows them");
         }
@@ -125,10 +127,10 @@ async fn record_refusals<D>(
         if let Some(first) = homeless.first() {
             let error = ShipError::QuarantineFull { reason: first.error.clone() };
             page.stop(&stopped);
-            committed.outcomes.push(PairsOutcome::failed(route.mappings, plan.mapping, stopped, &error));
+            report.outcomes.push(PairsOutcome::failed(route.mappings, plan.mapping, stopped, &error));
         }
     }
-    written
+    (written, report)
 }
 
 /// What the cursors of a page have passed of tenancies with entries in the quarantine.

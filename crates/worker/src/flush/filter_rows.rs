@@ -10,7 +10,7 @@ use lockstep_mappings::postgres::fetch::{PageLimits, Work};
 
 use super::isolate::{Isolation, MAX_IN_A_ROW, PageContent, Streaks, TenantRows};
 use crate::error::{CANNOT_BE_WRITTEN, ShipError, Violation};
-use crate::lookup::{Residence, Residences, is_at};
+use crate::storage::{Residence, Residences, is_at};
 
 /// Rows of one page that are refused; where there are more, the next page begins with them.
 const MAX_REFUSALS: usize = 1_000;

@@ -97,19 +97,17 @@ impl<D: Destination> Flusher<D> {
             tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
         }
         let mut shipped = hints.clone();
-        let mut outcomes = self.opener.put_off_ahead(&mut shipped, &opened, &self.mappings);
+        let ahead = self.opener.put_off_ahead(&mut shipped, &opened, &self.mappings);
         let (pages, waiting) = plan_pages(&shipped, &mut self.states, self.limits.page);
-        outcomes.extend(waiting);
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
-        let (report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
-        outcomes.extend(report.outcomes);
+        let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
+        report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {
             self.health.not_ready(DESTINATION, error.as_str());
         }
         self.opener.close(opened.session, session).await;
-        let mut flushed = Flushed::fold(hints, head, outcomes);
-        (flushed.rows, flushed.quarantined) = (report.rows, report.quarantined);
+        let mut flushed = Flushed::fold(hints, head, report);
         self.opener.note_behind(&mut flushed, hints);
         flushed
     }

@@ -157,11 +157,9 @@ impl Opener {
             replica.backoff.reset();
         }
         let wait = replica.backoff.next_wait();
-        let (tenancies, wait_ms) = (behind.len(), wait.as_millis());
         if replica.backoff.attempts() > 1 {
-            tracing::warn!(%head, tenancies, wait_ms, "the replica has not replayed what was announced, trying again");
-        } else {
-            tracing::debug!(%head, tenancies, wait_ms, "the replica has not replayed what was announced, trying again");
+            let (tenancies, wait_ms) = (behind.len(), wait.as_millis());
+            tracing::warn!(%head, tenancies, wait_ms, "the replica has not replayed what was announced");
         }
         wait
     }

@@ -47,9 +47,10 @@ impl Flushed {
     }
 
     /// Of a flush of these hints, from a snapshot that holds everything up to `head`.
-    pub(super) fn fold(hints: &Hints, head: SequenceId, outcomes: Vec<PairsOutcome>) -> Self {
-        let mut flushed = Self { head, ..Self::default() };
-        for PairsOutcome { mapping, tenancies, outcome } in outcomes {
+    pub(super) fn fold(hints: &Hints, head: SequenceId, report: Report) -> Self {
+        let Report { rows, quarantined, .. } = report;
+        let mut flushed = Self { head, rows, quarantined, ..Self::default() };
+        for PairsOutcome { mapping, tenancies, outcome } in report.outcomes {
             let add_to = |into: &mut Hints, least: SequenceId| {
                 tenancies.iter().for_each(|tenancy| into.add(*tenancy, [mapping], hints.up_to(*tenancy).max(least)));
             };
@@ -136,5 +137,24 @@ impl PairsOutcome {
             }
         };
         Self { mapping, tenancies, outcome }
+    }
+}
+
+/// What became of some pages.
+#[derive(Default)]
+pub(super) struct Report {
+    pub(super) outcomes: Vec<PairsOutcome>,
+    pub(super) rows: u64,
+    pub(super) quarantined: u64,
+    /// The last failure of the destination to take rows or cursors.
+    pub(super) write_failure: Option<String>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, other: Self) {
+        self.outcomes.extend(other.outcomes);
+        self.rows += other.rows;
+        self.quarantined += other.quarantined;
+        self.write_failure = other.write_failure.or(self.write_failure.take());
     }
 }

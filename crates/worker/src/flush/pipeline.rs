@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
-use lockstep_destinations::{Destination, DestinationError, Ended, Failure, Retry};
+use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
 use tokio::task::JoinSet;
 
 use super::commit_page::{WrittenPage, commit_pages};
 use super::filter_rows::{ReadPage, Refusal};
 use super::isolate::{PageContent, Refused};
 use super::open::SessionEnd;
-use super::outcome::{Outcome, PairsOutcome};
+use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::{MappingState, MappingStates, PagePlan};
 use super::read_page::{Copied, Read, Route, Unread, read_page};
 use super::write_page::{DurablePage, OpenPage};
@@ -29,16 +29,6 @@ const LONG_FLUSH: Duration = Duration::from_secs(1);
 
 /// A page that was read, and what its end came to.
 type PageEnd = (PagePlan, ReadPage, Result<DurablePage, DestinationError>);
-
-/// What became of all pages.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) outcomes: Vec<PairsOutcome>,
-    pub(super) rows: u64,
-    pub(super) quarantined: u64,
-    /// The last failure of the destination to take rows or cursors.
-    pub(super) write_failure: Option<String>,
-}
 
 /// One flush under way.
 pub(super) struct Pipeline<'a, D> {
@@ -145,7 +135,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         match ended {
             Ok(durable) => {
                 self.note_written(&plan, &page, &durable);
-                self.written.push(WrittenPage { plan, page, ended: durable.ended });
+                self.written.push(WrittenPage::durable(plan, page, &durable));
                 if self.started.elapsed() > LONG_FLUSH {
                     self.commit().await;
                 }
@@ -196,11 +186,10 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page was refused: it is tried in parts");
                 self.leave([plan].into(), &Outcome::MorePages);
             }
-            (Refused::Found(tenancy, sequences), Some(mut page)) => {
+            (Refused::Found(tenancy, sequences), Some(page)) => {
                 let (code, error) = (error.code(), error.to_string());
                 let refusal = |sequence| Refusal { tenancy, sequence, code, error: error.clone() };
-                page.refusals.extend(sequences.into_iter().map(refusal));
-                self.written.push(WrittenPage { plan, page, ended: Ended::RowsOnly });
+                self.written.push(WrittenPage::refused(plan, page, sequences.into_iter().map(refusal)));
             }
             (Refused::Found(..) | Refused::Hopeless, _) => {
                 self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() });
@@ -210,15 +199,11 @@ impl<'a, D: Destination> Pipeline<'a, D> {
 
     async fn commit(&mut self) {
         let committed = commit_pages(&self.route, self.quarantine, std::mem::take(&mut self.written)).await;
-        self.report.outcomes.extend(committed.outcomes);
-        self.report.quarantined += committed.quarantined;
-        if committed.failure.is_some() {
-            self.report.write_failure = committed.failure;
-        }
+        self.report.add(committed);
     }
 }
 
-async fn end_page<P: lockstep_destinations::PageWriter>(plan: PagePlan, page: ReadPage, open: OpenPage<P>) -> PageEnd {
+async fn end_page<P: PageWriter>(plan: PagePlan, page: ReadPage, open: OpenPage<P>) -> PageEnd {
     let ended = open.end(&page.cursors_of_rows()).await;
     (plan, page, ended)
 }

@@ -15,7 +15,14 @@ pub(crate) struct OpenPage<P> {
 pub(crate) struct DurablePage {
     pub(crate) rows: u64,
     pub(crate) sent: Sent,
-    pub(crate) ended: Ended,
+    ended: Ended,
+}
+
+impl DurablePage {
+    /// Whether its cursors have moved with it.
+    pub(super) const fn ended(&self) -> Ended {
+        self.ended
+    }
 }
 
 impl<P: PageWriter> OpenPage<P> {

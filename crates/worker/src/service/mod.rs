@@ -23,6 +23,7 @@ use crate::fusebox::watch_fuses;
 use crate::janitor::Janitor;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
+use crate::shared::Shared;
 use crate::sweep::Sweep;
 use crate::{flush, measure};
 
@@ -80,19 +81,16 @@ pub async fn run_to<D: Destination>(
     let mut parts = JoinSet::new();
     let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
     parts.spawn(watch);
-    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&mappings), limits, fusebox.clone());
+    let shared = Shared { source: source.clone(), destination, mappings, limits, fusebox };
+    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher };
     parts.spawn(stream.run(stopping.clone()));
-    let (to, by) = (destination.clone(), fusebox.clone());
-    let filler = Filler::new(source.clone(), set.clone(), to, Arc::clone(&mappings), limits, name, by);
-    parts.spawn(filler.run(stopping.clone()));
+    parts.spawn(Filler::new(shared.clone(), name).run(stopping.clone()));
+    parts.spawn(Sweep::new(shared, Arc::clone(&publisher)).run(stopping.clone()));
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), databases.clone(), limits);
     parts.spawn(fill_end.run(stopping.clone()));
-    let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), databases, limits);
-    parts.spawn(janitor.run(stopping.clone()));
-    let sweep = Sweep::new(source, set, destination, mappings, Arc::clone(&publisher), limits, fusebox);
-    parts.spawn(sweep.run(stopping.clone()));
+    parts.spawn(Janitor::new(source, clickhouse, set, databases, limits).run(stopping.clone()));
     let outcome = all_ended(parts, &stopping).await;
     if let Some(publisher) = Arc::into_inner(publisher) {
         publisher.close().await;

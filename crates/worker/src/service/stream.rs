@@ -10,11 +10,9 @@ use lockstep_queue::{Consumer, Delivery, Publisher};
 use tokio::time::timeout;
 
 use crate::flush::{Failed, Flushed, Flusher};
-use crate::fusebox::Fusebox;
 use crate::hints::Hints;
-use crate::limits::Limits;
-use crate::mappings::Mappings;
 use crate::pace::finish_in_time;
+use crate::shared::Shared;
 
 /// Reasons that are written into a message that is put off.
 const MAX_REASONS: usize = 3;
@@ -22,38 +20,25 @@ const MAX_REASONS: usize = 3;
 /// One worker's stream. One flush at a time: what arrives meanwhile gathers and becomes the next, so inserts grow with
 /// the load and not their number.
 pub(super) struct Stream<D> {
-    consumer: Consumer,
-    publisher: Arc<Publisher>,
-    flusher: Flusher<D>,
-    mappings: Arc<Mappings>,
-    limits: Limits,
-    fusebox: Fusebox,
+    pub(super) shared: Shared<D>,
+    pub(super) consumer: Consumer,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) flusher: Flusher<D>,
 }
 
 impl<D: Destination> Stream<D> {
-    pub(super) const fn new(
-        consumer: Consumer,
-        publisher: Arc<Publisher>,
-        flusher: Flusher<D>,
-        mappings: Arc<Mappings>,
-        limits: Limits,
-        fusebox: Fusebox,
-    ) -> Self {
-        Self { consumer, publisher, flusher, mappings, limits, fusebox }
-    }
-
     /// Works until `shutdown`; then the batch in hand is finished if that does not take too long. What is not finished
     /// goes back to the queue.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        let every = self.limits.look_every;
+        let every = self.shared.limits.look_every;
         // While a fuse is blown nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
-        while shutdown.run_until_cancelled(self.fusebox.go()).await.is_some() {
+        while shutdown.run_until_cancelled(self.shared.fusebox.go()).await.is_some() {
             let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await else { break };
             match next {
                 Ok(Ok(first)) => {
                     backoff.reset();
-                    let within = self.limits.stop_within;
+                    let within = self.shared.limits.stop_within;
                     if finish_in_time(&shutdown, within, self.work(first, &shutdown)).await.is_none() {
                         tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
                     }
@@ -85,12 +70,12 @@ impl<D: Destination> Stream<D> {
 
     fn gather(&mut self, first: Delivery) -> (Vec<Delivery>, Hints) {
         let mut hints = Hints::default();
-        hints.add_batch(&first.batch, &self.mappings);
+        hints.add_batch(&first.batch, &self.shared.mappings);
         let mut deliveries = vec![first];
-        while hints.len() < self.limits.flush_tenancies
+        while hints.len() < self.shared.limits.flush_tenancies
             && let Some(next) = self.consumer.try_next()
         {
-            hints.add_batch(&next.batch, &self.mappings);
+            hints.add_batch(&next.batch, &self.shared.mappings);
             deliveries.push(next);
         }
         (deliveries, hints)
@@ -118,10 +103,10 @@ impl<D: Destination> Stream<D> {
         let mut tries = 0;
         loop {
             // A fuse may have blown since the message was taken, or while the destination was away.
-            let fuses = shutdown.run_until_cancelled(self.fusebox.go()).await?;
+            let fuses = shutdown.run_until_cancelled(self.shared.fusebox.go()).await?;
             if fuses.stop_something() {
                 // The sweep finds it when it is let go on.
-                left.retain(|tenancy, mapping| !self.mappings.are_stopped(&fuses, tenancy, mapping));
+                left.retain(|tenancy, mapping| !self.shared.mappings.are_stopped(&fuses, tenancy, mapping));
                 if left.is_empty() {
                     return Some(shipped);
                 }
@@ -140,7 +125,7 @@ impl<D: Destination> Stream<D> {
             // Where nothing answers, nothing is wrong with the work, however often it is tried.
             tries = if shipped.outage { 0 } else { tries + 1 };
             let reason = shipped.retry_reason.take().unwrap_or_default();
-            if tries == self.limits.tries_in_hand {
+            if tries == self.shared.limits.tries_in_hand {
                 shipped.failed.push(Failed { hints: left, reason });
                 return Some(shipped);
             }
@@ -156,7 +141,7 @@ impl<D: Destination> Stream<D> {
         if hints.is_empty() {
             return Some(());
         }
-        let batch = hints.to_batch(&self.mappings);
+        let batch = hints.to_batch(&self.shared.mappings);
         let mut backoff = Backoff::for_connections();
         while let Err(error) = self.publisher.publish(std::slice::from_ref(&batch)).await {
             let wait = backoff.next_wait();
@@ -171,7 +156,7 @@ impl<D: Destination> Stream<D> {
         for delivery in deliveries {
             let reasons: BTreeSet<_> = failed
                 .iter()
-                .filter(|failed| failed.hints.touches(&delivery.batch, &self.mappings))
+                .filter(|failed| failed.hints.touches(&delivery.batch, &self.shared.mappings))
                 .map(|failed| failed.reason.as_str())
                 .take(MAX_REASONS)
                 .collect();

@@ -11,8 +11,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::DESTINATION;
 use super::quarantine::{WITH_ENTRIES, WithEntries, with_entries};
-use super::tenancies::{look_up_sql, residences, uuids};
-use crate::lookup::Residences;
+use super::tenancies::{Residences, look_up_sql, residences, uuids};
 
 /// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

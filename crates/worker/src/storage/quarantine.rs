@@ -73,9 +73,6 @@ impl Quarantine {
     }
 
     /// Writes these rows down, each with its mapping. When this returns, the quarantine holds those that it returns durably.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn record(
         &mut self,
         mappings: &Mappings,

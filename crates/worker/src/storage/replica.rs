@@ -19,9 +19,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDENTITY: &str = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()";
 
 /// Whether `replica` is a connection to a copy of what `source` names.
-///
-/// # Errors
-/// When either cannot be asked.
 pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, SourceError> {
     let asking = async {
         let primary = source.connect(Session::Control).await?;
@@ -43,9 +40,6 @@ impl Primary {
 
     /// Of which of these tenancies something can be shipped. A replica shows one that is being erased for as long as it lags, and its rows must not be
     /// written after they were erased (ERASE-1): whoever erases waits longer than this answer may be used.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
     pub(crate) async fn living(&mut self, tenancies: &[TenancyId]) -> Result<HashSet<TenancyId>, SourceError> {
         let sql = format!(
             "SELECT w.tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id) CROSS JOIN LATERAL {}",
