@@ -141,7 +141,7 @@ fn passed_entries<D>(route: &Route<'_, D>, WrittenPage { plan, page, .. }: &Writ
         let own = page.refusals.iter().filter(|refusal| refusal.tenancy == tenancy);
         let refused: Vec<_> = own.map(|refusal| refusal.sequence).collect();
         let has_entries = !refused.is_empty() || route.opened.snapshot.quarantined.contains(&(tenancy, name.clone()));
-        has_entries.then(|| Passed { mapping, tenancy, after, up_to: *up_to, refused })
+        has_entries.then_some(Passed { mapping, tenancy, after, up_to: *up_to, refused })
     };
     page.cursors.iter().filter_map(passed).collect()
 }
