@@ -85,10 +85,10 @@ async fn del_1_in_flight_while_the_batch_is_redelivered() -> Result<()> {
         let lost = DestinationError::new(Failure::Unavailable, "ClickHouse", "as scripted");
         destination.script(Operation::Advance, [Some(Fault::Before(lost))]);
         let written = flusher.flush(&news).await;
-        ensure!(written.rows >= 5 && written.held.pairs() == news.pairs(), "{written:?}");
+        ensure!(written.rows >= 5 && written.retry.pairs() == news.pairs(), "{written:?}");
         numbered(&stage, meanwhile).await?;
         let again = flusher.flush(&news).await;
-        ensure!(again.held.is_empty() && again.failed.is_empty() && again.continued.is_empty(), "{again:?}");
+        ensure!(again.retry.is_empty() && again.failed.is_empty() && again.more.is_empty(), "{again:?}");
         ada_shows(&stage, there).await?;
         is_there = there;
     }

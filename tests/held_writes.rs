@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use lockstep_core::TenancyId;
 use lockstep_core::health::Health;
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::Source;
 use lockstep_testkit::held::Held;
-use lockstep_worker::{Flushed, Flusher, Limits, News, Routes};
+use lockstep_worker::{Flushed, Flusher, Hints, Limits, Mappings};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -18,27 +17,25 @@ use uuid::Uuid;
 use crate::stage::{DEADLINE, Stage};
 
 /// Ships inside the test, through whatever destination.
-pub(crate) fn flusher<D: Destination + Clone + 'static>(stage: &Stage, destination: D) -> Result<Flusher<D>> {
+pub(crate) fn flusher<D: Destination>(stage: &Stage, destination: D) -> Result<Flusher<D>> {
     let settings = stage.installation.settings();
     let source = Source::new(&settings.source_url, None)?;
-    Ok(Flusher::new(source, destination, Arc::new(routes(stage)?), Limits::default(), Health::default()))
+    Ok(Flusher::new(source, destination, Arc::new(mappings()?), Limits::default(), Health::default()))
 }
 
-fn routes(stage: &Stage) -> Result<Routes> {
-    let databases =
-        Databases { raw: stage.installation.raw_database(), views: stage.installation.view_database(), cluster: None };
-    Ok(Routes::new(&MappingSet::load(None)?, &databases))
+fn mappings() -> Result<Mappings> {
+    Ok(Mappings::new(&MappingSet::load(None)?))
 }
 
 /// All that some mappings of every tenancy may have news of.
-pub(crate) async fn news(stage: &Stage, mappings: &[&str]) -> Result<News> {
-    let set = MappingSet::load(None)?;
-    let places: Vec<_> =
-        set.iter().enumerate().filter(|(_, mapping)| mappings.contains(&mapping.name.as_str())).collect();
-    ensure!(places.len() == mappings.len(), "there is a mapping of another name among {mappings:?}");
-    let mut news = News::default();
+pub(crate) async fn news(stage: &Stage, mappings_named: &[&str]) -> Result<Hints> {
+    let all = mappings()?;
+    let index = |name: &&str| all.index(&name.parse().ok()?);
+    let named: Vec<_> = mappings_named.iter().filter_map(index).collect();
+    ensure!(named.len() == mappings_named.len(), "there is a mapping of another name among {mappings_named:?}");
+    let mut news = Hints::default();
     for row in stage.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await? {
-        news.add(TenancyId::new(row.get::<_, Uuid>(0)), places.iter().map(|(place, _)| *place));
+        news.add(TenancyId::new(row.get::<_, Uuid>(0)), named.iter().copied(), SequenceId::BASE);
     }
     Ok(news)
 }
@@ -68,7 +65,7 @@ impl HeldFlushes {
         self.gate.let_go();
         for flush in self.flushes {
             let flushed = flush.await.context("a flush panicked")?;
-            ensure!(flushed.rows > 0 && flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+            ensure!(flushed.rows > 0 && flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Where rows go: what a destination promises ([`Destination`], and beside it [`Erase`], [`HighWater`], [`Provision`] and
 //! [`compare::Compare`]), and ClickHouse behind it.
 //!
-//! This crate carries bytes and keeps cursors. What the bytes mean is decided by `lockstep-mappings`, which derives
-//! tables, insert statements and the codec; here they are text and chunks. The `clickhouse` crate is named here only.
+//! A destination takes typed fields, encodes them in its own way, and keeps cursors. Tables, statements and the codec are
+//! derived by `lockstep-mappings`. The `clickhouse` crate is named here only.
 
 pub mod clickhouse;
 mod clocks;
@@ -18,7 +18,7 @@ mod window;
 
 pub use clickhouse::ClickHouse;
 pub use clocks::Moment;
-pub use destination::{CursorAt, Cursors, Destination, RowSink, Selection};
+pub use destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, WriteLimits};
 pub use erase::{Erase, OldTombstones, Removal};
 pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;

@@ -96,6 +96,14 @@ impl ClickHouse {
         self.clone().with_timeouts(timeouts).execute("SELECT 1").await
     }
 
+    /// The same server for inserts of what was read at one moment. One that is begun, sent to or ended when the window is
+    /// not open any more fails with [`Failure::Late`].
+    #[must_use]
+    pub const fn within(mut self, window: WriteWindow) -> Self {
+        self.window = Some(window);
+        self
+    }
+
     /// Runs one statement that answers nothing, and waits until it is done.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod exception;
 mod failure;
 mod insert;
 mod marks;
+mod page;
 mod provision;
 mod reader;
 mod server_clock;
@@ -19,21 +20,17 @@ use lockstep_core::{DestinationId, MappingName, TenancyId};
 
 pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
+pub use self::page::Page;
 pub use self::shape::{TableShape, differences};
-use crate::destination::{CursorAt, Cursors, Destination, Selection};
+use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
 impl Destination for ClickHouse {
-    type Sink = Insert;
+    type Page = Page;
 
     fn id(&self) -> DestinationId {
         DestinationId::clickhouse()
-    }
-
-    fn within(mut self, window: WriteWindow) -> Self {
-        self.window = Some(window);
-        self
     }
 
     async fn cursors(
@@ -44,12 +41,12 @@ impl Destination for ClickHouse {
         cursors::read(self, tenancies, mappings).await
     }
 
-    async fn begin_write(&self, statement: &str) -> Result<Insert, DestinationError> {
-        Ok(self.insert(statement))
+    fn open_page(&self, start: PageStart<'_>) -> Page {
+        Page::new(self, start)
     }
 
-    async fn advance(&self, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-        cursors::advance(self, cursors).await
+    async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
+        cursors::advance(&self.clone().within(window), cursors).await
     }
 }
 

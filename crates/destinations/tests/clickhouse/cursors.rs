@@ -1,16 +1,19 @@
 //! Cursors in their table: a merge moves none back, and names of others are passed over.
 
+use std::time::Duration;
+
 use crate::fixture::with_database;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_destinations::{Cursors, Destination, Selection};
+use lockstep_destinations::{Cursors, Destination, Moment, Selection, WriteWindow};
 use uuid::Uuid;
 
 #[tokio::test]
 async fn cur_1_a_merge_moves_no_cursor_back() {
     with_database(|fixture| async move {
         let (id, users) = (TenancyId::new(Uuid::new_v4()), "users".parse::<MappingName>().unwrap());
+        let window = WriteWindow::new(Moment::now(), Duration::from_secs(120));
         for at in [10, 30, 20] {
-            fixture.clickhouse.advance(&[(id, users.clone(), SequenceId::new(at))]).await.unwrap();
+            fixture.clickhouse.advance(&[(id, users.clone(), SequenceId::new(at))], window).await.unwrap();
         }
         let expected = Cursors::from([((id, users), SequenceId::new(30))]);
         let before_merge = fixture.clickhouse.cursors(Selection::All, Selection::All).await;

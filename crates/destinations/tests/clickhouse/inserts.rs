@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fixture::{encode_rows, insert_all, with_database};
 use bytes::Bytes;
 use lockstep_destinations::clickhouse::Timeouts;
-use lockstep_destinations::{Destination, Failure, Moment, Retry, WriteWindow};
+use lockstep_destinations::{Failure, Moment, Retry, WriteWindow};
 
 #[tokio::test]
 async fn an_insert_dropped_without_end_leaves_nothing() {

@@ -1,15 +1,15 @@
 //! The plain way to ship: for each tenant one read, one insert and one cursor write, with the same ClickHouse client.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use bytes::Bytes;
 use futures_util::{StreamExt, pin_mut};
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_destinations::Destination;
-use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};
+use lockstep_destinations::{Destination, Ended, Moment, PageStart, PageWriter, WriteLimits, WriteWindow};
+use lockstep_mappings::codec::{CodecError, CopyReader, Row};
 use lockstep_mappings::postgres::fetch::{PageLimits, Work, page};
-use lockstep_mappings::{Mapping, MappingSet, clickhouse};
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
 
 use lockstep_testkit::installation::Installation;
@@ -25,32 +25,42 @@ pub(super) async fn ship(
     let destination = installation.clickhouse()?;
     let set = MappingSet::load(None)?;
     let users: MappingName = "users".parse()?;
-    let mapping = set.get(&users).context("there is no mapping users")?;
-    let databases =
-        clickhouse::Databases { raw: installation.raw_database(), views: installation.view_database(), cluster: None };
-    let insert = clickhouse::insert(mapping, &databases);
+    let mapping = Arc::new(set.get(&users).context("there is no mapping users")?.clone());
     let began = Instant::now();
     for &tenancy in tenancies {
-        let (rows, last) = read(&client, mapping, Work { tenancy, after }).await?;
-        let mut sink = destination.begin_write(&insert).await?;
-        sink.send(Bytes::from(rows)).await?;
-        sink.end().await?;
-        destination.advance(&[(tenancy, users.clone(), last)]).await?;
+        let window = WriteWindow::new(Moment::now(), std::time::Duration::from_secs(60));
+        let from = [(tenancy, after)];
+        let start = PageStart { mapping: &mapping, from: &from, window, limits: WriteLimits::default() };
+        let mut rows = destination.open_page(start);
+        let last = read(&client, &mapping, Work { tenancy, after }, &mut rows).await?;
+        let cursors = [(tenancy, users.clone(), last)];
+        match rows.end(&[(tenancy, last)]).await? {
+            Ended::RowsOnly => destination.advance(&cursors, window).await?,
+            Ended::CursorsMoved => {}
+        }
     }
     Ok(began.elapsed().as_secs_f64())
 }
 
-async fn read(client: &tokio_postgres::Client, mapping: &Mapping, work: Work) -> anyhow::Result<(Vec<u8>, SequenceId)> {
+async fn read(
+    client: &tokio_postgres::Client,
+    mapping: &Mapping,
+    work: Work,
+    rows: &mut impl PageWriter,
+) -> anyhow::Result<SequenceId> {
     let limits = PageLimits { tenancy_rows: 100_000, total_rows: 100_000 };
     let stream = client.copy_out(&page(mapping, &[work], limits)).await?;
     pin_mut!(stream);
-    let (transcoder, mut reader) = (RowTranscoder::new(mapping), CopyReader::default());
-    let (mut rows, mut last) = (Vec::new(), work.after);
+    let (mut reader, mut last) = (CopyReader::default(), work.after);
     while let Some(message) = stream.next().await {
         reader.rows::<CodecError>(&message?, |fields| {
-            last = transcoder.transcode(fields, &mut rows)?.sequence;
-            Ok(())
+            let row = Row::read(fields, mapping)?;
+            last = row.head.sequence;
+            rows.push(&row)
         })?;
+        if rows.is_full() {
+            rows.send().await?;
+        }
     }
-    Ok((rows, last))
+    Ok(last)
 }

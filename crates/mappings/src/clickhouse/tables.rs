@@ -155,8 +155,8 @@ pub fn view(mapping: &Mapping, databases: &Databases) -> String {
     )
 }
 
-/// The insert whose body is `RowBinary` as [`crate::codec`] writes it.
-pub fn insert(mapping: &Mapping, databases: &Databases) -> String {
+/// The insert into a raw table of this database, whose body is `RowBinary` as [`crate::codec`] writes it.
+pub fn insert(mapping: &Mapping, raw_database: &str) -> String {
     let columns: Vec<_> = ["project_id", "branch_id"]
         .into_iter()
         .chain(mapping.columns.iter().map(|column| column.name.as_str()))
@@ -165,7 +165,7 @@ pub fn insert(mapping: &Mapping, databases: &Databases) -> String {
         .collect();
     format!(
         "INSERT INTO {}.{} ({}) FORMAT RowBinary",
-        identifier(&databases.raw),
+        identifier(raw_database),
         identifier(mapping.name.as_str()),
         columns.join(", ")
     )

@@ -24,7 +24,7 @@ pub(crate) use self::places::{Due, Place, RowsOf};
 use crate::limits::Limits;
 use crate::measure;
 use crate::pace::jittered;
-use crate::storage::janitor::{JanitorSession, Patience};
+use crate::storage::janitor::JanitorSession;
 
 /// A round that takes longer has failed; the next one goes on where it stopped.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -99,15 +99,16 @@ impl<D: Destination + Erase> Janitor<D> {
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         loop {
-            let Some(done) = shutdown.run_until_cancelled(self.limited_round()).await else { return };
-            let wait = match done {
+            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round_and_pause());
+            let Some(done) = shutdown.run_until_cancelled(round).await else { return };
+            let wait = match done.unwrap_or(Err(JanitorError::Timeout)) {
                 Ok((_, pause)) => {
                     backoff.reset();
                     jittered(pause)
                 }
                 Err(error) => {
                     self.session = None;
-                    measure::janitor_failed();
+                    measure::failed("janitor");
                     let wait = backoff.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "erasing and cleaning up failed, trying again");
                     wait
@@ -117,10 +118,6 @@ impl<D: Destination + Erase> Janitor<D> {
                 return;
             }
         }
-    }
-
-    async fn limited_round(&mut self) -> Result<(Round, Duration), JanitorError> {
-        tokio::time::timeout(ROUND_TIMEOUT, self.round_and_pause()).await.map_err(|_| JanitorError::Timeout)?
     }
 
     /// Does what is due, if it is this worker that does it.
@@ -140,20 +137,15 @@ impl<D: Destination + Erase> Janitor<D> {
         let mut round = Round::default();
         let mut pause = self.limits.janitor_every;
         if session.lead().await? {
-            let patience = session.patience().await?;
-            pause = pause.min(patience.wait / 4);
-            self.work(&session, patience, &mut round).await?;
+            let wait = session.late_write_wait().await?;
+            pause = pause.min(wait / 4);
+            self.work(&session, wait, &mut round).await?;
         }
         self.session = Some(session);
         Ok((round, pause))
     }
 
-    async fn work(
-        &mut self,
-        session: &JanitorSession,
-        patience: Patience,
-        round: &mut Round,
-    ) -> Result<(), JanitorError> {
+    async fn work(&mut self, session: &JanitorSession, wait: Duration, round: &mut Round) -> Result<(), JanitorError> {
         let mut noticed = 0;
         loop {
             let (new, more) = self.notice(session).await?;
@@ -163,12 +155,8 @@ impl<D: Destination + Erase> Janitor<D> {
             }
         }
         if noticed > 0 {
-            let wait_s = patience.wait.as_secs();
-            tracing::info!(
-                tenancies = noticed,
-                wait_s,
-                "tenancies are gone, and their rows hidden: they will be erased"
-            );
+            let wait_s = wait.as_secs();
+            tracing::info!(tenancies = noticed, wait_s, "tenancies are gone and hidden: they will be erased");
         }
         loop {
             let erased = self.erase(session).await?;
@@ -177,7 +165,7 @@ impl<D: Destination + Erase> Janitor<D> {
                 break;
             }
         }
-        round.dropped = self.clean(session, patience).await?;
+        round.dropped = self.clean(session, wait).await?;
         measure::janitor(round);
         Ok(())
     }

@@ -1,14 +1,22 @@
 //! Whatever rows are refused, exactly those are set aside, and soon.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::mappings::test_mappings;
 
 const MOST: PageLimits = PageLimits { tenancy_rows: 1000, total_rows: 4000 };
 
 fn tenancy(number: usize) -> TenancyId {
     TenancyId::new(Uuid::from_u128(number as u128))
+}
+
+fn mapping() -> MappingIndex {
+    static FIRST: LazyLock<MappingIndex> = LazyLock::new(|| test_mappings().all().next().unwrap());
+    *FIRST
 }
 
 /// A mapping in a source: for each tenancy whether its rows, in order, are good; and what became of them.
@@ -30,50 +38,50 @@ impl World {
 
     /// One flush of these tenancies; returns those that have more.
     fn flush(&mut self, news: &[TenancyId]) -> Vec<TenancyId> {
-        let (lots, mut more) = self.isolation.lots(0, news.iter().copied(), MOST);
-        for lot in lots {
-            more.extend(self.page(&lot));
+        let (pages, mut more) = self.isolation.pages(mapping(), news.iter().copied(), MOST);
+        for plan in pages {
+            more.extend(self.page(&plan));
         }
         more
     }
 
-    fn page(&mut self, lot: &Lot) -> Vec<TenancyId> {
-        let mut settled = Settled::default();
-        let (mut room, mut good) = (lot.limits.total_rows as usize, true);
+    fn page(&mut self, plan: &PagePlan) -> Vec<TenancyId> {
+        let (mut content, mut continued) = (PageContent::new(), Vec::new());
+        let mut streaks = self.isolation.streaks(plan.tenancies.iter().copied());
+        let (mut room, mut good) = (plan.limits.total_rows as usize, true);
         let mut taken = Vec::new();
-        for tenancy in &lot.tenancies {
+        for (position, tenancy) in plan.tenancies.iter().enumerate() {
             let number = usize::try_from(tenancy.as_uuid().as_u128()).unwrap();
             let left = &self.rows[number][self.cursors[number]..];
-            let rows = left.len().min(lot.limits.tenancy_rows as usize).min(room);
+            let rows = left.len().min(plan.limits.tenancy_rows as usize).min(room);
             room -= rows;
             good &= left[..rows].iter().all(|good| *good);
             if rows > 0 {
                 let last = SequenceId::new(i64::try_from(self.cursors[number] + rows).unwrap());
-                settled.extents.insert(*tenancy, Extent { rows: rows as u64, sequences: [last].into() });
-                settled.streaks.insert(*tenancy, 0);
-                settled.in_a_row = Some(0);
+                content.insert(*tenancy, TenantRows { rows: rows as u64, sequences: [last].into() });
+                streaks.accepted(position);
             }
-            if room == 0 || rows == lot.limits.tenancy_rows as usize {
-                settled.continued.push(*tenancy);
+            if room == 0 || rows == plan.limits.tenancy_rows as usize {
+                continued.push(*tenancy);
             }
             taken.push((number, rows));
         }
         let rows: usize = taken.iter().map(|(_, rows)| rows).sum();
         if good {
-            self.isolation.shipped(lot, &settled, MOST);
+            self.isolation.passed(&streaks, &content, &continued, MOST);
             taken.iter().for_each(|(number, rows)| self.cursors[*number] += rows);
             self.shipped += rows;
-            return settled.continued;
+            return continued;
         }
         self.refusals += 1;
-        match self.isolation.refused(&settled.extents) {
-            Refused::Narrowed => lot.tenancies.clone(),
+        match self.isolation.refused(&content) {
+            Refused::Narrowed => plan.tenancies.clone(),
             Refused::Found(of, sequences) => {
                 assert_eq!((rows, sequences.len()), (1, 1), "a healthy row is set aside with it");
-                assert!(settled.extents[&of].sequences == sequences);
+                assert!(content[&of].sequences == sequences);
                 taken.iter().for_each(|(number, rows)| self.cursors[*number] += rows);
                 self.set_aside += 1;
-                settled.continued
+                continued
             }
             Refused::Hopeless => {
                 self.hopeless += 1;
@@ -116,9 +124,9 @@ fn fair_1_healthy_tenancies_are_not_read_in_small_pages() {
     }
     assert_eq!(world.cursors, [10, 0, 10, 10], "all but the one at fault are through");
     assert!(!left.is_empty());
-    let (lots, _) = world.isolation.lots(0, news.into_iter(), MOST);
-    assert_eq!((lots[0].tenancies.len(), lots[0].limits), (3, MOST));
-    assert_eq!(lots[1].tenancies, [tenancy(1)]);
+    let (pages, _) = world.isolation.pages(mapping(), news.into_iter(), MOST);
+    assert_eq!((pages[0].tenancies.len(), pages[0].limits), (3, MOST));
+    assert_eq!(pages[1].tenancies, [tenancy(1)]);
 }
 
 #[test]
@@ -147,15 +155,15 @@ fn a_table_that_refuses_everything_is_given_up_for_all() {
 fn tombstones_at_former_locations_are_found_with_their_row() {
     let mut isolation = Isolation::default();
     let numbers: BTreeSet<_> = [3, 4, 5].map(SequenceId::new).into();
-    let extents = |rows| Extents::from([(tenancy(1), Extent { rows, sequences: numbers.clone() })]);
+    let content = |rows| PageContent::from([(tenancy(1), TenantRows { rows, sequences: numbers.clone() })]);
     for _ in 0..2 {
-        assert_eq!(isolation.refused(&extents(3)), Refused::Narrowed);
-        let (lots, _) = isolation.lots(0, [tenancy(1)].into_iter(), MOST);
-        assert_eq!(lots[0].limits.tenancy_rows, 1);
-        assert_eq!(isolation.refused(&extents(3)), Refused::Found(tenancy(1), numbers.clone()));
+        assert_eq!(isolation.refused(&content(3)), Refused::Narrowed);
+        let (pages, _) = isolation.pages(mapping(), [tenancy(1)].into_iter(), MOST);
+        assert_eq!(pages[0].limits.tenancy_rows, 1);
+        assert_eq!(isolation.refused(&content(3)), Refused::Found(tenancy(1), numbers.clone()));
         isolation = Isolation::default();
     }
-    assert_eq!(isolation.refused(&Extents::new()), Refused::Hopeless);
+    assert_eq!(isolation.refused(&PageContent::new()), Refused::Hopeless);
 }
 
 proptest! {

@@ -2,30 +2,29 @@
 //! was drawn before the first was read. Any number of workers share the ranges; a range whose worker died is claimed by
 //! another.
 
+mod base_rows;
+mod end;
+
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, failpoint};
-use lockstep_destinations::{Destination, DestinationError};
-use lockstep_mappings::MappingSet;
+use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::postgres::fill;
 use lockstep_schema::fuses::Fuses;
-use lockstep_schema::{Session, Source, SourceError};
-use tokio::task::JoinSet;
+use lockstep_schema::{Session, SourceError};
 use tokio_postgres::Client;
 
-use crate::error::ShipError;
-use crate::fusebox::Fusebox;
-use crate::limits::Limits;
+use self::base_rows::BaseRows;
+pub(crate) use self::end::FillEnd;
+use crate::error::{Retry, ShipError};
+use crate::flush::{DurablePage, OpenPage, copy_rows};
 use crate::measure;
 use crate::pace::{finish_in_time, jittered};
-use crate::plan::Verdict;
-use crate::routes::Routes;
-use crate::ship::{BaseGate, Pieces, Written, copy_rows, pieces, write};
-use crate::storage::fills::{Claim, Fills, RENEW_EVERY, Scan, open_scan};
+use crate::shared::Shared;
+use crate::storage::fills::{CLAIM_FOR, Claim, Fills, RENEW_EVERY, Scan, open_scan};
 
 /// A range that failed through its own fault rests this long, so that the others come first.
 const REST_OF_FAILED: Duration = Duration::from_secs(60);
@@ -36,13 +35,8 @@ const MAX_HANDED_OVER: u32 = 16;
 
 /// One worker's share of the fills.
 pub(crate) struct Filler<D> {
-    set: MappingSet,
-    source: Source,
-    destination: D,
-    routes: Arc<Routes>,
-    limits: Limits,
+    shared: Shared<D>,
     worker: String,
-    fusebox: Fusebox,
     connections: Option<Connections>,
     /// Blocks that were handed over since a range of the mapping got through.
     handed_over: HashMap<MappingName, u32>,
@@ -56,34 +50,16 @@ struct Connections {
 
 /// What became of a range.
 enum RangeEnd {
-    Shipped(Written),
+    Shipped(DurablePage),
     /// The table's rows are in another file, in other blocks: the ranges have to begin again.
     Rewritten,
     /// Somebody else has it now.
     Lost,
 }
 
-impl<D: Destination + Clone + 'static> Filler<D> {
-    pub(crate) fn new(
-        source: Source,
-        set: MappingSet,
-        destination: D,
-        routes: Arc<Routes>,
-        limits: Limits,
-        worker: String,
-        fusebox: Fusebox,
-    ) -> Self {
-        Self {
-            set,
-            source,
-            destination,
-            routes,
-            limits,
-            worker,
-            fusebox,
-            connections: None,
-            handed_over: HashMap::new(),
-        }
+impl<D: Destination> Filler<D> {
+    pub(crate) fn new(shared: Shared<D>, worker: String) -> Self {
+        Self { shared, worker, connections: None, handed_over: HashMap::new() }
     }
 
     /// Takes ranges until `shutdown`; asks now and then while there are none.
@@ -91,15 +67,15 @@ impl<D: Destination + Clone + 'static> Filler<D> {
         let mut backoff = Backoff::for_connections();
         // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
         // left out for good.
-        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go_for_all_tenancies()).await {
-            let within = self.limits.stop_within;
+        while let Some(fuses) = shutdown.run_until_cancelled(self.shared.fusebox.go_for_all_tenancies()).await {
+            let within = self.shared.limits.stop_within;
             let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
             let wait = match took {
                 Ok(true) => {
                     backoff.reset();
                     continue;
                 }
-                Ok(false) => jittered(self.limits.fill_poll_every),
+                Ok(false) => jittered(self.shared.limits.fill_poll_every),
                 Err(error) => {
                     self.connections = None;
                     measure::failed(error.kind());
@@ -118,7 +94,7 @@ impl<D: Destination + Clone + 'static> Filler<D> {
             Some(connections) => connections,
             None => self.connect().await?,
         };
-        for mapping in connections.fills.catch_up(&self.set).await? {
+        for mapping in connections.fills.catch_up(&self.shared.mappings).await? {
             failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
         }
@@ -133,9 +109,9 @@ impl<D: Destination + Clone + 'static> Filler<D> {
     }
 
     async fn connect(&self) -> Result<Connections, SourceError> {
-        let scan = self.source.connect(Session::Scan).await?;
-        let control = self.source.connect(Session::Control).await?;
-        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.routes.names()) })
+        let scan = self.shared.source.connect(Session::Scan).await?;
+        let control = self.shared.source.connect(Session::Control).await?;
+        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.shared.mappings.names()) })
     }
 
     /// Returns whether the connections can be used again.
@@ -156,8 +132,8 @@ impl<D: Destination + Clone + 'static> Filler<D> {
                 Ok(true)
             }
             Ok(RangeEnd::Rewritten) => {
-                let Some(place) = self.routes.place(mapping) else { return Ok(true) };
-                if connections.fills.restart(&self.routes.get(place).mapping, claim.filenode).await? {
+                let Some(index) = self.shared.mappings.index(mapping) else { return Ok(true) };
+                if connections.fills.restart(self.shared.mappings.get(index), claim.filenode).await? {
                     tracing::warn!(%mapping, "its table was rewritten: its ranges begin again");
                 }
                 Ok(true)
@@ -173,9 +149,9 @@ impl<D: Destination + Clone + 'static> Filler<D> {
                 Ok(false)
             }
             Err(error) => {
-                let rest = if error.verdict() == Verdict::PutOff { REST_OF_FAILED } else { Duration::ZERO };
+                let rest = if error.retry() == Retry::Requeue { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
-                let _ = connections.fills.release(claim, rest).await;
+                let _ = connections.fills.prolong(claim, rest).await;
                 Err(error)
             }
         }
@@ -200,8 +176,8 @@ impl<D: Destination + Clone + 'static> Filler<D> {
             }
             return Ok(());
         }
-        let Some(place) = self.routes.place(mapping) else { return Ok(()) };
-        if let Some(rows) = connections.fills.hand_over(&self.routes.get(place).mapping, claim).await? {
+        let Some(index) = self.shared.mappings.index(mapping) else { return Ok(()) };
+        if let Some(rows) = connections.fills.hand_over(self.shared.mappings.get(index), claim).await? {
             *self.handed_over.entry(mapping.clone()).or_default() += 1;
             tracing::warn!(%mapping, first_block, rows, %error, "a block was refused: its rows are shipped one by one");
         }
@@ -214,7 +190,7 @@ impl<D: Destination + Clone + 'static> Filler<D> {
         let renewing = async {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
-                match fills.renew(claim).await {
+                match fills.prolong(claim, CLAIM_FOR).await {
                     Ok(true) => {}
                     Ok(false) => return Ok(RangeEnd::Lost),
                     Err(error) => return Err(ShipError::from(error)),
@@ -228,50 +204,22 @@ impl<D: Destination + Clone + 'static> Filler<D> {
     }
 
     async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
-        let Some(place) = self.routes.place(&claim.mapping) else { return Ok(RangeEnd::Lost) };
-        let route = self.routes.get(place);
+        let Some(index) = self.shared.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
+        let mapping = self.shared.mappings.get(index);
         let scan = &connections.scan;
-        let Scan { filenode, window } = open_scan(scan, &route.mapping).await?;
+        let Scan { filenode, window } = open_scan(scan, mapping).await?;
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);
         }
-        let (pieces, incoming) = pieces(self.limits.chunk_bytes);
-        // A set of one: it ends the task when this is given up.
-        let mut writer = JoinSet::new();
-        writer.spawn(write(
-            self.destination.clone().within(window),
-            route.insert.clone(),
-            incoming,
-            self.limits.insert(),
-        ));
-        let gate = BaseGate::new(&route.transcoder, connections.fills.client(), claim.floor);
-        let read = read(scan, &fill::range(&route.mapping, claim.blocks, claim.floor), gate, pieces).await;
-        match (read, joined(&mut writer).await) {
-            (Ok(()), Ok(written)) => {
-                scan.batch_execute("COMMIT").await?;
-                Ok(RangeEnd::Shipped(written))
-            }
-            (Ok(()) | Err(ShipError::WriterGone), Err(error)) => Err(error.into()),
-            (Err(error), _) => Err(error),
-        }
-    }
-}
-
-/// Reads to the end, and only then says so; where it fails the pieces are gone, and what was sent is written off.
-async fn read(scan: &Client, sql: &str, mut gate: BaseGate<'_>, mut pieces: Pieces) -> Result<(), ShipError> {
-    // A range is shipped whole, however much its rows hold outside of their blocks.
-    copy_rows(scan, sql, &mut gate, &mut pieces, u64::MAX).await?;
-    pieces.end().await
-}
-
-async fn joined(writer: &mut JoinSet<Result<Written, DestinationError>>) -> Result<Written, DestinationError> {
-    match writer.join_next().await {
-        Some(Ok(written)) => written,
-        Some(Err(joined)) => match joined.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Ok(Written::default()),
-        },
-        None => Ok(Written::default()),
+        let start = PageStart { mapping, from: &[], window, limits: self.shared.limits.write };
+        let mut page = OpenPage::open(&self.shared.destination, start);
+        let mut rows = BaseRows::new(connections.fills.client(), claim.floor);
+        let sql = fill::range(mapping, claim.blocks, claim.floor);
+        // A range is shipped whole, however much its rows hold outside of their blocks.
+        copy_rows(scan, &sql, mapping, &mut rows, &mut page, u64::MAX).await?;
+        let written = page.end(&[]).await?;
+        scan.batch_execute("COMMIT").await?;
+        Ok(RangeEnd::Shipped(written))
     }
 }
