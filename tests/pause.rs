@@ -170,6 +170,6 @@ async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()>
     let shown = lockstep(&stage, &["paused"]).await?;
     ensure!(shown.contains("teams") && shown.contains("too wide"), "{shown}");
     ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Goes on"));
-    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Was not stopped"));
+    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Was not paused"));
     stage.end([]).await
 }
