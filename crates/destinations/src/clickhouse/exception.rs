@@ -164,7 +164,7 @@ mod tests {
             (27, Failure::Rejected, Retry::Bisect),
             (60, Failure::Misconfigured, Retry::Operator),
             (516, Failure::Misconfigured, Retry::Operator),
-            (4242, Failure::Unexpected, Retry::Later),
+            (4242, Failure::Unexpected, Retry::Limited),
         ] {
             let error = from_answer(&format!("Code: {code}. DB::Exception: x. (SOME_NAME) (version 26.7.2.1)"));
             assert_eq!((error.failure(), error.retry(), error.server_code()), (failure, retry, Some(code)));
@@ -178,7 +178,7 @@ mod tests {
                 "Code: 252. DB::Exception: Too many parts (300 with average size of 1.00 KiB). Merges are processing \
                  significantly slower than inserts. (TOO_MANY_PARTS) (version 26.7.2.1 (official build))"
             ),
-            "LS-0202: ClickHouse has no room at the moment: Code: 252 (TOO_MANY_PARTS): Too many parts (300 with \
+            "LS-0202: clickhouse has no room at the moment: Code: 252 (TOO_MANY_PARTS): Too many parts (300 with \
              average size of 1.00 KiB). Merges are processing significantly slower than inserts"
         );
         assert_eq!(
@@ -186,10 +186,10 @@ mod tests {
                 "Code: 60. DB::Exception: Unknown table expression identifier 'a.users' in scope SELECT * FROM a.users \
                  WHERE email = 'sam@example.com'. (UNKNOWN_TABLE) (version 26.7.2.1)"
             ),
-            "LS-0204: ClickHouse does not let Lockstep do its work: Code: 60 (UNKNOWN_TABLE): Unknown table expression \
+            "LS-0204: clickhouse does not let Lockstep do its work: Code: 60 (UNKNOWN_TABLE): Unknown table expression \
              identifier 'a.users'"
         );
-        assert_eq!(shown("Code: 159"), "LS-0201: ClickHouse is not available: Code: 159");
+        assert_eq!(shown("Code: 159"), "LS-0201: clickhouse is not available: Code: 159");
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
     fn answers_that_are_not_clickhouse_s_are_told_apart() {
         assert_eq!(
             shown("502 Bad Gateway"),
-            "LS-0201: ClickHouse is not available: HTTP status 502 and no ClickHouse exception"
+            "LS-0201: clickhouse is not available: HTTP status 502 and no ClickHouse exception"
         );
         assert_eq!(from_answer("403 Forbidden").retry(), Retry::Operator);
         assert_eq!(from_answer("").retry(), Retry::Later);
