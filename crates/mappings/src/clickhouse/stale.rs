@@ -7,7 +7,8 @@
 use lockstep_core::{Location, SequenceId};
 
 use super::compare::in_locations;
-use super::{Databases, identifier};
+use super::tables::placed;
+use super::{Databases, raw};
 use crate::mapping::Mapping;
 
 /// Old versions and deleted rows must not show again where a profile has set these otherwise.
@@ -18,9 +19,8 @@ const SETTINGS: &str =
 fn shown(mapping: &Mapping, databases: &Databases, numbers: &str, locations: Option<&[Location]>) -> String {
     let at = locations.map_or_else(String::new, |locations| format!(" AND {}", in_locations(locations)));
     format!(
-        "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id {numbers}{at}\nSETTINGS {SETTINGS}",
-        identifier(&databases.raw),
-        identifier(mapping.name.as_str()),
+        "FROM {} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id {numbers}{at}\nSETTINGS {SETTINGS}",
+        raw(databases, mapping.name.as_str()),
     )
 }
 
@@ -32,17 +32,11 @@ fn write_tombstones(
     numbers: &str,
     locations: Option<&[Location]>,
 ) -> String {
-    let key: Vec<_> = ["project_id", "branch_id"]
-        .into_iter()
-        .chain(mapping.key_columns().map(|column| column.name.as_str()))
-        .map(identifier)
-        .collect();
-    let key = key.join(", ");
+    let key = placed(mapping.key_columns());
     format!(
-        "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {version}, 1 {shown}",
-        raw = identifier(&databases.raw),
-        name = identifier(mapping.name.as_str()),
-        shown = shown(mapping, databases, numbers, locations),
+        "INSERT INTO {} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {version}, 1 {}",
+        raw(databases, mapping.name.as_str()),
+        shown(mapping, databases, numbers, locations),
     )
 }
 

@@ -46,9 +46,9 @@ impl RowTranscoder {
     ///
     /// # Errors
     /// [`CodecError`]; after [`CodecError::Value`] the next row can be tried.
-    pub fn transcode<'a>(&self, mut fields: Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
+    pub fn transcode<'a>(&self, fields: Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
         let before = out.len();
-        let written = self.append(&mut fields, out);
+        let written = self.read(fields, Some(out));
         if written.is_err() {
             out.truncate(before);
         }
@@ -59,46 +59,37 @@ impl RowTranscoder {
     ///
     /// # Errors
     /// [`CodecError`] where even that cannot be read.
-    pub fn head<'a>(&self, mut fields: Fields<'a>) -> Result<RowHead<'a>, CodecError> {
-        self.check_count(fields)?;
-        let tenancy = fixed::<16>("tenancy_id", fields.next_field()?)?;
-        let project_id = present("project_id", fields.next_field()?)?;
-        let branch_id = present("branch_id", fields.next_field()?)?;
-        for _ in &self.columns {
-            fields.next_field()?;
+    pub fn head<'a>(&self, fields: Fields<'a>) -> Result<RowHead<'a>, CodecError> {
+        self.read(fields, None)
+    }
+
+    /// Reads a row, and appends it where it is asked for.
+    fn read<'a>(&self, mut fields: Fields<'a>, mut out: Option<&mut Vec<u8>>) -> Result<RowHead<'a>, CodecError> {
+        let (found, expected) = (fields.left(), self.columns.len() + OWN_FIELDS);
+        if found != expected {
+            return Err(CodecError::FieldCount { found, expected });
         }
-        let (sequence, deleted) = tail(&mut fields)?;
-        Ok(RowHead { tenancy: TenancyId::new(Uuid::from_bytes(tenancy)), project_id, branch_id, sequence, deleted })
-    }
-
-    fn check_count(&self, fields: Fields<'_>) -> Result<(), CodecError> {
-        let expected = self.columns.len() + OWN_FIELDS;
-        let found = fields.left();
-        if found == expected { Ok(()) } else { Err(CodecError::FieldCount { found, expected }) }
-    }
-
-    fn append<'a>(&self, fields: &mut Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
-        self.check_count(*fields)?;
-        let tenancy = fixed::<16>("tenancy_id", fields.next_field()?)?;
+        let tenancy = TenancyId::new(Uuid::from_bytes(fixed("tenancy_id", fields.next_field()?)?));
         let project_id = present("project_id", fields.next_field()?)?;
         let branch_id = present("branch_id", fields.next_field()?)?;
-        put_bytes(out, project_id);
-        put_bytes(out, branch_id);
+        if let Some(out) = &mut out {
+            put_bytes(out, project_id);
+            put_bytes(out, branch_id);
+        }
         for (name, column_type) in &self.columns {
-            put(out, name, *column_type, fields.next_field()?)?;
+            let field = fields.next_field()?;
+            if let Some(out) = &mut out {
+                put(out, name, *column_type, field)?;
+            }
         }
-        let (sequence, deleted) = tail(fields)?;
-        out.extend_from_slice(&sequence.get().to_le_bytes());
-        out.push(u8::from(deleted));
-        Ok(RowHead { tenancy: TenancyId::new(Uuid::from_bytes(tenancy)), project_id, branch_id, sequence, deleted })
+        let sequence = SequenceId::new(i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?));
+        let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
+        if let Some(out) = out {
+            out.extend_from_slice(&sequence.get().to_le_bytes());
+            out.push(u8::from(deleted));
+        }
+        Ok(RowHead { tenancy, project_id, branch_id, sequence, deleted })
     }
-}
-
-/// The last two fields of a row: its version, and whether it is a tombstone.
-fn tail(fields: &mut Fields<'_>) -> Result<(SequenceId, bool), CodecError> {
-    let sequence = i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?);
-    let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
-    Ok((SequenceId::new(sequence), deleted))
 }
 
 fn wrong(column: &str, problem: &'static str) -> CodecError {
