@@ -114,10 +114,10 @@ fn changed(watched: &BTreeSet<String>, live: Option<&TableFacts>) -> String {
     terms.join(" OR ")
 }
 
-fn images_differ<'a>(columns: impl IntoIterator<Item = &'a String> + Clone) -> String {
+fn images_differ<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
+    let columns: Vec<_> = columns.into_iter().map(|column| identifier(column)).collect();
     let row = |alias: &str| {
-        let values: Vec<_> =
-            columns.clone().into_iter().map(|column| format!("{alias}.{}", identifier(column))).collect();
+        let values: Vec<_> = columns.iter().map(|column| format!("{alias}.{column}")).collect();
         format!("ROW({})::pg_catalog.record", values.join(", "))
     };
     format!("{} OPERATOR(pg_catalog.*<>) {}", row("OLD"), row("NEW"))
