@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::noticed::{all_numbered, noticed_of};
+use crate::captured::{all_numbered, captured_of};
 use crate::stage::Stage;
 
-/// How a key goes, the statements, and what must be noticed of it.
+/// How a key goes, the statements, and what must be captured of it.
 const WAYS: [(&str, &str, &str); 9] = [
     (
         "an account is unlinked",
@@ -56,7 +56,7 @@ const WAYS: [(&str, &str, &str); 9] = [
 async fn cap_2_every_key_that_goes_is_written_down() -> Result<()> {
     let stage = all_numbered().await?;
     for (way, statements, expected) in WAYS {
-        assert_eq!(noticed_of(&stage, statements).await?, expected, "{way}");
+        assert_eq!(captured_of(&stage, statements).await?, expected, "{way}");
     }
     stage.end([]).await
 }

@@ -1,7 +1,7 @@
 //! The crash matrix (SEQ-1, OUT-1, CUR-1, IDEM-1): whatever step a program aborts, fails or hangs at, nothing is lost.
 
 use anyhow::{Result, ensure};
-use lockstep_testkit::chaos::matrix::{self, Action, Outcome, POINTS, Point};
+use lockstep_lab::chaos::matrix::{self, Action, Outcome, POINTS, Point};
 
 /// Every cell of these points is equal, and every point was reached.
 async fn all_equal(points: impl Fn(&Point) -> bool) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
 
-use crate::launch::{Daemon, ended, get, secret_file, with_changed, with_settings};
+use crate::programs::{ended, secret_file, with_changed, with_settings};
 use crate::stage::{DEADLINE, Stage};
 
 const SOURCE: &str = "LOCKSTEP_SOURCE_URL is missing";
@@ -17,9 +17,9 @@ const PROGRAMS: [(&str, &[&str], &[&str]); 11] = [
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
-    ("lockstep", &["status", "--json"], &[SOURCE, AMQP, CLICKHOUSE]),
+    ("lockstep", &["status", "--output", "json"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),
-    ("lockstep", &["fusebox"], &[SOURCE]),
+    ("lockstep", &["paused"], &[SOURCE]),
     ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["rewind"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["doctor"], &[SOURCE, CLICKHOUSE]),
@@ -102,7 +102,7 @@ async fn configuration_comes_from_flags_and_secrets_from_files() -> Result<()> {
     for program in ["lockstep-sequencer", "lockstep-worker"] {
         let mut command = with_settings(&stage, program, &files);
         command.args(&flags);
-        daemons.push(Daemon::start(command)?);
+        daemons.push(stage.installation.spawn(command, program)?);
     }
     for (program, arguments) in [("lockstep", &["wait", "--all"][..]), ("lockstep-verifier", &[])] {
         let done = ended(with_settings(&stage, program, &files).args(arguments).args(&flags)).await?;
@@ -120,32 +120,27 @@ async fn configuration_comes_from_flags_and_secrets_from_files() -> Result<()> {
 #[tokio::test]
 async fn configuration_listen_serves_health_and_metrics() -> Result<()> {
     let stage = Stage::small().await?;
-    let listen = [("LOCKSTEP_LISTEN", "127.0.0.1:0")];
-    let mut daemons = Vec::new();
-    for program in ["lockstep-sequencer", "lockstep-worker"] {
-        let daemon = Daemon::start(with_changed(&stage, program, &listen))?;
-        let address = daemon.address().await?;
-        assert_eq!(get(&address, "/livez").await?, (200, "ok\n".to_owned()));
-        eventually("the daemon to be ready", DEADLINE, async || Ok(get(&address, "/readyz").await?.0 == 200)).await?;
-        daemons.push((daemon, address));
+    let daemons = [stage.sequencer()?, stage.worker()?];
+    for daemon in &daemons {
+        eventually("the daemon to be ready", DEADLINE, async || Ok(daemon.get("/readyz").await?.0 == 200)).await?;
+        assert_eq!(daemon.get("/livez").await?, (200, "ok\n".to_owned()));
     }
     stage.equal().await?;
-    for (daemon, address) in daemons {
-        let (status, metrics) = get(&address, "/metrics").await?;
+    for daemon in daemons {
+        let (status, metrics) = daemon.get("/metrics").await?;
         let own = metrics.lines().filter(|line| line.starts_with("lockstep_")).count();
         ensure!(status == 200 && own > 5, "{own} metrics:\n{metrics}");
         daemon.stop().await?;
     }
     // What does not answer is named, and the daemon lives.
-    let away = [("LOCKSTEP_LISTEN", "127.0.0.1:0"), ("LOCKSTEP_AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f")];
-    let daemon = Daemon::start(with_changed(&stage, "lockstep-worker", &away))?;
-    let address = daemon.address().await?;
+    let away = [("LOCKSTEP_AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f")];
+    let daemon = stage.start_with("lockstep-worker", &away)?;
     eventually("the daemon to name what is away", DEADLINE, async || {
-        let (status, said) = get(&address, "/readyz").await?;
+        let (status, said) = daemon.get("/readyz").await?;
         Ok(status == 503 && said.contains("queue"))
     })
     .await?;
-    assert_eq!(get(&address, "/livez").await?.0, 200);
+    assert_eq!(daemon.get("/livez").await?.0, 200);
     drop(daemon);
     stage.end([]).await
 }
@@ -159,10 +154,7 @@ async fn configuration_logs_hold_neither_secrets_nor_values() -> Result<()> {
     let source = if with_password == url { url } else { with_password };
     let changed =
         [("LOCKSTEP_SOURCE_URL", source.as_str()), ("LOCKSTEP_LOG", "debug"), ("LOCKSTEP_LOG_FORMAT", "json")];
-    let daemons = [
-        Daemon::start(with_changed(&stage, "lockstep-sequencer", &changed))?,
-        Daemon::start(with_changed(&stage, "lockstep-worker", &changed))?,
-    ];
+    let daemons = [stage.start_with("lockstep-sequencer", &changed)?, stage.start_with("lockstep-worker", &changed)?];
     stage.equal().await?;
     stage
         .sql(r#"UPDATE "ProjectUser" SET "displayName" = 'Countess Lovelace'; DELETE FROM "ProjectUserRefreshToken""#)

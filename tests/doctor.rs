@@ -7,7 +7,7 @@ use crate::stage::Stage;
 
 /// Runs it; its findings as `check: detail → remedy`. Its exit code has to fit.
 async fn findings(stage: &Stage, arguments: &[&str]) -> Result<Vec<String>> {
-    let finished = stage.installation.run("lockstep", &[&["doctor", "--json"], arguments].concat()).await?;
+    let finished = stage.installation.run("lockstep", &[&["doctor", "--output", "json"], arguments].concat()).await?;
     let report: Value = serde_json::from_str(&finished.stdout).with_context(|| finished.stderr.clone())?;
     let checks = report["checks"].as_array().context("checks")?;
     let text = |check: &Value, field| check[field].as_str().unwrap_or_default().to_owned();

@@ -67,7 +67,7 @@ async fn erase_1_by_hand_it_refuses_what_exists_and_prints_a_receipt() -> Result
     let unknown = stage.installation.run("lockstep", &nobody).await?;
     ensure!(unknown.code == Some(78) && unknown.stderr.contains("LS-0051"), "{unknown:?}");
     stage.sql(r#"DELETE FROM "Tenancy" WHERE "id" = id('engines')"#).await?;
-    let erased = stage.installation.succeed("lockstep", &[&erase[..], &["--json"]].concat()).await?;
+    let erased = stage.installation.succeed("lockstep", &[&erase[..], &["--output", "json"]].concat()).await?;
     let receipt: Value = serde_json::from_str(&erased.stdout).context("the receipt")?;
     assert_eq!(receipt["tenancy"], engines);
     assert_eq!((&receipt["reason"], &receipt["left"]), (&Value::from("by hand"), &Value::from(0)));
@@ -81,7 +81,7 @@ async fn erase_1_by_hand_it_refuses_what_exists_and_prints_a_receipt() -> Result
         .in_clickhouse("INSERT INTO {raw}.teams (project_id, branch_id, id, sync_sequence_id, sync_is_deleted) VALUES ('forgotten', 'main', generateUUIDv4(), 1, 0)")
         .await?;
     assert_eq!(versions(&stage, "forgotten").await?, 1);
-    let place = ["--project", "forgotten", "--branch", "main", "--json"];
+    let place = ["--project", "forgotten", "--branch", "main", "--output", "json"];
     stage.installation.succeed("lockstep", &[&nobody[..], &place].concat()).await?;
     assert_eq!(versions(&stage, "forgotten").await?, 0);
     stage.equal().await?;
@@ -89,14 +89,14 @@ async fn erase_1_by_hand_it_refuses_what_exists_and_prints_a_receipt() -> Result
 }
 
 #[tokio::test]
-async fn erase_1_and_stop_erases_a_tenancy_that_exists() -> Result<()> {
+async fn erase_1_and_pause_erases_a_tenancy_that_exists() -> Result<()> {
     let stage = Stage::small().await?;
     impatient(&stage).await?;
     let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
     stage.equal().await?;
     sequencer.stop().await?;
     let engines = id(&stage, "engines").await?;
-    let erase = ["erase", "--tenant", &engines, "--and-stop", "--json"];
+    let erase = ["erase", "--tenant", &engines, "--and-pause", "--output", "json"];
     let erased = stage.installation.succeed("lockstep", &erase).await?;
     let receipt: Value = serde_json::from_str(&erased.stdout).context("the receipt")?;
     ensure!(receipt["removed"]["users"].as_u64() >= Some(3), "{receipt}");

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::{Shape, seed};
 use serde_json::Value;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::stage::Stage;
 
 /// Who writes to users and channels, by the names of their programs.
@@ -41,7 +41,7 @@ async fn fill_is_whole_whoever_is_killed_and_whatever_changes_meanwhile() -> Res
         .await?;
     let sequencer = stage.sequencer()?;
     let mut workers = vec![stage.worker()?, stage.worker()?];
-    let editor = Editing::start(&stage, 101).await?;
+    let editor = BackgroundEdits::start(&stage, 101).await?;
     for kill in 0..6 {
         let done = "SELECT count(*) FROM lockstep.fill_range WHERE finished_at IS NOT NULL";
         let more = format!("SELECT (({done}) > {})::int::bigint", stage.number(done).await? + 5);
@@ -67,7 +67,7 @@ async fn fill_is_whole_whoever_is_killed_and_whatever_changes_meanwhile() -> Res
 
 /// How many mappings `lockstep status` shows as filled.
 async fn filled(stage: &Stage) -> Result<usize> {
-    let status = stage.installation.succeed("lockstep", &["status", "--json"]).await?;
+    let status = stage.installation.succeed("lockstep", &["status", "--output", "json"]).await?;
     let status: Value = serde_json::from_str(&status.stdout).context("the JSON of `lockstep status`")?;
     let mappings = status["mappings"].as_array().context("mappings")?;
     Ok(mappings.iter().filter(|mapping| mapping["filled"] == true).count())

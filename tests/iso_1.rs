@@ -9,7 +9,7 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{Databases, TenantUser, access_sql, literal, users_xml};
 
 use self::server::Server;
-use crate::launch::{Daemon, ended, with_changed};
+use crate::programs::{ended, with_changed};
 use crate::stage::Stage;
 
 /// SHA-256 of `tenant-password`.
@@ -42,10 +42,7 @@ async fn iso_1_a_tenant_reads_its_own_rows_and_nothing_else() -> Result<()> {
         ("LOCKSTEP_CLICKHOUSE_USER", "default"),
         ("LOCKSTEP_CLICKHOUSE_PASSWORD", ""),
     ];
-    let daemons = [
-        Daemon::start(with_changed(&stage, "lockstep-sequencer", &there))?,
-        Daemon::start(with_changed(&stage, "lockstep-worker", &there))?,
-    ];
+    let daemons = [stage.start_with("lockstep-sequencer", &there)?, stage.start_with("lockstep-worker", &there)?];
     for arguments in [&["migrate"][..], &["wait", "--all"]] {
         let done = ended(with_changed(&stage, "lockstep", &there).args(arguments)).await?;
         ensure!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use lockstep_queue::{Topology, delete_queues_and_messages};
 use lockstep_testkit::data::Shape;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::stage::Stage;
 
 const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
@@ -17,7 +17,7 @@ pub(crate) const UNANNOUNCED: &str =
 async fn out_1_a_sequencer_that_is_killed_again_and_again_loses_nothing() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 8, rows: 30, seed: 5 }).await?;
     let worker = stage.worker()?;
-    let editors = [Editing::start(&stage, 51).await?, Editing::start(&stage, 52).await?];
+    let editors = [BackgroundEdits::start(&stage, 51).await?, BackgroundEdits::start(&stage, 52).await?];
     for _ in 0..8 {
         let before = stage.number(HEAD).await?;
         let sequencer = stage.sequencer()?;

@@ -5,10 +5,10 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{Publisher, TenantBatch, TenantNews, Topology};
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{Memory, PrivateBroker, eventually};
+use lockstep_testkit::installation::Program;
 use uuid::Uuid;
 
-use crate::editing::Editing;
-use crate::launch::{Daemon, with_changed};
+use crate::background_edits::BackgroundEdits;
 use crate::out_1::UNANNOUNCED;
 use crate::stage::{DEADLINE, Stage};
 
@@ -33,9 +33,8 @@ async fn outages_too_many_parts_are_waited_for() -> Result<()> {
     stage
         .until_seen("another table", "SELECT count() FROM {views}.teams WHERE display_name = 'goes through'", "3")
         .await?;
-    let log = programs[1].log();
     eventually("the worker to be refused", DEADLINE, async || {
-        Ok(std::fs::read_to_string(log)?.contains("a batch is held"))
+        Ok(programs[1].get("/metrics").await?.1.contains("lockstep_worker_failures_total{kind=\"LS-02"))
     })
     .await?;
     ensure!(stage.seen("SELECT count() FROM {views}.users WHERE display_name = 'refused for a while'").await? == "0");
@@ -64,17 +63,14 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
     let url = stage.installation.database().url().replacen("://postgres@", &format!("://{role}@"), 1);
     ensure!(url.contains(&role), "the tests' own role is another one");
     let changed = [("LOCKSTEP_SOURCE_URL", url.as_str())];
-    let daemons = [
-        Daemon::start(with_changed(&stage, "lockstep-sequencer", &changed))?,
-        Daemon::start(with_changed(&stage, "lockstep-worker", &changed))?,
-    ];
+    let daemons = [stage.start_with("lockstep-sequencer", &changed)?, stage.start_with("lockstep-worker", &changed)?];
     for daemon in &daemons {
         refused(daemon, 1).await?;
     }
     stage.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await?;
     stage.equal().await?;
     // Again, while they work: every connection is cut and no new one is to be had.
-    let editor = Editing::start(&stage, 61).await?;
+    let editor = BackgroundEdits::start(&stage, 61).await?;
     editor.go_on(10).await?;
     let before = [daemons[0].logged()?, daemons[1].logged()?].map(|log| log.matches("53300").count());
     stage.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await?;
@@ -96,7 +92,7 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
 }
 
 /// Its connections were refused so many times, for being too many.
-async fn refused(daemon: &Daemon, times: usize) -> Result<()> {
+async fn refused(daemon: &Program, times: usize) -> Result<()> {
     let what = "connections to be refused";
     let condition = async || Ok(daemon.logged()?.matches("53300").count() >= times);
     eventually(what, DEADLINE, condition).await
@@ -126,7 +122,7 @@ async fn messages_that_come_again_and_in_any_order_change_nothing() -> Result<()
         })
         .map(|news| [news.clone(), news].into_iter().collect())
         .collect();
-    let editor = Editing::start(&stage, 71).await?;
+    let editor = BackgroundEdits::start(&stage, 71).await?;
     for round in 0..4 {
         let batches: Vec<_> = if round % 2 == 0 { hints.clone() } else { hints.iter().rev().cloned().collect() };
         publisher.publish(&batches).await?;
@@ -231,8 +227,7 @@ async fn outages_of_a_broker_that_is_short_of_memory_and_killed_cost_time_and_no
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'while it was short'; DELETE FROM "Team""#).await?;
     // All the same.
     stage.numbered().await?;
-    let log = programs[0].log();
-    let held_up = async || Ok(std::fs::read_to_string(log)?.contains("changes cannot be announced"));
+    let held_up = async || Ok(programs[0].get("/readyz").await?.1.contains("queue: "));
     eventually("the sequencer to say that it cannot announce them", DEADLINE, held_up).await?;
     ensure!(stage.number(UNANNOUNCED).await? > 0, "they are called announced");
     broker.kill().await?;

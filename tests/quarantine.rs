@@ -15,10 +15,11 @@ async fn quarantine(stage: &Stage, arguments: &[&str]) -> Result<Finished> {
     stage.installation.succeed("lockstep", &[&["quarantine"], arguments].concat()).await
 }
 
-/// The entries, as `lockstep quarantine list --json` tells them.
+/// The entries, as `lockstep quarantine list` tells them.
 async fn listed(stage: &Stage) -> Result<Vec<Value>> {
-    let told = quarantine(stage, &["list", "--json"]).await?.stdout;
-    told.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+    let told = quarantine(stage, &["list", "--output", "json"]).await?.stdout;
+    let told: Value = serde_json::from_str(&told).with_context(|| format!("no JSON: {told}"))?;
+    Ok(told["entries"].as_array().context("entries")?.clone())
 }
 
 /// Waits until nothing is on its way, while something is in quarantine.
@@ -51,7 +52,7 @@ async fn quarantine_keeps_a_refused_row_until_it_is_mended() -> Result<()> {
     let id: String = stage.client.query_one(id, &[]).await?.get(0);
     ensure!(entry["key"]["id"] == id.as_str() && told.contains(&id), "{told}");
     ensure!(told.contains("VIOLATED_CONSTRAINT") && !told.contains("hunter2"), "{told}");
-    let status = stage.installation.succeed("lockstep", &["status", "--json"]).await?.stdout;
+    let status = stage.installation.succeed("lockstep", &["status", "--output", "json"]).await?.stdout;
     assert_eq!(serde_json::from_str::<Value>(&status)?["quarantine"], 1);
     // The verifier does not look away.
     assert_eq!(stage.verifier(&["--mapping", "users"]).await?.code, Some(1));

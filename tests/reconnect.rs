@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lockstep_testkit::data::Shape;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::stage::Stage;
 
 const THEIRS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep %'";
@@ -12,7 +12,7 @@ const THEIRS: &str = "FROM pg_stat_activity WHERE datname = current_database() A
 async fn reconnect_to_postgres_as_often_as_it_takes() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 8, rows: 30, seed: 9 }).await?;
     let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?];
-    let editor = Editing::start(&stage, 91).await?;
+    let editor = BackgroundEdits::start(&stage, 91).await?;
     for _ in 0..6 {
         editor.go_on(8).await?;
         // They may still be on their way after the last time, or on a busy machine after the start.

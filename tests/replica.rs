@@ -5,7 +5,6 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{PrivatePostgres, TestDatabase, connect, eventually};
 use lockstep_testkit::installation::Installation;
 
-use crate::launch::{Daemon, get, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
 #[tokio::test]
@@ -18,9 +17,8 @@ async fn replica_that_lags_costs_time_and_no_rows() -> Result<()> {
     stage.migrate(&["--standalone"]).await?;
     seed(&stage.client, Shape { tenants: 5, rows: 20, seed: 33 }).await?;
     let sequencer = stage.sequencer()?;
-    let reading = [("LOCKSTEP_SOURCE_READ_URL", replica_url.as_str()), ("LOCKSTEP_LISTEN", "127.0.0.1:0")];
-    let worker = Daemon::start(with_changed(&stage, "lockstep-worker", &reading))?;
-    let address = worker.address().await?;
+    let reading = [("LOCKSTEP_SOURCE_READ_URL", replica_url.as_str())];
+    let worker = stage.start_with("lockstep-worker", &reading)?;
     stage.equal().await?;
     let reader = connect(&replica_url).await?;
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep fetch'";
@@ -40,9 +38,8 @@ async fn replica_that_lags_costs_time_and_no_rows() -> Result<()> {
     let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "3"]).await?;
     ensure!(waited.code == Some(2), "`lockstep wait` returned before anything has arrived: {waited:?}");
     eventually("the lag to be told", DEADLINE, async || {
-        let (_, metrics) = get(&address, "/metrics").await?;
-        let lag = metrics.lines().find_map(|line| line.strip_prefix("lockstep_worker_replica_lag_sequences "));
-        Ok(lag.is_some_and(|lag| lag != "0") && worker.logged()?.contains("the replica has not replayed"))
+        let lag = worker.metric("lockstep_worker_replica_lag_sequences").await?;
+        Ok(lag.is_some_and(|lag| lag > 0.0) && worker.logged()?.contains("the replica has not replayed"))
     })
     .await?;
     let head = reader.query_one("SELECT max(last_sequence) FROM lockstep.pass", &[]).await?.get::<_, i64>(0);

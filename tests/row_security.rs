@@ -5,8 +5,8 @@ use lockstep_testkit::databases::{PrivatePostgres, TestDatabase, connect};
 use lockstep_testkit::installation::Installation;
 use tokio_postgres::Client;
 
-use crate::launch::{ended, with_changed};
 use crate::platform_migrations::stopped;
+use crate::programs::{ended, with_changed};
 use crate::stage::Stage;
 
 const FORCE: &str = r#"CREATE POLICY nobody ON "Team" USING (FALSE); ALTER TABLE "Team" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"#;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
 use tokio_postgres::Client;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::seq_2::{LEADER, LEADING, leader};
 use crate::stage::Stage;
 
@@ -37,7 +37,7 @@ async fn seq_1_a_reader_that_goes_on_from_its_highest_number_misses_nothing() ->
     let first = stage.sequencer()?;
     stage.until("the first sequencer to lead", LEADER, 1).await?;
     let second = stage.sequencer()?;
-    let editors = [Editing::start(&stage, 31).await?, Editing::start(&stage, 32).await?];
+    let editors = [BackgroundEdits::start(&stage, 31).await?, BackgroundEdits::start(&stage, 32).await?];
     // The leader stands still past its leadership, wherever in its work it is, and goes on when another leads.
     for stopped in [&first, &second, &first] {
         editors[0].go_on(20).await?;

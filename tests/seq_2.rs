@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::stage::Stage;
 
 /// How many lead.
@@ -33,7 +33,7 @@ async fn seq_2_a_stand_by_takes_over_from_a_leader_that_was_killed() -> Result<(
     let worker = stage.worker()?;
     let mut leading = stage.sequencer()?;
     stage.until("the first sequencer to lead", LEADER, 1).await?;
-    let editor = Editing::start(&stage, 41).await?;
+    let editor = BackgroundEdits::start(&stage, 41).await?;
     for _ in 0..3 {
         let stand_by = stage.sequencer()?;
         editor.go_on(10).await?;

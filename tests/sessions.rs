@@ -15,7 +15,7 @@ use lockstep_testkit::installation::Installation;
 use tokio_postgres::Client;
 
 use self::pgbouncer::PgBouncer;
-use crate::launch::{ended, with_changed};
+use crate::programs::{ended, with_changed};
 use crate::stage::Stage;
 
 const KINDS: [Session; 5] = [Session::Control, Session::Pass, Session::Fetch, Session::Scan, Session::Migrate];

@@ -5,11 +5,10 @@ mod server;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::eventually;
-use lockstep_testkit::installation::Installation;
-use lockstep_testkit::oracle;
+use lockstep_testkit::installation::{Installation, Program};
 
 use self::server::Server;
-use crate::launch::{Daemon, ended, with_changed};
+use crate::programs::{ended, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
 /// Rows that come, go and change, in both projects, in several tables.
@@ -53,8 +52,8 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     };
     lockstep(&["migrate", "--standalone"]).await?;
     server.connect().await?.batch_execute(include_str!("world.sql")).await?;
-    let sequencer = Daemon::start(with_changed(&stage, "lockstep-sequencer", &there))?;
-    let worker = Daemon::start(with_changed(&stage, "lockstep-worker", &there))?;
+    let sequencer = stage.start_with("lockstep-sequencer", &there)?;
+    let worker = stage.start_with("lockstep-worker", &there)?;
     lockstep(&["wait", "--all"]).await?;
     let head: i64 = server.connect().await?.query_one(HEAD, &[]).await?.get(0);
     server.stop().await?;
@@ -69,20 +68,18 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     server.go().await?;
     let source = server.connect().await?;
     source.batch_execute(LATER_CHANGES).await?;
-    let refuses = async || Ok(sequencer.logged()?.contains("LS-0510"));
-    eventually("the sequencer to refuse", DEADLINE, refuses).await?;
+    refuses(&sequencer).await?;
     ensure!(lockstep(&["rewind", "--dry-run"]).await?.contains("team_member_profiles"), "the dry run says too little");
     // Another one refuses at its start, too.
     sequencer.stop().await?;
-    let sequencer = Daemon::start(with_changed(&stage, "lockstep-sequencer", &there))?;
-    let refuses = async || Ok(sequencer.logged()?.contains("LS-0510"));
-    eventually("another sequencer to refuse", DEADLINE, refuses).await?;
+    let sequencer = stage.start_with("lockstep-sequencer", &there)?;
+    refuses(&sequencer).await?;
     let now: i64 = source.query_one(HEAD, &[]).await?.get(0);
     assert_eq!(now, head, "numbers were given out without anybody having looked");
 
     lockstep(&["rewind"]).await.with_context(|| worker.logged().unwrap_or_default())?;
     lockstep(&["wait", "--all"]).await?;
-    let report = oracle::compare(&source, &stage.installation.endpoint()).await?;
+    let report = lockstep_oracle::compare(&source, &stage.installation.endpoint()).await?;
     ensure!(report.equal(), "{report}");
     let nothing_ahead = lockstep(&["rewind"]).await?;
     ensure!(nothing_ahead.contains("Nothing to mend"), "{nothing_ahead}");
@@ -91,6 +88,12 @@ async fn src_1_a_restored_source_is_noticed_and_mended_under_a_running_system() 
     }
     server.stop().await?;
     stage.end([]).await
+}
+
+/// Waits until a sequencer refuses to give out numbers, since the source is behind ClickHouse (LS-0510).
+async fn refuses(sequencer: &Program) -> Result<()> {
+    let refuses = async || Ok(sequencer.metric("lockstep_sequencer_source_went_back").await? == Some(1.0));
+    eventually("the sequencer to refuse", DEADLINE, refuses).await
 }
 
 /// A cursor that no number explains, as a restored source leaves them, here made by hand.
@@ -112,8 +115,8 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
         .await?;
     let beside = "SELECT countIf(display_name = 'beside') = count() FROM {views}.teams";
     stage.until_seen("mappings whose cursors are not ahead", beside, "1").await?;
-    let said = async || Ok(std::fs::read_to_string(worker.log())?.contains("LS-0420"));
-    eventually("the worker to say it", DEADLINE, said).await?;
+    let ahead = r#"lockstep_worker_failures_total{kind="cursor ahead"}"#;
+    eventually("the worker to count it", DEADLINE, async || Ok(worker.metric(ahead).await?.is_some())).await?;
     let refused = stage.installation.run("lockstep", &["resync"]).await?;
     assert_eq!(refused.code, Some(1));
     ensure!(refused.stderr.starts_with("LS-0042"), "{}", refused.stderr);
@@ -121,8 +124,7 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
 
     sequencer.stop().await?;
     let sequencer = stage.sequencer()?;
-    let refuses = async || Ok(std::fs::read_to_string(sequencer.log())?.contains("LS-0510"));
-    eventually("the sequencer to refuse", DEADLINE, refuses).await?;
+    refuses(&sequencer).await?;
     stage.sql(r#"UPDATE "Team" SET "displayName" = 'waits'"#).await?;
     stage.installation.succeed("lockstep", &["rewind"]).await?;
     stage.equal().await?;
@@ -134,9 +136,11 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
 async fn src_1_nothing_is_numbered_before_clickhouse_has_answered() -> Result<()> {
     let stage = Stage::small().await?;
     let away = [("LOCKSTEP_CLICKHOUSE_URL", "http://127.0.0.1:1")];
-    let blind = Daemon::start(with_changed(&stage, "lockstep-sequencer", &away))?;
-    let asks = async || Ok(blind.logged()?.matches("LS-0511").count() >= 3);
-    eventually("the sequencer to ask in vain", DEADLINE, asks).await?;
+    let blind = stage.start_with("lockstep-sequencer", &away)?;
+    eventually("the sequencer to ask in vain", DEADLINE, async || {
+        Ok(blind.get("/readyz").await?.1.contains("LS-0511"))
+    })
+    .await?;
     assert_eq!(stage.number(HEAD).await?, 0);
     blind.stop().await?;
     let sequencer = stage.sequencer()?;
@@ -158,7 +162,7 @@ async fn src_1_a_sequence_that_is_set_back_is_moved_on_before_it_is_used() -> Re
         stage.sql(r#"UPDATE "Team" SET "displayName" = 'at ' || clock_timestamp()"#).await?;
         stage.equal().await?;
         ensure!(stage.number(HEAD).await? > head, "numbers were given out a second time");
-        let said = std::fs::read_to_string(programs[0].log())?.matches("LS-0507").count();
+        let said = programs[0].logged()?.matches("LS-0507").count();
         ensure!(said > times, "nothing was said of it");
     }
     assert_eq!(stage.number("SELECT count(*) - count(DISTINCT sequence) FROM lockstep.change").await?, 0);

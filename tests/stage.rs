@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_mappings::postgres::inbox;
+use lockstep_oracle::Report;
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{SOURCE_SCHEMA, eventually};
 use lockstep_testkit::installation::{Finished, Installation, Program};
-use lockstep_testkit::oracle::{self, Report};
 use tokio_postgres::Client;
 
 /// Whatever is waited for takes seconds; with other tests beside it on two cores, tens of them at most.
@@ -63,17 +63,18 @@ impl Stage {
 
     /// Starts a sequencer.
     pub(crate) fn sequencer(&self) -> Result<Program> {
-        self.start("lockstep-sequencer")
+        self.start_with("lockstep-sequencer", &[])
     }
 
     /// Starts a worker.
     pub(crate) fn worker(&self) -> Result<Program> {
-        self.start("lockstep-worker")
+        self.start_with("lockstep-worker", &[])
     }
 
-    fn start(&self, program: &str) -> Result<Program> {
+    /// Starts a program with some settings replaced.
+    pub(crate) fn start_with(&self, program: &str, changed: &[(&str, &str)]) -> Result<Program> {
         self.started.set(self.started.get() + 1);
-        self.installation.start(program, &format!("{program}-{}", self.started.get()))
+        self.installation.start_with(program, &format!("{program}-{}", self.started.get()), changed)
     }
 
     /// Another client for the source database.
@@ -119,7 +120,7 @@ impl Stage {
     /// Waits with `lockstep wait`. After that all twelve views hold what the source holds, at once.
     pub(crate) async fn equal(&self) -> Result<Report> {
         self.in_step().await?;
-        let report = oracle::compare(&self.client, &self.installation.endpoint()).await?;
+        let report = lockstep_oracle::compare(&self.client, &self.installation.endpoint()).await?;
         ensure!(report.equal(), "`lockstep wait` returned, but {}\n{report}", self.logs());
         Ok(report)
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
 use serde_json::Value;
 
-use crate::editing::Editing;
+use crate::background_edits::BackgroundEdits;
 use crate::stage::Stage;
 
 /// What is done by hand, in which mapping, and what is found there.
@@ -116,7 +116,7 @@ async fn ver_1_what_is_in_flight_is_never_called_different() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 8, rows: 40, seed: 13 }).await?;
     let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
     stage.in_step().await?;
-    let editors = [Editing::start(&stage, 131).await?, Editing::start(&stage, 132).await?];
+    let editors = [BackgroundEdits::start(&stage, 131).await?, BackgroundEdits::start(&stage, 132).await?];
     for settle in ["0", "1", "3"] {
         editors[0].go_on(5).await?;
         let verified = stage.verifier(&["--settle", settle]).await?;

@@ -36,9 +36,8 @@ const DAMAGES: [(&str, &str, &str); 5] = [
 
 /// Waits until the sequencer has said that changes of a table may be missed.
 pub(super) async fn said(sequencer: &Program, table: &str) -> Result<()> {
-    let log = sequencer.log();
     eventually(&format!("the sequencer to say what may be missed of {table}"), DEADLINE, async || {
-        let logged = std::fs::read_to_string(log)?;
+        let logged = sequencer.logged()?;
         let quoted = [format!("\"{table}\""), format!("={table} ")];
         Ok(logged.lines().any(|line| line.contains("LS-0509") && quoted.iter().any(|table| line.contains(table))))
     })

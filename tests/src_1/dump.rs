@@ -8,7 +8,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use super::server::programs;
-use super::{HEAD, LATER_CHANGES, LOST_CHANGES};
+use super::{HEAD, LATER_CHANGES, LOST_CHANGES, refuses};
 use crate::stage::{DEADLINE, Stage};
 
 /// A dump of a database.
@@ -62,8 +62,7 @@ async fn is_noticed_and_mended(options: &[&str]) -> Result<()> {
     let said = dump.load(&stage, options).await?;
     assert_eq!(stage.number(HEAD).await?, head, "the dump was not loaded: {said}");
     stage.sql(LATER_CHANGES).await?;
-    let refuses = async || Ok(std::fs::read_to_string(programs[0].log())?.contains("LS-0510"));
-    eventually("the sequencer to refuse", DEADLINE, refuses).await?;
+    refuses(&programs[0]).await?;
     assert_eq!(stage.number(HEAD).await?, head, "numbers were given out before it was mended");
     stage.installation.succeed("lockstep", &["rewind"]).await?;
     stage.equal().await?;
@@ -97,7 +96,7 @@ async fn src_1_changes_that_a_dump_takes_away_before_they_arrive_are_made_up_for
     stage.numbered().await?;
     dump.load(&stage, &["--schema", "lockstep"]).await?;
     stage.sql(LATER_CHANGES).await?;
-    let says = async || Ok(std::fs::read_to_string(sequencer.log())?.contains("LS-0513"));
+    let says = async || Ok(sequencer.logged()?.contains("LS-0513"));
     eventually("the sequencer to say it", DEADLINE, says).await?;
     let worker = stage.worker()?;
     stage.equal().await?;

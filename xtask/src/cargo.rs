@@ -35,6 +35,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Whether cargo has this subcommand.
+pub(crate) fn has(workspace: &Workspace, subcommand: &str) -> bool {
+    let mut command = cargo(workspace);
+    command.args([subcommand, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// What `cargo metadata` says of the workspace, dependencies not resolved: takes milliseconds and no network.
 pub(crate) fn metadata(workspace: &Workspace) -> Result<Value> {
     let mut command = cargo(workspace);

@@ -1,9 +1,10 @@
-//! What CI runs: format, arrows, files, clippy, and then the tests.
+//! What CI runs: format, arrows, files, documents, licences, clippy, and then the tests.
 
 mod arrows;
 mod documents;
 mod failpoints;
 mod finding;
+mod sentences;
 mod sources;
 mod test_code;
 
@@ -28,8 +29,15 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
     note("format", said(format));
     note("arrows", listed(&arrows::findings(workspace)?));
     note("files", listed(&sources::findings(workspace)?));
+    note("sentences", listed(&sentences::findings(workspace)?));
     note("documents", listed(&documents::findings(workspace)?));
     note("failpoints", listed(&failpoints::findings(workspace)?));
+    if cargo::has(workspace, "deny") {
+        let deny = ["deny", "check", "licenses", "bans", "sources"];
+        note("licences", said(cargo::run(workspace, &deny).context("deny.toml says what may be built in")));
+    } else {
+        eprintln!("check: licences: not checked, cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+    }
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     note("clippy", said(cargo::run(workspace, &clippy)));
     if !failed.is_empty() {

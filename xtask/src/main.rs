@@ -57,7 +57,7 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
-    /// What CI runs: format, arrows between crates, files, documents, clippy, and then the tests
+    /// What CI runs: format, arrows between crates, files, documents, licences, clippy, and then the tests
     Check {
         /// Leave the tests out
         #[arg(long)]

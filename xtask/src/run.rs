@@ -1,7 +1,7 @@
 //! Running tests, the demo and the benchmarks against the services of this checkout.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -59,7 +59,7 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
     install::for_tests(workspace);
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
-    if has_nextest(workspace) {
+    if cargo::has(workspace, "nextest") {
         command.args(["nextest", "run", "--workspace"]);
         if is_ci() {
             command.args(["--profile", "ci"]);
@@ -75,12 +75,12 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
 
 /// Shows twelve tables arrive and stay in step.
 pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    testkit_program(workspace, "lockstep-demo", "debug", arguments)
+    lab_program(workspace, "lockstep-demo", "debug", arguments)
 }
 
 /// Measures; optimised, since nothing else is worth measuring.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    testkit_program(workspace, "lockstep-bench", "release", arguments)
+    lab_program(workspace, "lockstep-bench", "release", arguments)
 }
 
 /// Makes everything fail, on purpose.
@@ -97,8 +97,8 @@ pub(crate) fn chaos(workspace: &Workspace, arguments: &[OsString]) -> Result<Exi
     cargo::become_program(command)
 }
 
-/// Builds a program of the testkit, together with the programs that it starts, and becomes it.
-fn testkit_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
+/// Builds a program of the lab, together with the programs that it starts, and becomes it.
+fn lab_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
     let endpoints = services::up(workspace)?;
     let mut build = vec!["build", "--workspace", "--bin", name];
     build.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
@@ -111,12 +111,6 @@ fn testkit_program(workspace: &Workspace, name: &str, profile: &str, arguments: 
     command.args(arguments).current_dir(&workspace.root).env(PROGRAMS_VARIABLE, &directory);
     endpoints.apply(&mut command);
     cargo::become_program(command)
-}
-
-fn has_nextest(workspace: &Workspace) -> bool {
-    let mut command = cargo::cargo(workspace);
-    command.args(["nextest", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_ci() -> bool {

@@ -1,21 +1,19 @@
 //! The `lockstep` command: set up, look, wait.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
-mod arrival;
 mod detach;
 mod doctor;
 mod erase;
 mod error;
-mod fusebox;
 mod migrate;
+mod output;
+mod pause;
 mod progress;
 mod quarantine;
-mod reexport;
 mod resync;
 mod rewind;
 mod settings;
 mod status;
-mod tenancies;
 mod wait;
 
 use std::process::ExitCode;
@@ -24,6 +22,10 @@ use clap::{Parser, Subcommand};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::Deployment;
+
+use crate::output::{NoArgs, Reporting};
+use crate::pause::PauseArgs;
 
 pub use error::CliError;
 
@@ -44,37 +46,43 @@ enum Command {
     /// Take everything of Lockstep's out of the source database again
     Detach(detach::DetachArgs),
     /// Show what waits where, from the inbox to each mapping's backlog
-    Status(status::StatusArgs),
+    Status(Reporting<NoArgs>),
     /// Return when every destination holds what the source holds now
-    Wait(wait::WaitArgs),
-    /// Show what is stopped; stop a part, or let it go on
-    Fusebox(fusebox::FuseboxArgs),
+    Wait(Reporting<wait::WaitArgs>),
+    /// Stop a part within a second. Nothing is lost: what comes meanwhile is shipped when it is resumed
+    Pause(Reporting<PauseArgs>),
+    /// Let a part go on that is paused
+    Resume(Reporting<pause::ResumeArgs>),
+    /// Show what is paused, since when, and why
+    Paused(Reporting<NoArgs>),
     /// Export again, while everything goes on and readers see no gap
-    Resync(resync::ResyncArgs),
+    Resync(Reporting<resync::ResyncArgs>),
     /// Mend what a source that was restored to an earlier state has forgotten
-    Rewind(rewind::RewindArgs),
+    Rewind(Reporting<rewind::RewindArgs>),
     /// Show rows that a destination refused, ship them again, or forget them
-    Quarantine(quarantine::QuarantineArgs),
+    Quarantine(Reporting<quarantine::QuarantineArgs>),
     /// Have the rows of a tenancy that is gone erased from the destination, and print the receipt
-    Erase(erase::EraseArgs),
+    Erase(Reporting<erase::EraseArgs>),
     /// Show or change what holds for all programs together
-    Settings(settings::SettingsCommand),
+    Settings(Reporting<settings::SettingsCommand>),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
-    Doctor(doctor::DoctorArgs),
+    Doctor(Reporting<doctor::DoctorArgs>),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
-        match self {
-            Self::Migrate(_) | Self::Wait(_) | Self::Resync(_) | Self::Rewind(_) | Self::Doctor(_) => {
-                Needs { source: true, amqp: false, clickhouse: true }
-            }
-            Self::Fusebox(_) | Self::Quarantine(_) => Needs { source: true, amqp: false, clickhouse: false },
-            Self::Status(_) => Needs { source: true, amqp: true, clickhouse: true },
-            Self::Erase(_) | Self::Settings(_) | Self::Detach(_) => {
-                Needs { source: true, amqp: false, clickhouse: false }
-            }
-        }
+        let (amqp, clickhouse) = match self {
+            Self::Migrate(_) | Self::Wait(_) | Self::Resync(_) | Self::Rewind(_) | Self::Doctor(_) => (false, true),
+            Self::Status(_) => (true, true),
+            Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Paused(_)
+            | Self::Quarantine(_)
+            | Self::Erase(_)
+            | Self::Settings(_)
+            | Self::Detach(_) => (false, false),
+        };
+        Needs { source: true, amqp, clickhouse }
     }
 }
 
@@ -105,17 +113,25 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
-    match command {
-        Command::Migrate(args) => migrate::run(args, settings, mappings).await,
-        Command::Detach(args) => detach::run(args, settings, mappings).await,
-        Command::Status(args) => status::run(args, settings, mappings).await,
-        Command::Wait(args) => wait::run(args, settings, mappings).await,
-        Command::Fusebox(args) => fusebox::run(args, settings, mappings).await,
-        Command::Resync(args) => resync::run(args, settings, mappings).await,
-        Command::Rewind(args) => rewind::run(args, settings, mappings).await,
-        Command::Quarantine(args) => quarantine::run(args, settings, mappings).await,
-        Command::Erase(args) => erase::run(args, settings, mappings).await,
-        Command::Settings(args) => settings::run(args, settings).await,
-        Command::Doctor(args) => doctor::run(args, settings, mappings).await,
-    }
+    let connected = Deployment::connect(settings, mappings);
+    Ok(match command {
+        Command::Migrate(args) => migrate::run(args, settings, mappings).await?,
+        Command::Detach(args) => detach::run(args, settings, mappings).await?,
+        Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
+        Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),
+        Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
+        Command::Pause(command) => {
+            let PauseArgs { part, reason } = &command.args;
+            command.show(&lockstep_operations::pause(&connected.await?, &part.into(), reason).await?)
+        }
+        Command::Resume(command) => {
+            command.show(&lockstep_operations::resume(&connected.await?, &(&command.args.part).into()).await?)
+        }
+        Command::Paused(command) => command.show(&lockstep_operations::paused(&connected.await?).await?),
+        Command::Resync(command) => command.show(&resync::run(&command.args, &mut connected.await?).await?),
+        Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
+        Command::Quarantine(command) => quarantine::run(command, &mut connected.await?).await?,
+        Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
+        Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
+    })
 }

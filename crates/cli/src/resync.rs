@@ -1,24 +1,14 @@
 //! `lockstep resync`: exports again, beside everything else.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit};
-use lockstep_destinations::ClickHouse;
-use lockstep_mappings::clickhouse::Databases;
-use lockstep_mappings::{Mapping, MappingSet};
-use lockstep_schema::identity::last_sequence;
-use lockstep_schema::{Session, Source};
+use lockstep_operations::{DESTINATION, Deployment, ExportReport, ResyncRequest, resync};
 
-use crate::arrival::Waiting;
 use crate::error::CliError;
-use crate::fusebox::{DESTINATION, known_mapping, stopped};
-use crate::reexport::mappings::{begin, ended, under_way};
-use crate::reexport::tenancies::{Export, Exported};
-
-/// What the fills are called.
-const REASON: &str = "resync";
+use crate::output::Report;
+use crate::progress::Progress;
 
 #[derive(Args, Debug)]
 pub(crate) struct ResyncArgs {
@@ -36,70 +26,35 @@ pub(crate) struct ResyncArgs {
     timeout: u64,
 }
 
-pub(crate) async fn run(args: &ResyncArgs, settings: &Settings, set: &MappingSet) -> Result<u8, CliError> {
-    let began = Instant::now();
-    let (named, mappings) = request(args, set)?;
-    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let mut client = source.connect(Session::Control).await?;
-    // Where cursors are ahead they say nothing, and rows that did not arrive would be taken for stale.
-    let names: Vec<_> = set.iter().map(|mapping| mapping.name.clone()).collect();
-    let destination = clickhouse.marks(&names).await?.highest();
-    let source_at = last_sequence(&client).await.map_err(CliError::unless_migrated)?;
-    if destination > source_at {
-        return Err(CliError::SourceWentBack { source_at, destination });
-    }
-    let mut waiting = Waiting::new(Duration::from_secs(args.timeout));
-    let done = if named.is_empty() {
-        let floors = match under_way(&client, &mappings, REASON).await? {
-            Some(floors) => {
-                println!("Going on with what was begun before.");
-                floors
-            }
-            None => begin(&mut client, &mappings, REASON, None).await?,
-        };
-        let filled = ended(&client, &floors, &mut waiting).await?;
-        filled
-            .map(|filled| format!("{} mappings; {} rows were in ClickHouse alone", filled.mappings, filled.stale_rows))
-    } else {
-        let databases = Databases::from(&settings.clickhouse);
-        let count = mappings.len();
-        let export = Export { client: &client, clickhouse: &clickhouse, databases, set, mappings, named };
-        let exported = export.run(&mut waiting).await?;
-        exported.map(|exported| {
-            let Exported { tenancies, floor, stale_rows } = exported;
-            format!("{count} mappings of {tenancies} tenancies, above sequence {floor}; {stale_rows} rows were in ClickHouse alone")
-        })
+pub(crate) async fn run(args: &ResyncArgs, deployment: &mut Deployment<'_>) -> Result<ExportReport, CliError> {
+    let request = ResyncRequest {
+        tenancies: args.tenants.clone(),
+        mappings: args.mappings.clone(),
+        destination: args.destination.clone(),
+        limit: Duration::from_secs(args.timeout),
     };
-    match done {
-        Some(done) => {
-            println!("Exported again: {done}. {} ms.", began.elapsed().as_millis());
-            Ok(exit::OK)
-        }
-        None => {
-            for line in stopped(&client).await? {
-                eprintln!("  - {line}");
-            }
-            eprintln!("Run the same command again to go on. Do sequencer and workers run? See `lockstep status`.");
-            Ok(exit::IN_FLIGHT)
-        }
-    }
+    let progress = Progress::new();
+    resync(deployment, &request, &mut |what| progress.say(what)).await
 }
 
-/// What was asked for: tenancies, none where all are meant, and mappings. In order and without repetition, so that the same
-/// is found again.
-fn request<'a>(args: &ResyncArgs, set: &'a MappingSet) -> Result<(Vec<TenancyId>, Vec<&'a Mapping>), CliError> {
-    if args.destination != DESTINATION {
-        let what = format!("there is no destination {:?}, only {DESTINATION}", args.destination);
-        return Err(CliError::FuseName(what));
+impl Report for ExportReport {
+    fn print(&self) {
+        let (count, took_ms) = (self.mappings, self.took_ms);
+        if let Some(unfinished) = &self.unfinished {
+            eprintln!("Not finished: {unfinished}.");
+            self.paused.iter().for_each(|part| eprintln!("  - {part}"));
+            eprintln!("Run the same command again to go on. Do sequencer and workers run? See `lockstep status`.");
+            return;
+        }
+        let whose = match (self.tenancies, self.floor) {
+            (Some(tenancies), Some(floor)) => format!(" of {tenancies} tenancies, above sequence {floor}"),
+            _ => String::new(),
+        };
+        let stale = self.stale_rows.unwrap_or_default();
+        println!("Exported again: {count} mappings{whose}; {stale} rows were in ClickHouse alone. {took_ms} ms.");
     }
-    let mut tenants = args.tenants.clone();
-    tenants.sort();
-    tenants.dedup();
-    for name in &args.mappings {
-        known_mapping(set, name)?;
+
+    fn exit_code(&self) -> u8 {
+        if self.unfinished.is_some() { exit::IN_FLIGHT } else { exit::OK }
     }
-    let wanted =
-        |mapping: &&Mapping| args.mappings.is_empty() || args.mappings.iter().any(|name| mapping.name.as_str() == name);
-    Ok((tenants, set.iter().filter(wanted).collect()))
 }

@@ -1,24 +1,14 @@
 //! `lockstep wait`: returns when every destination holds what the source held at the call.
-//!
-//! The sequencer answers a fence with a number that covers everything committed before the fence; then the destination has
-//! to pass that number, and fills have to end. Cursors pass rows that are in quarantine, which waiting does not mend: that
-//! is said, and not called in step.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use lockstep_core::settings::Settings;
-use lockstep_core::{SequenceId, TenancyId, exit};
-use lockstep_destinations::ClickHouse;
-use lockstep_mappings::MappingSet;
-use lockstep_schema::{Session, Source};
-use tokio_postgres::Client;
+use lockstep_core::{TenancyId, exit};
+use lockstep_operations::{Deployment, WaitOutcome, WaitReport, wait};
 
-use crate::arrival::{MAX_PAUSE, fence, filling, late, passed};
 use crate::error::CliError;
-use crate::fusebox::stopped;
-use crate::quarantine;
-use crate::tenancies::must_exist;
+use crate::output::Report;
+use crate::progress::Progress;
 
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
@@ -33,80 +23,37 @@ pub(crate) struct WaitArgs {
     timeout: u64,
 }
 
-pub(crate) async fn run(args: &WaitArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
-    let began = Instant::now();
-    let deadline = began + Duration::from_secs(args.timeout);
-    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let client = source.connect(Session::Control).await?;
-    if let Some(tenancy) = args.tenant {
-        must_exist(&client, tenancy).await?;
-    }
-    let Some(up_to) = fence(&client, deadline).await? else {
-        eprintln!(
-            "Not in step after {} s: changes get no numbers. Is lockstep-sequencer running? See `lockstep status`.",
-            args.timeout
-        );
-        say_what_is_stopped(&client).await?;
-        return Ok(exit::IN_FLIGHT);
-    };
-    let mut pause = Duration::from_millis(5);
-    loop {
-        let filling = filling(&client, mappings).await?;
-        let late = match args.tenant {
-            Some(tenancy) => late(&client, &clickhouse, mappings, &[tenancy], up_to)
-                .await?
-                .into_iter()
-                .map(|(mapping, _)| format!("{mapping} is behind"))
-                .collect(),
-            None => {
-                let passed = passed(&client).await?;
-                if passed < up_to { vec![format!("shipped through {passed}, of {up_to}")] } else { Vec::new() }
+pub(crate) async fn run(args: &WaitArgs, deployment: &Deployment<'_>) -> Result<WaitReport, CliError> {
+    let progress = Progress::new();
+    wait(deployment, args.tenant, Duration::from_secs(args.timeout), &mut |what| progress.say(what)).await
+}
+
+impl Report for WaitReport {
+    fn print(&self) {
+        let (rows, waited_ms) = (self.quarantined_rows, self.waited_ms);
+        match (self.outcome, self.sequence) {
+            (WaitOutcome::InStep, sequence) => {
+                println!("In step with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
             }
-        };
-        if late.is_empty() && filling.is_empty() {
-            return in_step_but_for_quarantine(&client, args.tenant, up_to, began).await;
+            (WaitOutcome::Quarantined, _) => {
+                eprintln!("Nothing is on its way, but {rows} rows were refused: see `lockstep quarantine list`.");
+            }
+            (WaitOutcome::InFlight, None) => {
+                eprintln!("Not in step after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?");
+            }
+            (WaitOutcome::InFlight, Some(sequence)) => {
+                eprintln!("Not in step with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
+                self.lag.sentences().iter().for_each(|what| eprintln!("  - {what}"));
+            }
         }
-        if Instant::now() + pause > deadline {
-            say_what_lags(args.timeout, &late, &filling);
-            say_what_is_stopped(&client).await?;
-            return Ok(exit::IN_FLIGHT);
+        self.paused.iter().for_each(|part| eprintln!("  - {part}"));
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self.outcome {
+            WaitOutcome::InStep => exit::OK,
+            WaitOutcome::InFlight => exit::IN_FLIGHT,
+            WaitOutcome::Quarantined => exit::DIFFERENT,
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_PAUSE);
     }
-}
-
-/// Nothing is on its way any more. What the destination has refused is missing there all the same.
-async fn in_step_but_for_quarantine(
-    client: &Client,
-    tenant: Option<TenancyId>,
-    up_to: SequenceId,
-    began: Instant,
-) -> Result<u8, CliError> {
-    let refused = quarantine::count(client, tenant).await?;
-    if refused > 0 {
-        eprintln!("Nothing is on its way, but {refused} rows were refused: see `lockstep quarantine list`.");
-        return Ok(exit::DIFFERENT);
-    }
-    println!("In step with sequence {up_to} after {} ms.", began.elapsed().as_millis());
-    Ok(exit::OK)
-}
-
-async fn say_what_is_stopped(client: &Client) -> Result<(), CliError> {
-    for line in stopped(client).await? {
-        eprintln!("  - {line} (`lockstep fusebox`)");
-    }
-    Ok(())
-}
-
-fn say_what_lags(seconds: u64, late: &[String], filling: &[String]) {
-    eprintln!("Not in step after {seconds} s:");
-    for what in late {
-        eprintln!("  - {what}");
-    }
-    for mapping in filling {
-        eprintln!("  - {mapping}: it is still being filled");
-    }
-    eprintln!("Is lockstep-worker running? See `lockstep status`.");
 }

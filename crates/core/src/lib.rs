@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
 
+pub mod destination_id;
 pub mod exit;
 pub mod failpoint;
 pub mod health;
@@ -15,6 +16,7 @@ pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
 
+pub use destination_id::DestinationId;
 pub use mapping_name::MappingName;
 pub use sequence::SequenceId;
 pub use source_identity::SourceIdentity;

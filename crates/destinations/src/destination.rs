@@ -1,9 +1,11 @@
 //! What a destination promises.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::codec::{CodecError, Row};
 
 use crate::error::DestinationError;
 use crate::window::WriteWindow;
@@ -32,42 +34,86 @@ pub type Cursors = HashMap<(TenancyId, MappingName), SequenceId>;
 /// A cursor and where it is to stand.
 pub type CursorAt = (TenancyId, MappingName, SequenceId);
 
+/// Bounds of one page's writes, whatever the page holds.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteLimits {
+    /// What is gathered before it is sent to the destination, in bytes. A row is never cut.
+    pub chunk_bytes: usize,
+    /// Rows of one write. While the destination makes one durable, the next is under way.
+    pub write_rows: u64,
+    /// Bytes of one write: ClickHouse holds several times as many in memory until it has made a part of them.
+    pub write_bytes: u64,
+}
+
+impl Default for WriteLimits {
+    fn default() -> Self {
+        Self { chunk_bytes: 512 * 1024, write_rows: 250_000, write_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// What a destination has to know of a page before its first row.
+#[derive(Clone, Copy, Debug)]
+pub struct PageStart<'a> {
+    /// Whose rows they are.
+    pub mapping: &'a Arc<Mapping>,
+    /// The tenancies of the page and the cursors that it was read above. Empty for rows of a fill, which have no cursors: a
+    /// row that is there with a higher sequence stays.
+    pub from: &'a [(TenancyId, SequenceId)],
+    /// How long the page may be written.
+    pub window: WriteWindow,
+    /// Bounds of its writes.
+    pub limits: WriteLimits,
+}
+
+/// What the end of a page has made durable. Only an ended page allows its cursors to move (CUR-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "cursors that did not move with their page have to be advanced"]
+pub enum Ended {
+    /// The rows. The caller moves the cursors by [`Destination::advance`].
+    RowsOnly,
+    /// The rows and, in the same transaction, the cursors.
+    CursorsMoved,
+}
+
+/// How much of a page was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Sent {
+    /// Bytes, as the destination encodes them.
+    pub bytes: u64,
+    /// Writes that were begun.
+    pub writes: u64,
+}
+
 /// A place that holds tenants' rows and remembers how far it has come.
 ///
-/// **Order.** A caller ends every write of a batch before it advances the cursors of that batch. That order alone keeps
-/// CUR-1; an implementation may assume it and must not reorder.
+/// **Order.** A cursor moves with the end of its page or after it, never before. An implementation must not reorder.
 ///
-/// **Durability.** When [`RowSink::end`] or [`Destination::advance`] returns `Ok`, what was sent survives the death of
+/// **Durability.** When [`PageWriter::end`] or [`Destination::advance`] returns `Ok`, what was sent survives the death of
 /// the destination's process and is seen by every read that starts afterwards.
 ///
-/// **Failure.** An error says nothing about what arrived: all of it, nothing, or some (a write larger than the
+/// **Failure.** An error says nothing about what arrived: all of it, nothing, or some (a page larger than the
 /// destination takes in one piece). The caller sends the same again; see *Duplicates*.
 ///
 /// **Duplicates.** A row carries its key, its sequence and whether it is a tombstone. A row that is there already, or a
-/// later version of it, makes a repeated or late arrival invisible (IDEM-1). A cursor that is advanced to less than it
-/// was stays where it was.
+/// later version of it, makes a repeated or late arrival invisible (IDEM-1). A destination that forgets deleted rows
+/// compares its cursors with those that the page was read above instead. A cursor that is advanced to less than it was
+/// stays where it was.
 ///
-/// **Concurrency.** All methods may be called from many tasks at once, in one process and in several. Writes into the
-/// same table run side by side and their order does not matter.
+/// **Concurrency.** All methods may be called from many tasks at once, in one process and in several. Pages of the same
+/// mapping are written side by side and their order does not matter.
 ///
-/// **Lateness.** What is written or advanced through [`Destination::within`] becomes visible before the window's end, or
-/// never: whatever a caller does, and however long its process stands still in between.
+/// **Lateness.** What is written or advanced within a window becomes visible before the window's end, or never: whatever a
+/// caller does, and however long its process stands still in between. Where the window is not open any more, the call
+/// fails with [`crate::Failure::Late`].
 ///
 /// **Limits.** Every call ends by itself: each implementation states its timeouts. Dropping a future is safe at any
 /// point and counts as a failure.
-pub trait Destination: Send + Sync {
-    /// Takes the rows of one write.
-    type Sink: RowSink;
+pub trait Destination: Clone + Send + Sync + 'static {
+    /// Takes the rows of one page.
+    type Page: PageWriter;
 
-    /// What it is called in logs, metrics and errors.
-    fn name(&self) -> &'static str;
-
-    /// The same destination for writing what was read at one moment. A write that is begun, sent to or ended when the
-    /// window is not open any more fails with [`crate::Failure::Late`].
-    #[must_use]
-    fn within(self, window: WriteWindow) -> Self
-    where
-        Self: Sized;
+    /// What it is called in Lockstep's tables, fuses, health and errors.
+    fn id(&self) -> DestinationId;
 
     /// The cursors of these tenants and mappings, in one question to the destination.
     ///
@@ -79,34 +125,48 @@ pub trait Destination: Send + Sync {
         mappings: Selection<'_, MappingName>,
     ) -> impl Future<Output = Result<Cursors, DestinationError>> + Send;
 
-    /// Begins a write of rows in this destination's own format, for the statement that `lockstep-mappings` derived for
-    /// their mapping.
-    ///
-    /// # Errors
-    /// When the destination cannot take rows. One that is asked only with the first chunk says so then.
-    fn begin_write(&self, statement: &str) -> impl Future<Output = Result<Self::Sink, DestinationError>> + Send;
+    /// Opens a page. The destination is not asked before rows are sent.
+    fn open_page(&self, start: PageStart<'_>) -> Self::Page;
 
-    /// Moves cursors forward, all of them in one write.
+    /// Moves cursors forward, all of them in one write: those of pages that have ended, and those that pass rows in
+    /// quarantine.
     ///
     /// # Errors
     /// When it is not certain that they were moved. Doing it again is harmless.
-    fn advance(&self, cursors: &[CursorAt]) -> impl Future<Output = Result<(), DestinationError>> + Send;
+    fn advance(
+        &self,
+        cursors: &[CursorAt],
+        window: WriteWindow,
+    ) -> impl Future<Output = Result<(), DestinationError>> + Send;
 }
 
-/// A write under way: chunks of encoded rows, then [`RowSink::end`].
+/// A page under way. Rows are gathered by [`PageWriter::push`] and leave with [`PageWriter::send`].
 ///
-/// Chunks may be cut anywhere, inside a row too. 256 KiB to 1 MiB is a good size; they are passed on without a copy where
-/// the destination allows it. A sink that is dropped without `end`, or that has failed, is a write that failed.
-pub trait RowSink: Send {
-    /// Sends a chunk, waiting for the destination where it is slower than the caller.
+/// A page that is dropped without its end, or of which a call has failed, is a page that was not written: open another and
+/// push all of it again.
+pub trait PageWriter: Send + 'static {
+    /// Takes a row: encodes it, and gathers it with those before.
     ///
     /// # Errors
-    /// When the write has failed. It cannot be resumed: begin another and send all of it again.
-    fn send(&mut self, chunk: Bytes) -> impl Future<Output = Result<(), DestinationError>> + Send;
+    /// [`CodecError::Value`] when the destination cannot hold it: the row is left out, and the next can be pushed.
+    fn push(&mut self, row: &Row<'_>) -> Result<(), CodecError>;
 
-    /// Says that all rows were sent and waits until the destination holds them.
+    /// Whether a chunk has gathered, which is to be sent before more is pushed.
+    fn is_full(&self) -> bool;
+
+    /// Sends what has gathered, waiting for the destination where it is slower than the caller. Nothing, where nothing has.
+    ///
+    /// # Errors
+    /// What the destination says, perhaps of rows that were sent before.
+    fn send(&mut self) -> impl Future<Output = Result<(), DestinationError>> + Send;
+
+    /// How much was sent so far.
+    fn sent(&self) -> Sent;
+
+    /// Says that all rows were sent, and waits until the destination holds them. `cursors` are those that may move with
+    /// them.
     ///
     /// # Errors
     /// When it is not certain that it does.
-    fn end(self) -> impl Future<Output = Result<(), DestinationError>> + Send;
+    fn end(self, cursors: &[(TenancyId, SequenceId)]) -> impl Future<Output = Result<Ended, DestinationError>> + Send;
 }

@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
+use lockstep_mappings::codec::{CodecError, Row};
 
-use crate::destination::{CursorAt, Cursors, Destination, RowSink, Selection};
+use crate::destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -16,7 +16,7 @@ use crate::window::WriteWindow;
 pub enum Operation {
     /// [`Destination::cursors`].
     Cursors,
-    /// A write, from [`Destination::begin_write`] to [`RowSink::end`].
+    /// A page with rows, from its first [`PageWriter::send`] to [`PageWriter::end`].
     Write,
     /// [`Destination::advance`].
     Advance,
@@ -83,14 +83,10 @@ impl<D> Faulty<D> {
 }
 
 impl<D: Destination> Destination for Faulty<D> {
-    type Sink = FaultySink<D::Sink>;
+    type Page = FaultyPage<D::Page>;
 
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn within(self, window: WriteWindow) -> Self {
-        Self { inner: self.inner.within(window), script: self.script }
+    fn id(&self) -> DestinationId {
+        self.inner.id()
     }
 
     async fn cursors(
@@ -101,35 +97,64 @@ impl<D: Destination> Destination for Faulty<D> {
         self.run(Operation::Cursors, self.inner.cursors(tenancies, mappings)).await
     }
 
-    async fn begin_write(&self, statement: &str) -> Result<Self::Sink, DestinationError> {
-        match self.next(Operation::Write) {
-            Some(Fault::Before(error)) => Err(error),
-            fault => Ok(FaultySink { inner: self.inner.begin_write(statement).await?, fault }),
-        }
+    fn open_page(&self, start: PageStart<'_>) -> Self::Page {
+        let script = Faulty { inner: (), script: Arc::clone(&self.script) };
+        FaultyPage { inner: self.inner.open_page(start), script, has_rows: false, is_begun: false, fault: None }
     }
 
-    async fn advance(&self, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-        self.run(Operation::Advance, self.inner.advance(cursors)).await
+    async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
+        self.run(Operation::Advance, self.inner.advance(cursors, window)).await
     }
 }
 
-/// A write that fails at its end, if it was told to.
+/// A page that fails at its first rows or at its end, if it was told to.
 #[derive(Debug)]
-pub struct FaultySink<S> {
-    inner: S,
+pub struct FaultyPage<P> {
+    inner: P,
+    script: Faulty<()>,
+    has_rows: bool,
+    is_begun: bool,
     fault: Option<Fault>,
 }
 
-impl<S: RowSink> RowSink for FaultySink<S> {
-    async fn send(&mut self, chunk: Bytes) -> Result<(), DestinationError> {
-        self.inner.send(chunk).await
+impl<P> FaultyPage<P> {
+    /// The first rows leave: a page without rows is no operation.
+    fn begin(&mut self) -> Result<(), DestinationError> {
+        if self.has_rows && !std::mem::replace(&mut self.is_begun, true) {
+            self.fault = self.script.next(Operation::Write);
+        }
+        match &self.fault {
+            Some(Fault::Before(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<P: PageWriter> PageWriter for FaultyPage<P> {
+    fn push(&mut self, row: &Row<'_>) -> Result<(), CodecError> {
+        self.has_rows = true;
+        self.inner.push(row)
     }
 
-    async fn end(self) -> Result<(), DestinationError> {
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+
+    async fn send(&mut self) -> Result<(), DestinationError> {
+        self.begin()?;
+        self.inner.send().await
+    }
+
+    fn sent(&self) -> Sent {
+        self.inner.sent()
+    }
+
+    async fn end(mut self, cursors: &[(TenancyId, SequenceId)]) -> Result<Ended, DestinationError> {
+        self.begin()?;
         match self.fault {
-            None => self.inner.end().await,
+            None => self.inner.end(cursors).await,
             Some(Fault::Before(error)) => Err(error),
-            Some(Fault::After(error)) => self.inner.end().await.and(Err(error)),
+            Some(Fault::After(error)) => self.inner.end(cursors).await.and(Err(error)),
             Some(Fault::LostConnection) => Err(lost_connection()),
             Some(Fault::Hang) => pending().await,
         }

@@ -1,17 +1,27 @@
-//! Where rows go: one trait, [`Destination`], and ClickHouse behind it.
+//! Where rows go: what a destination promises ([`Destination`], and beside it [`Erase`], [`HighWater`], [`Provision`] and
+//! [`compare::Compare`]), and ClickHouse behind it.
 //!
-//! This crate carries bytes and keeps cursors. What the bytes mean is decided by `lockstep-mappings`, which derives
-//! tables, insert statements and the codec; here they are text and chunks. The `clickhouse` crate is named here only.
+//! A destination takes typed fields, encodes them in its own way, and keeps cursors. Tables, statements and the codec are
+//! derived by `lockstep-mappings`. The `clickhouse` crate is named here only.
 
 pub mod clickhouse;
 mod clocks;
+pub mod compare;
 mod destination;
+mod erase;
 mod error;
+mod error_policy;
 pub mod faulty;
+mod high_water;
+mod provision;
 mod window;
 
 pub use clickhouse::ClickHouse;
 pub use clocks::Moment;
-pub use destination::{CursorAt, Cursors, Destination, RowSink, Selection};
+pub use destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, WriteLimits};
+pub use erase::{Erase, OldTombstones, Removal};
 pub use error::{DestinationError, Failure, Retry};
+pub use error_policy::Policy;
+pub use high_water::{HighWater, Mark, Marks};
+pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 pub use window::WriteWindow;

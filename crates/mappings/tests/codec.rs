@@ -2,8 +2,8 @@
 //! bytes that Postgres cannot send are refused, never read past.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use lockstep_mappings::MappingSet;
-use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};
+use lockstep_mappings::codec::{CodecError, CopyReader, Fields, Row, RowHead, append_row_binary};
+use lockstep_mappings::{Mapping, MappingSet};
 use proptest::prelude::*;
 
 const DEFINITION: &str = r#"name = "things"
@@ -19,9 +19,16 @@ columns = [
 ]
 "#;
 
-fn transcoder() -> RowTranscoder {
+fn mapping() -> Mapping {
     let set = MappingSet::from_texts(&[("things.toml".into(), DEFINITION.into())]).unwrap();
-    RowTranscoder::new(set.iter().next().unwrap())
+    set.iter().next().unwrap().clone()
+}
+
+/// From the one format to the other.
+fn transcode<'a>(mapping: &Mapping, fields: Fields<'a>, out: &mut Vec<u8>) -> Result<RowHead<'a>, CodecError> {
+    let row = Row::read(fields, mapping)?;
+    append_row_binary(mapping, &row, out)?;
+    Ok(row.head)
 }
 
 #[derive(Clone, Debug)]
@@ -106,13 +113,13 @@ fn as_row_binary(thing: &Thing) -> Vec<u8> {
 proptest! {
     #[test]
     fn every_row_arrives_field_by_field(things in prop::collection::vec(things(), 1..20)) {
-        let (transcoder, mut reader, mut out, mut seen) = (transcoder(), CopyReader::default(), Vec::new(), Vec::new());
+        let (mapping, mut reader, mut out, mut seen) = (mapping(), CopyReader::default(), Vec::new(), Vec::new());
         let mut messages: Vec<Vec<u8>> = things.iter().map(as_copy).collect();
         messages[0] = [header(), messages[0].clone()].concat();
         messages.push((-1_i16).to_be_bytes().to_vec());
         for message in &messages {
             reader.rows::<CodecError>(message, |fields| {
-                let head = transcoder.transcode(fields, &mut out)?;
+                let head = transcode(&mapping, fields, &mut out)?;
                 seen.push((head.sequence.get(), head.deleted, head.project_id.to_vec()));
                 Ok(())
             }).unwrap();
@@ -126,17 +133,17 @@ proptest! {
 
     #[test]
     fn bytes_that_are_no_copy_are_refused_or_read_within_bounds(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let (transcoder, mut reader, mut out) = (transcoder(), CopyReader::default(), Vec::new());
+        let (mapping, mut reader, mut out) = (mapping(), CopyReader::default(), Vec::new());
         let message = [header(), bytes].concat();
-        let _ = reader.rows::<CodecError>(&message, |fields| transcoder.transcode(fields, &mut out).map(|_| ()));
+        let _ = reader.rows::<CodecError>(&message, |fields| transcode(&mapping, fields, &mut out).map(|_| ()));
     }
 
     #[test]
     fn a_row_that_is_cut_is_refused(thing in things(), cut in 1_usize..40) {
-        let (transcoder, mut reader, mut out) = (transcoder(), CopyReader::default(), Vec::new());
+        let (mapping, mut reader, mut out) = (mapping(), CopyReader::default(), Vec::new());
         let row = as_copy(&thing);
         let message = [header(), row[..row.len() - cut.min(row.len() - 2)].to_vec()].concat();
-        let read = reader.rows::<CodecError>(&message, |fields| transcoder.transcode(fields, &mut out).map(|_| ()));
+        let read = reader.rows::<CodecError>(&message, |fields| transcode(&mapping, fields, &mut out).map(|_| ()));
         prop_assert!(read.is_err());
         prop_assert!(out.is_empty());
     }
@@ -153,9 +160,9 @@ fn a_null_where_none_is_allowed_is_said_by_column_and_writes_nothing() {
     }
     field(&mut row, Some(&1_i64.to_be_bytes()));
     field(&mut row, Some(&0_i16.to_be_bytes()));
-    let (transcoder, mut reader, mut out) = (transcoder(), CopyReader::default(), Vec::new());
+    let (mapping, mut reader, mut out) = (mapping(), CopyReader::default(), Vec::new());
     let message = [header(), row].concat();
-    let read = reader.rows::<CodecError>(&message, |fields| transcoder.transcode(fields, &mut out).map(|_| ()));
+    let read = reader.rows::<CodecError>(&message, |fields| transcode(&mapping, fields, &mut out).map(|_| ()));
     assert_eq!(read.unwrap_err().to_string(), "column id: is null, which its type does not allow");
     assert!(out.is_empty());
 }

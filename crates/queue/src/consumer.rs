@@ -13,14 +13,14 @@ use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
 use tokio::time::timeout;
 
-use crate::counters;
 use crate::declare::{declare, short_name};
-use crate::delivery::{Delivery, Letter};
+use crate::delivery::{Delivery, RawDelivery};
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
-use crate::kept::{Kept, Session};
 use crate::link::{self, Link};
+use crate::metrics;
 use crate::outbound::{Outbound, PublishPlan};
+use crate::reconnecting::{Reconnecting, Session};
 use crate::topology::Topology;
 
 /// For subscribing.
@@ -28,7 +28,7 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Receives batches. Reconnects by itself; what was not acknowledged by then is delivered again.
 pub struct Consumer {
-    kept: Kept<ConsumeSession>,
+    session: Reconnecting<ConsumeSession>,
     outbound: Arc<Outbound>,
     topology: Arc<Topology>,
 }
@@ -94,22 +94,22 @@ impl Consumer {
         topology: &Topology,
         prefetch: u16,
     ) -> Result<Self, QueueError> {
-        counters::describe();
+        metrics::describe();
         let topology = Arc::new(topology.clone());
         let endpoint =
             Endpoint { url: url.clone(), tls_ca_file: ca.map(PathBuf::from), connection_name: "lockstep-consumer" };
         // 0 would mean "no limit" to the broker.
         let plan = ConsumePlan { endpoint, topology: Arc::clone(&topology), prefetch: prefetch.max(1) };
         let outbound = Arc::new(Outbound::new(PublishPlan::new(url, ca, &topology)));
-        let mut kept = Kept::new(plan);
-        kept.ready().await?;
-        Ok(Self { kept, outbound, topology })
+        let mut session = Reconnecting::new(plan);
+        session.ready().await?;
+        Ok(Self { session, outbound, topology })
     }
 
     /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
     #[must_use]
     pub fn with_health(mut self, health: Health) -> Self {
-        self.kept.report_to(health);
+        self.session.report_to(health);
         self
     }
 
@@ -123,15 +123,14 @@ impl Consumer {
     /// became unreadable. Calling again tries again.
     pub async fn next(&mut self) -> Result<Delivery, QueueError> {
         loop {
-            let session = self.kept.ready().await?;
-            match session.link.work_mut().messages.next().await {
+            match self.session.ready().await?.link.work_mut().messages.next().await {
                 Some(Ok(message)) => {
-                    if let Some(delivery) = self.open_letter(message) {
+                    if let Some(delivery) = self.decode(message) {
                         return Ok(delivery);
                     }
                 }
-                Some(Err(error)) => self.kept.lost(&error),
-                None => self.kept.lost(&"the subscription was cancelled, as when the queue is deleted"),
+                Some(Err(error)) => self.session.lost(&error),
+                None => self.session.lost(&"the subscription was cancelled, as when the queue is deleted"),
             }
         }
     }
@@ -140,41 +139,36 @@ impl Consumer {
     pub fn try_next(&mut self) -> Option<Delivery> {
         loop {
             // A broken session is left for `next` to replace.
-            let arrived = self.kept.current()?.link.work_mut().messages.next().now_or_never();
+            let arrived = self.session.current()?.link.work_mut().messages.next().now_or_never();
             let Some(Some(Ok(message))) = arrived else { return None };
-            if let Some(delivery) = self.open_letter(message) {
+            if let Some(delivery) = self.decode(message) {
                 return Some(delivery);
             }
         }
     }
 
-    /// Up to `max` batches that have arrived already, so that they can be merged with the one in hand. Never waits.
-    pub fn drain(&mut self, max: usize) -> Vec<Delivery> {
-        std::iter::from_fn(|| self.try_next()).take(max).collect()
-    }
-
     /// Decodes a message. One that is no batch is sent to the dead letters in the background.
-    fn open_letter(&self, message: Message) -> Option<Delivery> {
-        let letter = Letter::new(message, Arc::clone(&self.outbound), Arc::clone(&self.topology));
-        match Delivery::open(letter) {
+    fn decode(&self, message: Message) -> Option<Delivery> {
+        let raw = RawDelivery::new(message, Arc::clone(&self.outbound), Arc::clone(&self.topology));
+        match Delivery::decode(raw) {
             Ok(delivery) => {
-                counters::delivered();
+                metrics::delivered();
                 Some(delivery)
             }
-            Err((letter, reason)) => {
-                let bytes = letter.bytes();
+            Err((raw, reason)) => {
+                let bytes = raw.bytes();
                 tracing::warn!(%reason, bytes, "a message is no tenant batch: it goes to the dead letters");
-                tokio::spawn(letter.bury_garbage(reason.to_string()));
+                tokio::spawn(raw.dead_letter_malformed(reason.to_string()));
                 None
             }
         }
     }
 
-    /// Stops consuming and says good-bye to the broker, which delivers again what was not acknowledged. Dropping the
+    /// Stops consuming and closes the connection: the broker delivers again what was not acknowledged. Dropping the
     /// consumer does the same in the background.
     pub async fn close(self) {
-        let Self { kept, outbound, .. } = self;
-        if let Some(session) = kept.into_session() {
+        let Self { session, outbound, .. } = self;
+        if let Some(session) = session.into_session() {
             session.link.close().await;
         }
         // A delivery that is still alive keeps the other connection; the last one closes it.

@@ -1,4 +1,4 @@
-//! A message in a worker's hands, and the three ways to settle it.
+//! A message that was delivered to a worker, and the two ways to settle it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use lockstep_core::failpoint;
 use tokio::time::timeout;
 
 use crate::batch::{DecodeError, TenantBatch};
-use crate::counters::{self, Cause};
 use crate::error::QueueError;
+use crate::metrics::{self, Cause};
 use crate::outbound::{ATTEMPT_HEADER, Outbound, Outgoing};
 use crate::topology::{AfterFailure, Topology};
 
 /// For an acknowledgement to be written to the socket.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A batch to work on. Settle it with [`ack`](Self::ack), [`retry`](Self::retry) or
-/// [`reject_to_dead`](Self::reject_to_dead), while its [`Consumer`](crate::Consumer) lives.
+/// A batch to work on. Settle it with [`ack`](Self::ack) or [`retry`](Self::retry) while its
+/// [`Consumer`](crate::Consumer) lives.
 ///
 /// Dropped without that, it goes back to the queue and is delivered again at once, to this consumer or another. After 20
 /// times the broker itself moves it to the dead letters. Held for longer than the broker's consumer timeout (30 minutes
@@ -33,13 +33,13 @@ pub struct Delivery {
     pub attempt: u32,
     /// Whether it was delivered before and not settled then: some of its work may be done already.
     pub redelivered: bool,
-    letter: Letter,
+    raw: RawDelivery,
 }
 
-/// What became of a message that was put off.
+/// What became of a message whose work failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Retried {
-    /// It comes again after this time.
+    /// It is delivered again after this time.
     After(Duration),
     /// That was the last attempt: it is with the dead letters.
     GivenUp,
@@ -48,11 +48,11 @@ pub enum Retried {
 }
 
 impl Delivery {
-    /// Reads a letter; hands it back with the reason if it is no batch.
-    pub(crate) fn open(letter: Letter) -> Result<Self, (Letter, DecodeError)> {
-        match TenantBatch::decode(&letter.payload) {
-            Ok(batch) => Ok(Self { batch, attempt: letter.attempt, redelivered: letter.redelivered, letter }),
-            Err(reason) => Err((letter, reason)),
+    /// Decodes the payload; hands the message back with the reason if it is no batch.
+    pub(crate) fn decode(raw: RawDelivery) -> Result<Self, (RawDelivery, DecodeError)> {
+        match TenantBatch::decode(&raw.payload) {
+            Ok(batch) => Ok(Self { batch, attempt: raw.attempt, redelivered: raw.redelivered, raw }),
+            Err(reason) => Err((raw, reason)),
         }
     }
 
@@ -63,7 +63,7 @@ impl Delivery {
     ///
     /// Cancel-safe: cancelled, the message is either acknowledged or delivered again.
     pub async fn ack(self) {
-        self.letter.ack().await;
+        self.raw.ack().await;
     }
 
     /// The work failed: the message comes again after a delay that grows with the attempts, or goes to the dead letters
@@ -72,39 +72,29 @@ impl Delivery {
     /// Cancel-safe, except that a message may come twice.
     ///
     /// # Errors
-    /// It could not be put off; it went back to the queue instead and comes again at once. Wait a moment before taking
-    /// more work.
+    /// It could not be moved to a retry queue; it went back to the main queue and is delivered again at once. Wait a
+    /// moment before taking more work.
     pub async fn retry(self, reason: &str) -> Result<Retried, QueueError> {
-        let letter = self.letter;
-        if !letter.acker.usable() {
+        let raw = self.raw;
+        if !raw.acker.usable() {
             return Ok(Retried::Redelivered);
         }
-        match letter.topology.after_failure(letter.attempt) {
+        match raw.topology.after_failure(raw.attempt) {
             AfterFailure::Retry { queue, delay } => {
-                letter.move_to(queue, letter.attempt.saturating_add(1), reason).await?;
-                counters::retried();
+                raw.move_to(queue, raw.attempt.saturating_add(1), reason).await?;
+                metrics::retried();
                 Ok(Retried::After(delay))
             }
             AfterFailure::GiveUp => {
-                letter.bury(reason, Cause::Attempts).await?;
+                raw.dead_letter(reason, Cause::Attempts).await?;
                 Ok(Retried::GivenUp)
             }
         }
     }
-
-    /// Nobody can do this work: the message goes to the dead letters now. `reason` as with [`retry`](Self::retry).
-    ///
-    /// Cancel-safe, except that the message may be there twice.
-    ///
-    /// # Errors
-    /// It could not be moved; it went back to the queue instead and comes again at once.
-    pub async fn reject_to_dead(self, reason: &str) -> Result<(), QueueError> {
-        self.letter.bury(reason, Cause::Rejected).await
-    }
 }
 
-/// A message that is not settled yet, whatever it holds.
-pub(crate) struct Letter {
+/// A message that is not settled yet, whether or not its payload is a batch.
+pub(crate) struct RawDelivery {
     acker: Acker,
     payload: Vec<u8>,
     attempt: u32,
@@ -113,13 +103,13 @@ pub(crate) struct Letter {
     topology: Arc<Topology>,
 }
 
-impl std::fmt::Debug for Letter {
+impl std::fmt::Debug for RawDelivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Letter").field("bytes", &self.payload.len()).finish_non_exhaustive()
+        f.debug_struct("RawDelivery").field("bytes", &self.payload.len()).finish_non_exhaustive()
     }
 }
 
-impl Letter {
+impl RawDelivery {
     pub(crate) fn new(message: Message, outbound: Arc<Outbound>, topology: Arc<Topology>) -> Self {
         Self {
             attempt: attempt(&message),
@@ -135,16 +125,17 @@ impl Letter {
         self.payload.len()
     }
 
-    /// Sends a message that is no batch to the dead letters. Where that fails it comes back and is tried again.
-    pub(crate) async fn bury_garbage(self, reason: String) {
-        if let Err(error) = self.bury(&reason, Cause::Garbage).await {
+    /// Moves a message that is no batch to the dead letters. If that fails, the broker delivers it again, and it is moved
+    /// then.
+    pub(crate) async fn dead_letter_malformed(self, reason: String) {
+        if let Err(error) = self.dead_letter(&reason, Cause::Garbage).await {
             tracing::warn!(%error, "a message that is no tenant batch could not be moved to the dead letters yet");
         }
     }
 
-    async fn bury(&self, reason: &str, cause: Cause) -> Result<(), QueueError> {
+    async fn dead_letter(&self, reason: &str, cause: Cause) -> Result<(), QueueError> {
         self.move_to(self.topology.dead_queue(), self.attempt, reason).await?;
-        counters::dead_lettered(cause);
+        metrics::dead_lettered(cause);
         Ok(())
     }
 
@@ -167,7 +158,7 @@ impl Letter {
     }
 }
 
-impl Drop for Letter {
+impl Drop for RawDelivery {
     fn drop(&mut self) {
         if self.acker.usable() {
             // Reject, not nack: since RabbitMQ 4.3 only a reject counts towards the queue's delivery limit.

@@ -5,7 +5,7 @@
 //!                  ▲                            │
 //!                  │ after 1 s, 5 s, 30 s, 5 m  │ retry: attempt + 1
 //!                  └── {prefix}.tenant-batches.retry-… ◀─┤
-//!                                                        │ no batch at all · rejected · 8 attempts failed
+//!                                                        │ no batch at all · 8 attempts failed
 //!                      {prefix}.tenant-batches.dead ◀────┘ (also, by the broker: 20 times not acknowledged)
 //! ```
 //!
@@ -32,15 +32,15 @@
 
 mod batch;
 mod consumer;
-mod counters;
 mod declare;
 mod delivery;
 mod endpoint;
 mod error;
-mod kept;
 mod link;
+mod metrics;
 mod outbound;
 mod publisher;
+mod reconnecting;
 mod topology;
 
 pub use batch::{DecodeError, MAX_BYTES, MAX_TENANTS, TenantBatch, TenantNews};

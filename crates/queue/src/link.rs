@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
 
-/// For the broker to say good-bye; after that the socket is closed all the same.
+/// For the broker to answer that the connection is closed; after that the socket is shut down without its answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection with its channel and whatever else works over it, `W`. Dropping it closes it in the background.
@@ -22,8 +22,8 @@ pub(crate) struct Link<W: Send + 'static> {
     parts: Option<Parts<W>>,
 }
 
-/// What works over the connection lives until the good-bye is said: the client library tells the broker of each thing
-/// that is dropped, and logs an error when the connection is closing meanwhile.
+/// What works over the connection lives until that is closed: the client library tells the broker of each thing that is
+/// dropped, and logs an error when the connection is closing meanwhile.
 struct Parts<W> {
     connection: Connection,
     work: W,
@@ -33,8 +33,8 @@ struct Parts<W> {
 
 /// A second handle on the connection's socket. Dropping it shuts the socket down for both.
 ///
-/// The client library's own thread serves a connection until the peer answers its good-bye. A broker that hangs never
-/// does, and each attempt to connect would leave a thread and its buffers behind.
+/// The client library's own thread serves a connection until the peer confirms that it is closed. A broker that hangs
+/// never does, and each attempt to connect would leave a thread and its buffers behind.
 struct Socket(std::net::TcpStream);
 
 impl Socket {
@@ -45,7 +45,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Fails when the peer was faster, which is as good.
+        // An error means that the peer has closed it already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
@@ -121,19 +121,19 @@ impl<W: Send + 'static> Link<W> {
         self.parts().connection.status().blocked()
     }
 
-    /// Says good-bye and waits for the answer, for a short while.
+    /// Closes the connection and waits for the answer, for a short while.
     pub(crate) async fn close(mut self) {
         if let Some(parts) = self.parts.take() {
-            parts.say_goodbye().await;
+            parts.close_gracefully().await;
         }
     }
 }
 
 impl<W> Parts<W> {
-    async fn say_goodbye(self) {
+    async fn close_gracefully(self) {
         if self.connection.status().connected() {
-            // A broker that is gone or slow is no reason to complain while leaving.
-            let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "good-bye".into())).await;
+            // The socket is shut down in any case, so a broker that is gone or slow needs no handling.
+            let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "closed by the client".into())).await;
         }
     }
 }
@@ -142,7 +142,7 @@ impl<W: Send + 'static> Drop for Link<W> {
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(parts.say_goodbye());
+            runtime.spawn(parts.close_gracefully());
         }
     }
 }

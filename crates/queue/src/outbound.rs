@@ -12,12 +12,12 @@ use lockstep_core::secret::SecretUrl;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::counters;
 use crate::declare::{declare, short_name};
 use crate::endpoint::Endpoint;
 use crate::error::QueueError;
-use crate::kept::{Kept, Session};
 use crate::link::{self, Link};
+use crate::metrics;
+use crate::reconnecting::{Reconnecting, Session};
 use crate::topology::Topology;
 
 /// For a window of messages to be confirmed, waiting for a connection included.
@@ -36,7 +36,7 @@ const MAX_REASON_BYTES: usize = 1_000;
 /// Counts attempts; the first delivery is attempt 1, and messages without the header count as that.
 pub(crate) const ATTEMPT_HEADER: &str = "x-lockstep-attempt";
 
-/// Says why a message was put off or given up.
+/// Says why a message was retried or given up.
 pub(crate) const REASON_HEADER: &str = "x-lockstep-reason";
 
 /// One message on its way to a queue.
@@ -123,7 +123,7 @@ impl PublishSession {
             }
         }
         self.settled = true;
-        counters::confirmed(started.elapsed());
+        metrics::confirmed(started.elapsed());
         match refused {
             Some(queue) => {
                 Err(QueueError::NotAccepted { queue: queue.clone(), refused: count, published: window.len() })
@@ -168,23 +168,23 @@ fn properties(message: &Outgoing<'_>) -> BasicProperties {
 
 /// Publishes, over connections that come and go. Calls take turns.
 pub(crate) struct Outbound {
-    kept: Mutex<Kept<PublishSession>>,
+    session: Mutex<Reconnecting<PublishSession>>,
     endpoint: Endpoint,
 }
 
 impl Outbound {
     /// Connects when the first message is sent.
     pub(crate) fn new(plan: PublishPlan) -> Self {
-        Self { endpoint: plan.endpoint.clone(), kept: Mutex::new(Kept::new(plan)) }
+        Self { endpoint: plan.endpoint.clone(), session: Mutex::new(Reconnecting::new(plan)) }
     }
 
     /// Connects now.
     pub(crate) async fn connect(&self) -> Result<(), QueueError> {
-        self.kept.lock().await.ready().await.map(|_| ())
+        self.session.lock().await.ready().await.map(|_| ())
     }
 
-    pub(crate) fn kept(&mut self) -> &mut Kept<PublishSession> {
-        self.kept.get_mut()
+    pub(crate) fn session_mut(&mut self) -> &mut Reconnecting<PublishSession> {
+        self.session.get_mut()
     }
 
     /// Sends all messages in order of windows and waits until the broker has confirmed all.
@@ -199,13 +199,13 @@ impl Outbound {
     }
 
     async fn send_window(&self, window: &[Outgoing<'_>]) -> Result<(), QueueError> {
-        let mut kept = self.kept.lock().await;
+        let mut session = self.session.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;
-            match kept.ready().await?.publish(window).await {
+            match session.ready().await?.publish(window).await {
                 Err(error @ (QueueError::Unreachable { .. } | QueueError::NoQueue { .. })) => {
-                    kept.lost(&error);
+                    session.lost(&error);
                     if tries == TRIES {
                         return Err(error);
                     }
@@ -216,8 +216,8 @@ impl Outbound {
     }
 
     fn waiting_for(&self) -> &'static str {
-        let Ok(kept) = self.kept.try_lock() else { return "waiting for its turn to publish" };
-        match kept.last() {
+        let Ok(session) = self.session.try_lock() else { return "waiting for its turn to publish" };
+        match session.last() {
             None => "waiting for a connection to publish",
             Some(session) if session.link.is_blocked() => {
                 "waiting for confirms (it has stopped taking messages: it is short of memory or disk)"
@@ -226,9 +226,9 @@ impl Outbound {
         }
     }
 
-    /// Says good-bye to the broker.
+    /// Closes the connection, if one is open.
     pub(crate) async fn close(self) {
-        if let Some(session) = self.kept.into_inner().into_session() {
+        if let Some(session) = self.session.into_inner().into_session() {
             session.link.close().await;
         }
     }

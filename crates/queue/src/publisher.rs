@@ -6,8 +6,8 @@ use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
 
 use crate::batch::TenantBatch;
-use crate::counters;
 use crate::error::QueueError;
+use crate::metrics;
 use crate::outbound::{Outbound, Outgoing, PublishPlan};
 use crate::topology::Topology;
 
@@ -26,7 +26,7 @@ impl Publisher {
     /// Only what waiting does not mend ([`QueueError::is_retryable`] is false): a wrong address, refused access,
     /// certificates that cannot be read, queues that exist with other arguments.
     pub async fn connect(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<Self, QueueError> {
-        counters::describe();
+        metrics::describe();
         let outbound = Outbound::new(PublishPlan::new(url, ca, topology));
         outbound.connect().await?;
         Ok(Self { outbound, queue: topology.main_queue() })
@@ -35,7 +35,7 @@ impl Publisher {
     /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
     #[must_use]
     pub fn with_health(mut self, health: Health) -> Self {
-        self.outbound.kept().report_to(health);
+        self.outbound.session_mut().report_to(health);
         self
     }
 
@@ -58,11 +58,11 @@ impl Publisher {
             .map(|payload| Outgoing { queue: self.queue.clone(), payload, attempt: 1, reason: None })
             .collect();
         self.outbound.send(&messages).await?;
-        counters::published(messages.len());
+        metrics::published(messages.len());
         Ok(())
     }
 
-    /// Says good-bye to the broker. Dropping the publisher does the same in the background.
+    /// Closes the connection. Dropping the publisher does the same in the background.
     pub async fn close(self) {
         self.outbound.close().await;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::{DestinationId, MappingName, TenancyId};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -84,8 +84,8 @@ impl Fuses {
     }
 
     /// Whether nothing is to be shipped to a destination, by any worker.
-    pub fn stop_shipping_to(&self, destination: &str) -> bool {
-        self.workers || self.destinations.contains(destination)
+    pub fn stop_shipping_to(&self, destination: &DestinationId) -> bool {
+        self.workers || self.destinations.contains(destination.as_str())
     }
 
     /// Whether a mapping is stopped.
@@ -169,8 +169,8 @@ mod tests {
         fuses.add("destination", "elsewhere");
         assert!(fuses.stop_mapping(&"users".parse().unwrap()) && !fuses.stop_mapping(&"teams".parse().unwrap()));
         assert!(fuses.stop_tenancy(tenancy) && fuses.stop_some_tenancy() && fuses.stop_something());
-        assert!(fuses.stop_shipping_to("elsewhere") && !fuses.stop_shipping_to("clickhouse"));
+        assert!(fuses.stop_shipping_to(&"elsewhere".into()) && !fuses.stop_shipping_to(&DestinationId::clickhouse()));
         fuses.add("worker", "");
-        assert!(fuses.stop_shipping_to("clickhouse"));
+        assert!(fuses.stop_shipping_to(&DestinationId::clickhouse()));
     }
 }

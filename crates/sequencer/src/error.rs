@@ -43,7 +43,7 @@ pub enum SequencerError {
     },
     /// ClickHouse cannot be asked how far it has come.
     #[error("LS-0511: nothing is numbered until ClickHouse has said how far it has come: {0}")]
-    Unwitnessed(DestinationError),
+    RewindUnchecked(DestinationError),
     /// Health and metrics cannot be served.
     #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
     Listen {
@@ -63,7 +63,7 @@ impl SequencerError {
         match self {
             Self::Source(error) => !error.is_configuration(),
             // Once it was mended, or is reachable.
-            Self::NotMigrated | Self::SourceWentBack { .. } | Self::Unwitnessed(_) => true,
+            Self::NotMigrated | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
             Self::Definitions(_) | Self::Sequence(_) | Self::Listen { .. } | Self::Internal(_) => false,
         }
@@ -73,7 +73,7 @@ impl SequencerError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Source(error) if !error.is_configuration() => exit::DIFFERENT,
-            Self::NotMigrated | Self::SourceWentBack { .. } | Self::Unwitnessed(_) | Self::Internal(_) => {
+            Self::NotMigrated | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) | Self::Internal(_) => {
                 exit::DIFFERENT
             }
             Self::Source(_) | Self::Definitions(_) | Self::Queue(_) | Self::Sequence(_) | Self::Listen { .. } => {

@@ -30,7 +30,7 @@ pub(crate) fn describe() {
     describe_histogram!(PUBLISH_SECONDS, Unit::Seconds, "From reading a page of changes to the broker's confirm");
     describe_gauge!(LEADER, Unit::Count, "1 where this sequencer leads, 0 where it stands by");
     describe_gauge!(WENT_BACK, Unit::Count, "1 where ClickHouse is ahead of the source: `lockstep rewind` is needed");
-    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep fusebox` has stopped the sequencer");
+    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep pause sequencer` is in force");
     describe_gauge!(TASK_LAST_RUN, Unit::Seconds, "When a periodic task last ran to its end, since 1970");
     describe_histogram!(TASK_SECONDS, Unit::Seconds, "How long runs of a periodic task took");
     describe_counter!(TASK_DONE, Unit::Count, "What a periodic task did: rows searched, inboxes emptied, fills begun");

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! `plan` decides (pure), `storage` holds the SQL, `step` makes one pass, `service` repeats it. Beside them: `leader`
-//! (SEQ-2), `announce` (OUT-1), `witness` (SRC-1), and as periodic `tasks` `expander` (CAP-3), `watch` (CAP-1) and `upkeep`.
+//! (SEQ-2), `announce` (OUT-1), `rewind_guard` (SRC-1), and as periodic `tasks` `expander` (CAP-3), `watch` (CAP-1) and
+//! `upkeep`.
 //!
 //! Deliberately absent: what the rows hold, where they go, any write to a table of the application, and any state that is
 //! not in Postgres. A sequencer can be killed at any moment; whatever it had not committed is done by the next. ClickHouse
@@ -23,13 +24,13 @@ mod expander;
 mod figures;
 mod leader;
 mod plan;
+mod rewind_guard;
 mod service;
 mod step;
 mod storage;
 mod tasks;
 mod upkeep;
 mod watch;
-mod witness;
 
 use lockstep_core::settings::{Needs, SettingsArgs};
 

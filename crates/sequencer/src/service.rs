@@ -44,7 +44,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
-    let clickhouse = clickhouse.map_err(SequencerError::Unwitnessed)?;
+    let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();
     if let Some(address) = settings.listen {
         let serving = health::serve(address, health.clone(), shutdown.clone()).await;
@@ -70,7 +70,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     announcing.spawn(announcer.run(stop_announcing.clone()));
     let _tasks = periodic_tasks(&source, &mappings, &wake, &is_leading);
     let mut sequencer = Sequencer {
-        numbering: Numbering::new(source.clone(), mappings).witnessed_by(clickhouse),
+        numbering: Numbering::new(source.clone(), mappings).guarded_by(clickhouse),
         source,
         health,
         wake,
@@ -209,8 +209,8 @@ impl Sequencer {
         if report.stopped != self.stopped {
             self.stopped = report.stopped;
             figures::set(figures::STOPPED, report.stopped);
-            let what = if report.stopped { "stopped" } else { "let go on" };
-            tracing::warn!("the sequencer was {what} by the fusebox");
+            let what = if report.stopped { "paused" } else { "resumed" };
+            tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
             self.wake.announcer.notify_one();

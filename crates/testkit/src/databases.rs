@@ -10,8 +10,7 @@ pub use broker::{Memory, PrivateBroker};
 pub use eventually::eventually;
 pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
 pub use private::PrivatePostgres;
-pub(crate) use services::checkout;
-pub use services::{Services, services};
+pub use services::{Services, checkout, services};
 
 /// Sixteen characters of `0-9a-f`, new at each call: ends ClickHouse database names and queue prefixes.
 pub fn unique_suffix() -> String {

@@ -102,9 +102,9 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::attached;
     use crate::data::{Shape, Table, seed};
     use crate::databases::TestDatabase;
-    use crate::{attached, oracle};
 
     #[test]
     fn every_kind_has_its_statements_and_every_section_its_kind() {
@@ -158,8 +158,8 @@ mod tests {
             let rows: i64 = client.query_one(&count, &[]).await.unwrap().get(0);
             assert!(rows > 20, "{} has only {rows} rows left", table.name());
         }
-        for view in &oracle::VIEWS {
-            oracle::expected(&client, view.name).await.unwrap();
+        for view in &lockstep_oracle::VIEWS {
+            lockstep_oracle::expected(&client, view.name).await.unwrap();
         }
         database.remove().await.unwrap();
     }

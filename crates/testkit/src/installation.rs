@@ -2,6 +2,7 @@
 
 mod program;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -9,13 +10,14 @@ use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::{ClickHouseSettings, Settings};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
+use lockstep_oracle::Endpoint;
 use lockstep_queue::{Topology, delete_queues_and_messages};
 use secrecy::SecretString;
+use tokio::process::Command;
 
 pub use program::{Finished, Program};
 
 use crate::databases::{Services, TestDatabase, services};
-use crate::oracle::Endpoint;
 
 /// Where the programs are; `cargo xtask` says so in this variable.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
@@ -84,7 +86,7 @@ impl Installation {
 
     /// Its views, for the oracle.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::of(&self.services, self.view_database())
+        self.services.views(self.view_database())
     }
 
     /// Its settings, for programs that run inside this process.
@@ -164,22 +166,36 @@ impl Installation {
         Ok(finished)
     }
 
-    /// Starts a daemon. It logs to a file of its own and is killed when the [`Program`] is dropped.
+    /// Starts a daemon. It logs to a file of its own, serves health and metrics, and is killed when the [`Program`] is dropped.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, name: &str, label: &str) -> anyhow::Result<Program> {
-        self.start_with(name, label, &[])
+        self.start_with::<&str>(name, label, &[])
     }
 
     /// As [`Installation::start`], with variables that go before those of [`Installation::environment`].
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_with(&self, name: &str, label: &str, variables: &[(&'static str, String)]) -> anyhow::Result<Program> {
-        let log = self.logs.join(format!("{label}-{}.log", &self.suffix[..8]));
-        let environment = [&self.environment(), variables].concat();
-        Program::start(&self.programs.join(name), &environment, &log)
+    pub fn start_with<V: AsRef<OsStr>>(
+        &self,
+        name: &str,
+        label: &str,
+        variables: &[(&str, V)],
+    ) -> anyhow::Result<Program> {
+        let mut command = Command::new(self.program(name));
+        command.envs(self.environment()).env("LOCKSTEP_LISTEN", "127.0.0.1:0");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        self.spawn(command, label)
+    }
+
+    /// As [`Installation::start`], with arguments and an environment of the caller's.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self, command: Command, label: &str) -> anyhow::Result<Program> {
+        Program::start(command, &self.logs.join(format!("{label}-{}.log", &self.suffix[..8])))
     }
 
     /// Removes all that it made, on all three services.

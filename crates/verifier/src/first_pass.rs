@@ -3,17 +3,20 @@
 //! What differs here may have been on its way; the second look ([`crate::recheck`]) finds out. Where more keys differ than
 //! are kept, nothing is said of the rest, unless the mapping is being filled.
 
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
 use lockstep_core::TenancyId;
+use lockstep_destinations::Destination;
+use lockstep_destinations::compare::{Compare, Shape};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Scope};
 
-use crate::destination_rows::DestinationRows;
 use crate::error::VerifyError;
 use crate::judge::Kind;
 use crate::look::Sides;
 use crate::merge::{Meeting, Merge, Side};
 use crate::progress::Progress;
-use crate::row::Shape;
 use crate::source_rows::SourceRows;
 use crate::storage;
 
@@ -46,25 +49,25 @@ pub(crate) struct FirstPass {
 }
 
 /// Compares one mapping. `sides.source` is in a snapshot. At most `limit` differing keys are kept.
-pub(crate) async fn compare_all(
-    sides: &Sides<'_>,
+pub(crate) async fn compare_all<D: Destination + Compare>(
+    sides: &Sides<'_, D>,
     mapping: &Mapping,
     scope: Scope<'_>,
     limit: usize,
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
     let shape = Shape::of(mapping);
-    let filled = storage::is_filled(sides.source, mapping).await?;
+    let filled = storage::is_filled(sides.source, mapping, &sides.destination.id()).await?;
     let mut source = SourceRows::open(sides.source, &compare::rows(mapping, scope), &shape).await?;
-    let mut destination = DestinationRows::new(sides.clickhouse, sides.databases, mapping, &shape, scope);
+    let mut destination = pin!(sides.destination.rows(mapping, scope));
     let mut merge = Merge::new(&shape);
     let mut pass = FirstPass::default();
     loop {
-        // The source comes first: while it sorts, no stream of ClickHouse waits for its reader.
+        // The source comes first: while it sorts, no stream of the destination waits for its reader.
         while let Some(side) = merge.wants() {
             let (row, count) = match side {
                 Side::Source => (source.next().await?, &mut pass.source_rows),
-                Side::Destination => (destination.next().await?, &mut pass.destination_rows),
+                Side::Destination => (destination.try_next().await?, &mut pass.destination_rows),
             };
             *count += u64::from(row.is_some());
             merge.give(side, row).map_err(|found| VerifyError::out_of_order(mapping.name.as_str(), found.0))?;

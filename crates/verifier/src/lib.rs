@@ -5,11 +5,10 @@
 //! differs is looked at again until it is known to have settled, to be on its way, or to be wrong: `judge` argues why
 //! that can be known. Nothing is written anywhere, and no sync is started.
 //!
-//! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` and `destination_rows` stream; `first_pass` and `recheck`
+//! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
 //! put them to work.
 
 pub mod command;
-mod destination_rows;
 mod error;
 mod finding;
 mod first_pass;
@@ -19,7 +18,6 @@ mod merge;
 mod progress;
 mod recheck;
 mod report;
-mod row;
 mod service;
 mod source_rows;
 mod storage;

@@ -2,28 +2,27 @@
 //! argues from.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 
+use futures_util::TryStreamExt;
 use lockstep_core::{Location, SequenceId, TenancyId};
-use lockstep_destinations::{ClickHouse, Destination, Selection};
+use lockstep_destinations::compare::{Compare, Row, Shape};
+use lockstep_destinations::{Destination, Selection};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::postgres::compare::{self, Key, Scope};
 use lockstep_mappings::postgres::fetch::Work;
 use tokio_postgres::Client;
 
-use crate::destination_rows::DestinationRows;
 use crate::error::VerifyError;
 use crate::judge::{Claim, Kind, Look};
-use crate::row::{Row, Shape};
 use crate::source_rows::SourceRows;
 use crate::storage;
 
 /// Both sides, as looks and passes use them.
-pub(crate) struct Sides<'a> {
+pub(crate) struct Sides<'a, D> {
     /// In no transaction.
     pub(crate) source: &'a Client,
-    pub(crate) clickhouse: &'a ClickHouse,
-    pub(crate) databases: &'a Databases,
+    pub(crate) destination: &'a D,
 }
 
 /// What a look found at a key, for judging and for telling.
@@ -51,17 +50,21 @@ impl<'a> Looker<'a> {
     }
 
     /// One answer for each key, in their order.
-    pub(crate) async fn look(&mut self, sides: &Sides<'_>, keys: &[Key]) -> Result<Vec<Seen>, VerifyError> {
+    pub(crate) async fn look<D: Destination + Compare>(
+        &mut self,
+        sides: &Sides<'_, D>,
+        keys: &[Key],
+    ) -> Result<Vec<Seen>, VerifyError> {
         let locations: BTreeSet<&Location> = keys.iter().map(|key| &key.location).collect();
         let locations: Vec<_> = locations.into_iter().collect();
         let tenancies = storage::tenancies_at(sides.source, &locations).await?;
-        let cursors = self.cursors(sides, &tenancies).await?;
+        let cursors = self.cursors(sides.destination, &tenancies).await?;
         storage::begin_look(sides.source).await?;
-        let living = self.source_rows(sides, keys).await?;
-        let mut claims = self.claims(sides, keys, &tenancies, &cursors).await?;
-        let filled = storage::is_filled(sides.source, self.mapping).await?;
+        let living = self.source_rows(sides.source, keys).await?;
+        let mut claims = self.claims(sides.source, keys, &tenancies, &cursors).await?;
+        let filled = storage::is_filled(sides.source, self.mapping, &sides.destination.id()).await?;
         storage::end_snapshot(sides.source).await?;
-        let held = self.destination_rows(sides, keys).await?;
+        let held = self.destination_rows(sides.destination, keys).await?;
         let none = Vec::new();
         let seen = keys.iter().map(|key| {
             let (living, held) = (living.get(key).unwrap_or(&none), held.get(key).unwrap_or(&none));
@@ -72,11 +75,11 @@ impl<'a> Looker<'a> {
 
     async fn cursors(
         &mut self,
-        sides: &Sides<'_>,
+        destination: &impl Destination,
         tenancies: &[TenancyId],
     ) -> Result<HashMap<TenancyId, SequenceId>, VerifyError> {
         let name = self.mapping.name.clone();
-        let found = sides.clickhouse.cursors(Selection::These(tenancies), Selection::These(&[name])).await?;
+        let found = destination.cursors(Selection::These(tenancies), Selection::These(&[name])).await?;
         let found: HashMap<_, _> = found.into_iter().map(|((tenancy, _), cursor)| (tenancy, cursor)).collect();
         for &tenancy in tenancies {
             let cursor = found.get(&tenancy).copied().unwrap_or_default();
@@ -85,9 +88,9 @@ impl<'a> Looker<'a> {
         Ok(found)
     }
 
-    async fn source_rows(&self, sides: &Sides<'_>, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
+    async fn source_rows(&self, source: &Client, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
         let sql = compare::rows(self.mapping, Scope::Keys(keys));
-        let mut rows = SourceRows::open(sides.source, &sql, &self.shape).await?;
+        let mut rows = SourceRows::open(source, &sql, &self.shape).await?;
         let mut found = RowsByKey::new();
         while let Some(row) = rows.next().await? {
             self.keep(&mut found, row);
@@ -95,11 +98,10 @@ impl<'a> Looker<'a> {
         Ok(found)
     }
 
-    async fn destination_rows(&self, sides: &Sides<'_>, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
-        let scope = Scope::Keys(keys);
-        let mut rows = DestinationRows::new(sides.clickhouse, sides.databases, self.mapping, &self.shape, scope);
+    async fn destination_rows(&self, destination: &impl Compare, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
+        let mut rows = pin!(destination.rows(self.mapping, Scope::Keys(keys)));
         let mut found = RowsByKey::new();
-        while let Some(row) = rows.next().await? {
+        while let Some(row) = rows.try_next().await? {
             self.keep(&mut found, row);
         }
         Ok(found)
@@ -114,7 +116,7 @@ impl<'a> Looker<'a> {
 
     async fn claims(
         &self,
-        sides: &Sides<'_>,
+        source: &Client,
         keys: &[Key],
         tenancies: &[TenancyId],
         cursors: &HashMap<TenancyId, SequenceId>,
@@ -123,7 +125,7 @@ impl<'a> Looker<'a> {
         let first = |tenancy: &TenancyId| self.first_cursors.get(tenancy).copied().unwrap_or_default();
         let after: Vec<_> = tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: first(tenancy) }).collect();
         let fields = self.mapping.key.len();
-        for row in sides.source.query(&compare::claims(self.mapping, keys, &after), &[]).await? {
+        for row in source.query(&compare::claims(self.mapping, keys, &after), &[]).await? {
             let location = Location { project_id: row.get(0), branch_id: row.get(1) };
             let values = (0..fields).map(|index| row.get(2 + index)).collect();
             let tenancy = TenancyId::new(row.get(2 + fields));

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::row::{Row, Shape};
+use lockstep_destinations::compare::{Row, Shape};
 
 /// One of the two sides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::TenancyId;
 use lockstep_core::retry::Backoff;
+use lockstep_destinations::Destination;
+use lockstep_destinations::compare::{Compare, key_bytes};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
 
@@ -12,7 +14,6 @@ use crate::first_pass::Differing;
 use crate::judge::{Judgement, Kind, Why, judge};
 use crate::look::{Looker, Sides};
 use crate::progress::Progress;
-use crate::row::key_bytes;
 
 /// Keys in one look.
 const KEYS_PER_LOOK: usize = 200;
@@ -87,7 +88,7 @@ impl<'a> Doubts<'a> {
     }
 
     /// One look at everything that is still open.
-    async fn round(&mut self, sides: &Sides<'_>) -> Result<(), VerifyError> {
+    async fn round<D: Destination + Compare>(&mut self, sides: &Sides<'_, D>) -> Result<(), VerifyError> {
         let mut open: Vec<&mut Doubt> = self.doubts.iter_mut().filter(|doubt| doubt.is_open()).collect();
         let mut rest = open.as_mut_slice();
         while !rest.is_empty() {
@@ -117,8 +118,8 @@ fn chunk_length(doubts: &[&mut Doubt]) -> usize {
 }
 
 /// Looks again and again at what is open, for `limit` at the longest (but twice at least).
-pub(crate) async fn settle(
-    sides: &Sides<'_>,
+pub(crate) async fn settle<D: Destination + Compare>(
+    sides: &Sides<'_, D>,
     all: &mut [Doubts<'_>],
     limit: Duration,
     progress: &Progress,

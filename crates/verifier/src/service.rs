@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use lockstep_core::settings::Settings;
 use lockstep_core::{Location, TenancyId};
 use lockstep_destinations::ClickHouse;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
@@ -64,12 +63,11 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let mappings = chosen(&set, &options.mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let databases = Databases::from(&settings.clickhouse);
     let scan = source.connect(Session::Scan).await?;
     storage::refuse_row_security(&scan, &mappings).await?;
     let locations = locations(&scan, &options.tenants).await?;
     let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
-    let sides = Sides { source: &scan, clickhouse: &clickhouse, databases: &databases };
+    let sides = Sides { source: &scan, destination: &clickhouse };
 
     let mut passes = Vec::new();
     let mut doubts = Vec::new();

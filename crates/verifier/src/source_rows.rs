@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use lockstep_core::TenancyId;
+use lockstep_destinations::compare::{Row, Shape};
 use lockstep_mappings::codec::{CodecError, CopyReader, Fields};
 use lockstep_schema::SourceError;
 use tokio_postgres::{Client, CopyOutStream};
 use uuid::Uuid;
 
 use crate::error::VerifyError;
-use crate::row::{Row, Shape};
 
 /// A stream without a row for so long is given up. Before the first one Postgres sorts the whole mapping.
-pub(crate) const STREAM_IDLE: Duration = Duration::from_mins(15);
+const STREAM_IDLE: Duration = Duration::from_mins(15);
 
 /// The answer of [`lockstep_mappings::postgres::compare::rows`].
 pub(crate) struct SourceRows<'s> {

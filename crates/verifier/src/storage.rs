@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::{Location, TenancyId};
+use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::tenancy_table;
 use lockstep_schema::{Session, Source, row_security};
@@ -29,9 +29,9 @@ UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, b
 JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
 
 /// Whether a mapping is filled, and no fill of it is to begin.
-const FILLED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = 'clickhouse' AND mapping_name = $1 AND finished_at IS NOT NULL)
+const FILLED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = $2 AND mapping_name = $1 AND finished_at IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM lockstep.refill WHERE mapping_name = $1)
-  AND NOT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = 'clickhouse' AND needs_refill_since IS NOT NULL)";
+  AND NOT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = $2 AND needs_refill_since IS NOT NULL)";
 
 /// The sequencer truncates an inbox when all of it has numbers. To a snapshot from before, lines that it should see as
 /// waiting would be neither there nor numbered: so nothing is truncated from before the snapshot until its end. LOCK takes
@@ -82,8 +82,12 @@ pub(crate) async fn tenancies_at(client: &Client, locations: &[&Location]) -> Re
 }
 
 /// Whether everything that was there before capture, or that capture has missed, was exported.
-pub(crate) async fn is_filled(client: &Client, mapping: &Mapping) -> Result<bool, VerifyError> {
-    Ok(client.query_one(FILLED, &[&mapping.name.as_str()]).await?.get(0))
+pub(crate) async fn is_filled(
+    client: &Client,
+    mapping: &Mapping,
+    destination: &DestinationId,
+) -> Result<bool, VerifyError> {
+    Ok(client.query_one(FILLED, &[&mapping.name.as_str(), &destination.as_str()]).await?.get(0))
 }
 
 /// Refuses to read tables of which a policy would hide rows.

@@ -1,7 +1,7 @@
 //! What can go wrong in a worker.
 
 use lockstep_core::{SequenceId, TenancyId, exit};
-use lockstep_destinations::{DestinationError, Retry};
+use lockstep_destinations::{self as destinations, DestinationError, Failure};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_queue::QueueError;
@@ -104,9 +104,6 @@ pub(crate) enum ShipError {
         "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or leave it away"
     )]
     NotAReplica,
-    /// What it failed with is told by the task that writes.
-    #[error("LS-0408: the write ended before all rows were sent")]
-    WriterGone,
 }
 
 impl From<tokio_postgres::Error> for ShipError {
@@ -120,7 +117,7 @@ impl ShipError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
-            Self::Destination(error) => error.retry() == Retry::Bisect,
+            Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
         }
     }
@@ -133,7 +130,75 @@ impl ShipError {
             Self::Codec(_) | Self::Refused { .. } => "codec",
             Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",
             Self::Violation(_) => "violation",
-            Self::WriterGone => "writer",
         }
+    }
+}
+
+/// What to do with work that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Retry {
+    /// Nothing is wrong with the work: the same again after a growing wait, without giving the message back.
+    InPlace,
+    /// The work itself may be at fault: give the message back, to come again later and, after its last attempt, to lie
+    /// with the dead letters.
+    Requeue,
+}
+
+impl ShipError {
+    /// What follows from this failure.
+    pub(crate) fn retry(&self) -> Retry {
+        match self {
+            Self::Source(error) if is_passing(error) => Retry::InPlace,
+            Self::Destination(error) => match error.failure() {
+                Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
+                Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Retry::Requeue,
+            },
+            // No work is at fault.
+            Self::NotAReplica => Retry::InPlace,
+            Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
+            Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Retry::Requeue,
+        }
+    }
+}
+
+/// Whether Postgres will answer differently by itself.
+fn is_passing(error: &SourceError) -> bool {
+    match error {
+        SourceError::Timeout(_) => true,
+        // Without a state it is no answer of the server's: the connection broke.
+        SourceError::Postgres(error) => error.code().is_none_or(|state| is_passing_state(state.code())),
+        _ => false,
+    }
+}
+
+fn is_passing_state(sqlstate: &str) -> bool {
+    // Classes: connection, resources, rollback (deadlock, serialization), operator intervention, system.
+    let passing_class = ["08", "53", "40", "57", "58"].iter().any(|class| sqlstate.starts_with(class));
+    // Lock timeout, and a session that was ended because its transaction was idle.
+    passing_class || ["55P03", "25P03"].contains(&sqlstate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_destination_that_is_away_burns_no_attempts_and_one_that_refuses_does() {
+        let verdict = |failure| ShipError::from(DestinationError::new(failure, "ClickHouse", "why")).retry();
+        for failure in [Failure::Unavailable, Failure::Overloaded, Failure::Late] {
+            assert_eq!(verdict(failure), Retry::InPlace);
+        }
+        for failure in [Failure::Rejected, Failure::Misconfigured, Failure::Unexpected, Failure::TooLarge] {
+            assert_eq!(verdict(failure), Retry::Requeue);
+        }
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_waited_for() {
+        assert_eq!(ShipError::from(SourceError::Timeout(Duration::ZERO)).retry(), Retry::InPlace);
+        assert_eq!(ShipError::from(SourceError::Url("it is wrong".to_owned())).retry(), Retry::Requeue);
+        assert!(is_passing_state("08006") && is_passing_state("57P01") && is_passing_state("55P03"));
+        assert!(!is_passing_state("42703"), "a column that is missing does not come back by itself");
     }
 }

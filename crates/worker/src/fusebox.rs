@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_schema::Source;
 use lockstep_schema::fuses::Fuses;
-use lockstep_schema::{Session, Source, SourceError};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tokio_postgres::Client;
+use tokio::time::sleep;
 
 use crate::flush::DESTINATION;
+use crate::storage::SideConnection;
 
 /// Half of what an operator may wait for a fuse to take effect.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const READ_EVERY: Duration = Duration::from_millis(500);
 /// By then every worker has seen what this one has seen just now, and passes no more news over for a fuse that is on again.
 pub(crate) const SEEN_BY_ALL: Duration = Duration::from_millis(1_500);
 /// For a connection to be opened, or fuses to be read.
@@ -30,14 +30,14 @@ impl Fusebox {
     ///
     /// Cancel-safe.
     pub(crate) async fn go(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(DESTINATION)).await
+        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into())).await
     }
 
     /// As [`Fusebox::go`], and no tenancy is stopped.
     ///
     /// Cancel-safe.
     pub(crate) async fn go_for_all_tenancies(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(DESTINATION) && !fuses.stop_some_tenancy()).await
+        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into()) && !fuses.stop_some_tenancy()).await
     }
 
     /// Returns when something was let go on since that was the count.
@@ -63,21 +63,20 @@ impl Fusebox {
 pub(crate) fn watch_fuses(source: Source, shutdown: Shutdown) -> (Fusebox, impl Future<Output = ()> + Send) {
     let (sender, receiver) = watch::channel(None);
     let watching = async move {
-        shutdown.run_until_cancelled(keep(&source, &sender)).await;
+        shutdown.run_until_cancelled(keep(source, &sender)).await;
     };
     (Fusebox(receiver), watching)
 }
 
-async fn keep(source: &Source, sender: &watch::Sender<Option<Arc<Fuses>>>) {
-    let mut backoff = Backoff::new(LOOK_EVERY / 5, 2 * LOOK_EVERY);
-    let mut client = None;
+async fn keep(source: Source, sender: &watch::Sender<Option<Arc<Fuses>>>) {
+    let mut backoff = Backoff::new(READ_EVERY / 5, 2 * READ_EVERY);
+    let mut connection = SideConnection::new(source);
     loop {
-        match look(source, client.take()).await {
-            Ok((used, fuses)) => {
+        match connection.ask(ANSWER_TIMEOUT, async |client| Fuses::read(client).await).await {
+            Ok(fuses) => {
                 backoff.reset();
-                client = Some(used);
                 tell(sender, fuses);
-                sleep(LOOK_EVERY).await;
+                sleep(READ_EVERY).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "the fuses cannot be read, trying again");
@@ -87,22 +86,10 @@ async fn keep(source: &Source, sender: &watch::Sender<Option<Arc<Fuses>>>) {
     }
 }
 
-async fn look(source: &Source, client: Option<Client>) -> Result<(Client, Fuses), SourceError> {
-    let looking = async {
-        let client = match client {
-            Some(client) => client,
-            None => source.connect(Session::Control).await?,
-        };
-        let fuses = Fuses::read(&client).await?;
-        Ok((client, fuses))
-    };
-    timeout(ANSWER_TIMEOUT, looking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
-}
-
 fn tell(sender: &watch::Sender<Option<Arc<Fuses>>>, fuses: Fuses) {
     let changed = sender.borrow().as_deref().is_none_or(|known| *known != fuses);
     if changed {
-        let stopped = fuses.stop_shipping_to(DESTINATION);
+        let stopped = fuses.stop_shipping_to(&DESTINATION.into());
         let (some_stopped, mended) = (fuses.stop_something(), fuses.mended);
         tracing::info!(stopped, some_stopped, mended, "the fusebox says what goes");
         sender.send_replace(Some(Arc::new(fuses)));

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use lockstep_destinations::WriteLimits;
 use lockstep_mappings::postgres::fetch::PageLimits;
-
-use crate::ship::InsertLimits;
 
 /// How much is done at once, and how often. The defaults are what was measured to be best on two cores.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +16,9 @@ pub struct Limits {
     pub page: PageLimits,
     /// Bytes of one mapping in one flush, as they are written. Reading stops there, and the next pages have fewer rows.
     pub page_bytes: u64,
-    /// What is gathered before it is sent to the destination, in bytes. A row is never cut.
-    pub chunk_bytes: usize,
-    /// Rows of one insert. While the destination makes a part of one, the next is read.
-    pub insert_rows: u64,
-    /// Bytes of one insert: ClickHouse holds several times as many in memory until it has made a part of them.
-    pub insert_bytes: u64,
-    /// Tries of a mapping that alone has no luck, while others have, before its messages are put off.
+    /// How pages are cut when they are written.
+    pub write: WriteLimits,
+    /// How often a mapping that fails while others get through is tried in place; then its messages come again later.
     pub tries_in_hand: u32,
     /// How often an idle worker looks whether source and destination answer.
     pub look_every: Duration,
@@ -49,12 +44,6 @@ pub struct Limits {
     pub stop_within: Duration,
 }
 
-impl Limits {
-    pub(crate) const fn insert(&self) -> InsertLimits {
-        InsertLimits { rows: self.insert_rows, bytes: self.insert_bytes }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -62,9 +51,7 @@ impl Default for Limits {
             flush_tenancies: 4096,
             page: PageLimits { tenancy_rows: 100_000, total_rows: 500_000 },
             page_bytes: 256 * 1024 * 1024,
-            chunk_bytes: 512 * 1024,
-            insert_rows: 250_000,
-            insert_bytes: 64 * 1024 * 1024,
+            write: WriteLimits::default(),
             tries_in_hand: 6,
             look_every: Duration::from_secs(30),
             sweep_every: Duration::from_millis(250),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lockstep_core::MappingName;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::flush::DurablePage;
 use crate::janitor::Round;
-use crate::ship::Written;
 
 const ROWS: &str = "lockstep_worker_rows_total";
 const BYTES: &str = "lockstep_worker_bytes_total";
@@ -50,19 +50,18 @@ pub(crate) fn flushed(tenancies: usize, took: Duration) {
     histogram!(TENANCIES).record(f64::from(u32::try_from(tenancies).unwrap_or(u32::MAX)));
 }
 
-pub(crate) fn written(mapping: &MappingName, written: &Written) {
-    counter!(ROWS, "mapping" => mapping.to_string()).increment(written.rows);
-    inserted(mapping, written);
+pub(crate) fn written(mapping: &MappingName, written: &DurablePage) {
+    page(ROWS, mapping, written);
 }
 
-pub(crate) fn filled(mapping: &MappingName, written: &Written) {
-    counter!(FILLED_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
-    inserted(mapping, written);
+pub(crate) fn filled(mapping: &MappingName, written: &DurablePage) {
+    page(FILLED_ROWS, mapping, written);
 }
 
-fn inserted(mapping: &MappingName, written: &Written) {
-    counter!(BYTES, "mapping" => mapping.to_string()).increment(written.bytes);
-    counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.inserts);
+fn page(rows: &'static str, mapping: &MappingName, written: &DurablePage) {
+    counter!(rows, "mapping" => mapping.to_string()).increment(written.rows);
+    counter!(BYTES, "mapping" => mapping.to_string()).increment(written.sent.bytes);
+    counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.sent.writes);
 }
 
 pub(crate) fn quarantined(mapping: &MappingName, rows: usize) {
@@ -82,10 +81,6 @@ pub(crate) fn replica_lag(sequences: i64) {
 pub(crate) fn janitor(round: &Round) {
     counter!(ERASED).increment(round.erased as u64);
     counter!(DROPPED).increment(round.dropped);
-}
-
-pub(crate) fn janitor_failed() {
-    failed("janitor");
 }
 
 pub(crate) fn failed(kind: &'static str) {

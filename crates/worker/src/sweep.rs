@@ -4,24 +4,22 @@
 //! go by, and it finds news that got lost on the way: a cursor that stands still below a change is announced again. What it
 //! costs depends on what has changed, not on how many tenancies there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Cursors, Destination, Selection};
-use lockstep_mappings::MappingSet;
+use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_queue::Publisher;
-use lockstep_schema::Source;
+use lockstep_schema::SourceError;
+use lockstep_schema::fuses::Fuses;
 
-use crate::error::ShipError;
-use crate::fusebox::{Fusebox, SEEN_BY_ALL};
-use crate::limits::Limits;
+use crate::fusebox::SEEN_BY_ALL;
+use crate::hints::Hints;
 use crate::pace::jittered;
-use crate::plan::News;
-use crate::routes::Routes;
+use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
 
 /// Numbers that are followed in one step.
@@ -73,17 +71,12 @@ type AllBehind = HashMap<(TenancyId, MappingName), Behind>;
 
 /// The sweeps of one worker. One worker sweeps; another takes over when its connection is gone.
 pub(crate) struct Sweep<D> {
-    source: Source,
-    set: MappingSet,
-    destination: D,
-    routes: Arc<Routes>,
+    shared: Shared<D>,
     publisher: Arc<Publisher>,
-    limits: Limits,
     session: Option<ProgressSession>,
     /// Up to where changes were followed, and who was found to be behind there.
     followed: Option<SequenceId>,
     behind: AllBehind,
-    fusebox: Fusebox,
     /// How often anything had been let go on when this worker last looked.
     mended: Option<i64>,
     looked_through: Option<Instant>,
@@ -93,43 +86,25 @@ pub(crate) struct Sweep<D> {
 #[derive(Debug, thiserror::Error)]
 enum SweepError {
     #[error(transparent)]
-    Ship(#[from] ShipError),
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     #[error(transparent)]
     Queue(#[from] lockstep_queue::QueueError),
     #[error("LS-0409: a round of the sweep was not done within {} s", ROUND_TIMEOUT.as_secs())]
     Timeout,
 }
 
-impl<D: Destination + Clone + 'static> Sweep<D> {
-    pub(crate) fn new(
-        source: Source,
-        set: MappingSet,
-        destination: D,
-        routes: Arc<Routes>,
-        publisher: Arc<Publisher>,
-        limits: Limits,
-        fusebox: Fusebox,
-    ) -> Self {
-        Self {
-            source,
-            set,
-            destination,
-            routes,
-            publisher,
-            limits,
-            session: None,
-            followed: None,
-            behind: AllBehind::new(),
-            fusebox,
-            mended: None,
-            looked_through: None,
-        }
+impl<D: Destination> Sweep<D> {
+    pub(crate) fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
+        let (session, followed, behind) = (None, None, AllBehind::new());
+        Self { shared, publisher, session, followed, behind, mended: None, looked_through: None }
     }
 
     /// Sweeps until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
-        while let Some(fuses) = shutdown.run_until_cancelled(self.fusebox.go()).await {
+        while let Some(fuses) = shutdown.run_until_cancelled(self.shared.fusebox.go()).await {
             let mut at_once = false;
             if self.mended.replace(fuses.mended).is_some_and(|mended| mended != fuses.mended) {
                 // News were passed over that nobody announces any more: everything that is behind is announced.
@@ -143,7 +118,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
             let wait = match swept.unwrap_or(Err(SweepError::Timeout)) {
                 Ok(()) => {
                     backoff.reset();
-                    jittered(self.limits.sweep_every)
+                    jittered(self.shared.limits.sweep_every)
                 }
                 Err(error) => {
                     self.session = None;
@@ -154,7 +129,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                     wait
                 }
             };
-            let mended = self.fusebox.mended_since(fuses.mended);
+            let mended = self.shared.fusebox.mended_since(fuses.mended);
             if shutdown.run_until_cancelled(tokio::time::timeout(wait, mended)).await.is_none() {
                 return;
             }
@@ -162,30 +137,24 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
     }
 
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
-    async fn round(&mut self, fuses: &lockstep_schema::fuses::Fuses, at_once: bool) -> Result<(), SweepError> {
+    async fn round(&mut self, fuses: &Fuses, at_once: bool) -> Result<(), SweepError> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => ProgressSession::open(&self.source, &self.set).await.map_err(ShipError::from)?,
+            None => ProgressSession::open(&self.shared.source, &self.shared.mappings).await?,
         };
-        if session.lead().await.map_err(ShipError::from)? {
-            let (passed, head) = session.position().await.map_err(ShipError::from)?;
+        if session.lead().await? {
+            let (passed, head) = session.position().await?;
             self.look_again(&session).await?;
             let followed = self.follow(&session, passed, head).await?;
             let through = self.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
             if through > passed {
-                failpoint!(
-                    "worker::passed::before",
-                    return Err(ShipError::from(lockstep_schema::SourceError::Timeout(Duration::ZERO)).into())
-                );
-                session.advance(through).await.map_err(ShipError::from)?;
-                failpoint!(
-                    "worker::passed::after",
-                    return Err(ShipError::from(lockstep_schema::SourceError::Timeout(Duration::ZERO)).into())
-                );
+                failpoint!("worker::passed::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
+                session.advance(through).await?;
+                failpoint!("worker::passed::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
             }
             self.announce(fuses, at_once).await?;
             if self.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
-                session.look_through_quarantine(through.max(passed)).await.map_err(ShipError::from)?;
+                session.look_through_quarantine(through.max(passed)).await?;
                 self.looked_through = Some(Instant::now());
             }
         } else {
@@ -202,7 +171,7 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
         session: &ProgressSession,
         passed: SequenceId,
         head: SequenceId,
-    ) -> Result<SequenceId, ShipError> {
+    ) -> Result<SequenceId, SweepError> {
         let is_first = self.followed.is_none();
         let mut at = self.followed.unwrap_or(passed);
         while at < head && self.behind.len() < MAX_BEHIND {
@@ -216,21 +185,19 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
     }
 
     /// Asks again for the cursors of those who were behind.
-    async fn look_again(&mut self, session: &ProgressSession) -> Result<(), ShipError> {
+    async fn look_again(&mut self, session: &ProgressSession) -> Result<(), SweepError> {
         let changed = self.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
         self.note(session, changed, false).await
     }
 
     /// Takes note of who is behind these changes.
-    async fn note(&mut self, session: &ProgressSession, changed: Changed, from_before: bool) -> Result<(), ShipError> {
+    async fn note(&mut self, session: &ProgressSession, changed: Changed, from_before: bool) -> Result<(), SweepError> {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut tenancies: Vec<_> = changed.keys().map(|(tenancy, _)| *tenancy).collect();
-        tenancies.sort_unstable();
-        tenancies.dedup();
-        let names = self.routes.names();
-        let cursors = self.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        let tenancies = tenancies_of(&changed);
+        let names = self.shared.mappings.names();
+        let cursors = self.shared.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
         let late: Changed = changed
             .into_iter()
             .filter(|(pair, last)| {
@@ -241,11 +208,8 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
                 is_late
             })
             .collect();
-        let mut tenancies: Vec<_> = late.keys().map(|(tenancy, _)| *tenancy).collect();
-        tenancies.sort_unstable();
-        tenancies.dedup();
         // Of a tenancy that is nowhere nothing can be shipped: nothing of it is missing.
-        let known = session.known(&tenancies).await?;
+        let known = session.known(&tenancies_of(&late)).await?;
         let now = Instant::now();
         for (pair, last) in late {
             if known.get(pair.0).is_none() {
@@ -262,23 +226,27 @@ impl<D: Destination + Clone + 'static> Sweep<D> {
     }
 
     /// Announces again whoever has stood still for long, or everybody who is behind.
-    async fn announce(&mut self, fuses: &lockstep_schema::fuses::Fuses, at_once: bool) -> Result<(), SweepError> {
-        let (now, mut news) = (Instant::now(), News::default());
+    async fn announce(&mut self, fuses: &Fuses, at_once: bool) -> Result<(), SweepError> {
+        let (now, mut hints) = (Instant::now(), Hints::default());
         for ((tenancy, mapping), behind) in &mut self.behind {
-            let Some(place) = self.routes.place(mapping) else { continue };
-            let is_stopped = self.routes.are_stopped(fuses, *tenancy, place);
-            if !is_stopped && (at_once || behind.is_due(now, self.limits.announce_again_after)) {
-                news.add(*tenancy, [place]);
-                news.raise(*tenancy, behind.last);
+            let Some(index) = self.shared.mappings.index(mapping) else { continue };
+            let is_stopped = self.shared.mappings.are_stopped(fuses, *tenancy, index);
+            if !is_stopped && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
+                hints.add(*tenancy, [index], behind.last);
                 (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }
         }
-        if !news.is_empty() {
-            self.publisher.publish(&[news.to_batch(&self.routes)]).await?;
-            tracing::info!(tenancies = news.len(), "changes were announced again that had not arrived");
+        if !hints.is_empty() {
+            self.publisher.publish(&[hints.to_batch(&self.shared.mappings)]).await?;
+            tracing::info!(tenancies = hints.len(), "changes were announced again that had not arrived");
         }
         Ok(())
     }
+}
+
+fn tenancies_of(changed: &Changed) -> Vec<TenancyId> {
+    let tenancies: BTreeSet<_> = changed.keys().map(|(tenancy, _)| *tenancy).collect();
+    tenancies.into_iter().collect()
 }
 
 fn cursor_of(cursors: &Cursors, pair: &(TenancyId, MappingName)) -> SequenceId {

@@ -77,9 +77,9 @@ SELECT lockstep.extend_change(0);
 CREATE TABLE lockstep.pass (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     last_sequence bigint NOT NULL,
-    -- The lines of all transactions that this snapshot sees have their numbers …
+    -- The lines of all transactions that this snapshot sees have their numbers, except what is left of those in unfinished.
     consumed pg_snapshot NOT NULL,
-    -- … but for the rest of these large ones, which are taken in shares: {"xid", "inbox", "file", "after"}.
+    -- Large transactions that are taken in shares, and how far each was taken: {"xid", "inbox", "file", "after"}.
     unfinished jsonb NOT NULL DEFAULT '[]',
     passed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -1,4 +1,4 @@
--- The fusebox: a row stops a part of Lockstep, deleting the row lets it go on. `lockstep fusebox` writes it; so may you.
+-- What is paused: a row stops a part of Lockstep, deleting the row lets it go on. `lockstep pause` writes it; so may you.
 CREATE TABLE lockstep.fuse (
     kind text NOT NULL CHECK (kind IN ('sequencer', 'worker', 'mapping', 'destination', 'tenant')),
     -- Of the mapping, the destination or the tenancy; empty for all sequencers and for all workers.
@@ -84,9 +84,9 @@ CREATE TABLE lockstep.erasure (
     reason text NOT NULL CHECK (reason IN ('automatic', 'by hand')),
     -- It exists in the source, and is not shipped: its fuse is blown.
     stopped boolean NOT NULL DEFAULT FALSE,
-    -- When it was seen to be gone (or stopped), by a snapshot that was taken before this moment …
+    -- When it was seen to be gone (or stopped), by a snapshot that was taken before this moment.
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- … and the last number that had been stamped by then: no row of it has a higher one in the destination.
+    -- The last number that had been given out at requested_at: no row of it has a higher one in the destination.
     up_to bigint NOT NULL,
     -- When its rows were hidden from readers, where nobody else has rows. They are removed later.
     hidden_at timestamptz,

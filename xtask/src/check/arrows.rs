@@ -14,11 +14,14 @@ const MAPPINGS: &str = "lockstep-mappings";
 const SCHEMA: &str = "lockstep-schema";
 const QUEUE: &str = "lockstep-queue";
 const DESTINATIONS: &str = "lockstep-destinations";
+const OPERATIONS: &str = "lockstep-operations";
 const SEQUENCER: &str = "lockstep-sequencer";
 const WORKER: &str = "lockstep-worker";
 const VERIFIER: &str = "lockstep-verifier";
 const CLI: &str = "lockstep-cli";
+const ORACLE: &str = "lockstep-oracle";
 const TESTKIT: &str = "lockstep-testkit";
+const LAB: &str = "lockstep-lab";
 
 /// Each package and those of ours that it may stand on. A row names only packages of rows above it, so there can be
 /// no cycle.
@@ -29,13 +32,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (QUEUE, &[CORE]),
     (SCHEMA, &[CORE, MAPPINGS]),
     (DESTINATIONS, &[CORE, MAPPINGS]),
+    (OPERATIONS, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (SEQUENCER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (WORKER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
-    (VERIFIER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS]),
-    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
-    (TESTKIT, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, WORKER, VERIFIER, CLI]),
-    ("lockstep-tests", &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, WORKER, VERIFIER, CLI, TESTKIT]),
+    (VERIFIER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
+    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
+    // Stands on nothing that it judges.
+    (ORACLE, &[]),
+    (TESTKIT, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, ORACLE]),
+    (LAB, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, WORKER, VERIFIER, CLI, ORACLE, TESTKIT]),
+    (
+        "lockstep-tests",
+        &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, WORKER, VERIFIER, CLI, ORACLE, TESTKIT, LAB],
+    ),
 ];
+
+/// What every package's tests may stand on besides.
+const FOR_TESTS: [&str; 2] = [ORACLE, TESTKIT];
 
 /// Libraries that stay behind one crate's interface.
 const CONFINED: &[(&str, &str)] = &[("lapin", QUEUE), ("clickhouse", DESTINATIONS)];
@@ -104,7 +117,8 @@ fn judge(arrow: &Arrow, manifest: &str) -> Option<Finding> {
         let what = format!("{from} depends on {library}, which only {home} may name");
         return finding(what, "use what that crate offers, or widen its interface");
     }
-    let permitted = allowed(from).unwrap_or_default().contains(&to.as_str()) || (arrow.dev && to == TESTKIT);
+    let permitted =
+        allowed(from).unwrap_or_default().contains(&to.as_str()) || (arrow.dev && FOR_TESTS.contains(&to.as_str()));
     if arrow.ours && !permitted {
         let what = format!("{from} depends on {to}, which is no arrow of the design");
         return finding(what, "move the code, or change the design first and then xtask/src/check/arrows.rs");
@@ -134,10 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn the_testkit_is_for_tests_only() {
-        assert!(judge(&arrow(WORKER, TESTKIT, false), MANIFEST).is_some());
-        assert_eq!(judge(&arrow(WORKER, TESTKIT, true), MANIFEST), None);
+    fn what_is_for_tests_is_for_tests_only() {
+        for package in FOR_TESTS {
+            assert!(judge(&arrow(WORKER, package, false), MANIFEST).is_some());
+            assert_eq!(judge(&arrow(WORKER, package, true), MANIFEST), None);
+        }
+        assert!(judge(&arrow(WORKER, LAB, true), MANIFEST).is_some());
         assert!(judge(&arrow(WORKER, SEQUENCER, true), MANIFEST).is_some());
+    }
+
+    #[test]
+    fn the_oracle_stands_on_nothing_that_it_judges() {
+        assert!(judge(&arrow(ORACLE, MAPPINGS, false), MANIFEST).is_some());
+        assert!(judge(&arrow(ORACLE, TESTKIT, false), MANIFEST).is_some());
+        assert_eq!(judge(&arrow(ORACLE, TESTKIT, true), MANIFEST), None);
     }
 
     #[test]

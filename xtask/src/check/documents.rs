@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::finding::Finding;
 use crate::workspace::Workspace;
 
-const DOCUMENTS: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "migrations/README.md"];
 const ARCHITECTURE_LINE_LIMIT: usize = 200;
 
 /// First parts of paths in this repository; code between backticks that begins so is taken for a path.

@@ -14,7 +14,7 @@ const CRATE: &str = "fail";
 /// What a deployment runs, as `deploy/Containerfile` builds it.
 const RELEASED: [&str; 4] = ["lockstep-cli", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
 
-/// The same beside the testkit, as tests build it.
+/// The worker beside the testkit, as tests build it.
 const TESTED: [&str; 2] = ["lockstep-worker", "lockstep-testkit"];
 
 /// One finding if a release has failpoints, or a test build has none: then the first would show nothing.

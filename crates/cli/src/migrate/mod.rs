@@ -6,9 +6,8 @@ pub(crate) mod source;
 use clap::Args;
 use lockstep_core::exit;
 use lockstep_core::settings::Settings;
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, Provision, Wanted};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::Source;
 
 use crate::error::CliError;
@@ -38,31 +37,31 @@ pub(crate) struct MigrateArgs {
 pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let databases = Databases::from(&settings.clickhouse);
     if args.standalone && !source::create_tables(&source, args.dry_run).await? {
         return Ok(exit::OK);
     }
     // Both sides are looked at before anything is changed on either.
     let source_steps = source::plan(&source, mappings, args.relax.as_deref()).await?;
-    let wanted = clickhouse::Wanted { replace_views: args.replace_views, tenant_role: args.tenant_role.as_deref() };
-    let clickhouse_steps = clickhouse::plan(&clickhouse, mappings, &databases, wanted).await?;
+    let wanted = Wanted { replace_views: args.replace_views, tenant_role: args.tenant_role.as_deref() };
+    let plan = clickhouse.plan(mappings, wanted).await?;
+    plan.notes.iter().for_each(|note| println!("{note}"));
     if args.dry_run {
         source::print(&source_steps);
-        clickhouse::print(&clickhouse_steps);
+        clickhouse::print(&plan);
         return Ok(exit::OK);
     }
-    if source_steps.is_empty() && clickhouse_steps.is_empty() {
+    if source_steps.is_empty() && plan.steps.is_empty() {
         println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", mappings.iter().count());
         return Ok(exit::OK);
     }
     let mut progress = Progress::new();
     source::apply(&source, &source_steps, &mut progress).await?;
-    clickhouse::apply(&clickhouse, &clickhouse_steps, &mut progress).await?;
+    clickhouse::apply(&clickhouse, &plan, &mut progress).await?;
     drop(progress);
     println!(
         "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
         source_steps.len(),
-        clickhouse_steps.len(),
+        plan.steps.len(),
         mappings.iter().count()
     );
     Ok(exit::OK)

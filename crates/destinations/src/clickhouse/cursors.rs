@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use clickhouse::Row;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_mappings::clickhouse::{cursor_table_name, literal};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ClickHouse, failure, storage};
+use super::{ClickHouse, failure};
 use crate::destination::{CursorAt, Cursors, Selection};
 use crate::error::DestinationError;
 
@@ -27,9 +28,8 @@ struct CursorRow<'a> {
 ///
 /// # Errors
 /// What the server says; nothing is answered in part.
-pub async fn read(
+pub(super) async fn read(
     clickhouse: &ClickHouse,
-    raw_database: &str,
     tenancies: Selection<'_, TenancyId>,
     mappings: Selection<'_, MappingName>,
 ) -> Result<Cursors, DestinationError> {
@@ -38,10 +38,10 @@ pub async fn read(
         return Ok(cursors);
     }
     match tenancies {
-        Selection::All => read_some(clickhouse, raw_database, tenancies, mappings, &mut cursors).await?,
+        Selection::All => read_some(clickhouse, tenancies, mappings, &mut cursors).await?,
         Selection::These(ids) => {
             for some in ids.chunks(MAX_TENANCIES_PER_QUESTION) {
-                read_some(clickhouse, raw_database, Selection::These(some), mappings, &mut cursors).await?;
+                read_some(clickhouse, Selection::These(some), mappings, &mut cursors).await?;
             }
         }
     }
@@ -50,12 +50,11 @@ pub async fn read(
 
 async fn read_some(
     clickhouse: &ClickHouse,
-    raw_database: &str,
     tenancies: Selection<'_, TenancyId>,
     mappings: Selection<'_, MappingName>,
     cursors: &mut Cursors,
 ) -> Result<(), DestinationError> {
-    let sql = storage::read_cursors(raw_database, tenancies, mappings);
+    let sql = select(&clickhouse.raw_table(cursor_table_name()), tenancies, mappings);
     clickhouse
         .within_statement_timeout(async {
             // The server parses 256 KiB of a statement unless told otherwise, which is 6,500 tenants.
@@ -73,16 +72,33 @@ async fn read_some(
         .await
 }
 
+/// Cursors of these tenants and mappings. `max`, because merges have not yet removed all older values (CUR-1).
+fn select(table: &str, tenancies: Selection<'_, TenancyId>, mappings: Selection<'_, MappingName>) -> String {
+    let mut sql =
+        format!("SELECT tenancy_id, mapping_name, max(last_synced_sequence_id) AS last\nFROM {table}\nWHERE ");
+    match tenancies {
+        Selection::All => sql.push('1'),
+        // An array that is cast as a whole is parsed five times as fast as a list: 20 ms for 20,000 tenants.
+        Selection::These(ids) => {
+            let ids: Vec<_> = ids.iter().map(|id| format!("'{id}'")).collect();
+            sql += &format!("tenancy_id IN (SELECT arrayJoin([{}]::Array(UUID)))", ids.join(","));
+        }
+    }
+    if let Selection::These(names) = mappings {
+        let names: Vec<_> = names.iter().map(|name| literal(name.as_str())).collect();
+        sql += &format!(" AND mapping_name IN ({})", names.join(","));
+    }
+    sql + "\nGROUP BY tenancy_id, mapping_name"
+}
+
 /// Moves these cursors forward in one insert. One that stands further already stays there.
 ///
 /// # Errors
 /// When it is not certain that they were moved.
-pub async fn advance(
-    clickhouse: &ClickHouse,
-    raw_database: &str,
-    cursors: &[CursorAt],
-) -> Result<(), DestinationError> {
-    let mut insert = clickhouse.insert(&storage::write_cursors(raw_database));
+pub(super) async fn advance(clickhouse: &ClickHouse, cursors: &[CursorAt]) -> Result<(), DestinationError> {
+    let table = clickhouse.raw_table(cursor_table_name());
+    let columns = "tenancy_id, mapping_name, last_synced_sequence_id, updated_at";
+    let mut insert = clickhouse.insert(&format!("INSERT INTO {table} ({columns}) FORMAT RowBinary"));
     insert.send(Bytes::from(encode(cursors, now_ms()))).await?;
     insert.end().await
 }
@@ -108,4 +124,27 @@ fn encode(cursors: &[CursorAt], updated_at_ms: i64) -> Vec<u8> {
 fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_of_many_tenants_are_one_question() {
+        let tenants: Vec<TenancyId> = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]
+            .map(|id| id.parse().unwrap())
+            .to_vec();
+        let mappings = ["users".parse().unwrap()];
+        assert_eq!(
+            select("`raw`.`_stack_sync_metadata`", Selection::These(&tenants), Selection::These(&mappings)),
+            "SELECT tenancy_id, mapping_name, max(last_synced_sequence_id) AS last\n\
+             FROM `raw`.`_stack_sync_metadata`\n\
+             WHERE tenancy_id IN (SELECT arrayJoin(['00000000-0000-4000-8000-000000000001',\
+             '00000000-0000-4000-8000-000000000002']::Array(UUID))) \
+             AND mapping_name IN ('users')\n\
+             GROUP BY tenancy_id, mapping_name"
+        );
+        assert!(select("`raw`.`_stack_sync_metadata`", Selection::All, Selection::All).contains("\nWHERE 1\n"));
+    }
 }

@@ -7,7 +7,6 @@ use clickhouse::insert_formatted::InsertFormatted;
 use uuid::Uuid;
 
 use super::{ClickHouse, error, failure, server_clock};
-use crate::destination::RowSink;
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -114,15 +113,5 @@ impl Insert {
             return Err(error(Failure::Unavailable, "an insert goes on after a chunk of it was lost"));
         }
         Ok(())
-    }
-}
-
-impl RowSink for Insert {
-    async fn send(&mut self, chunk: Bytes) -> Result<(), DestinationError> {
-        Self::send(self, chunk).await
-    }
-
-    async fn end(self) -> Result<(), DestinationError> {
-        Self::end(self).await
     }
 }

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use super::{ClickHouse, error};
 use crate::clocks::Moment;
+use crate::erase::Erase;
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
-/// Milliseconds since 1970.
-const NOW: &str = "SELECT toUnixTimestamp64Milli(now64(3))";
-
 /// Asks the server for its time, and fails with [`Failure::Late`] when the window is closed by it.
 pub(super) async fn check(server: &ClickHouse, window: WriteWindow) -> Result<(), DestinationError> {
-    let answer = server.fetch_text(NOW).await?;
-    let now_ms = answer.trim_end().parse().map_err(|_| error(Failure::Unexpected, "it does not tell its time"))?;
+    let now_ms = server.now_ms().await?.unsigned_abs();
     judge(window, Duration::from_millis(now_ms), Moment::now())
 }
 

@@ -2,18 +2,6 @@
 
 use lockstep_mappings::clickhouse::TableDefinition;
 
-/// A column of a table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ColumnShape {
-    /// Its name.
-    pub name: String,
-    /// Its type, as ClickHouse prints it.
-    pub column_type: String,
-    /// What stands where an insert leaves it out; empty where there is none. Other kinds are named before it:
-    /// `MATERIALIZED now()`.
-    pub default_expression: String,
-}
-
 /// What a table looks like, in the words of `system.tables` and `system.columns`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TableShape {
@@ -23,22 +11,18 @@ pub struct TableShape {
     pub partition_key: String,
     /// Columns, separated by commas.
     pub sorting_key: String,
-    /// In the table's order.
-    pub columns: Vec<ColumnShape>,
+    /// Name, type as ClickHouse prints it, and what stands where an insert leaves it out, in the table's order. That is empty
+    /// where there is none, and other kinds are named before it: `MATERIALIZED now()`.
+    pub columns: Vec<(String, String, String)>,
 }
 
 impl From<&TableDefinition> for TableShape {
     fn from(definition: &TableDefinition) -> Self {
-        let columns = definition.columns.iter().map(|(name, column_type, default)| ColumnShape {
-            name: name.clone(),
-            column_type: column_type.clone(),
-            default_expression: default.clone(),
-        });
         Self {
             engine_full: definition.engine.clone(),
             partition_key: String::new(),
             sorting_key: definition.sorting_key.clone(),
-            columns: columns.collect(),
+            columns: definition.columns.clone(),
         }
     }
 }
@@ -62,19 +46,19 @@ pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<String> {
     differ("partition key", &expected.partition_key, &found.partition_key);
     differ("sorting key", &expected.sorting_key, &found.sorting_key);
     differ("TTL", time_to_live(&expected.engine_full), time_to_live(&found.engine_full));
-    for column in &expected.columns {
-        match found.columns.iter().find(|other| other.name == column.name) {
-            None => differ(&format!("column {}", column.name), &column.column_type, ""),
-            Some(other) => {
-                differ(&format!("column {}", column.name), &column.column_type, &other.column_type);
-                let default = format!("default of column {}", column.name);
-                differ(&default, &column.default_expression, &other.default_expression);
+    for (name, column_type, default) in &expected.columns {
+        let (column, default_of) = (format!("column {name}"), format!("default of column {name}"));
+        match found.columns.iter().find(|(other, ..)| other == name) {
+            None => differ(&column, column_type, ""),
+            Some((_, other_type, other_default)) => {
+                differ(&column, column_type, other_type);
+                differ(&default_of, default, other_default);
             }
         }
     }
-    for column in &found.columns {
-        if !expected.columns.iter().any(|other| other.name == column.name) {
-            differ(&format!("column {}", column.name), "", &column.column_type);
+    for (name, column_type, _) in &found.columns {
+        if !expected.columns.iter().any(|(other, ..)| other == name) {
+            differ(&format!("column {name}"), "", column_type);
         }
     }
     differences
@@ -126,11 +110,8 @@ mod tests {
     use super::*;
 
     fn shape(engine_full: &str, partition_key: &str, sorting_key: &str, columns: &[(&str, &str, &str)]) -> TableShape {
-        let columns = columns.iter().map(|(name, column_type, default)| ColumnShape {
-            name: (*name).to_owned(),
-            column_type: (*column_type).to_owned(),
-            default_expression: (*default).to_owned(),
-        });
+        let columns =
+            columns.iter().map(|&(name, column_type, default)| (name.into(), column_type.into(), default.into()));
         TableShape {
             engine_full: engine_full.to_owned(),
             partition_key: partition_key.to_owned(),

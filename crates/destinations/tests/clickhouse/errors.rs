@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::{insert_all, settings, url, with_database};
 use bytes::Bytes;
-use lockstep_destinations::clickhouse::{Timeouts, ping};
+use lockstep_destinations::clickhouse::Timeouts;
 use lockstep_destinations::{ClickHouse, Failure, Retry};
 use secrecy::SecretString;
 
@@ -95,7 +95,7 @@ async fn a_refused_connection_means_later() {
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let clickhouse = ClickHouse::connect(&settings(&format!("http://{free}"), "raw"), None).unwrap();
-    let error = ping(&clickhouse).await.unwrap_err();
+    let error = clickhouse.ping().await.unwrap_err();
     assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
     assert!(error.to_string().contains("Connection refused"), "{error}");
     let rows = [Bytes::from_static(b"x")];
@@ -135,7 +135,7 @@ async fn a_wrong_password_is_for_the_operator() {
     let mut settings = settings(&url(), "raw");
     settings.user = "lockstep_no_such_user".to_owned();
     settings.password = SecretString::from("hunter2");
-    let error = ping(&ClickHouse::connect(&settings, None).unwrap()).await.unwrap_err();
+    let error = ClickHouse::connect(&settings, None).unwrap().ping().await.unwrap_err();
     assert_eq!((error.server_code(), error.retry()), (Some(516), Retry::Operator));
     assert!(error.to_string().contains("lockstep_no_such_user"), "{error}");
     assert!(!error.to_string().contains("hunter2"));
@@ -154,7 +154,7 @@ async fn something_that_is_not_clickhouse_is_said_to_be_so() {
             connection.shutdown().await.unwrap();
         }
     });
-    let error = ping(&ClickHouse::connect(&settings(&url, "raw"), None).unwrap()).await.unwrap_err();
+    let error = ClickHouse::connect(&settings(&url, "raw"), None).unwrap().ping().await.unwrap_err();
     assert_eq!(error.failure(), Failure::Unavailable);
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }

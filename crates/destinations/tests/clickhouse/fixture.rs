@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::ClickHouseSettings;
 use lockstep_destinations::{ClickHouse, DestinationError};
-use lockstep_mappings::clickhouse::{Databases, cursor_table};
+use lockstep_mappings::clickhouse::cursor_table;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -33,10 +33,6 @@ pub(crate) fn settings(url: &str, raw: &str) -> ClickHouseSettings {
     }
 }
 
-pub(crate) fn databases(raw: &str) -> Databases {
-    Databases { raw: raw.to_owned(), views: format!("{raw}_views"), cluster: None }
-}
-
 /// Runs a test with a database of its own, and drops that whatever became of the test.
 pub(crate) async fn with_database<F>(test: impl FnOnce(Fixture) -> F)
 where
@@ -45,7 +41,7 @@ where
     let raw = format!("lockstep_test_{}", Uuid::new_v4().simple());
     let clickhouse = ClickHouse::connect(&settings(&url(), &raw), None).unwrap();
     clickhouse.execute(&format!("CREATE DATABASE {raw}")).await.unwrap();
-    for statement in cursor_table(&databases(&raw)).create() {
+    for statement in cursor_table(clickhouse.databases()).create() {
         clickhouse.execute(&statement).await.unwrap();
     }
     let ended = tokio::spawn(test(Fixture { clickhouse: clickhouse.clone(), raw: raw.clone() })).await;

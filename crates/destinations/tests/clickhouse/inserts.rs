@@ -4,39 +4,8 @@ use std::time::Duration;
 
 use crate::fixture::{encode_rows, insert_all, with_database};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use lockstep_destinations::clickhouse::Timeouts;
-use lockstep_destinations::{Destination, Failure, Retry, RowSink};
-
-#[tokio::test]
-async fn rows_arrive_as_they_were_sent_wherever_chunks_are_cut() {
-    with_database(|fixture| async move {
-        let table = fixture.create_rows_table().await;
-        let mut insert =
-            fixture.clickhouse.begin_write(&format!("INSERT INTO {table} FORMAT RowBinary")).await.unwrap();
-        let rows = encode_rows(0..1000, "emoji 🦀, 'quotes', \t and \\");
-        for chunk in rows.chunks(7) {
-            RowSink::send(&mut insert, Bytes::copy_from_slice(chunk)).await.unwrap();
-        }
-        RowSink::send(&mut insert, Bytes::new()).await.unwrap();
-        RowSink::end(insert).await.unwrap();
-        let sql = format!("SELECT * FROM {table} ORDER BY id FORMAT RowBinary");
-        let read: Vec<Bytes> = fixture.clickhouse.stream(&sql).try_collect().await.unwrap();
-        assert!(read.concat() == rows, "other bytes came back");
-        assert_eq!(fixture.number(&format!("SELECT sum(id) FROM {table}")).await, 499_500);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_insert_without_rows_does_nothing() {
-    with_database(|fixture| async move {
-        let table = fixture.create_rows_table().await;
-        fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary")).end().await.unwrap();
-        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
-    })
-    .await;
-}
+use lockstep_destinations::{Failure, Moment, Retry, WriteWindow};
 
 #[tokio::test]
 async fn an_insert_dropped_without_end_leaves_nothing() {
@@ -134,27 +103,6 @@ async fn an_insert_into_a_table_that_is_absent_fails() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_was_not_sent_to_its_end_breaks_the_insert() {
-    with_database(|fixture| async move {
-        let table = fixture.create_rows_table().await;
-        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
-        let chunk = wide_rows(100_000, 289);
-        // 30 MB at once fill every buffer on the way: some send has to wait, and is dropped while it does.
-        let mut dropped = false;
-        for _ in 0..100 {
-            if tokio::time::timeout(Duration::ZERO, insert.send(chunk.clone())).await.is_err() {
-                dropped = true;
-                break;
-            }
-        }
-        assert!(dropped, "3 GB were taken without a wait");
-        let error = insert.end().await.unwrap_err();
-        assert_eq!(error.retry(), Retry::Later);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn an_insert_that_the_server_does_not_finish_in_time_fails() {
     with_database(|fixture| async move {
         let table = format!("{}.slow", fixture.raw);
@@ -168,6 +116,29 @@ async fn an_insert_that_the_server_does_not_finish_in_time_fails() {
         insert.send(Bytes::from_static(&[1, 0, 0, 0, 0, 0, 0, 0])).await.unwrap();
         let error = insert.end().await.unwrap_err();
         assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
+    })
+    .await;
+}
+
+/// The server has its own deadline: it keeps nothing of an insert that takes it too long, whoever waits for it.
+#[tokio::test]
+async fn the_server_keeps_nothing_that_it_does_not_finish_in_time() {
+    with_database(|fixture| async move {
+        let table = format!("{}.slow", fixture.raw);
+        let create = format!(
+            "CREATE TABLE {table} (id UInt64, slept UInt8 MATERIALIZED sleepEachRow(0.5)) ENGINE = MergeTree ORDER BY id"
+        );
+        fixture.clickhouse.execute(&create).await.unwrap();
+        let window = WriteWindow::new(Moment::now(), Duration::from_secs(2));
+        let mut insert =
+            fixture.clickhouse.clone().within(window).insert(&format!("/* slow */ INSERT INTO {table} FORMAT RowBinary"));
+        let rows: Vec<u8> = (0..5_u64).flat_map(u64::to_le_bytes).collect();
+        insert.send(rows.into()).await.unwrap();
+        assert!(insert.end().await.is_err());
+        let running =
+            format!("SELECT count() FROM system.processes WHERE query LIKE '/* slow */ INSERT INTO {table} %'");
+        fixture.wait_for(&running, 0, "the server to be done with it").await;
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
     })
     .await;
 }

@@ -3,10 +3,8 @@
 
 mod cursors;
 mod errors;
-mod faulty;
 mod fixture;
 mod inserts;
-mod inspect;
-mod late;
+mod provision;
 mod streams;
 mod tls;

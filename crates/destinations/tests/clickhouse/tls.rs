@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use lockstep_destinations::clickhouse::ping;
 use lockstep_destinations::{ClickHouse, Failure, Retry};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,7 +76,7 @@ async fn inserts_and_streams_pass_through_tls_with_an_authority_of_our_own() {
 #[tokio::test]
 async fn an_authority_that_is_not_trusted_is_for_the_operator() {
     let stranger = ClickHouse::connect(&settings(&proxy().await, "raw"), None).unwrap();
-    let error = ping(&stranger).await.unwrap_err();
+    let error = stranger.ping().await.unwrap_err();
     assert_eq!((error.failure(), error.retry()), (Failure::Misconfigured, Retry::Operator), "{error}");
     assert!(error.to_string().contains("invalid peer certificate"), "{error}");
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use lockstep_core::Location;
 
-use super::{Databases, identifier, literal, on_cluster, view_name};
+use super::{Databases, identifier, literal, on_cluster};
 use crate::set::MappingSet;
 
 /// Session settings that say who asks, for servers where one user serves all tenants.
@@ -34,10 +34,10 @@ pub struct TenantUser {
 
 /// Roles, grants and row policies. Needs `custom_settings_prefixes` to include `SQL_` on the server.
 pub fn access_sql(set: &MappingSet, databases: &Databases, role: &str) -> AccessSql {
-    let (cluster, role) = (on_cluster(databases.cluster.as_deref()), identifier(role));
+    let (cluster, role) = (on_cluster(databases), identifier(role));
     let mut statements = vec![format!("CREATE ROLE IF NOT EXISTS {role}{cluster}")];
     for mapping in set.iter() {
-        let view = view_name(mapping, databases);
+        let view = format!("{}.{}", identifier(&databases.views), identifier(mapping.name.as_str()));
         let policy = identifier(&format!("lockstep_{}", mapping.name));
         statements.push(format!("GRANT{cluster} SELECT ON {view} TO {role}"));
         statements.push(format!(
@@ -64,8 +64,8 @@ pub fn users_xml(set: &MappingSet, databases: &Databases, users: &[TenantUser]) 
         );
         let _ = writeln!(xml, "    <profile>default</profile>\n    <quota>default</quota>\n    <grants>");
         for mapping in set.iter() {
-            let view = escape(&view_name(mapping, databases));
-            let _ = writeln!(xml, "      <query>GRANT SELECT ON {view}</query>");
+            let view = format!("{}.{}", identifier(&databases.views), identifier(mapping.name.as_str()));
+            let _ = writeln!(xml, "      <query>GRANT SELECT ON {}</query>", escape(&view));
         }
         let views = escape(&databases.views);
         let _ = writeln!(xml, "    </grants>\n    <databases>\n      <{views}>");

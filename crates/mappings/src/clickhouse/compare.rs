@@ -2,7 +2,7 @@
 
 use lockstep_core::Location;
 
-use super::{Databases, identifier, literal, raw};
+use super::{Databases, identifier, literal};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Key, Scope};
@@ -52,9 +52,10 @@ pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: O
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
     let order: Vec<_> = mapping.key_columns().map(order).collect();
     format!(
-        "SELECT project_id, branch_id, {columns}\nFROM {table} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        "SELECT project_id, branch_id, {columns}\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         columns = columns.join(", "),
-        table = raw(databases, mapping.name.as_str()),
+        raw = identifier(&databases.raw),
+        name = identifier(mapping.name.as_str()),
         conditions = conditions.join(" AND "),
         order = order.join(", "),
     )

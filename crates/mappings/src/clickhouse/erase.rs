@@ -6,26 +6,23 @@
 use lockstep_core::{Location, SequenceId, TenancyId};
 
 use super::compare::{behind, canonical, in_keys, in_locations, order};
-use super::tables::cursor_table_name;
-use super::{Databases, identifier, literal, on_cluster, raw};
+use super::cursors::cursor_table_name;
+use super::{Databases, identifier, literal, on_cluster};
 use crate::mapping::Mapping;
 use crate::postgres::compare::Key;
 
 /// Whoever asks waits until every part, on every replica, is rewritten.
 const WAITED_FOR: &str = "SETTINGS mutations_sync = 2";
 
-/// The table that holds the rows.
-fn local(name: &str, databases: &Databases) -> String {
-    if databases.cluster.is_some() { format!("{name}_local") } else { name.to_owned() }
+/// The table to ask.
+fn asked(name: &str, databases: &Databases) -> String {
+    format!("{}.{}", identifier(&databases.raw), identifier(name))
 }
 
 /// The table to change, with the cluster it is changed on.
 fn changed(name: &str, databases: &Databases) -> String {
-    raw(databases, &local(name, databases)) + &on_cluster(databases.cluster.as_deref())
-}
-
-fn remove(name: &str, databases: &Databases, condition: &str) -> String {
-    format!("ALTER TABLE {} DELETE WHERE {condition} {WAITED_FOR}", changed(name, databases))
+    let local = if databases.cluster.is_some() { format!("{name}_local") } else { name.to_owned() };
+    format!("{}{}", asked(&local, databases), on_cluster(databases))
 }
 
 fn of_places(places: &[Location], up_to: SequenceId) -> String {
@@ -35,13 +32,20 @@ fn of_places(places: &[Location], up_to: SequenceId) -> String {
 /// How many rows and tombstones there are at these places with a number up to this one: `project_id`, `branch_id`, and
 /// their count, which is UInt64. Places without any are not told.
 pub fn count_at(mapping: &Mapping, databases: &Databases, places: &[Location], up_to: SequenceId) -> String {
-    let (table, here) = (raw(databases, mapping.name.as_str()), of_places(places, up_to));
-    format!("SELECT project_id, branch_id, count()\nFROM {table}\nWHERE {here}\nGROUP BY project_id, branch_id")
+    format!(
+        "SELECT project_id, branch_id, count()\nFROM {}\nWHERE {}\nGROUP BY project_id, branch_id",
+        asked(mapping.name.as_str(), databases),
+        of_places(places, up_to)
+    )
 }
 
 /// Removes everything at these places with a number up to this one.
 pub fn remove_at(mapping: &Mapping, databases: &Databases, places: &[Location], up_to: SequenceId) -> String {
-    remove(mapping.name.as_str(), databases, &of_places(places, up_to))
+    format!(
+        "ALTER TABLE {} DELETE WHERE {} {WAITED_FOR}",
+        changed(mapping.name.as_str(), databases),
+        of_places(places, up_to)
+    )
 }
 
 /// The next `limit` keys at a place after one, of rows and tombstones with a number up to this one: the key as canonical
@@ -61,26 +65,29 @@ pub fn keys_at(
     format!(
         "SELECT [{values}], count()\nFROM {table}\nWHERE {here}{after}\nGROUP BY project_id, branch_id, {columns}\nORDER BY {order}\nLIMIT {limit}",
         values = values.join(", "),
-        table = raw(databases, mapping.name.as_str()),
+        table = asked(mapping.name.as_str(), databases),
         here = of_places(std::slice::from_ref(place), up_to),
         columns = columns.join(", "),
         order = order.join(", "),
     )
 }
 
-fn of_keys(mapping: &Mapping, keys: &[Key], up_to: SequenceId) -> String {
-    format!("{} AND sync_sequence_id <= {up_to}", in_keys(mapping, keys))
-}
-
 /// How many rows and tombstones these keys have up to this number: UInt64.
 pub fn count_keys(mapping: &Mapping, databases: &Databases, keys: &[Key], up_to: SequenceId) -> String {
-    let (table, these) = (raw(databases, mapping.name.as_str()), of_keys(mapping, keys, up_to));
-    format!("SELECT count()\nFROM {table}\nWHERE {these}")
+    format!(
+        "SELECT count()\nFROM {}\nWHERE {} AND sync_sequence_id <= {up_to}",
+        asked(mapping.name.as_str(), databases),
+        in_keys(mapping, keys)
+    )
 }
 
 /// Removes everything with these keys and a number up to this one.
 pub fn remove_keys(mapping: &Mapping, databases: &Databases, keys: &[Key], up_to: SequenceId) -> String {
-    remove(mapping.name.as_str(), databases, &of_keys(mapping, keys, up_to))
+    format!(
+        "ALTER TABLE {} DELETE WHERE {} AND sync_sequence_id <= {up_to} {WAITED_FOR}",
+        changed(mapping.name.as_str(), databases),
+        in_keys(mapping, keys)
+    )
 }
 
 fn of_tenancies(tenancies: &[TenancyId], up_to: SequenceId) -> String {
@@ -91,36 +98,46 @@ fn of_tenancies(tenancies: &[TenancyId], up_to: SequenceId) -> String {
 
 /// How many cursor rows these tenancies have up to this number: `tenancy_id`, and their count.
 pub fn count_cursors(databases: &Databases, tenancies: &[TenancyId], up_to: SequenceId) -> String {
-    let (table, these) = (raw(databases, cursor_table_name()), of_tenancies(tenancies, up_to));
-    format!("SELECT tenancy_id, count()\nFROM {table}\nWHERE {these}\nGROUP BY tenancy_id")
+    format!(
+        "SELECT tenancy_id, count()\nFROM {}\nWHERE {}\nGROUP BY tenancy_id",
+        asked(cursor_table_name(), databases),
+        of_tenancies(tenancies, up_to)
+    )
 }
 
 /// Removes their cursors, whatever mapping they are of. One that stands higher belongs to a tenancy that came back.
 pub fn remove_cursors(databases: &Databases, tenancies: &[TenancyId], up_to: SequenceId) -> String {
-    remove(cursor_table_name(), databases, &of_tenancies(tenancies, up_to))
+    format!(
+        "ALTER TABLE {} DELETE WHERE {} {WAITED_FOR}",
+        changed(cursor_table_name(), databases),
+        of_tenancies(tenancies, up_to)
+    )
 }
 
 /// Tombstones that came before the moment `before_ms` (milliseconds since 1970, by the server's clock), and all rows, in
 /// a mapping's table: both UInt64.
 pub fn count_tombstones(mapping: &Mapping, databases: &Databases, before_ms: i64) -> String {
-    format!("SELECT countIf({}), count()\nFROM {}", old_tombstone(before_ms), raw(databases, mapping.name.as_str()))
-}
-
-/// The condition that a row of a system table is about the table that holds a mapping's rows.
-fn is_of(mapping: &Mapping, databases: &Databases) -> String {
-    let (database, table) = (literal(&databases.raw), literal(&local(mapping.name.as_str(), databases)));
-    format!("database = {database} AND table = {table}")
+    format!("SELECT countIf({}), count()\nFROM {}", old_tombstone(before_ms), asked(mapping.name.as_str(), databases))
 }
 
 /// Names of the parts that hold a mapping's rows at the moment.
 pub fn parts(mapping: &Mapping, databases: &Databases) -> String {
-    format!("SELECT name\nFROM system.parts\nWHERE active AND rows > 0 AND {}", is_of(mapping, databases))
+    let local = if databases.cluster.is_some() { "_local" } else { "" };
+    format!(
+        "SELECT name\nFROM system.parts\nWHERE active AND rows > 0 AND database = {} AND table = {}",
+        literal(&databases.raw),
+        literal(&format!("{}{local}", mapping.name))
+    )
 }
 
 /// How many mutations of a mapping's table are not done yet: UInt64.
 pub fn rewrites(mapping: &Mapping, databases: &Databases) -> String {
-    let of_mapping = is_of(mapping, databases);
-    format!("SELECT count()\nFROM system.mutations\nWHERE NOT is_done AND NOT is_killed AND {of_mapping}")
+    let local = if databases.cluster.is_some() { "_local" } else { "" };
+    format!(
+        "SELECT count()\nFROM system.mutations\nWHERE NOT is_done AND NOT is_killed AND database = {} AND table = {}",
+        literal(&databases.raw),
+        literal(&format!("{}{local}", mapping.name))
+    )
 }
 
 /// Merges all parts that there are into one, so that of every key one version is left. Fails where nothing was done.
@@ -133,7 +150,11 @@ pub fn merge(mapping: &Mapping, databases: &Databases) -> String {
 
 /// Removes tombstones that came before that moment. What they hide must be gone by then: see [`merge`].
 pub fn remove_tombstones(mapping: &Mapping, databases: &Databases, before_ms: i64) -> String {
-    remove(mapping.name.as_str(), databases, &old_tombstone(before_ms))
+    format!(
+        "ALTER TABLE {} DELETE WHERE {} {WAITED_FOR}",
+        changed(mapping.name.as_str(), databases),
+        old_tombstone(before_ms)
+    )
 }
 
 fn old_tombstone(before_ms: i64) -> String {

@@ -2,21 +2,20 @@
 
 mod access;
 mod compare;
+mod cursors;
 pub mod erase;
+mod source;
 mod stale;
 mod tables;
 
 pub use access::{AccessSql, TenantUser, access_sql, users_xml};
 pub use compare::rows as compare_rows;
-pub use stale::{count_stale, hide, remove_stale};
-pub use tables::{
-    TableDefinition, create_databases, cursor_table, cursor_table_name, insert, raw_table, source_table,
-    source_table_name, view, view_select,
-};
+pub use cursors::{cursor_table, cursor_table_name};
+pub use source::{source_table, source_table_name};
+pub use stale::{count_stale, remove_stale};
+pub use tables::{TableDefinition, create_databases, insert, raw_table, view, view_select};
 
 use lockstep_core::settings::ClickHouseSettings;
-
-use crate::mapping::Mapping;
 
 /// What the two databases are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,16 +44,6 @@ pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// A table of the raw database.
-fn raw(databases: &Databases, name: &str) -> String {
-    format!("{}.{}", identifier(&databases.raw), identifier(name))
-}
-
-/// The view of a mapping.
-fn view_name(mapping: &Mapping, databases: &Databases) -> String {
-    format!("{}.{}", identifier(&databases.views), identifier(mapping.name.as_str()))
-}
-
-fn on_cluster(cluster: Option<&str>) -> String {
-    cluster.map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)))
+fn on_cluster(databases: &Databases) -> String {
+    databases.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)))
 }

@@ -1,13 +1,10 @@
-//! Raw tables, views over them, the insert, and the two tables of Lockstep's own.
+//! Raw tables, views over them, and the insert.
 //!
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
-use super::{Databases, identifier, literal, on_cluster, raw, view_name};
-use crate::mapping::{Column, Mapping};
-
-/// The first columns of every raw table, and of its key.
-const PLACE: [&str; 2] = ["project_id", "branch_id"];
+use super::{Databases, identifier, literal, on_cluster};
+use crate::mapping::Mapping;
 
 /// A table as it must be: what `lockstep migrate` creates, and compares existing tables with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,9 +26,9 @@ impl TableDefinition {
     pub(super) fn new(
         databases: &Databases,
         name: &str,
-        columns: Vec<(String, String, String)>,
+        columns: &[(&str, &str, &str)],
         engine: &str,
-        sorting_key: String,
+        sorting_key: &str,
     ) -> Self {
         let engine = match &databases.cluster {
             // The path must differ between databases and tables; {shard} and {replica} are the server's macros.
@@ -47,9 +44,9 @@ impl TableDefinition {
         Self {
             database: databases.raw.clone(),
             name: name.to_owned(),
-            columns,
+            columns: columns.iter().map(|&(name, kind, default)| (name.into(), kind.into(), default.into())).collect(),
             engine,
-            sorting_key,
+            sorting_key: sorting_key.to_owned(),
             cluster: databases.cluster.clone(),
         }
     }
@@ -69,7 +66,8 @@ impl TableDefinition {
                 format!("  {} {column_type}{default}", identifier(name))
             })
             .collect();
-        let cluster = on_cluster(self.cluster.as_deref());
+        let cluster =
+            self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)));
         let database = identifier(&self.database);
         // The server keeps the parentheses around a single column, and shows them as part of the key.
         let key =
@@ -100,95 +98,75 @@ impl TableDefinition {
     }
 }
 
-/// A column without, and one with a default expression.
-fn column(name: &str, column_type: &str) -> (String, String, String) {
-    (name.to_owned(), column_type.to_owned(), String::new())
-}
-
-fn moment(name: &str) -> (String, String, String) {
-    (name.to_owned(), "DateTime64(3, 'UTC')".to_owned(), "now64(3)".to_owned())
-}
-
-/// The name of the cursor table, in the raw database.
-pub fn cursor_table_name() -> &'static str {
-    "_stack_sync_metadata"
-}
-
-/// The table of cursors. The highest value wins, so a cursor never moves back (CUR-1), whatever arrives last.
-pub fn cursor_table(databases: &Databases) -> TableDefinition {
-    let columns = vec![
-        column("tenancy_id", "UUID"),
-        column("mapping_name", "String"),
-        column("last_synced_sequence_id", "Int64"),
-        moment("updated_at"),
-    ];
-    let engine = "ReplacingMergeTree(last_synced_sequence_id)";
-    TableDefinition::new(databases, cursor_table_name(), columns, engine, "tenancy_id, mapping_name".to_owned())
-}
-
-/// The name of the table that remembers which source the data came from (SRC-1), in the raw database.
-pub fn source_table_name() -> &'static str {
-    "_lockstep_source"
-}
-
-/// One row: the source whose changes were last let in. The one that was seen last wins.
-pub fn source_table(databases: &Databases) -> TableDefinition {
-    let columns = vec![
-        column("singleton", "UInt8"),
-        column("system_identifier", "String"),
-        column("timeline", "UInt32"),
-        moment("seen_at"),
-    ];
-    let engine = "ReplacingMergeTree(seen_at)";
-    TableDefinition::new(databases, source_table_name(), columns, engine, "singleton".to_owned())
-}
-
 /// The statements that create both databases where they do not exist.
 pub fn create_databases(databases: &Databases) -> Vec<String> {
-    let cluster = on_cluster(databases.cluster.as_deref());
     [&databases.raw, &databases.views]
-        .map(|name| format!("CREATE DATABASE IF NOT EXISTS {}{cluster}", identifier(name)))
+        .map(|name| format!("CREATE DATABASE IF NOT EXISTS {}{}", identifier(name), on_cluster(databases)))
         .to_vec()
 }
 
 /// The raw table of a mapping: location, columns, then Lockstep's own.
 pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
-    let mut columns = vec![column("project_id", "String"), column("branch_id", "String")];
-    columns.extend(mapping.columns.iter().map(|of| column(&of.name, &of.column_type.clickhouse())));
+    let exported: Vec<_> =
+        mapping.columns.iter().map(|column| (column.name.as_str(), column.column_type.clickhouse())).collect();
+    let mut columns = vec![("project_id", "String", ""), ("branch_id", "String", "")];
+    columns.extend(exported.iter().map(|(name, column_type)| (*name, &**column_type, "")));
     columns.extend([
-        column("sync_sequence_id", "Int64"),
-        column("sync_is_deleted", "UInt8"),
-        moment("sync_created_at"),
+        ("sync_sequence_id", "Int64", ""),
+        ("sync_is_deleted", "UInt8", ""),
+        ("sync_created_at", "DateTime64(3, 'UTC')", "now64(3)"),
     ]);
-    let key: Vec<_> = PLACE.into_iter().chain(mapping.key_columns().map(|column| column.name.as_str())).collect();
-    let engine = "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)";
-    TableDefinition::new(databases, mapping.name.as_str(), columns, engine, key.join(", "))
-}
-
-/// Where a row is, then these columns, as a list of quoted names.
-pub(super) fn placed<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
-    let names = PLACE.into_iter().chain(columns.map(|column| column.name.as_str()));
-    names.map(identifier).collect::<Vec<_>>().join(", ")
+    let key: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.key_columns().map(|column| column.name.as_str()))
+        .collect();
+    TableDefinition::new(
+        databases,
+        mapping.name.as_str(),
+        &columns,
+        "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)",
+        &key.join(", "),
+    )
 }
 
 /// What the view of a mapping selects: the latest version of each row, without deleted rows and Lockstep's own columns.
 pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
-    let (columns, table) = (placed(mapping.columns.iter()), raw(databases, mapping.name.as_str()));
-    format!("SELECT {columns}\nFROM {table} FINAL\nWHERE sync_is_deleted = 0")
+    let columns: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
+        .map(identifier)
+        .collect();
+    format!(
+        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
+        columns = columns.join(", "),
+        raw = identifier(&databases.raw),
+        name = identifier(mapping.name.as_str()),
+    )
 }
 
 /// The view that tenants read. It runs with its owner's rights, so tenants need none on the raw table.
 pub fn view(mapping: &Mapping, databases: &Databases) -> String {
     format!(
-        "CREATE OR REPLACE VIEW {view}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{select}",
-        view = view_name(mapping, databases),
-        cluster = on_cluster(databases.cluster.as_deref()),
+        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{select}",
+        views = identifier(&databases.views),
+        name = identifier(mapping.name.as_str()),
+        cluster = on_cluster(databases),
         select = view_select(mapping, databases),
     )
 }
 
-/// The insert whose body is `RowBinary` as [`crate::codec`] writes it.
-pub fn insert(mapping: &Mapping, databases: &Databases) -> String {
-    let (columns, table) = (placed(mapping.columns.iter()), raw(databases, mapping.name.as_str()));
-    format!("INSERT INTO {table} ({columns}, `sync_sequence_id`, `sync_is_deleted`) FORMAT RowBinary")
+/// The insert into a raw table of this database, whose body is `RowBinary` as [`crate::codec`] writes it.
+pub fn insert(mapping: &Mapping, raw_database: &str) -> String {
+    let columns: Vec<_> = ["project_id", "branch_id"]
+        .into_iter()
+        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
+        .chain(["sync_sequence_id", "sync_is_deleted"])
+        .map(identifier)
+        .collect();
+    format!(
+        "INSERT INTO {}.{} ({}) FORMAT RowBinary",
+        identifier(raw_database),
+        identifier(mapping.name.as_str()),
+        columns.join(", ")
+    )
 }

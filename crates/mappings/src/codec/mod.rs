@@ -1,11 +1,16 @@
-//! From Postgres's binary `COPY` to ClickHouse's `RowBinary`, field by field, with no row structs in between.
+//! Rows as they come from Postgres's binary `COPY`, and as destinations take them: field by field, with no row structs in
+//! between.
 //!
 //! Formats: PostgreSQL documentation, "COPY, Binary Format" and the `*_send` functions; ClickHouse documentation, "RowBinary".
 
 mod copy;
 mod error;
+mod row;
 mod row_binary;
+mod timestamp;
 
 pub use copy::{CopyReader, Fields};
 pub use error::CodecError;
-pub use row_binary::{RowHead, RowTranscoder};
+pub use row::{Row, RowHead};
+pub use row_binary::append_row_binary;
+pub use timestamp::timestamp_millis;

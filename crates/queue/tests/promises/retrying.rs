@@ -68,12 +68,13 @@ async fn a_retry_waits_in_its_queue_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_rejected_message_goes_to_the_dead_letters_at_once_with_the_reason() {
-    Broker::run(as_it_is, async |broker| {
+async fn a_message_that_is_given_up_carries_the_beginning_of_its_reason() {
+    let once = |topology: Topology| topology.with_retries([], 1);
+    Broker::run(once, async |broker| {
         within("confirms", broker.publisher().await.publish(&[batch(1)])).await.unwrap();
         let mut consumer = broker.consumer().await;
         let reason = "é".repeat(5_000);
-        next(&mut consumer).await.reject_to_dead(&reason).await.unwrap();
+        assert_eq!(next(&mut consumer).await.retry(&reason).await.unwrap(), Retried::GivenUp);
         let dead = broker.dead_letter().await;
         assert_eq!(header(&dead, "x-lockstep-reason"), "é".repeat(500), "cut at 1,000 bytes");
         assert!(consumer.try_next().is_none());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_mappings::postgres::capture::CaptureObject;
 use lockstep_mappings::postgres::facts::{
     ColumnFacts, Misfit, SourceFacts, misfits_of, misfits_of_tenancies, tables_needed,
@@ -9,6 +10,7 @@ use lockstep_mappings::postgres::facts::{
 use lockstep_mappings::postgres::{capture, fetch, table, tenancy_table};
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
@@ -97,7 +99,9 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
     let pending_migrations = crate::migrations::pending(source, crate::migrations::Migrations::Control).await?;
     let controlled = pending_migrations.is_empty();
     // Without its tables, nothing of Lockstep's is there.
-    let own = async |sql: &str| if controlled { names(&client, sql).await } else { Ok(BTreeSet::new()) };
+    let own = async |sql: &str, arguments: &[&(dyn ToSql + Sync)]| {
+        if controlled { names(&client, sql, arguments).await } else { Ok(BTreeSet::new()) }
+    };
     let server: Row = client.query_one(SERVER, &[]).await?;
     let mut live = Live {
         server_version: server.get(0),
@@ -105,9 +109,9 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
         triggers: triggers(&client).await?,
         event_triggers: event_triggers(&client).await?,
         may_watch_ddl: server.get(1),
-        targets: own("SELECT name FROM lockstep.target").await?,
+        targets: own("SELECT name FROM lockstep.target", &[]).await?,
         tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
-        fills: own(FILLS).await?,
+        fills: own(FILLS, &[&CLICKHOUSE]).await?,
         is_controlled: server.get(2),
         captured: if controlled { captured(&client).await? } else { BTreeMap::new() },
         refused,
@@ -151,11 +155,12 @@ async fn refused(client: &Client, set: &MappingSet) -> Result<BTreeMap<String, M
 const SERVER: &str = "
 SELECT current_setting('server_version_num')::int, rolsuper, to_regnamespace('lockstep') IS NOT NULL
 FROM pg_roles WHERE rolname = current_user";
-const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = 'clickhouse'";
 
-async fn names(client: &Client, sql: &str) -> Result<BTreeSet<String>, SourceError> {
-    Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+async fn names(client: &Client, sql: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<BTreeSet<String>, SourceError> {
+    Ok(client.query(sql, arguments).await?.iter().map(|row| row.get(0)).collect())
 }
+
+const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = $1";
 
 async fn event_triggers(client: &Client) -> Result<BTreeMap<String, char>, SourceError> {
     const EVENT_TRIGGERS: &str =

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep_core::DestinationId;
 use lockstep_mappings::postgres::capture::{self, CaptureObject};
 use lockstep_mappings::postgres::facts::{Misfit, misfits};
 use lockstep_mappings::postgres::indexes;
@@ -13,8 +14,6 @@ use super::inspect::{Captured, Live};
 use super::shape::{may_have_changed, note_shape, shape};
 use crate::fills;
 
-/// The destination that is filled.
-const CLICKHOUSE: &str = "clickhouse";
 /// Block ranges are read by TID range scans, which came with this version.
 const MINIMUM_SERVER_VERSION: i32 = 140_000;
 
@@ -133,7 +132,7 @@ fn fills(set: &MappingSet, live: &Live) -> Vec<Step> {
         }
     };
     let begin = |mapping: &Mapping, reason: &str| {
-        let statements = fills::begin(mapping, CLICKHOUSE, reason);
+        let statements = fills::begin(mapping, &DestinationId::clickhouse(), reason);
         step(Part::Fills, format!("begin to fill {}: {reason}", mapping.name), Mode::Transaction, statements)
     };
     set.iter().filter_map(|mapping| Some(begin(mapping, reason(mapping)?))).collect()

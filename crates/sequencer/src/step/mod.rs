@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_core::{SequenceId, failpoint};
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::HighWater;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::Target;
 use lockstep_schema::{Source, SourceError, within};
@@ -17,8 +17,8 @@ use crate::plan::fences::Fences;
 use crate::plan::intake::{Intake, PASS_LINES, Scope, Unfinished, decide};
 use crate::plan::polling::Found;
 use crate::plan::seen::Seen;
+use crate::rewind_guard::RewindGuard;
 use crate::storage::passes::{LastPass, Looked, Numbered, Numbers, PassSession};
-use crate::witness::Witness;
 
 /// The longest that one look with its pass may take. The server's own limits end sooner, where the server still lives.
 const POLL_DEADLINE: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ pub struct Numbering {
     mappings: Arc<MappingSet>,
     open: Option<Open>,
     fences: Fences,
-    witness: Option<Witness>,
+    rewind_guard: Option<RewindGuard>,
     /// The newest pass that was ever seen: its place, and its last number.
     newest: (i64, SequenceId),
 }
@@ -85,14 +85,21 @@ struct Plan {
 impl Numbering {
     /// Will number the changes of these mappings. Connects to nothing yet.
     pub fn new(source: Source, mappings: Arc<MappingSet>) -> Self {
-        Self { source, mappings, open: None, fences: Fences::default(), witness: None, newest: (0, SequenceId::BASE) }
+        Self {
+            source,
+            mappings,
+            open: None,
+            fences: Fences::default(),
+            rewind_guard: None,
+            newest: (0, SequenceId::BASE),
+        }
     }
 
-    /// The same, but nothing is numbered on a server before this ClickHouse was asked whether the source there has been
+    /// The same, but nothing is numbered on a server before this destination was asked whether the source there has been
     /// restored to an earlier state (SRC-1).
     #[must_use]
-    pub fn witnessed_by(mut self, clickhouse: ClickHouse) -> Self {
-        self.witness = Some(Witness::new(clickhouse, &self.mappings));
+    pub fn guarded_by(mut self, destination: impl HighWater + 'static) -> Self {
+        self.rewind_guard = Some(RewindGuard::new(destination, &self.mappings));
         self
     }
 
@@ -100,8 +107,8 @@ impl Numbering {
     pub(crate) fn forget(&mut self) {
         self.open = None;
         self.fences = Fences::default();
-        if let Some(witness) = &mut self.witness {
-            witness.forget();
+        if let Some(guard) = &mut self.rewind_guard {
+            guard.forget();
         }
     }
 
@@ -136,20 +143,20 @@ impl Numbering {
 
     async fn connect(&mut self) -> Result<Open, SequencerError> {
         let session = PassSession::open(&self.source, &self.mappings).await?;
-        // Read before the witness is asked: whatever is numbered or loaded in between is noticed by the next pass.
+        // Read before the guard is asked: whatever is numbered or loaded in between is noticed by the next pass.
         let (mut last, numbers) = session.last_pass().await?;
         // Passes are gone: a dump was loaded into the database, and the server has not stopped for it.
         let went_back = last.id < self.newest.0 || last.last_sequence < self.newest.1;
-        if let Some(witness) = &mut self.witness {
+        if let Some(guard) = &mut self.rewind_guard {
             if went_back {
-                witness.forget();
+                guard.forget();
             }
-            let vouched = witness.vouch_for(&session.client).await;
-            if matches!(vouched, Err(SequencerError::SourceWentBack { .. })) {
+            let verified = guard.check(&session.client).await;
+            if matches!(verified, Err(SequencerError::SourceWentBack { .. })) {
                 // `lockstep rewind` mends all of it.
                 self.newest = (0, SequenceId::BASE);
             }
-            vouched?;
+            verified?;
         }
         if went_back {
             self.make_up_for_lost_passes(&session, numbers).await?;

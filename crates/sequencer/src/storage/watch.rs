@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep_core::DestinationId;
+use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_mappings::postgres::literal;
 use lockstep_mappings::{Mapping, SourceTable};
 use lockstep_schema::attach::{note_shape, note_tenancies};
 use lockstep_schema::fills;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
-
-/// The destination that is filled.
-const DESTINATION: &str = "clickhouse";
 
 /// The connection of the watch.
 pub(crate) struct WatchSession {
@@ -57,7 +56,7 @@ impl WatchSession {
         const NEEDS: &str =
             "SELECT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = $1 AND needs_refill_since IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM lockstep.fill f WHERE f.destination = $1 AND f.started_at > needs_refill_since))";
-        Ok(self.client.query_one(NEEDS, &[&DESTINATION]).await?.try_get(0)?)
+        Ok(self.client.query_one(NEEDS, &[&CLICKHOUSE]).await?.try_get(0)?)
     }
 
     /// Begins to fill a mapping again, notes the shapes of its tables, and lets it go on if it was stopped, in one
@@ -70,7 +69,7 @@ impl WatchSession {
     ) -> Result<(), SourceError> {
         // A row is shown only where its tenancy is known to be.
         let mut statements = vec![note_tenancies()];
-        statements.extend(fills::begin(mapping, DESTINATION, reason));
+        statements.extend(fills::begin(mapping, &DestinationId::clickhouse(), reason));
         statements.extend(shapes.iter().map(|(table, shape, relaxed)| note_shape(table, shape, *relaxed)));
         let name = literal(mapping.name.as_str());
         statements.push(format!("DELETE FROM lockstep.refill WHERE mapping_name = {name}"));

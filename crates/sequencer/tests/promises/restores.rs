@@ -121,7 +121,7 @@ async fn src_1_an_older_copy_of_our_tables_gives_out_no_number_that_was_shipped(
         clickhouse.execute(statement).await.unwrap();
     }
     let tenancy = fixture.tenancy(1).await;
-    let mut numbering = fixture.numbering().witnessed_by(clickhouse.clone());
+    let mut numbering = fixture.numbering().guarded_by(clickhouse.clone());
     drain(&mut numbering).await;
     fixture
         .execute("CREATE SCHEMA copy; CREATE TABLE copy.pass AS TABLE lockstep.pass; CREATE TABLE copy.sequence AS TABLE lockstep.sequence")

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use lockstep_oracle::Endpoint;
 
 /// The URLs of PostgreSQL, RabbitMQ and ClickHouse, and who to be at ClickHouse.
 #[derive(Clone)]
@@ -19,8 +20,20 @@ pub struct Services {
     pub clickhouse_password: String,
 }
 
+impl Services {
+    /// The views in this database, for the oracle.
+    pub fn views(&self, view_database: impl Into<String>) -> Endpoint {
+        Endpoint {
+            url: self.clickhouse_url.clone(),
+            user: self.clickhouse_user.clone(),
+            password: self.clickhouse_password.clone(),
+            view_database: view_database.into(),
+        }
+    }
+}
+
 /// The root of this checkout.
-pub(crate) fn checkout() -> &'static Path {
+pub fn checkout() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package)
 }

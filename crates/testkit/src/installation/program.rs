@@ -6,12 +6,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// A daemon finishes what it has in hand within this time, or is broken.
 const STOP_TIMEOUT: Duration = Duration::from_secs(45);
 /// No program of ours that ends by itself takes longer in a test.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);
+/// For an answer over HTTP, on a machine that is busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -55,24 +59,58 @@ pub struct Program {
 }
 
 impl Program {
-    pub(super) fn start(path: &Path, environment: &[(&'static str, String)], log: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("creating {}", log.display()))?;
-        let mut command = Command::new(path);
         command
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             // A Ctrl-C at the terminal is for the demo, which stops its programs in order.
             .process_group(0)
             .kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("starting {}", path.display()))?;
+        let child = command.spawn().with_context(|| format!("starting {:?}", command.as_std().get_program()))?;
         Ok(Self { child, log: log.to_owned() })
     }
 
     /// Its log.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn logged(&self) -> anyhow::Result<String> {
+        std::fs::read_to_string(&self.log).with_context(|| format!("reading {}", self.log.display()))
+    }
+
+    /// Status and body of what it answers at `/livez`, `/readyz` or `/metrics`.
+    ///
+    /// # Errors
+    /// When it does not serve them, or not yet.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let logged = self.logged()?;
+        let address = logged.split_once("bound=").and_then(|(_, bound)| bound.split_whitespace().next());
+        let address = address.context("the program does not say where it listens")?;
+        let mut stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        tokio::time::timeout(ANSWER_TIMEOUT, stream.read_to_string(&mut answer)).await.context("no answer")??;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// The value of one of its metrics, by its name with labels; `None` as long as nothing was counted.
+    ///
+    /// # Errors
+    /// As with [`Program::get`].
+    pub async fn metric(&self, name: &str) -> anyhow::Result<Option<f64>> {
+        let (_, metrics) = self.get("/metrics").await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.map(str::parse).transpose()?)
     }
 
     /// Its process id, while it runs.

@@ -10,9 +10,9 @@ use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::{ClickHouseSettings, Settings};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
 use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, insert, raw_table};
-use lockstep_mappings::codec::{CodecError, CopyReader, RowTranscoder};
+use lockstep_mappings::codec::{CodecError, CopyReader, Row, append_row_binary};
 use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
 use lockstep_mappings::postgres::{expand, inbox};
@@ -196,7 +196,8 @@ impl Fixture {
             }
         }
         if !cursors.is_empty() {
-            self.clickhouse.advance(&cursors).await?;
+            let window = WriteWindow::new(Moment::now(), Duration::from_secs(3600));
+            self.clickhouse.advance(&cursors, window).await?;
         }
         Ok(())
     }
@@ -208,16 +209,16 @@ impl Fixture {
 
     async fn copy(&self, mapping: &Mapping, sql: &str) -> anyhow::Result<()> {
         let mut stream = Box::pin(self.client.copy_out(sql).await?);
-        let (mut reader, transcoder) = (CopyReader::default(), RowTranscoder::new(mapping));
+        let mut reader = CopyReader::default();
         let mut rows = Vec::new();
         while let Some(message) = stream.try_next().await? {
             reader.rows(&message, |fields| {
-                transcoder.transcode(fields, &mut rows)?;
+                append_row_binary(mapping, &Row::read(fields, mapping)?, &mut rows)?;
                 Ok::<_, CodecError>(())
             })?;
         }
         if !rows.is_empty() {
-            let mut sink = self.clickhouse.insert(&insert(mapping, &self.databases));
+            let mut sink = self.clickhouse.insert(&insert(mapping, &self.databases.raw));
             sink.send(Bytes::from(rows)).await?;
             sink.end().await?;
         }

@@ -10,15 +10,15 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_destinations::clickhouse::OldTombstones;
+use lockstep_destinations::{Destination, Erase, OldTombstones};
 
 use super::{Janitor, JanitorError};
 use crate::limits::Limits;
-use crate::storage::janitor::{JanitorSession, Patience};
+use crate::storage::janitor::JanitorSession;
 
-impl Janitor {
+impl<D: Destination + Erase> Janitor<D> {
     /// Looks at the next mapping that is due, and drops its deleted rows if that is worth it. Returns how many.
-    pub(super) async fn clean(&mut self, session: &JanitorSession, patience: Patience) -> Result<u64, JanitorError> {
+    pub(super) async fn clean(&mut self, session: &JanitorSession, wait: Duration) -> Result<u64, JanitorError> {
         let Some(place) = self.next_due() else { return Ok(0) };
         let Some(mapping) = self.set.iter().nth(place) else { return Ok(0) };
         let name = mapping.name.as_str();
@@ -28,16 +28,16 @@ impl Janitor {
         }
         // A receipt counts what an erasure removes: what hides the rows of a tenancy that is still to be erased stays. It came
         // after the tenancy was seen to be gone, which by this order of questions is before `before_ms` in no case.
-        let now_ms = self.clickhouse.now_ms().await?;
-        let kept = session.oldest_erasure().await?.map_or(patience.wait, |age| age.max(patience.wait));
-        let before_ms = now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
-        let found = self.clickhouse.old_tombstones(&self.databases, mapping, before_ms).await?;
+        let now_ms = self.destination.now_ms().await?;
+        let shown_for = session.oldest_erasure().await?.map_or(wait, |age| age.max(wait));
+        let before_ms = now_ms.saturating_sub(i64::try_from(shown_for.as_millis()).unwrap_or(i64::MAX));
+        let found = self.destination.old_tombstones(mapping, before_ms).await?;
         let last = session.cleaned_ago(name).await?;
         if !is_worth_it(found, last, self.limits) {
             return Ok(0);
         }
         let started = Instant::now();
-        if !self.clickhouse.drop_tombstones(&self.databases, mapping, before_ms).await? {
+        if !self.destination.drop_tombstones(mapping, before_ms).await? {
             tracing::info!(mapping = name, "deleted rows were not dropped: not all parts could be merged");
             return Ok(0);
         }

@@ -11,8 +11,7 @@
 use std::collections::HashMap;
 
 use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
-use lockstep_destinations::clickhouse::Removal;
-use lockstep_destinations::{Destination, Selection};
+use lockstep_destinations::{Destination, Erase, Removal, Selection};
 use lockstep_mappings::postgres::Target;
 
 use super::places::{Due, Place, RowsOf, bytes_of, statements};
@@ -27,7 +26,7 @@ const CURSORS: &str = "_cursors";
 /// Entries of the quarantine, in the receipt.
 const QUARANTINE: &str = "_quarantine";
 
-impl Janitor {
+impl<D: Destination + Erase> Janitor<D> {
     /// Takes note of tenancies that are gone and whose rows the destination no longer shows: it has passed all changes of
     /// theirs, and with these every row got a tombstone, or shows whoever lives there now. Returns how many are new, and
     /// whether there may be more.
@@ -39,7 +38,7 @@ impl Janitor {
             return Ok((0, false));
         }
         let names: Vec<_> = self.set.iter().map(|mapping| mapping.name.clone()).collect();
-        let cursors = self.clickhouse.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        let cursors = self.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
         let is_past = |tenancy: TenancyId, (mapping, last): &(MappingName, SequenceId)| {
             cursors.get(&(tenancy, mapping.clone())).is_some_and(|cursor| cursor >= last)
         };
@@ -61,12 +60,12 @@ impl Janitor {
         let places = session.places(&tenancies).await?;
         let (shared, own): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.is_shared);
         for mapping in self.set.iter() {
-            let under_way = self.clickhouse.rewrites_under_way(&self.databases, mapping).await?;
+            let under_way = self.destination.removals_under_way(mapping).await?;
             if under_way > 0 {
                 // What was asked for is not asked for again.
                 return Err(JanitorError::Rewriting { mapping: mapping.name.to_string(), under_way });
             }
-            let removal = Removal { databases: &self.databases, mapping, up_to };
+            let removal = Removal { mapping, up_to };
             self.erase_places(session, &due, removal, &own).await?;
             self.erase_shared(session, &due, removal, &shared).await?;
         }
@@ -103,7 +102,7 @@ impl Janitor {
         // Written down first: a round that is killed behind the removal could not count them again.
         session.count_removed(due, removal.mapping.name.as_str(), &rows_of).await?;
         for some in statements(&locations, bytes_of_location) {
-            self.clickhouse.remove_at(removal, some).await?;
+            self.destination.remove_at(removal, some).await?;
         }
         let left: u64 = self.count(removal, places).await?.values().sum();
         if left > 0 {
@@ -121,7 +120,7 @@ impl Janitor {
         let locations: Vec<Location> = places.iter().map(|place| place.location.clone()).collect();
         let mut counts = HashMap::new();
         for some in statements(&locations, bytes_of_location) {
-            counts.extend(self.clickhouse.count_at(removal, some).await?);
+            counts.extend(self.destination.count_at(removal, some).await?);
         }
         Ok(counts)
     }
@@ -134,13 +133,13 @@ impl Janitor {
         up_to: SequenceId,
     ) -> Result<(), JanitorError> {
         for some in statements(tenancies, |_| UUID_BYTES) {
-            let counts = self.clickhouse.count_cursors(&self.databases, some, up_to).await?;
+            let counts = self.destination.count_cursors(some, up_to).await?;
             if counts.is_empty() {
                 continue;
             }
             session.count_removed(due, CURSORS, &counts.into_iter().collect()).await?;
-            self.clickhouse.remove_cursors(&self.databases, some, up_to).await?;
-            let left: u64 = self.clickhouse.count_cursors(&self.databases, some, up_to).await?.values().sum();
+            self.destination.remove_cursors(some, up_to).await?;
+            let left: u64 = self.destination.count_cursors(some, up_to).await?.values().sum();
             if left > 0 {
                 return Err(JanitorError::Left { mapping: "the cursors".to_owned(), left });
             }

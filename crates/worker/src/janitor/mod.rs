@@ -16,16 +16,15 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::{ClickHouse, DestinationError};
+use lockstep_destinations::{Destination, DestinationError, Erase};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_schema::{Source, SourceError};
 
 pub(crate) use self::places::{Due, Place, RowsOf};
 use crate::limits::Limits;
 use crate::measure;
 use crate::pace::jittered;
-use crate::storage::janitor::{JanitorSession, Patience};
+use crate::storage::janitor::JanitorSession;
 
 /// A round that takes longer has failed; the next one goes on where it stopped.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -78,11 +77,10 @@ impl From<tokio_postgres::Error> for JanitorError {
 }
 
 /// The janitor of one worker.
-pub struct Janitor {
+pub struct Janitor<D> {
     source: Source,
-    clickhouse: ClickHouse,
+    destination: D,
     set: MappingSet,
-    databases: Databases,
     limits: Limits,
     session: Option<JanitorSession>,
     /// The mapping that is looked at next, and when each was looked at last.
@@ -90,26 +88,27 @@ pub struct Janitor {
     looked_at: Vec<Option<Instant>>,
 }
 
-impl Janitor {
+impl<D: Destination + Erase> Janitor<D> {
     /// Connects with the first round.
-    pub fn new(source: Source, clickhouse: ClickHouse, set: MappingSet, databases: Databases, limits: Limits) -> Self {
+    pub fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
         let looked_at = vec![None; set.iter().count()];
-        Self { source, clickhouse, set, databases, limits, session: None, next_to_clean: 0, looked_at }
+        Self { source, destination, set, limits, session: None, next_to_clean: 0, looked_at }
     }
 
     /// One round after the other until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         loop {
-            let Some(done) = shutdown.run_until_cancelled(self.limited_round()).await else { return };
-            let wait = match done {
+            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round_and_pause());
+            let Some(done) = shutdown.run_until_cancelled(round).await else { return };
+            let wait = match done.unwrap_or(Err(JanitorError::Timeout)) {
                 Ok((_, pause)) => {
                     backoff.reset();
                     jittered(pause)
                 }
                 Err(error) => {
                     self.session = None;
-                    measure::janitor_failed();
+                    measure::failed("janitor");
                     let wait = backoff.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "erasing and cleaning up failed, trying again");
                     wait
@@ -119,10 +118,6 @@ impl Janitor {
                 return;
             }
         }
-    }
-
-    async fn limited_round(&mut self) -> Result<(Round, Duration), JanitorError> {
-        tokio::time::timeout(ROUND_TIMEOUT, self.round_and_pause()).await.map_err(|_| JanitorError::Timeout)?
     }
 
     /// Does what is due, if it is this worker that does it.
@@ -142,20 +137,15 @@ impl Janitor {
         let mut round = Round::default();
         let mut pause = self.limits.janitor_every;
         if session.lead().await? {
-            let patience = session.patience().await?;
-            pause = pause.min(patience.wait / 4);
-            self.work(&session, patience, &mut round).await?;
+            let wait = session.late_write_wait().await?;
+            pause = pause.min(wait / 4);
+            self.work(&session, wait, &mut round).await?;
         }
         self.session = Some(session);
         Ok((round, pause))
     }
 
-    async fn work(
-        &mut self,
-        session: &JanitorSession,
-        patience: Patience,
-        round: &mut Round,
-    ) -> Result<(), JanitorError> {
+    async fn work(&mut self, session: &JanitorSession, wait: Duration, round: &mut Round) -> Result<(), JanitorError> {
         let mut noticed = 0;
         loop {
             let (new, more) = self.notice(session).await?;
@@ -165,12 +155,8 @@ impl Janitor {
             }
         }
         if noticed > 0 {
-            let wait_s = patience.wait.as_secs();
-            tracing::info!(
-                tenancies = noticed,
-                wait_s,
-                "tenancies are gone, and their rows hidden: they will be erased"
-            );
+            let wait_s = wait.as_secs();
+            tracing::info!(tenancies = noticed, wait_s, "tenancies are gone and hidden: they will be erased");
         }
         loop {
             let erased = self.erase(session).await?;
@@ -179,7 +165,7 @@ impl Janitor {
                 break;
             }
         }
-        round.dropped = self.clean(session, patience).await?;
+        round.dropped = self.clean(session, wait).await?;
         measure::janitor(round);
         Ok(())
     }

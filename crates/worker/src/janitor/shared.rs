@@ -5,7 +5,7 @@
 //! nothing that was read while such a row lived can still arrive.
 
 use lockstep_core::TenancyId;
-use lockstep_destinations::clickhouse::Removal;
+use lockstep_destinations::{Destination, Erase, Removal};
 use lockstep_mappings::postgres::compare::Key;
 
 use super::places::{Due, Place, RowsOf, bytes_of, statements};
@@ -23,7 +23,7 @@ struct Walk<'a> {
     after: Option<Key>,
 }
 
-impl Janitor {
+impl<D: Destination + Erase> Janitor<D> {
     /// Removes the rows of a mapping at places, that no tenancy but those that are erased has, and counts that none is left.
     ///
     /// The keys are gone over twice where there are many: all are counted and written down before the first is removed, so
@@ -75,7 +75,7 @@ impl Janitor {
         walk: &mut Walk<'_>,
     ) -> Result<Option<(TenancyId, Vec<(Key, u64)>)>, JanitorError> {
         let Some((place, others)) = walk.places.split_first() else { return Ok(None) };
-        let found = self.clickhouse.keys_at(removal, &place.location, walk.after.as_ref(), KEYS_ASKED).await?;
+        let found = self.destination.keys_at(removal, &place.location, walk.after.as_ref(), KEYS_ASKED).await?;
         if found.len() < KEYS_ASKED {
             (walk.places, walk.after) = (others, None);
         } else {
@@ -89,8 +89,8 @@ impl Janitor {
             |key: &Key| bytes_of([&key.location.project_id, &key.location.branch_id].into_iter().chain(&key.values));
         let mut left = 0;
         for some in statements(keys, bytes) {
-            self.clickhouse.remove_keys(removal, some).await?;
-            left += self.clickhouse.count_keys(removal, some).await?;
+            self.destination.remove_keys(removal, some).await?;
+            left += self.destination.count_keys(removal, some).await?;
         }
         if left > 0 {
             return Err(JanitorError::Left { mapping: removal.mapping.name.to_string(), left });

@@ -10,20 +10,19 @@ use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_queue::{Consumer, Publisher, Topology};
 use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
 
 use self::stream::Stream;
 use crate::error::WorkerError;
-use crate::fill::Filler;
-use crate::fill_end::FillEnd;
+use crate::fill::{FillEnd, Filler};
 use crate::flush::Flusher;
 use crate::fusebox::watch_fuses;
 use crate::janitor::Janitor;
 use crate::limits::Limits;
-use crate::routes::Routes;
+use crate::mappings::Mappings;
+use crate::shared::Shared;
 use crate::sweep::Sweep;
 use crate::{flush, measure};
 
@@ -41,15 +40,14 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), WorkerErr
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_to<D: Destination + Clone + 'static>(
+pub async fn run_to<D: Destination>(
     settings: &Settings,
     limits: Limits,
     destination: D,
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let databases = Databases::from(&settings.clickhouse);
-    let routes = Arc::new(Routes::new(&set, &databases));
+    let mappings = Arc::new(Mappings::new(&set));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();
     if let Some(address) = settings.listen {
@@ -59,8 +57,8 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     measure::describe();
     health.not_ready("queue", "not connected yet");
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
-    tracing::info!(worker = name, mappings = routes.len(), "worker starts");
-    let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&routes), limits, health.clone());
+    tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
+    let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&mappings), limits, health.clone());
     let mut sources = vec![source.clone()];
     if let Some(url) = &settings.source_read_url {
         let read = Source::new(url, settings.tls_ca_file.as_deref())?;
@@ -81,19 +79,16 @@ pub async fn run_to<D: Destination + Clone + 'static>(
     let mut parts = JoinSet::new();
     let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
     parts.spawn(watch);
-    let stream = Stream::new(consumer, Arc::clone(&publisher), flusher, Arc::clone(&routes), limits, fusebox.clone());
+    let shared = Shared { source: source.clone(), destination, mappings, limits, fusebox };
+    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher };
     parts.spawn(stream.run(stopping.clone()));
-    let (to, by) = (destination.clone(), fusebox.clone());
-    let filler = Filler::new(source.clone(), set.clone(), to, Arc::clone(&routes), limits, name, by);
-    parts.spawn(filler.run(stopping.clone()));
+    parts.spawn(Filler::new(shared.clone(), name).run(stopping.clone()));
+    parts.spawn(Sweep::new(shared, Arc::clone(&publisher)).run(stopping.clone()));
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), databases.clone(), limits);
+    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), limits);
     parts.spawn(fill_end.run(stopping.clone()));
-    let janitor = Janitor::new(source.clone(), clickhouse, set.clone(), databases, limits);
-    parts.spawn(janitor.run(stopping.clone()));
-    let sweep = Sweep::new(source, set, destination, routes, Arc::clone(&publisher), limits, fusebox);
-    parts.spawn(sweep.run(stopping.clone()));
+    parts.spawn(Janitor::new(source, clickhouse, set, limits).run(stopping.clone()));
     let outcome = all_ended(parts, &stopping).await;
     if let Some(publisher) = Arc::into_inner(publisher) {
         publisher.close().await;
@@ -115,9 +110,9 @@ async fn all_ended(mut parts: JoinSet<()>, stopping: &Shutdown) -> Result<(), Wo
 }
 
 /// Messages are taken only when they can be worked on.
-async fn wait_for_both_sides<D: Destination + Clone + 'static>(flusher: &mut Flusher<D>) {
+async fn wait_for_both_sides<D: Destination>(flusher: &mut Flusher<D>) {
     let mut backoff = Backoff::for_connections();
-    while let Err(reason) = flusher.look().await {
+    while let Err(reason) = flusher.check().await {
         let wait = backoff.next_wait();
         tracing::warn!(
             reason,

@@ -10,9 +10,8 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::DESTINATION;
-use super::quarantine::{ANY_KEPT, AnyKept, any_kept};
-use super::tenancies::{look_up_sql, residences, uuids};
-use crate::lookup::Residences;
+use super::quarantine::{WITH_ENTRIES, WithEntries, with_entries};
+use super::tenancies::{Residences, look_up_sql, residences, uuids};
 
 /// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,7 +33,7 @@ pub(crate) struct Snapshot {
     /// The tenancies that exist, or that did and have still to vanish.
     pub(crate) residences: Residences,
     /// Which of them have rows in quarantine, by mapping.
-    pub(crate) quarantined: AnyKept,
+    pub(crate) quarantined: WithEntries,
     /// How long what is read in it may be written.
     pub(crate) window: WriteWindow,
 }
@@ -44,7 +43,7 @@ pub(crate) struct FetchSession {
     client: Client,
     head: Statement,
     look_up: Statement,
-    any_kept: Statement,
+    with_entries: Statement,
 }
 
 impl FetchSession {
@@ -56,8 +55,8 @@ impl FetchSession {
         let client = source.connect(Session::Fetch).await?;
         let head = client.prepare(HEAD).await?;
         let look_up = client.prepare(&look_up_sql()).await?;
-        let any_kept = client.prepare(ANY_KEPT).await?;
-        Ok(Self { client, head, look_up, any_kept })
+        let with_entries = client.prepare(WITH_ENTRIES).await?;
+        Ok(Self { client, head, look_up, with_entries })
     }
 
     /// For `COPY` within the transaction.
@@ -80,13 +79,13 @@ impl FetchSession {
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
             self.client.query_one(&self.head, &[]),
             self.client.query(&self.look_up, &parameters),
-            self.client.query(&self.any_kept, &of_destination),
+            self.client.query(&self.with_entries, &of_destination),
         );
-        let ((), head, rows, kept) =
+        let ((), head, rows, entries) =
             timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
         let window = WriteWindow::new(read_at, limit(&head, 1)?);
         let head = SequenceId::new(head.try_get(0)?);
-        Ok(Snapshot { head, residences: residences(&rows)?, quarantined: any_kept(&kept)?, window })
+        Ok(Snapshot { head, residences: residences(&rows)?, quarantined: with_entries(&entries)?, window })
     }
 
     /// Ends the transaction.

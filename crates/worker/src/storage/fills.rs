@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId};
 use lockstep_destinations::{Moment, WriteWindow};
+use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fill::BlockRange;
 use lockstep_mappings::postgres::{Target, expand, inbox, literal, table};
-use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::SourceError;
 use lockstep_schema::fills::begin_ranges_again;
 use tokio_postgres::Client;
 
 use super::DESTINATION;
 use super::fetch::limit;
+use crate::mappings::Mappings;
 
 /// How long a claim is good: so long a fill stands still where its worker was killed.
-const CLAIM_SECONDS: f64 = 30.0;
+pub(crate) const CLAIM_FOR: Duration = Duration::from_secs(30);
 /// How often a claim is renewed: some renewals that fail are no harm.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(7);
 
@@ -101,12 +102,9 @@ impl Fills {
     }
 
     /// Claims a range of one of the mappings that `may_go`, if there is one.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn claim(&self, may_go: impl Fn(&MappingName) -> bool) -> Result<Option<Claim>, SourceError> {
         let names = self.names(may_go);
-        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &names, &self.worker, &CLAIM_SECONDS]).await?;
+        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &names, &self.worker, &CLAIM_FOR.as_secs_f64()]).await?;
         let Some(row) = row else { return Ok(None) };
         let block = |index| -> Result<u32, SourceError> {
             let block: i64 = row.try_get(index)?;
@@ -123,32 +121,15 @@ impl Fills {
         }))
     }
 
-    /// Keeps a claim for another while. False: it is not ours any more.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
-    pub(crate) async fn renew(&self, claim: &Claim) -> Result<bool, SourceError> {
-        self.prolong(claim, CLAIM_SECONDS).await
-    }
-
-    /// Lets a claim go after a while, so that others come first.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
-    pub(crate) async fn release(&self, claim: &Claim, after: Duration) -> Result<bool, SourceError> {
-        self.prolong(claim, after.as_secs_f64()).await
-    }
-
-    async fn prolong(&self, claim: &Claim, seconds: f64) -> Result<bool, SourceError> {
+    /// Prolongs a claim, or lets it end sooner, so that others come first. Returns `false` where it is not ours any more.
+    pub(crate) async fn prolong(&self, claim: &Claim, by: Duration) -> Result<bool, SourceError> {
         let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
+        let seconds = by.as_secs_f64();
         let updated = self.client.execute(PROLONG, &[&DESTINATION, &name, &first, &self.worker, &seconds]).await?;
         Ok(updated == 1)
     }
 
     /// Writes down that a range is in the destination. False: it is not ours any more.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn finish(&self, claim: &Claim, rows: u64) -> Result<bool, SourceError> {
         let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
@@ -157,9 +138,6 @@ impl Fills {
     }
 
     /// Cuts a range in halves for whoever comes next. False: it is not ours any more.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn split(&self, claim: &Claim) -> Result<bool, SourceError> {
         let (name, BlockRange { first, end }) = (claim.mapping.as_str(), claim.blocks);
         let middle = i64::from(first + (end - first) / 2);
@@ -170,9 +148,6 @@ impl Fills {
 
     /// Has the stream ship the rows of a range, one by one, and ends it, in one transaction. Returns how many rows; none where
     /// it is not ours any more, or counts the blocks of another file.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn hand_over(&mut self, mapping: &Mapping, claim: &Claim) -> Result<Option<u64>, SourceError> {
         let (name, first) = (claim.mapping.as_str(), i64::from(claim.blocks.first));
         let transaction = self.client.transaction().await?;
@@ -195,21 +170,15 @@ impl Fills {
     }
 
     /// Has fills caught up whose ranges are all shipped; returns their mappings.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
-    pub(crate) async fn catch_up(&self, set: &MappingSet) -> Result<Vec<String>, SourceError> {
-        let names: Vec<&str> = set.iter().map(|mapping| mapping.name.as_str()).collect();
-        let targets: Vec<i32> = set.iter().map(|mapping| Target::all_rows(mapping).id()).collect();
+    pub(crate) async fn catch_up(&self, mappings: &Mappings) -> Result<Vec<String>, SourceError> {
+        let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+        let targets: Vec<i32> = mappings.iter().map(|mapping| Target::all_rows(mapping).id()).collect();
         let rows = self.client.query(CATCH_UP, &[&DESTINATION, &names, &targets]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Begins the ranges of a fill again, because the table's rows are in another file now. Whoever comes second finds it
     /// done.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub(crate) async fn restart(&mut self, mapping: &Mapping, filenode: u32) -> Result<bool, SourceError> {
         let transaction = self.client.transaction().await?;
         let lock = "SELECT 1 FROM lockstep.fill WHERE destination = $1 AND mapping_name = $2 AND source_filenode = $3 FOR UPDATE";
@@ -219,7 +188,7 @@ impl Fills {
         }
         // Size and file are read while nobody can exchange the file.
         transaction.batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", table(&mapping.source))).await?;
-        for statement in begin_ranges_again(mapping, DESTINATION) {
+        for statement in begin_ranges_again(mapping, &DESTINATION.into()) {
             transaction.batch_execute(&statement).await?;
         }
         transaction.commit().await?;

@@ -35,13 +35,6 @@ FROM n WHERE e.id = n.id";
 /// Tenancies that are gone, each with its last change of every mapping that has any.
 pub(crate) type Gone = HashMap<TenancyId, Vec<(MappingName, SequenceId)>>;
 
-/// How long the janitor waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Patience {
-    /// For what was read before to be written, or never.
-    pub(crate) wait: Duration,
-}
-
 /// A connection of the janitor's. While it lives and holds the lock, no other worker's janitor does anything.
 pub(crate) struct JanitorSession {
     pub(super) client: Client,
@@ -65,9 +58,9 @@ impl JanitorSession {
     }
 
     /// How long the janitor waits for what was read before to be written, or never.
-    pub(crate) async fn patience(&self) -> Result<Patience, SourceError> {
+    pub(crate) async fn late_write_wait(&self) -> Result<Duration, SourceError> {
         let sql = format!("SELECT (extract(epoch FROM {}) * 1000)::bigint", erase::erasure_wait());
-        Ok(Patience { wait: limit(&self.client.query_one(&sql, &[]).await?, 0)? })
+        limit(&self.client.query_one(&sql, &[]).await?, 0)
     }
 
     /// Tenancies that are gone, whose rows were all looked for, and of which nothing is noted yet: each with its last change
@@ -111,13 +104,7 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
 
     /// Drops erasures of tenancies that are back, or are shipped again.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
-        let fuses: bool =
-            self.client.query_one("SELECT to_regclass('lockstep.fuse') IS NOT NULL", &[]).await?.try_get(0)?;
-        let stopped = if fuses {
-            "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)"
-        } else {
-            "FALSE"
-        };
+        let stopped = "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)";
         let sql = format!(
             "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({stopped}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
             table(&tenancy_table())

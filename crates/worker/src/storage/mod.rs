@@ -1,6 +1,7 @@
 //! The worker's own SQL. Everything about mappings is derived elsewhere.
 
 pub(crate) mod clean;
+mod connection;
 mod fetch;
 pub(crate) mod fill_end;
 pub(crate) mod fills;
@@ -8,9 +9,10 @@ pub(crate) mod janitor;
 pub(crate) mod progress;
 pub(crate) mod quarantine;
 pub(crate) mod replica;
-pub(crate) mod tenancies;
+mod tenancies;
 
+pub(crate) use connection::SideConnection;
 pub(crate) use fetch::{FetchSession, Snapshot};
-pub(crate) use tenancies::look_up;
+pub(crate) use tenancies::{Residence, Residences, is_at, look_up};
 
-use lockstep_destinations::clickhouse::NAME as DESTINATION;
+use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

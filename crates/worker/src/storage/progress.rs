@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{DESTINATION, look_up};
+use super::{DESTINATION, Residences, look_up};
+use crate::mappings::Mappings;
 use crate::measure;
 
 /// One sweep at a time, whichever worker does it: the bytes of `locksswp`.
@@ -37,13 +37,13 @@ pub(crate) struct ProgressSession {
 }
 
 impl ProgressSession {
-    pub(crate) async fn open(source: &Source, set: &MappingSet) -> Result<Self, SourceError> {
+    pub(crate) async fn open(source: &Source, mappings: &Mappings) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client
             .batch_execute("SET statement_timeout = '60s'; SET enable_seqscan = off; SET synchronous_commit = off")
             .await?;
         client.execute(BEGIN, &[&DESTINATION]).await?;
-        let mappings = set.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
+        let mappings = mappings.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
         Ok(Self { client, mappings, leading: false })
     }
 
@@ -80,7 +80,7 @@ impl ProgressSession {
     }
 
     /// Those of these tenancies of which something can be shipped.
-    pub(crate) async fn known(&self, tenancies: &[TenancyId]) -> Result<crate::lookup::Residences, SourceError> {
+    pub(crate) async fn known(&self, tenancies: &[TenancyId]) -> Result<Residences, SourceError> {
         look_up(&self.client, tenancies).await
     }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::postgres::{Target, quarantine};
-use lockstep_schema::{Session, Source, SourceError};
-use tokio::time::timeout;
+use lockstep_schema::{Source, SourceError};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::DESTINATION;
-use crate::plan::Refusal;
-use crate::routes::Routes;
+use super::connection::SideConnection;
+use crate::flush::Refusal;
+use crate::mappings::{MappingIndex, Mappings};
 
 /// For all statements of one call; the server's own limits end sooner.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ENTRIES: i64 = 10_000;
 
 /// Of the tenancies `$1 uuid[]` those with entries, and in which mappings, for the destination `$2`.
-pub(super) const ANY_KEPT: &str =
+pub(super) const WITH_ENTRIES: &str =
     "SELECT DISTINCT tenancy_id, mapping_name FROM lockstep.quarantine WHERE tenancy_id = ANY($1) AND destination = $2";
 
 /// Forgets what the destination has taken after all: entries of the mappings `$2 text[]` and tenancies `$3 uuid[]` with
@@ -33,15 +33,15 @@ WHERE q.destination = $1 AND q.mapping_name = w.mapping_name AND q.tenancy_id = 
   AND q.sequence > w.after AND q.sequence <= w.up_to AND q.sequence <> ALL($6::bigint[])";
 
 /// Tenancies with entries, each with the mapping.
-pub(crate) type AnyKept = HashSet<(TenancyId, MappingName)>;
+pub(crate) type WithEntries = HashSet<(TenancyId, MappingName)>;
 
-/// A row that is kept.
-pub(crate) type Kept = (MappingName, TenancyId, SequenceId);
+/// A row that the quarantine holds.
+pub(crate) type Entry = (MappingName, TenancyId, SequenceId);
 
 /// What a cursor has passed, of a tenancy and mapping with entries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Passed {
-    pub(crate) place: usize,
+    pub(crate) mapping: MappingIndex,
     pub(crate) tenancy: TenancyId,
     pub(crate) after: SequenceId,
     pub(crate) up_to: SequenceId,
@@ -49,95 +49,73 @@ pub(crate) struct Passed {
     pub(crate) refused: Vec<SequenceId>,
 }
 
-/// What [`ANY_KEPT`] answers.
-pub(super) fn any_kept(rows: &[Row]) -> Result<AnyKept, SourceError> {
-    let mut kept = AnyKept::new();
+/// What [`WITH_ENTRIES`] answers.
+pub(super) fn with_entries(rows: &[Row]) -> Result<WithEntries, SourceError> {
+    let mut entries = WithEntries::new();
     for row in rows {
         // A name that is none was not written by us.
         if let Ok(mapping) = row.try_get::<_, &str>(1)?.parse() {
-            kept.insert((TenancyId::new(row.try_get(0)?), mapping));
+            entries.insert((TenancyId::new(row.try_get(0)?), mapping));
         }
     }
-    Ok(kept)
+    Ok(entries)
 }
 
 /// Writes the quarantine, over a connection that is opened when there is something to write.
 pub(crate) struct Quarantine {
-    source: Source,
-    client: Option<Client>,
+    connection: SideConnection,
 }
 
 impl Quarantine {
     /// In this database, which has to take writes.
     pub(crate) const fn new(source: Source) -> Self {
-        Self { source, client: None }
+        Self { connection: SideConnection::new(source) }
     }
 
-    /// Keeps these rows, each with its mapping. When this returns, those that it returns are kept durably.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
-    pub(crate) async fn keep(
+    /// Writes these rows down, each with its mapping. When this returns, the quarantine holds those that it returns durably.
+    pub(crate) async fn record(
         &mut self,
-        routes: &Routes,
-        rows: &[(&MappingName, &Refusal)],
-    ) -> Result<HashSet<Kept>, SourceError> {
-        let mappings: Vec<&str> = rows.iter().map(|(mapping, _)| mapping.as_str()).collect();
+        mappings: &Mappings,
+        rows: &[(MappingIndex, &Refusal)],
+    ) -> Result<HashSet<Entry>, SourceError> {
+        let names: Vec<&str> = rows.iter().map(|(mapping, _)| mappings.name(*mapping).as_str()).collect();
+        let targets: Vec<i32> = rows.iter().map(|(mapping, _)| Target::row(mappings.get(*mapping)).id()).collect();
         let tenancies: Vec<Uuid> = rows.iter().map(|(_, row)| row.tenancy.as_uuid()).collect();
         let numbers: Vec<i64> = rows.iter().map(|(_, row)| row.sequence.get()).collect();
         let codes: Vec<&str> = rows.iter().map(|(_, row)| row.code).collect();
         let errors: Vec<&str> = rows.iter().map(|(_, row)| row.error.as_str()).collect();
-        let target =
-            |name: &MappingName| routes.place(name).map_or(0, |place| Target::row(&routes.get(place).mapping).id());
-        let targets: Vec<i32> = rows.iter().map(|(mapping, _)| target(mapping)).collect();
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [&DESTINATION, &mappings, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
-        let client = self.connected().await?;
-        let answered = in_time(async { Ok(client.query(&quarantine::keep(), &parameters).await?) }).await?;
-        self.client = Some(client);
-        let mut kept = HashSet::new();
-        for row in &answered {
+            [&DESTINATION, &names, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
+        let keep = quarantine::keep();
+        let recording = async |client: &Client| Ok(client.query(&keep, &parameters).await?);
+        let mut entries = HashSet::new();
+        for row in self.connection.ask(ANSWER_TIMEOUT, recording).await? {
             if let Ok(mapping) = row.try_get::<_, &str>(0)?.parse() {
-                kept.insert((mapping, TenancyId::new(row.try_get(1)?), SequenceId::new(row.try_get(2)?)));
+                entries.insert((mapping, TenancyId::new(row.try_get(1)?), SequenceId::new(row.try_get(2)?)));
             }
         }
-        Ok(kept)
+        Ok(entries)
     }
 
     /// After cursors have moved: forgets what the destination has taken, and rows of which it has passed a later change.
     ///
     /// # Errors
     /// When Postgres cannot be asked; entries that stay are looked at again later.
-    pub(crate) async fn settle(&mut self, routes: &Routes, passed: &[Passed]) -> Result<(), SourceError> {
-        let client = self.connected().await?;
-        in_time(forget(&client, routes, passed)).await?;
-        self.client = Some(client);
-        Ok(())
-    }
-
-    /// Taken out while it is in use, so that it is used again only where everything went well.
-    async fn connected(&mut self) -> Result<Client, SourceError> {
-        match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => Ok(client),
-            None => self.source.connect(Session::Control).await,
-        }
+    pub(crate) async fn forget_passed(&mut self, mappings: &Mappings, passed: &[Passed]) -> Result<(), SourceError> {
+        self.connection.ask(ANSWER_TIMEOUT, async |client| forget(client, mappings, passed).await).await
     }
 }
 
-async fn in_time<T>(asking: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-    timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
-}
-
-async fn forget(client: &Client, routes: &Routes, passed: &[Passed]) -> Result<(), SourceError> {
-    let mappings: Vec<&str> = passed.iter().map(|passed| routes.name(passed.place).as_str()).collect();
-    let targets: Vec<i32> = passed.iter().map(|passed| Target::row(&routes.get(passed.place).mapping).id()).collect();
+async fn forget(client: &Client, mappings: &Mappings, passed: &[Passed]) -> Result<(), SourceError> {
+    let names: Vec<&str> = passed.iter().map(|passed| mappings.name(passed.mapping).as_str()).collect();
+    let targets: Vec<i32> = passed.iter().map(|passed| Target::row(mappings.get(passed.mapping)).id()).collect();
     let tenancies: Vec<Uuid> = passed.iter().map(|passed| passed.tenancy.as_uuid()).collect();
     let after: Vec<i64> = passed.iter().map(|passed| passed.after.get()).collect();
     let up_to: Vec<i64> = passed.iter().map(|passed| passed.up_to.get()).collect();
     let refused: Vec<i64> = passed.iter().flat_map(|passed| &passed.refused).map(|number| number.get()).collect();
-    client.execute(TAKEN, &[&DESTINATION, &mappings, &tenancies, &after, &up_to, &refused]).await?;
+    client.execute(TAKEN, &[&DESTINATION, &names, &tenancies, &after, &up_to, &refused]).await?;
     let forget = quarantine::forget_superseded();
-    let left = client.execute(&forget, &[&DESTINATION, &mappings, &targets, &tenancies, &up_to]).await?;
+    let left = client.execute(&forget, &[&DESTINATION, &names, &targets, &tenancies, &up_to]).await?;
     if left > 0 {
         tracing::info!(rows = left, "rows left the quarantine: they were changed or deleted");
     }

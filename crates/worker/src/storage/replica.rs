@@ -9,6 +9,7 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
+use super::connection::SideConnection;
 use super::tenancies::uuids;
 
 /// For a connection and one small question.
@@ -18,9 +19,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDENTITY: &str = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()";
 
 /// Whether `replica` is a connection to a copy of what `source` names.
-///
-/// # Errors
-/// When either cannot be asked.
 pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, SourceError> {
     let asking = async {
         let primary = source.connect(Session::Control).await?;
@@ -30,39 +28,25 @@ pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, Sou
     timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
 }
 
-/// The primary of the replica that is read, over a connection that is kept.
+/// The primary of the replica that is read, over a connection of its own.
 pub(crate) struct Primary {
-    source: Source,
-    client: Option<Client>,
+    connection: SideConnection,
 }
 
 impl Primary {
     pub(crate) const fn new(source: Source) -> Self {
-        Self { source, client: None }
+        Self { connection: SideConnection::new(source) }
     }
 
     /// Of which of these tenancies something can be shipped. A replica shows one that is being erased for as long as it lags, and its rows must not be
     /// written after they were erased (ERASE-1): whoever erases waits longer than this answer may be used.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
     pub(crate) async fn living(&mut self, tenancies: &[TenancyId]) -> Result<HashSet<TenancyId>, SourceError> {
         let sql = format!(
             "SELECT w.tenancy_id FROM unnest($1::uuid[]) AS w(tenancy_id) CROSS JOIN LATERAL {}",
             fetch::tenancy_lookup()
         );
-        let kept = self.client.take().filter(|client| !client.is_closed());
-        let asking = async {
-            let client = match kept {
-                Some(client) => client,
-                None => self.source.connect(Session::Control).await?,
-            };
-            let rows = client.query(&sql, &[&uuids(tenancies)]).await?;
-            Ok((client, rows))
-        };
-        let (client, rows) =
-            timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))?;
-        self.client = Some(client);
+        let ids = uuids(tenancies);
+        let rows = self.connection.ask(ANSWER_TIMEOUT, async |client| Ok(client.query(&sql, &[&ids]).await?)).await?;
         rows.iter().map(|row| Ok(TenancyId::new(row.try_get(0)?))).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use lockstep_core::SequenceId;
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
-use lockstep_destinations::{DestinationError, Failure};
+use lockstep_destinations::{DestinationError, Failure, WriteLimits};
 use lockstep_mappings::postgres::fetch::PageLimits;
 use lockstep_worker::Limits;
 
@@ -24,15 +24,15 @@ async fn cur_1_rows_whose_cursor_was_not_written_are_shipped_again() {
     for fault in [Fault::Before(fails(Failure::Unavailable)), Fault::LostConnection] {
         destination.script(Operation::Advance, [Some(fault)]);
         let flushed = flusher.flush(&news).await;
-        assert_eq!((flushed.rows, flushed.held.pairs(), flushed.outage), (10, news.pairs(), false));
+        assert_eq!((flushed.rows, flushed.retry.pairs(), flushed.outage), (10, news.pairs(), false));
         assert_eq!(house.cursor(tenancy, "users").await, SequenceId::BASE);
         assert_eq!(house.ask("SELECT count() FROM {views}.users").await, "10");
     }
     // Written, but the answer was lost: the same again does no harm.
     destination.script(Operation::Advance, [Some(Fault::After(fails(Failure::Unavailable)))]);
-    assert!(!flusher.flush(&news).await.held.is_empty());
+    assert!(!flusher.flush(&news).await.retry.is_empty());
     let flushed = flusher.flush(&news).await;
-    assert!(flushed.held.is_empty() && flushed.failed.is_empty());
+    assert!(flushed.retry.is_empty() && flushed.failed.is_empty());
     assert_eq!(destination.left(), 0);
     house.assert_equal().await;
     house.remove().await;
@@ -55,7 +55,7 @@ async fn cur_1_a_write_that_fails_leaves_its_cursor_and_no_other() {
         // Users are read and written first.
         destination.script(Operation::Write, [Some(fault)]);
         let flushed = flusher.flush(&house.news(&[tenancy])).await;
-        assert_eq!((flushed.held.pairs(), flushed.failed.len()), if put_off { (0, 1) } else { (1, 0) }, "{flushed:?}");
+        assert_eq!((flushed.retry.pairs(), flushed.failed.len()), if put_off { (0, 1) } else { (1, 0) }, "{flushed:?}");
         assert_eq!(house.cursor(tenancy, "users").await, SequenceId::BASE);
         assert!(house.cursor(tenancy, "project_permissions").await > SequenceId::BASE);
     }
@@ -73,8 +73,7 @@ async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
     house.pass().await;
     let limits = Limits {
         page: PageLimits { tenancy_rows: 30, total_rows: 1000 },
-        insert_rows: 7,
-        chunk_bytes: 300,
+        write: WriteLimits { chunk_bytes: 300, write_rows: 7, ..WriteLimits::default() },
         ..Limits::default()
     };
     let mut flusher = house.flusher(limits);
@@ -86,8 +85,8 @@ async fn cur_1_a_page_that_was_cut_moves_the_cursor_to_its_last_row() {
         if seen < 100 {
             assert_eq!(house.cursor(tenancy, "users").await, SequenceId::new(last));
         }
-        assert_eq!(flushed.continued.is_empty(), seen == 100);
-        news = flushed.continued;
+        assert_eq!(flushed.more.is_empty(), seen == 100);
+        news = flushed.more;
     }
     assert_eq!(house.cursor(tenancy, "users").await, house.head().await);
     house.assert_equal().await;
@@ -103,15 +102,16 @@ async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
     let user = house.user(small, "Ada").await;
     house.grant(small, user).await;
     house.pass().await;
-    let limits = Limits { page_bytes: 1_000_000, insert_bytes: 300_000, chunk_bytes: 1000, ..Limits::default() };
+    let write = WriteLimits { chunk_bytes: 1000, write_bytes: 300_000, ..WriteLimits::default() };
+    let limits = Limits { page_bytes: 1_000_000, write, ..Limits::default() };
     let mut flusher = house.flusher(limits);
     let mut left = house.news(&[large, small]);
     let mut pages = 0;
     while !left.is_empty() {
         let flushed = flusher.flush(&left).await;
         assert!(flushed.failed.is_empty() && !flushed.outage, "{flushed:?}");
-        left = flushed.held;
-        left.merge(&flushed.continued);
+        left = flushed.retry;
+        left.merge(&flushed.more);
         pages += 1;
     }
     assert!((5..20).contains(&pages), "{pages} flushes for four pages of users and the other mappings");
@@ -122,8 +122,8 @@ async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
     let mut left = house.news(&[large]);
     while !left.is_empty() {
         let flushed = flusher.flush(&left).await;
-        left = flushed.held;
-        left.merge(&flushed.continued);
+        left = flushed.retry;
+        left.merge(&flushed.more);
     }
     house.assert_equal().await;
     house.remove().await;

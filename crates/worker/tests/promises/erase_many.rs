@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lockstep_core::TenancyId;
-use lockstep_worker::News;
+use lockstep_worker::Hints;
 
 use crate::fixture::House;
 
@@ -20,9 +20,9 @@ impl House {
             while !news.is_empty() {
                 let flushed = flusher.flush(&news).await;
                 assert!(flushed.failed.is_empty() && !flushed.outage, "{flushed:?}");
-                news = News::default();
-                news.merge(&flushed.continued);
-                news.merge(&flushed.held);
+                news = Hints::default();
+                news.merge(&flushed.more);
+                news.merge(&flushed.retry);
             }
         }
     }

@@ -38,10 +38,10 @@ async fn fair_1_tenants_that_a_full_page_left_out_are_read_first_in_the_next() {
     house.pass().await;
     let mut flusher = house.flusher(pages(50, 80));
     let first = flusher.flush(&house.news(&[one, two, small])).await;
-    assert_eq!(first.continued.tenancies(), [small, one, two]);
-    let second = flusher.flush(&first.continued).await;
+    assert_eq!(first.more.tenancies(), [small, one, two]);
+    let second = flusher.flush(&first.more).await;
     assert_eq!(house.ask("SELECT count() FROM {views}.users WHERE display_name = 'Ada'").await, "1");
-    assert_eq!(second.continued.tenancies(), [one, two]);
+    assert_eq!(second.more.tenancies(), [one, two]);
     house.remove().await;
 }
 
@@ -92,7 +92,7 @@ async fn fair_1_a_row_that_cannot_be_written_is_set_aside_and_its_tenant_goes_on
     }
     let mut flusher = house.flusher(Limits::default());
     let flushed = flusher.flush(&house.news(&[broken, healthy])).await;
-    assert!(flushed.failed.is_empty() && flushed.held.is_empty() && flushed.set_aside == 1, "{flushed:?}");
+    assert!(flushed.failed.is_empty() && flushed.retry.is_empty() && flushed.quarantined == 1, "{flushed:?}");
     assert_eq!(house.ask("SELECT display_name FROM {views}.users ORDER BY display_name").await, "Ada\nfirst\nlast");
     let [entry] = &house.quarantined().await[..] else { panic!("not one row is in quarantine") };
     assert_eq!((entry.tenancy, entry.code.as_str(), entry.attempts), (broken, "LS-0407", 1));

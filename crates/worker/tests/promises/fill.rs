@@ -38,7 +38,7 @@ impl House {
 
     async fn refill(&self, mapping: &str) {
         let mapping = self.set.iter().find(|one| one.name.as_str() == mapping).unwrap();
-        fills::begin_now(&self.client, mapping, "clickhouse", "asked for by a test").await.unwrap();
+        fills::begin_now(&self.client, mapping, &"clickhouse".into(), "asked for by a test").await.unwrap();
     }
 
     /// Ranges of one block, so that a fill takes many steps.

@@ -14,12 +14,12 @@ use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table, view};
 use lockstep_mappings::postgres::Target;
+use lockstep_oracle::{Endpoint, compare};
 use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
 use lockstep_schema::{Source, attach};
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
-use lockstep_testkit::oracle::{Endpoint, compare};
 use lockstep_testkit::passes::{Passes, RunningSequencer};
-use lockstep_worker::{Flushed, Flusher, Limits, News, Routes, WorkerError, run_to};
+use lockstep_worker::{Flushed, Flusher, Hints, Limits, Mappings, WorkerError, run_to};
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -134,24 +134,29 @@ impl House {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
-    pub(crate) fn routes(&self) -> Arc<Routes> {
-        Arc::new(Routes::new(&self.set, &self.databases))
+    pub(crate) fn mappings(&self) -> Arc<Mappings> {
+        Arc::new(Mappings::new(&self.set))
     }
 
     pub(crate) fn flusher(&self, limits: Limits) -> Flusher<ClickHouse> {
         self.flusher_to(self.clickhouse.clone(), limits)
     }
 
-    pub(crate) fn flusher_to<D: Destination + Clone + 'static>(&self, destination: D, limits: Limits) -> Flusher<D> {
+    pub(crate) fn flusher_to<D: Destination>(&self, destination: D, limits: Limits) -> Flusher<D> {
         let source = Source::new(&self.settings.source_url, None).unwrap();
-        Flusher::new(source, destination, self.routes(), limits, Health::default())
+        Flusher::new(source, destination, self.mappings(), limits, Health::default())
     }
 
-    /// Everything may have news, for these tenancies.
-    pub(crate) fn news(&self, tenancies: &[TenancyId]) -> News {
-        let mut news = News::default();
-        let every = 0..self.set.iter().count();
-        tenancies.iter().for_each(|tenancy| news.add(*tenancy, every.clone()));
+    /// Everything may have changes, for these tenancies.
+    pub(crate) fn news(&self, tenancies: &[TenancyId]) -> Hints {
+        self.numbered(tenancies, SequenceId::BASE)
+    }
+
+    /// The same, with changes up to this number.
+    pub(crate) fn numbered(&self, tenancies: &[TenancyId], up_to: SequenceId) -> Hints {
+        let mut news = Hints::default();
+        let mappings = self.mappings();
+        tenancies.iter().for_each(|tenancy| news.add(*tenancy, mappings.all(), up_to));
         news
     }
 
@@ -169,7 +174,7 @@ impl House {
     pub(crate) async fn pass_and_flush(&self, tenancies: &[TenancyId]) -> Flushed {
         self.pass().await;
         let flushed = self.flusher(Limits::default()).flush(&self.news(tenancies)).await;
-        assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+        assert!(flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
         flushed
     }
 
@@ -205,19 +210,22 @@ impl House {
     }
 
     pub(crate) async fn eventually_equal(&self) {
-        let endpoint = self.endpoint();
-        lockstep_testkit::oracle::eventually_equal(&self.client, &endpoint, DEADLINE).await.unwrap();
+        let equal = eventually("the twelve views to hold what the source holds", DEADLINE, async || {
+            let report = compare(&self.client, &self.endpoint()).await?;
+            if report.equal() { Ok(true) } else { anyhow::bail!("\n{report}") }
+        });
+        equal.await.unwrap();
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::of(&services().unwrap(), &self.databases.views)
+        services().unwrap().views(&self.databases.views)
     }
 
     pub(crate) fn start(&self) -> Running {
         self.start_to(self.clickhouse.clone(), Limits::default())
     }
 
-    pub(crate) fn start_to<D: Destination + Clone + 'static>(&self, destination: D, limits: Limits) -> Running {
+    pub(crate) fn start_to<D: Destination>(&self, destination: D, limits: Limits) -> Running {
         let (settings, shutdown) = (self.settings.clone(), Shutdown::new());
         let stop = shutdown.clone();
         Running { shutdown, worker: tokio::spawn(async move { run_to(&settings, limits, destination, stop).await }) }

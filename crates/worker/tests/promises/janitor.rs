@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_core::TenancyId;
+use lockstep_destinations::ClickHouse;
 use lockstep_schema::Source;
 use lockstep_testkit::databases::eventually;
 use lockstep_worker::{Janitor, Limits, Round};
@@ -23,9 +24,9 @@ impl House {
         self.run_sql("UPDATE lockstep.setting SET previous = NULL").await;
     }
 
-    pub(crate) fn janitor(&self) -> Janitor {
+    pub(crate) fn janitor(&self) -> Janitor<ClickHouse> {
         let source = Source::new(&self.settings.source_url, None).unwrap();
-        Janitor::new(source, self.clickhouse.clone(), self.set.clone(), self.databases.clone(), quick())
+        Janitor::new(source, self.clickhouse.clone(), self.set.clone(), quick())
     }
 
     /// Rounds that wait a moment only, until all that is awaited was done; returns what all of them did. What is flushed

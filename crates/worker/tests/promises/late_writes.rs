@@ -48,7 +48,7 @@ async fn erase_1_a_tombstone_that_is_dropped_too_early_lets_a_deleted_row_come_b
     assert_eq!(house.ask(THERE).await, "0");
     held.let_go();
     let flushed = flush.await.unwrap();
-    assert!(flushed.held.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
+    assert!(flushed.retry.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
     assert_eq!(house.ask(SEEN).await, "1", "nothing would have to be waited for");
     house.remove().await;
 }
@@ -61,8 +61,8 @@ async fn erase_1_a_worker_that_stood_still_writes_nothing_when_its_time_is_over(
     assert_eq!(house.ask(THERE).await, "0");
     held.let_go();
     let flushed = flush.await.unwrap();
-    assert!(!flushed.held.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
-    assert!(flushed.hold_reason.unwrap().contains("LS-0209"));
+    assert!(!flushed.retry.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
+    assert!(flushed.retry_reason.unwrap().contains("LS-0209"));
     assert_eq!(house.ask(SEEN).await, "0");
     // What is held is read anew.
     house.user(tenancy, "grace").await;
@@ -80,7 +80,7 @@ async fn erase_1_nothing_of_a_tenancy_arrives_behind_its_erasure() {
     house.pass_and_flush(&[tenancy]).await;
     house.rounds("the erasure", |done| done.erased == 1).await;
     held.let_go();
-    assert!(flush.await.unwrap().hold_reason.unwrap().contains("LS-0209"));
+    assert!(flush.await.unwrap().retry_reason.unwrap().contains("LS-0209"));
     house.assert_forgotten(tenancy, &places).await;
     house.remove().await;
 }

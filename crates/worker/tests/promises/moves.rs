@@ -43,12 +43,12 @@ async fn a_tenancy_that_moves_between_two_pages_leaves_nothing_behind() {
     let page = lockstep_mappings::postgres::fetch::PageLimits { tenancy_rows: 20, total_rows: 1000 };
     let mut flusher = house.flusher(lockstep_worker::Limits { page, ..lockstep_worker::Limits::default() });
     let flushed = flusher.flush(&house.news(&[tenancy])).await;
-    assert!(!flushed.continued.is_empty());
+    assert!(!flushed.more.is_empty());
     move_to(&house, tenancy, "elsewhere").await;
     house.pass().await;
-    let mut news = flushed.continued;
+    let mut news = flushed.more;
     while !news.is_empty() {
-        news = flusher.flush(&news).await.continued;
+        news = flusher.flush(&news).await.more;
     }
     house.assert_equal().await;
     house.remove().await;

@@ -13,7 +13,7 @@ impl House {
         let mut flusher = self.flusher(lockstep_worker::Limits::default());
         for tenancy in tenancies {
             let flushed = flusher.flush(&self.news(&[*tenancy])).await;
-            assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+            assert!(flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
         }
     }
 

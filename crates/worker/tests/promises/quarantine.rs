@@ -3,7 +3,7 @@
 use lockstep_core::TenancyId;
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_mappings::postgres::{Target, inbox, quarantine};
-use lockstep_worker::{Flushed, Limits, News};
+use lockstep_worker::{Flushed, Hints, Limits};
 use uuid::Uuid;
 
 use crate::fixture::House;
@@ -58,9 +58,9 @@ impl House {
         let (mut failed, mut flushes) = (Vec::new(), 0);
         while !news.is_empty() {
             let flushed = flusher.flush(&news).await;
-            assert!(flushed.held.is_empty(), "{flushed:?}");
-            news = News::default();
-            news.merge(&flushed.continued);
+            assert!(flushed.retry.is_empty(), "{flushed:?}");
+            news = Hints::default();
+            news.merge(&flushed.more);
             if !flushed.failed.is_empty() {
                 failed.push(flushed);
             }
@@ -290,11 +290,11 @@ async fn an_entry_whose_row_the_destination_took_after_all_goes() {
     destination.script(Operation::Advance, [Some(Fault::LostConnection)]);
     let mut flusher = house.flusher_to(destination, Limits::default());
     // The entry is written, and the cursor is not.
-    assert!(!flusher.flush(&house.news(&[tenancy])).await.held.is_empty());
+    assert!(!flusher.flush(&house.news(&[tenancy])).await.retry.is_empty());
     assert_eq!(house.quarantined().await.len(), 1);
     house.change(TAKE).await;
     let flushed = flusher.flush(&house.news(&[tenancy])).await;
-    assert!(flushed.held.is_empty() && flushed.set_aside == 0, "{flushed:?}");
+    assert!(flushed.retry.is_empty() && flushed.quarantined == 0, "{flushed:?}");
     house.assert_equal().await;
     assert_eq!(house.quarantined().await, []);
     house.remove().await;

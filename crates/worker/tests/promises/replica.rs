@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lockstep_core::TenancyId;
 use lockstep_core::secret::SecretUrl;
 use lockstep_queue::QueueDepths;
 use lockstep_schema::Source;
@@ -84,13 +83,8 @@ async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten
     followed.caught_up().await;
     let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(reads);
-    let numbered = |news: &[TenancyId], head| {
-        let mut news = house.news(news);
-        news.tenancies().to_vec().into_iter().for_each(|tenancy| news.raise(tenancy, head));
-        news
-    };
-    let flushed = flusher.flush(&numbered(&[tenancy], house.head().await)).await;
-    assert!(flushed.ahead.is_empty() && flushed.rows == 10, "{flushed:?}");
+    let flushed = flusher.flush(&house.numbered(&[tenancy], house.head().await)).await;
+    assert!(flushed.behind.is_empty() && flushed.rows == 10, "{flushed:?}");
     house.assert_equal().await;
     let (before, seen) = (house.cursor(tenancy, "users").await, house.head().await);
     followed.pause().await;
@@ -100,9 +94,9 @@ async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten
     let newcomer = house.tenancy().await;
     house.user(newcomer, "Ada").await;
     house.pass().await;
-    let news = numbered(&[tenancy, newcomer], house.head().await);
+    let news = house.numbered(&[tenancy, newcomer], house.head().await);
     let flushed = flusher.flush(&news).await;
-    assert_eq!((flushed.ahead, flushed.rows, flushed.head), (news.clone(), 0, seen));
+    assert_eq!((flushed.behind, flushed.rows, flushed.head), (news.clone(), 0, seen));
     assert_eq!(house.cursor(tenancy, "users").await, before, "a cursor passed what was not read");
     // Without a number they are read as far as the replica is; then, too, no cursor goes further.
     flusher.flush(&house.news(&[tenancy, newcomer])).await;
@@ -110,7 +104,7 @@ async fn cur_1_what_the_replica_has_not_replayed_is_neither_passed_nor_forgotten
     followed.resume().await;
     followed.caught_up().await;
     let flushed = flusher.flush(&news).await;
-    assert!(flushed.ahead.is_empty(), "{flushed:?}");
+    assert!(flushed.behind.is_empty(), "{flushed:?}");
     house.assert_equal().await;
     drop(flusher);
     followed.remove().await;
@@ -158,9 +152,9 @@ async fn a_database_that_is_no_replica_is_not_read() {
     other.run_sql("UPDATE lockstep.pass SET last_sequence = 1000000").await;
     let wrong = Source::new(&other.settings.source_url, None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(wrong);
-    assert!(flusher.look().await.unwrap_err().contains("LS-0432"));
+    assert!(flusher.check().await.unwrap_err().contains("LS-0432"));
     let flushed = flusher.flush(&house.news(&[tenancy])).await;
-    assert!(flushed.outage && flushed.held.len() == 1, "{flushed:?}");
+    assert!(flushed.outage && flushed.retry.len() == 1, "{flushed:?}");
     assert_eq!(house.cursor(tenancy, "users").await.get(), 0);
     drop(flusher);
     other.remove().await;
@@ -185,7 +179,7 @@ async fn erase_1_a_tenancy_that_is_gone_is_not_shipped_from_a_replica_that_still
     let reads = Source::new(house.settings.source_read_url.as_ref().unwrap(), None).unwrap();
     let mut flusher = house.flusher(Limits::default()).reading_from(reads);
     let flushed = flusher.flush(&house.news(&[stays, goes])).await;
-    assert!(flushed.failed.is_empty() && flushed.held.is_empty(), "{flushed:?}");
+    assert!(flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
     assert_eq!(flushed.rows, 2);
     followed.resume().await;
     drop(flusher);

@@ -1,5 +1,6 @@
 //! Values that hurt arrive unchanged: every type, in every mapping.
 
+use lockstep_destinations::WriteLimits;
 use lockstep_testkit::data::{Shape, hostile, ownerless, seed};
 use lockstep_worker::Limits;
 
@@ -16,9 +17,10 @@ async fn values_that_hurt_arrive_unchanged() {
     }
     house.pass().await;
     // Chunks far smaller than some rows, and cut as often as can be.
-    let mut flusher = house.flusher(Limits { chunk_bytes: 1000, insert_rows: 50, ..Limits::default() });
+    let write = WriteLimits { chunk_bytes: 1000, write_rows: 50, ..WriteLimits::default() };
+    let mut flusher = house.flusher(Limits { write, ..Limits::default() });
     let flushed = flusher.flush(&house.news(&tenancies)).await;
-    assert!(flushed.failed.is_empty() && flushed.held.is_empty() && flushed.continued.is_empty(), "{flushed:?}");
+    assert!(flushed.failed.is_empty() && flushed.retry.is_empty() && flushed.more.is_empty(), "{flushed:?}");
     house.assert_equal().await;
     house.remove().await;
 }

@@ -90,7 +90,7 @@ BEGIN
 END",
         declared = declared.join("\n"),
         deleted = read(subject, "now", "OLD"),
-        moved = images_differ(subject.line.iter().map(|column| &column.source)),
+        moved = images_differ(&subject.line.iter().map(|column| &column.source).collect::<Vec<_>>()),
         was = read(subject, "was", "OLD"),
         now = read(subject, "now", "NEW"),
         unreadable = bare_lines(&subject.otherwise),
@@ -110,14 +110,15 @@ fn changed(watched: &BTreeSet<String>, live: Option<&TableFacts>) -> String {
             .is_some_and(|facts| matches!(facts.typname.as_str(), "json" | "jsonb"))
     };
     let (wide, narrow): (Vec<_>, Vec<_>) = watched.iter().partition(is_wide);
-    let terms: Vec<_> = [narrow, wide].into_iter().filter(|columns| !columns.is_empty()).map(images_differ).collect();
+    let parts = [narrow, wide];
+    let terms: Vec<_> =
+        parts.iter().filter(|columns| !columns.is_empty()).map(|columns| images_differ(columns)).collect();
     terms.join(" OR ")
 }
 
-fn images_differ<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
-    let columns: Vec<_> = columns.into_iter().map(|column| identifier(column)).collect();
+fn images_differ(columns: &[&String]) -> String {
     let row = |alias: &str| {
-        let values: Vec<_> = columns.iter().map(|column| format!("{alias}.{column}")).collect();
+        let values: Vec<_> = columns.iter().map(|column| format!("{alias}.{}", identifier(column))).collect();
         format!("ROW({})::pg_catalog.record", values.join(", "))
     };
     format!("{} OPERATOR(pg_catalog.*<>) {}", row("OLD"), row("NEW"))

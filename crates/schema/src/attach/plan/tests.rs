@@ -160,13 +160,14 @@ fn a_table_is_relaxed_and_tightened_without_a_fill() {
     let relaxed = BTreeSet::from([thing]);
     // Our index goes with the conditions: Postgres would have to build its predicate anew.
     let dropped = "drop index lockstep_things_owner until `lockstep migrate` tightens capture again";
-    let expected =
-        [dropped, "install 1 capture triggers on Thing, drop 3", "write down the shape of 1 captured tables"];
+    let function = "install 1 capture functions";
+    let noted = "write down the shape of 1 captured tables";
+    let expected = [dropped, function, "install 1 capture triggers on Thing, drop 3", noted];
     assert_eq!(whats(&plan(&set, &live, &relaxed).unwrap()), expected);
     let live = Live { indexes: BTreeMap::new(), ..attached(&set, &relaxed) };
     assert_eq!(plan(&set, &live, &relaxed).unwrap(), []);
     let built = "build index lockstep_things_owner on Thing, by which dependent rows are found";
-    let expected = [built, "install 3 capture triggers on Thing, drop 1", "write down the shape of 1 captured tables"];
+    let expected = [built, function, "install 3 capture triggers on Thing, drop 1", noted];
     assert_eq!(whats(&plan(&set, &live, &BTreeSet::new()).unwrap()), expected);
 }
 

@@ -1,0 +1,83 @@
+//! `lockstep pause`, `lockstep resume` and `lockstep paused`: stopping a part, and letting it go on.
+
+use clap::{Args, Subcommand};
+use lockstep_core::TenancyId;
+use lockstep_operations::{Part, PauseReport, PausedReport};
+
+use crate::output::{Report, table};
+
+#[derive(Args, Debug)]
+pub(crate) struct PauseArgs {
+    #[command(subcommand)]
+    pub(crate) part: PartArgs,
+    /// Why, for whoever looks at what is paused
+    #[arg(long, value_name = "TEXT", default_value = "", global = true)]
+    pub(crate) reason: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    #[command(subcommand)]
+    pub(crate) part: PartArgs,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum PartArgs {
+    /// While it is paused, changes get no numbers; they stay in the inbox
+    Sequencer,
+    /// While they are paused, nothing is shipped
+    #[command(alias = "worker")]
+    Workers,
+    /// While it is paused, this mapping is not shipped
+    Mapping {
+        /// Its name
+        name: String,
+    },
+    /// While it is paused, nothing is shipped to this destination
+    Destination {
+        /// Its name
+        name: String,
+    },
+    /// While it is paused, this tenancy is not shipped; nor is anything filled: ranges hold rows of all tenancies
+    #[command(alias = "tenant")]
+    Tenancy {
+        /// "Tenancy"."id"
+        id: TenancyId,
+    },
+}
+
+impl From<&PartArgs> for Part {
+    fn from(part: &PartArgs) -> Self {
+        match part.clone() {
+            PartArgs::Sequencer => Self::Sequencer,
+            PartArgs::Workers => Self::Workers,
+            PartArgs::Mapping { name } => Self::Mapping(name),
+            PartArgs::Destination { name } => Self::Destination(name),
+            PartArgs::Tenancy { id } => Self::Tenancy(id),
+        }
+    }
+}
+
+impl Report for PauseReport {
+    fn print(&self) {
+        let said = match (self.paused, self.changed) {
+            (true, true) => "Paused",
+            (true, false) => "Was paused before",
+            (false, true) => "Goes on",
+            (false, false) => "Was not paused",
+        };
+        println!("{said}: {}.", format!("{} {}", self.kind, self.name).trim_end());
+    }
+}
+
+impl Report for PausedReport {
+    fn print(&self) {
+        if self.paused.is_empty() {
+            println!("Nothing is paused.");
+            return;
+        }
+        let rows =
+            self.paused.iter().map(|part| [&part.kind, &part.name, &part.since, &part.reason].map(String::clone));
+        println!("{}", table(["paused", "name", "since", "reason"], rows));
+    }
+}

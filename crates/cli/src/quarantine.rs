@@ -1,0 +1,104 @@
+//! `lockstep quarantine`: rows that a destination refused, each with its error.
+
+use clap::{Args, Subcommand};
+use lockstep_core::{MappingName, TenancyId};
+use lockstep_operations::{Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows};
+
+use crate::error::CliError;
+use crate::output::{Report, Reporting, table};
+
+#[derive(Args, Debug)]
+pub(crate) struct QuarantineArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Show the rows with their keys and errors
+    List(Scope),
+    /// Ship rows again: for when the destination was mended. A row that was itself mended is shipped by itself
+    Retry(Chosen),
+    /// Forget rows without shipping them. The verifier goes on calling them different
+    Drop(Chosen),
+}
+
+/// Which entries.
+#[derive(Args, Debug)]
+struct Scope {
+    /// Of one mapping
+    #[arg(long, value_name = "NAME")]
+    mapping: Option<MappingName>,
+    /// Of one tenancy ("Tenancy"."id")
+    #[arg(long, value_name = "ID")]
+    tenant: Option<TenancyId>,
+}
+
+impl From<&Scope> for QuarantineScope {
+    fn from(scope: &Scope) -> Self {
+        Self { mapping: scope.mapping.clone(), tenancy: scope.tenant }
+    }
+}
+
+/// The same, where everything has to be asked for.
+#[derive(Args, Debug)]
+#[group(skip)]
+struct Chosen {
+    #[command(flatten)]
+    scope: Scope,
+    /// Of all mappings and tenancies
+    #[arg(long, conflicts_with_all = ["mapping", "tenant"], required_unless_present_any = ["mapping", "tenant"])]
+    all: bool,
+}
+
+/// Does it, and shows what came of it. Returns the exit code.
+pub(crate) async fn run(command: &Reporting<QuarantineArgs>, deployment: &mut Deployment<'_>) -> Result<u8, CliError> {
+    Ok(match &command.args.action {
+        Action::List(scope) => command.show(&lockstep_operations::quarantined(deployment, &scope.into()).await?),
+        Action::Retry(chosen) => {
+            command.show(&Retried(lockstep_operations::retry_quarantined(deployment, &(&chosen.scope).into()).await?))
+        }
+        Action::Drop(chosen) => {
+            command.show(&Dropped(lockstep_operations::drop_quarantined(deployment, &(&chosen.scope).into()).await?))
+        }
+    })
+}
+
+#[derive(serde::Serialize)]
+struct Retried(QuarantinedRows);
+
+#[derive(serde::Serialize)]
+struct Dropped(QuarantinedRows);
+
+impl Report for Retried {
+    fn print(&self) {
+        let rows = self.0.rows;
+        println!("{rows} rows are shipped again. Their entries go when that is done; what is refused anew stays.");
+    }
+}
+
+impl Report for Dropped {
+    fn print(&self) {
+        let rows = self.0.rows;
+        println!(
+            "{rows} rows are forgotten. The destination does not hold them: lockstep-verifier goes on calling them different."
+        );
+    }
+}
+
+impl Report for QuarantineReport {
+    fn print(&self) {
+        if self.entries.is_empty() {
+            println!("The quarantine is empty.");
+            return;
+        }
+        let row = |entry: &QuarantineEntry| {
+            let (mapping, tenancy, key) = (entry.mapping.clone(), entry.tenancy.clone(), entry.key.to_string());
+            [mapping, tenancy, entry.sequence.to_string(), key, entry.last_refused_at.clone(), entry.error.clone()]
+        };
+        let header = ["mapping", "tenancy", "change", "key", "refused (UTC)", "error"];
+        println!("{}", table(header, self.entries.iter().map(row)));
+        let rows = self.entries.len();
+        println!("{rows} rows. Mend them in the source, or the destination and then `lockstep quarantine retry`.");
+    }
+}

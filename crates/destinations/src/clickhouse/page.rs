@@ -1,0 +1,124 @@
+//! Pages: rows are encoded as `RowBinary`, gathered into chunks, and inserted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::clickhouse::insert;
+use lockstep_mappings::codec::{CodecError, Row, append_row_binary};
+use tokio::task::JoinSet;
+
+use super::{ClickHouse, Insert, error};
+use crate::destination::{Ended, PageStart, PageWriter, Sent, WriteLimits};
+use crate::error::{DestinationError, Failure};
+
+/// Rows are appended to a chunk until it is this much larger than its limit without another allocation.
+const SLACK_BYTES: usize = 16 * 1024;
+
+/// An insert under way, and what it was given so far.
+struct OpenInsert {
+    insert: Insert,
+    rows: u64,
+    bytes: u64,
+}
+
+/// A page of a mapping. One insert takes up to the limits of the page; while the server ends it, the next is under way.
+/// Without rows there is no insert.
+#[must_use = "a page that is dropped is not written"]
+pub struct Page {
+    server: ClickHouse,
+    mapping: Arc<Mapping>,
+    limits: WriteLimits,
+    chunk: Vec<u8>,
+    chunk_rows: u64,
+    open: Option<OpenInsert>,
+    ending: JoinSet<Result<(), DestinationError>>,
+    sent: Sent,
+}
+
+impl Page {
+    pub(super) fn new(server: &ClickHouse, start: PageStart<'_>) -> Self {
+        Self {
+            server: server.clone().within(start.window),
+            mapping: Arc::clone(start.mapping),
+            limits: start.limits,
+            chunk: Vec::new(),
+            chunk_rows: 0,
+            open: None,
+            ending: JoinSet::new(),
+            sent: Sent::default(),
+        }
+    }
+
+    /// Waits for the insert that the server is ending.
+    async fn ended(&mut self) -> Result<(), DestinationError> {
+        while let Some(ended) = self.ending.join_next().await {
+            match ended {
+                Ok(ended) => ended?,
+                Err(joined) => match joined.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(cancelled) => return Err(error(Failure::Unavailable, cancelled.to_string())),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PageWriter for Page {
+    fn push(&mut self, row: &Row<'_>) -> Result<(), CodecError> {
+        if self.chunk.capacity() == 0 {
+            self.chunk.reserve_exact(self.limits.chunk_bytes + SLACK_BYTES);
+        }
+        append_row_binary(&self.mapping, row, &mut self.chunk)?;
+        self.chunk_rows += 1;
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.chunk.len() >= self.limits.chunk_bytes
+    }
+
+    async fn send(&mut self) -> Result<(), DestinationError> {
+        if self.chunk_rows == 0 {
+            return Ok(());
+        }
+        let (chunk, rows) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_rows));
+        let bytes = chunk.len() as u64;
+        self.sent.bytes += bytes;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => {
+                self.sent.writes += 1;
+                let insert = self.server.insert(&insert(&self.mapping, &self.server.databases.raw));
+                OpenInsert { insert, rows: 0, bytes: 0 }
+            }
+        };
+        open.insert.send(Bytes::from(chunk)).await?;
+        open.rows += rows;
+        open.bytes += bytes;
+        if open.rows < self.limits.write_rows && open.bytes < self.limits.write_bytes {
+            self.open = Some(open);
+        } else {
+            // One at a time: the server holds an insert's rows in memory while it makes a part of them.
+            self.ended().await?;
+            self.ending.spawn(open.insert.end());
+        }
+        Ok(())
+    }
+
+    fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// The cursors are in a table of their own: an insert moves them afterwards.
+    async fn end(mut self, _: &[(TenancyId, SequenceId)]) -> Result<Ended, DestinationError> {
+        self.send().await?;
+        if let Some(open) = self.open.take() {
+            open.insert.end().await?;
+        }
+        self.ended().await?;
+        Ok(Ended::RowsOnly)
+    }
+}

@@ -1,0 +1,183 @@
+//! The databases, tables, views and grants of `lockstep migrate`: what there is, and what is missing.
+
+use std::collections::BTreeMap;
+
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::clickhouse::{
+    TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
+};
+
+use super::{ClickHouse, TableShape, differences};
+use crate::error::DestinationError;
+use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
+
+/// How many places there are that can take users, roles and policies made by SQL.
+const WRITABLE_ACCESS_STORAGES: &str = "SELECT count() FROM system.user_directories \
+     WHERE type IN ('local_directory', 'local directory', 'replicated', 'memory') \
+     AND NOT JSONExtractBool(toString(params), 'readonly')";
+
+impl Provision for ClickHouse {
+    async fn plan(&self, mappings: &MappingSet, wanted: Wanted<'_>) -> Result<ProvisionPlan, ProvisionError> {
+        let databases = self.databases();
+        let mut plan = ProvisionPlan::default();
+        let create = missing_databases(self).await?;
+        if !create.is_empty() {
+            plan.steps.push(ProvisionStep { what: "create databases".to_owned(), statements: create });
+        }
+        let own = [cursor_table(databases), source_table(databases)];
+        let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
+        plan.steps.extend(tables(self, &definitions).await?);
+        plan.steps.extend(views(self, mappings, wanted.replace_views).await?);
+        if let Some(role) = wanted.tenant_role {
+            if self.can_manage_access().await? {
+                let statements = access_sql(mappings, databases, role).statements;
+                plan.steps.push(ProvisionStep { what: format!("let role {role} read the views"), statements });
+            } else {
+                plan.notes.push(
+                    "This ClickHouse manages access in files: put each tenant's user into the file that users_config \
+                     names (grants and row filters as ARCHITECTURE.md shows)."
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(plan)
+    }
+
+    async fn apply(&self, step: &ProvisionStep) -> Result<(), DestinationError> {
+        for statement in &step.statements {
+            self.execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self, mappings: &MappingSet) -> Result<ProvisionPlan, ProvisionError> {
+        self.ping().await?;
+        self.plan(mappings, Wanted::default()).await
+    }
+}
+
+impl ClickHouse {
+    /// Whether users, roles and row policies can be made by SQL here. Where they cannot (code 514 on trying), access is
+    /// managed by files. Changes nothing; whether this user may make them is another question, answered by trying.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn can_manage_access(&self) -> Result<bool, DestinationError> {
+        Ok(self.fetch_one::<u64>(WRITABLE_ACCESS_STORAGES).await? > 0)
+    }
+
+    /// What these tables of the raw database look like, by name; those that do not exist, or that this user may not see,
+    /// are left out. Two questions to the server.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn table_shapes(&self, tables: &[&str]) -> Result<BTreeMap<String, TableShape>, DestinationError> {
+        let names: Vec<_> = tables.iter().map(|name| literal(name)).collect();
+        let (database, names) = (literal(&self.databases.raw), names.join(","));
+        let sql = format!(
+            "SELECT name, engine_full, partition_key, sorting_key FROM system.tables WHERE database = {database} AND name IN ({names})"
+        );
+        let found: Vec<(String, String, String, String)> = self.fetch_rows(&sql).await?;
+        let mut shapes: BTreeMap<_, _> = found
+            .into_iter()
+            .map(|(name, engine_full, partition_key, sorting_key)| {
+                (name, TableShape { engine_full, partition_key, sorting_key, columns: Vec::new() })
+            })
+            .collect();
+        // A default of another kind says which.
+        let sql = format!(
+            "SELECT table, name, type, if(default_kind IN ('', 'DEFAULT'), default_expression, default_kind || ' ' || default_expression) \
+             FROM system.columns WHERE database = {database} AND table IN ({names}) ORDER BY table, position"
+        );
+        let columns: Vec<(String, String, String, String)> = self.fetch_rows(&sql).await?;
+        for (table, name, column_type, default) in columns {
+            if let Some(shape) = shapes.get_mut(&table) {
+                shape.columns.push((name, column_type, default));
+            }
+        }
+        Ok(shapes)
+    }
+}
+
+async fn missing_databases(clickhouse: &ClickHouse) -> Result<Vec<String>, DestinationError> {
+    let databases = clickhouse.databases();
+    let existing = clickhouse.fetch_text("SELECT name FROM system.databases FORMAT TSV").await?;
+    let names = [&databases.raw, &databases.views];
+    let statements = create_databases(databases);
+    let missing = statements.into_iter().zip(names).filter(|(_, name)| !existing.lines().any(|line| line == *name));
+    Ok(missing.map(|(statement, _)| statement).collect())
+}
+
+async fn tables(
+    clickhouse: &ClickHouse,
+    definitions: &[TableDefinition],
+) -> Result<Vec<ProvisionStep>, ProvisionError> {
+    let names: Vec<_> = definitions.iter().map(|definition| definition.name.as_str()).collect();
+    let found = clickhouse.table_shapes(&names).await?;
+    let mut steps = Vec::new();
+    let mut differing = Vec::new();
+    for definition in definitions {
+        match found.get(&definition.name) {
+            None => steps.push(ProvisionStep {
+                what: format!("create table {}.{}", definition.database, definition.name),
+                statements: definition.create(),
+            }),
+            Some(shape) => differing.extend(
+                differences(&TableShape::from(definition), shape)
+                    .into_iter()
+                    .map(|difference| format!("{}.{}: {difference}", definition.database, definition.name)),
+            ),
+        }
+    }
+    if differing.is_empty() { Ok(steps) } else { Err(ProvisionError::OtherShape(differing)) }
+}
+
+async fn views(
+    clickhouse: &ClickHouse,
+    mappings: &MappingSet,
+    replace: bool,
+) -> Result<Vec<ProvisionStep>, ProvisionError> {
+    let found = live_views(clickhouse, mappings).await?;
+    let mut steps = Vec::new();
+    let mut taken = Vec::new();
+    for mapping in mappings.iter() {
+        let name = format!("{}.{}", clickhouse.databases.views, mapping.name);
+        let what = match found.get(mapping.name.as_str()) {
+            None => format!("create view {name}"),
+            Some((engine, _)) if engine != "View" => {
+                taken.push(format!("{name} is a table ({engine}), not a view; it is never replaced"));
+                continue;
+            }
+            Some((_, true)) => continue,
+            Some((_, false)) if replace => format!("replace view {name}"),
+            Some((_, false)) => {
+                taken.push(format!("view {name} reads something else"));
+                continue;
+            }
+        };
+        steps.push(ProvisionStep { what, statements: vec![view(mapping, &clickhouse.databases)] });
+    }
+    if taken.is_empty() { Ok(steps) } else { Err(ProvisionError::NamesTaken(taken)) }
+}
+
+/// What has the name of one of our views: its engine, and whether it selects what ours selects.
+async fn live_views(
+    clickhouse: &ClickHouse,
+    mappings: &MappingSet,
+) -> Result<BTreeMap<String, (String, bool)>, DestinationError> {
+    let mut found = BTreeMap::new();
+    for mapping in mappings.iter() {
+        // The server formats both sides, so that spacing makes no difference.
+        let sql = format!(
+            "SELECT engine, if(as_select = '', 0, formatQuerySingleLine(as_select) = formatQuerySingleLine({select})) FROM system.tables WHERE database = {database} AND name = {name} FORMAT TSV",
+            select = literal(&view_select(mapping, &clickhouse.databases)),
+            database = literal(&clickhouse.databases.views),
+            name = literal(mapping.name.as_str()),
+        );
+        let text = clickhouse.fetch_text(&sql).await?;
+        if let Some((engine, same)) = text.trim_end().split_once('\t') {
+            found.insert(mapping.name.to_string(), (engine.to_owned(), same == "1"));
+        }
+    }
+    Ok(found)
+}

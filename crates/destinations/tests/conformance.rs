@@ -1,0 +1,344 @@
+//! What every destination must do, as functions over the contract. They run against each destination, and against the
+//! scripted one around it, which must keep the contract wherever its script says nothing.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "clickhouse/fixture.rs"]
+#[allow(dead_code, reason = "shared with the tests of ClickHouse alone")]
+mod fixture;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_destinations::compare::Compare;
+use lockstep_destinations::faulty::{Fault, Faulty, Operation};
+use lockstep_destinations::{
+    ClickHouse, CursorAt, Cursors, Destination, DestinationError, Ended, Failure, Moment, PageStart, PageWriter, Retry,
+    Selection, WriteLimits, WriteWindow,
+};
+use lockstep_mappings::clickhouse::raw_table;
+use lockstep_mappings::codec::{CodecError, CopyReader, Row};
+use lockstep_mappings::postgres::compare::Scope;
+use lockstep_mappings::{Mapping, MappingSet};
+use uuid::Uuid;
+
+/// A destination, and how to write rows of one mapping to it and read them back.
+struct Subject<D, R> {
+    destination: D,
+    readable: R,
+    mapping: Arc<Mapping>,
+}
+
+/// A row of `team_member_profiles`: its key, its number, and what it holds; `None` makes it a tombstone.
+type Profile<'a> = (u128, i64, Option<&'a str>);
+
+impl<D: Destination, R: Compare> Subject<D, R> {
+    fn page(&self, window: WriteWindow) -> PageStart<'_> {
+        PageStart { mapping: &self.mapping, from: &[], window, limits: WriteLimits::default() }
+    }
+
+    async fn try_write(&self, to: &impl Destination, rows: &[Profile<'_>]) -> Result<(), DestinationError> {
+        let mut page = to.open_page(self.page(fresh()));
+        self.push(&mut page, rows).await?;
+        end(page).await
+    }
+
+    async fn write(&self, rows: &[Profile<'_>]) {
+        self.try_write(&self.destination, rows).await.unwrap();
+    }
+
+    /// Pushes rows as they leave the source.
+    async fn push(&self, page: &mut impl PageWriter, rows: &[Profile<'_>]) -> Result<(), DestinationError> {
+        let mut reader = CopyReader::default();
+        let mut copy = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+        for &(key, number, name) in rows {
+            let id = Uuid::from_u128(key);
+            let deleted = i16::from(name.is_none()).to_be_bytes();
+            let number = number.to_be_bytes();
+            let fields: [Option<&[u8]>; 10] = [
+                Some(id.as_bytes()),
+                Some(b"project"),
+                Some(b"main"),
+                Some(id.as_bytes()),
+                Some(id.as_bytes()),
+                name.map(str::as_bytes),
+                None,
+                Some(&[0; 8]),
+                Some(&number),
+                Some(&deleted),
+            ];
+            copy.extend(10_i16.to_be_bytes());
+            for field in fields {
+                copy.extend(field.map_or(-1, |field| i32::try_from(field.len()).unwrap()).to_be_bytes());
+                copy.extend(field.unwrap_or_default());
+            }
+            let pushed = reader.rows::<CodecError>(&copy, |fields| page.push(&Row::read(fields, &self.mapping)?));
+            pushed.unwrap();
+            copy.clear();
+            if page.is_full() {
+                page.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What readers see: keys and what they hold, in the order of the comparison.
+    async fn shown(&self) -> Vec<(u128, String)> {
+        let rows: Vec<_> = self.readable.rows(&self.mapping, Scope::All).try_collect().await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        rows.iter()
+            .map(|row| {
+                let id: Uuid = text(row.field(2).unwrap()).parse().unwrap();
+                (id.as_u128(), text(row.field(4).unwrap()))
+            })
+            .collect()
+    }
+
+    async fn shows(&self, expected: &[(u128, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(key, name)| (*key, (*name).to_owned())).collect();
+        assert_eq!(self.shown().await, expected);
+    }
+
+    async fn cursors(&self) -> Cursors {
+        self.destination.cursors(Selection::All, Selection::All).await.unwrap()
+    }
+}
+
+/// Runs each function against ClickHouse, and against the scripted destination around it.
+macro_rules! conformance {
+    ($($test:ident)*) => {
+        mod clickhouse {
+            $(#[tokio::test] async fn $test() { crate::on_clickhouse(|clickhouse| clickhouse, crate::$test).await })*
+        }
+        mod faulty {
+            use lockstep_destinations::faulty::Faulty;
+            $(#[tokio::test] async fn $test() { crate::on_clickhouse(Faulty::new, crate::$test).await })*
+        }
+    };
+}
+
+async fn on_clickhouse<D: Destination, F>(
+    wrap: impl FnOnce(ClickHouse) -> D + Send + 'static,
+    test: impl FnOnce(Subject<D, ClickHouse>) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fixture::with_database(|fixture| async move {
+        let set = MappingSet::load(None).unwrap();
+        let mapping = Arc::new(set.get(&"team_member_profiles".parse().unwrap()).unwrap().clone());
+        let clickhouse = fixture.clickhouse;
+        for statement in raw_table(&mapping, clickhouse.databases()).create() {
+            clickhouse.execute(&statement).await.unwrap();
+        }
+        test(Subject { destination: wrap(clickhouse.clone()), readable: clickhouse, mapping }).await;
+    })
+    .await;
+}
+
+conformance! {
+    rows_arrive_as_they_were_sent_wherever_writes_are_cut
+    a_write_without_rows_does_nothing
+    the_highest_number_wins_whatever_arrives_last
+    idem_1_rows_that_are_written_again_are_there_once
+    a_tombstone_hides_what_is_below_it_whenever_that_arrives
+    what_was_read_too_long_ago_is_neither_begun_nor_ended
+    cur_1_a_cursor_is_not_moved_late
+    writes_that_fail_before_after_and_in_between_can_be_repeated
+    cursors_that_fail_or_hang_can_be_asked_for_again
+    a_write_that_is_dropped_leaves_nothing
+    a_chunk_that_was_not_sent_to_its_end_breaks_the_write
+    cursors_come_back_as_they_were_advanced
+    cur_1_a_cursor_never_moves_back
+    twenty_thousand_tenants_are_one_lookup
+}
+
+async fn rows_arrive_as_they_were_sent_wherever_writes_are_cut<D: Destination>(subject: Subject<D, impl Compare>) {
+    let name = "emoji 🦀, 'quotes', \t and \\";
+    let rows: Vec<Profile<'_>> = (0..1_000).map(|key| (key, 1, Some(name))).collect();
+    let limits = WriteLimits { chunk_bytes: 100, write_rows: 25, ..WriteLimits::default() };
+    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh()) });
+    subject.push(&mut page, &rows).await.unwrap();
+    page.send().await.unwrap();
+    let sent = page.sent();
+    assert!((30..=50).contains(&sent.writes) && sent.bytes > 50_000, "{sent:?}");
+    end(page).await.unwrap();
+    subject.shows(&(0..1_000).map(|key| (key, name)).collect::<Vec<_>>()).await;
+}
+
+async fn a_write_without_rows_does_nothing<D: Destination>(subject: Subject<D, impl Compare>) {
+    subject.write(&[]).await;
+    subject.shows(&[]).await;
+}
+
+async fn the_highest_number_wins_whatever_arrives_last<D: Destination>(subject: Subject<D, impl Compare>) {
+    subject.write(&[(1, 20, Some("new")), (2, 5, Some("old"))]).await;
+    subject.write(&[(1, 10, Some("old")), (2, 6, Some("new"))]).await;
+    subject.write(&[(3, 8, Some("new")), (3, 7, Some("old"))]).await;
+    subject.shows(&[(1, "new"), (2, "new"), (3, "new")]).await;
+}
+
+async fn idem_1_rows_that_are_written_again_are_there_once<D: Destination>(subject: Subject<D, impl Compare>) {
+    for _ in 0..3 {
+        subject.write(&[(1, 10, Some("one")), (2, 11, None), (3, 12, Some("three"))]).await;
+    }
+    subject.shows(&[(1, "one"), (3, "three")]).await;
+}
+
+async fn a_tombstone_hides_what_is_below_it_whenever_that_arrives<D: Destination>(subject: Subject<D, impl Compare>) {
+    subject.write(&[(1, 10, Some("gone")), (2, 10, Some("back"))]).await;
+    subject.write(&[(1, 20, None), (2, 20, None), (3, 20, None)]).await;
+    subject.shows(&[]).await;
+    // A late write of what was read before the deletion, and a row that was made again.
+    subject.write(&[(1, 11, Some("late")), (3, 12, Some("late")), (2, 21, Some("again"))]).await;
+    subject.shows(&[(2, "again")]).await;
+}
+
+async fn what_was_read_too_long_ago_is_neither_begun_nor_ended<D: Destination>(subject: Subject<D, impl Compare>) {
+    let mut late = subject.destination.open_page(subject.page(read_ago(Duration::from_secs(61))));
+    subject.push(&mut late, &[(1, 1, Some("late"))]).await.unwrap();
+    let error = end(late).await.unwrap_err();
+    assert_eq!((error.failure(), error.retry(), error.code()), (Failure::Late, Retry::Later, "LS-0209"));
+    // Begun in time, and held up before its end.
+    let window = WriteWindow::new(Moment::now(), Duration::from_secs(6));
+    let mut page = subject.destination.open_page(subject.page(window));
+    subject.push(&mut page, &[(1, 1, Some("late"))]).await.unwrap();
+    page.send().await.unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    while window.is_open() {
+        every.tick().await;
+    }
+    assert_eq!(end(page).await.unwrap_err().failure(), Failure::Late);
+    let mut in_time = subject.destination.open_page(subject.page(read_ago(Duration::ZERO)));
+    subject.push(&mut in_time, &[(2, 1, Some("in time"))]).await.unwrap();
+    end(in_time).await.unwrap();
+    subject.shows(&[(2, "in time")]).await;
+}
+
+async fn cur_1_a_cursor_is_not_moved_late<D: Destination>(subject: Subject<D, impl Compare>) {
+    let late = subject.destination.advance(&[users_at(1, 5)], read_ago(Duration::from_secs(61))).await;
+    assert_eq!(late.unwrap_err().failure(), Failure::Late);
+    assert!(subject.cursors().await.is_empty());
+}
+
+async fn writes_that_fail_before_after_and_in_between_can_be_repeated<D: Destination>(
+    subject: Subject<D, impl Compare>,
+) {
+    let faulty = Faulty::new(subject.destination.clone());
+    faulty.script(
+        Operation::Write,
+        [Some(Fault::Before(scripted())), Some(Fault::LostConnection), Some(Fault::After(scripted()))],
+    );
+    let rows = [(1, 10, Some("one")), (2, 11, Some("two"))];
+    assert_eq!(subject.try_write(&faulty, &rows).await, Err(scripted()));
+    assert_eq!(subject.try_write(&faulty, &rows).await.unwrap_err().failure(), Failure::Unavailable);
+    subject.shows(&[]).await;
+    // The answer was lost, the rows were not.
+    assert_eq!(subject.try_write(&faulty, &rows).await, Err(scripted()));
+    subject.shows(&[(1, "one"), (2, "two")]).await;
+    assert_eq!(faulty.left(), 0);
+    assert_eq!(subject.try_write(&faulty, &rows).await, Ok(()));
+    subject.shows(&[(1, "one"), (2, "two")]).await;
+}
+
+async fn cursors_that_fail_or_hang_can_be_asked_for_again<D: Destination>(subject: Subject<D, impl Compare>) {
+    let faulty = Faulty::new(subject.destination.clone());
+    let at = [users_at(1, 4)];
+    faulty.script(Operation::Advance, [Some(Fault::After(scripted())), Some(Fault::Hang)]);
+    faulty.script(Operation::Cursors, [Some(Fault::Before(scripted()))]);
+    assert_eq!(faulty.advance(&at, fresh()).await, Err(scripted()));
+    assert!(tokio::time::timeout(Duration::from_millis(50), faulty.advance(&at, fresh())).await.is_err());
+    assert_eq!(faulty.cursors(Selection::All, Selection::All).await, Err(scripted()));
+    // The answer was lost, the cursor was not.
+    assert_eq!(faulty.cursors(Selection::All, Selection::All).await.unwrap().len(), 1);
+}
+
+async fn a_write_that_is_dropped_leaves_nothing<D: Destination>(subject: Subject<D, impl Compare>) {
+    let mut page = subject.destination.open_page(subject.page(fresh()));
+    // Whole rows: what the destination has is complete as far as it goes, and still must not be kept.
+    subject.push(&mut page, &[(1, 10, Some("abandoned"))]).await.unwrap();
+    page.send().await.unwrap();
+    drop(page);
+    subject.write(&[(2, 11, Some("kept"))]).await;
+    subject.shows(&[(2, "kept")]).await;
+}
+
+async fn a_chunk_that_was_not_sent_to_its_end_breaks_the_write<D: Destination>(subject: Subject<D, impl Compare>) {
+    let name = "x".repeat(16_000);
+    let rows: Vec<Profile<'_>> = (0..2_000).map(|key| (key, 1, Some(name.as_str()))).collect();
+    let limits = WriteLimits { chunk_bytes: 40_000_000, ..WriteLimits::default() };
+    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh()) });
+    // 30 MB at once fill every buffer on the way: some send has to wait, and is dropped while it does.
+    let mut dropped = false;
+    for _ in 0..100 {
+        subject.push(&mut page, &rows).await.unwrap();
+        if tokio::time::timeout(Duration::ZERO, page.send()).await.is_err() {
+            dropped = true;
+            break;
+        }
+    }
+    assert!(dropped, "3 GB were taken without a wait");
+    assert_eq!(end(page).await.unwrap_err().retry(), Retry::Later);
+}
+
+async fn cursors_come_back_as_they_were_advanced<D: Destination>(subject: Subject<D, impl Compare>) {
+    let destination = &subject.destination;
+    let teams: MappingName = "teams".parse().unwrap();
+    let (ours, nobody) = (tenancy(1), tenancy(3));
+    let all = vec![users_at(1, i64::MAX), (ours, teams.clone(), SequenceId::new(7)), users_at(2, 0)];
+    destination.advance(&all, fresh()).await.unwrap();
+    let expected: Cursors = all.iter().cloned().map(|(id, name, at)| ((id, name), at)).collect();
+    assert_eq!(subject.cursors().await, expected);
+    let one = destination.cursors(Selection::These(&[ours]), Selection::These(std::slice::from_ref(&teams))).await;
+    assert_eq!(one.unwrap(), Cursors::from([((ours, teams), SequenceId::new(7))]));
+    for tenancies in [&[nobody][..], &[]] {
+        let none = destination.cursors(Selection::These(tenancies), Selection::All).await.unwrap();
+        assert_eq!(none, Cursors::new(), "nothing that was asked for was found");
+    }
+    destination.advance(&[], fresh()).await.unwrap();
+}
+
+async fn cur_1_a_cursor_never_moves_back<D: Destination>(subject: Subject<D, impl Compare>) {
+    for at in [10, 30, 20] {
+        subject.destination.advance(&[users_at(1, at)], fresh()).await.unwrap();
+    }
+    let (id, users, at) = users_at(1, 30);
+    assert_eq!(subject.cursors().await, Cursors::from([((id, users), at)]));
+}
+
+async fn twenty_thousand_tenants_are_one_lookup<D: Destination>(subject: Subject<D, impl Compare>) {
+    let at: Vec<CursorAt> = (1..=20_000).map(|number: i64| users_at(number.unsigned_abs().into(), number)).collect();
+    subject.destination.advance(&at, fresh()).await.unwrap();
+    let asked: Vec<TenancyId> = at.iter().rev().map(|(id, ..)| *id).collect();
+    let users: MappingName = "users".parse().unwrap();
+    let found = subject.destination.cursors(Selection::These(&asked), Selection::These(&[users])).await.unwrap();
+    assert_eq!(found.len(), 20_000);
+    assert!(at.iter().all(|(id, name, at)| found.get(&(*id, name.clone())) == Some(at)));
+}
+
+/// Ends a page that moves no cursors.
+async fn end(page: impl PageWriter) -> Result<(), DestinationError> {
+    page.end(&[]).await.map(|ended| assert_eq!(ended, Ended::RowsOnly))
+}
+
+/// For what was read so long ago, with a limit of two minutes.
+fn read_ago(ago: Duration) -> WriteWindow {
+    WriteWindow::new(Moment::now() - ago, Duration::from_secs(120))
+}
+
+fn fresh() -> WriteWindow {
+    read_ago(Duration::ZERO)
+}
+
+fn tenancy(id: u128) -> TenancyId {
+    TenancyId::new(Uuid::from_u128(id))
+}
+
+/// A cursor of the mapping `users`.
+fn users_at(id: u128, at: i64) -> CursorAt {
+    (tenancy(id), "users".parse().unwrap(), SequenceId::new(at))
+}
+
+fn scripted() -> DestinationError {
+    DestinationError::new(Failure::Overloaded, "clickhouse", "scripted")
+}

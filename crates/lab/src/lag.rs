@@ -1,0 +1,159 @@
+//! From commit to visible: one user is renamed again and again, and looked for in ClickHouse's view.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use lockstep_core::shutdown::Shutdown;
+use lockstep_destinations::ClickHouse;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use lockstep_testkit::databases::eventually;
+use lockstep_testkit::installation::Installation;
+
+/// Between two looks: an eighth of the smallest lag that was seen.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+/// Between two measurements of a probe that does not say otherwise, so that they meet the system in different moments.
+const PAUSE: Duration = Duration::from_millis(37);
+/// A rename that is not visible by then is lost, not late.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// As many as a long demo needs for its percentiles; the oldest are forgotten.
+const KEPT: usize = 10_000;
+
+/// Measures in a task of its own.
+pub(crate) struct LagProbe {
+    task: JoinHandle<anyhow::Result<()>>,
+    stop: Shutdown,
+    lags: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl LagProbe {
+    /// Makes a user in the first tenancy and begins.
+    ///
+    /// # Errors
+    /// When a service refuses.
+    pub(crate) async fn start(installation: &Installation) -> anyhow::Result<Self> {
+        Self::start_every(PAUSE, installation).await
+    }
+
+    /// The same with so long between two measurements; one writes to the source once, and then looks at ClickHouse alone.
+    ///
+    /// # Errors
+    /// When a service refuses.
+    pub(crate) async fn start_every(pause: Duration, installation: &Installation) -> anyhow::Result<Self> {
+        let client = installation.database().connect().await?;
+        let (stop, lags) = (Shutdown::new(), Arc::new(Mutex::new(Vec::new())));
+        let probe = Probe { client, clickhouse: installation.clickhouse()?, views: installation.view_database() };
+        let user = probe.user().await?;
+        let (task_stop, task_lags) = (stop.clone(), Arc::clone(&lags));
+        let task = tokio::spawn(async move {
+            for number in 0_u64.. {
+                if task_stop.run_until_cancelled(tokio::time::sleep(pause + moment(number))).await.is_none() {
+                    break;
+                }
+                let lag = probe.measure(&user, &format!("lag probe {number}")).await?;
+                let mut lags = task_lags.lock().unwrap_or_else(PoisonError::into_inner);
+                if lags.len() >= KEPT {
+                    lags.remove(0);
+                }
+                lags.push(lag);
+            }
+            Ok(())
+        });
+        Ok(Self { task, stop, lags })
+    }
+
+    /// What was measured so far.
+    pub(crate) fn lags(&self) -> Vec<Duration> {
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many lags were measured.
+    ///
+    /// # Errors
+    /// When the probe fails or it takes too long.
+    pub(crate) async fn until(&mut self, count: usize) -> anyhow::Result<()> {
+        let what = format!("{count} measured lags");
+        eventually(&what, Duration::from_secs(300), async || {
+            if self.task.is_finished() {
+                bail!("the probe ended by itself");
+            }
+            Ok(self.lags().len() >= count)
+        })
+        .await
+    }
+
+    /// Stops; the measurement in hand is finished.
+    ///
+    /// # Errors
+    /// When a measurement failed.
+    pub(crate) async fn stop(self) -> anyhow::Result<Vec<Duration>> {
+        self.stop.cancel();
+        self.task.await.context("the lag probe panicked")??;
+        Ok(self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// A few milliseconds, others each time: else a slow probe would meet what the system does every second in the same moment.
+const fn moment(number: u64) -> Duration {
+    Duration::from_millis(number * 7 % 23)
+}
+
+/// The value below which the given share of all lags lies; zero where there are none.
+pub(crate) fn percentile(lags: &[Duration], share: f64) -> Duration {
+    let mut sorted = lags.to_vec();
+    sorted.sort();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    sorted.get(index).copied().unwrap_or_default()
+}
+
+struct Probe {
+    client: Client,
+    clickhouse: ClickHouse,
+    views: String,
+}
+
+impl Probe {
+    /// A user of the first tenancy that no edit finds: it belongs to no team and has no channels.
+    async fn user(&self) -> anyhow::Result<uuid::Uuid> {
+        const INSERT: &str = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "updatedAt", "lastActiveAt", "signedUpAt", "isAnonymous", "restrictedByAdmin")
+SELECT t."id", gen_random_uuid(), t."projectId", t."branchId", now(), now(), now(), TRUE, FALSE FROM "Tenancy" t ORDER BY t."id" LIMIT 1
+RETURNING "projectUserId""#;
+        Ok(self.client.query_one(INSERT, &[]).await.context("inserting the lag probe's user")?.get(0))
+    }
+
+    async fn measure(&self, user: &uuid::Uuid, name: &str) -> anyhow::Result<Duration> {
+        let update = r#"UPDATE "ProjectUser" SET "displayName" = $1 WHERE "projectUserId" = $2"#;
+        if self.client.execute(update, &[&name, user]).await? != 1 {
+            bail!("the lag probe's user is gone");
+        }
+        let committed = Instant::now();
+        let look = format!("SELECT count() FROM {}.users WHERE id = '{user}' AND display_name = '{name}'", self.views);
+        loop {
+            let found: Vec<(u64,)> = self.clickhouse.fetch_rows(&look).await?;
+            if found == [(1,)] {
+                return Ok(committed.elapsed());
+            }
+            if committed.elapsed() > DEADLINE {
+                bail!("a change was not visible in ClickHouse {DEADLINE:?} after its commit");
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let lags: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&lags, 0.5), Duration::from_millis(50));
+        assert_eq!(percentile(&lags, 0.99), Duration::from_millis(99));
+        assert_eq!(percentile(&lags[..1], 0.99), Duration::from_millis(100));
+        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
+    }
+}

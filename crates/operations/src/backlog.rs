@@ -1,0 +1,75 @@
+//! How far the destination has come. Every question costs what has changed, not how many tenancies there are.
+
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::{ClickHouse, Destination, Selection};
+use lockstep_mappings::postgres::Target;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use crate::DESTINATION;
+use crate::deployment::Deployment;
+use crate::error::{OperationError, Unfinished};
+use crate::progress::Waiting;
+
+/// The number that covers everything committed before this call.
+///
+/// # Errors
+/// [`OperationError::Unfinished`] when the sequencer does not answer in time.
+pub(crate) async fn fence(client: &Client, waiting: &mut Waiting<'_>) -> Result<SequenceId, OperationError> {
+    let id: i64 = client.query_one("INSERT INTO lockstep.fence DEFAULT VALUES RETURNING id", &[]).await?.get(0);
+    let answer = loop {
+        let row = client.query_opt("SELECT sequence FROM lockstep.fence WHERE id = $1", &[&id]).await?;
+        if let Some(sequence) = row.and_then(|row| row.get(0)) {
+            break Ok(SequenceId::new(sequence));
+        }
+        let what = || "changes get no numbers; is lockstep-sequencer running?".to_owned();
+        if let Err(unfinished) = waiting.pause(what).await {
+            break Err(unfinished);
+        }
+    };
+    client.execute("DELETE FROM lockstep.fence WHERE id = $1", &[&id]).await?;
+    answer.map_err(Unfinished::into)
+}
+
+/// Through which number everything has been shipped. The sweep keeps it.
+pub(crate) async fn passed(client: &Client) -> Result<SequenceId, OperationError> {
+    const PASSED: &str = "SELECT COALESCE((SELECT passed FROM lockstep.destination WHERE name = $1), 0)";
+    Ok(SequenceId::new(client.query_one(PASSED, &[&DESTINATION]).await?.get(0)))
+}
+
+/// Mappings of which these tenancies have changes up to a number that have not arrived, each with how many tenancies.
+pub(crate) async fn late(
+    deployment: &Deployment<'_>,
+    clickhouse: &ClickHouse,
+    tenancies: &[TenancyId],
+    up_to: SequenceId,
+) -> Result<Vec<(String, usize)>, OperationError> {
+    const LAST: &str = "
+SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE tenancy_id = ANY($1::uuid[]) AND sequence <= $2 GROUP BY 1, 2";
+    let last = deployment.client.query(LAST, &[&uuids(tenancies), &up_to.get()]).await?;
+    let names = deployment.mapping_names();
+    let cursors = clickhouse.cursors(Selection::These(tenancies), Selection::These(&names)).await?;
+    let late = deployment.mappings.iter().map(|mapping| {
+        let target = Target::row(mapping).id();
+        let is_late = |row: &&Row| {
+            let pair = (TenancyId::new(row.get(0)), mapping.name.clone());
+            row.get::<_, i32>(1) == target
+                && cursors.get(&pair).is_none_or(|cursor| cursor.get() < row.get::<_, i64>(2))
+        };
+        (mapping.name.to_string(), last.iter().filter(is_late).count())
+    });
+    Ok(late.filter(|(_, count)| *count > 0).collect())
+}
+
+/// Those of these mappings whose fill has not ended, or is still to begin.
+pub(crate) async fn filling(client: &Client, mappings: &[&str]) -> Result<Vec<String>, OperationError> {
+    const FILLING: &str = "
+SELECT mapping_name FROM lockstep.fill WHERE destination = $1 AND finished_at IS NULL AND mapping_name = ANY($2::text[])
+UNION SELECT mapping_name FROM lockstep.refill WHERE mapping_name = ANY($2::text[]) ORDER BY 1";
+    let rows = client.query(FILLING, &[&DESTINATION, &mappings]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+pub(crate) fn uuids(tenancies: &[TenancyId]) -> Vec<Uuid> {
+    tenancies.iter().map(TenancyId::as_uuid).collect()
+}

@@ -1,0 +1,58 @@
+//! A deployment of Lockstep as operations reach it.
+
+use lockstep_core::settings::Settings;
+use lockstep_core::{MappingName, SequenceId};
+use lockstep_destinations::ClickHouse;
+use lockstep_mappings::MappingSet;
+use lockstep_schema::identity::last_sequence;
+use lockstep_schema::{Session, Source};
+use tokio_postgres::Client;
+
+use crate::DESTINATION;
+use crate::error::OperationError;
+
+/// Settings, definitions, and a connection to the source database.
+pub struct Deployment<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) mappings: &'a MappingSet,
+    pub(crate) client: Client,
+}
+
+impl<'a> Deployment<'a> {
+    /// Connects to the source database.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or Postgres cannot be reached.
+    pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
+        let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+        Ok(Self { settings, mappings, client: source.connect(Session::Control).await? })
+    }
+
+    /// Nothing is sent before the first question.
+    pub(crate) fn clickhouse(&self) -> Result<ClickHouse, OperationError> {
+        Ok(ClickHouse::connect(&self.settings.clickhouse, self.settings.tls_ca_file.as_deref())?)
+    }
+
+    /// The last number that was given out.
+    pub(crate) async fn last_sequence(&self) -> Result<SequenceId, OperationError> {
+        last_sequence(&self.client).await.map_err(OperationError::unless_migrated)
+    }
+
+    pub(crate) fn mapping_names(&self) -> Vec<MappingName> {
+        self.mappings.iter().map(|mapping| mapping.name.clone()).collect()
+    }
+
+    /// Fails unless there is a mapping of this name.
+    pub(crate) fn must_have_mapping(&self, name: &str) -> Result<(), OperationError> {
+        if self.mappings.iter().any(|mapping| mapping.name.as_str() == name) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+        Err(OperationError::UnknownMapping { name: name.to_owned(), known: known.join(", ") })
+    }
+}
+
+/// Fails unless there is a destination of this name.
+pub(crate) fn must_be_destination(name: &str) -> Result<(), OperationError> {
+    if name == DESTINATION { Ok(()) } else { Err(OperationError::UnknownDestination(name.to_owned())) }
+}

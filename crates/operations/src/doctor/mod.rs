@@ -1,0 +1,129 @@
+//! What is wrong with a deployment, and what to do about it. Changes nothing.
+//!
+//! The checks of a destination are its own: whoever asks adds them to the report.
+
+mod activity;
+mod capture;
+
+use lockstep_core::settings::Settings;
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::facts::tables_needed;
+use lockstep_schema::{Session, Source, SourceError, attach, row_security};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::error::OperationError;
+
+/// What no look at the source can tell.
+const NOT_TOLD: &str = "Not told by any of this: rows that were changed while a trigger was away that is back as it was. \
+                        `lockstep-verifier` finds them.";
+
+/// What a check came to.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing is to be done.
+    Ok,
+    /// Something is to be done.
+    Finding,
+    /// It could not be looked at, which is something to be done as well.
+    Unknown,
+}
+
+/// One line of what was found.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct Check {
+    /// What was looked at.
+    pub check: &'static str,
+    /// In one word.
+    pub outcome: Outcome,
+    /// In a sentence.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    /// Nothing is to be done.
+    pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Ok, detail: detail.into(), remedy: None }
+    }
+
+    /// Something is to be done.
+    pub fn finding(check: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Finding, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// It could not be looked at.
+    pub fn unknown(check: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Unknown, ..Self::finding(check, detail, remedy) }
+    }
+
+    /// Looking has failed.
+    pub fn failed(check: &'static str, error: &OperationError) -> Self {
+        Self::unknown(check, error.to_string(), "see docs/errors for the code")
+    }
+}
+
+/// These findings, or that there are none.
+pub fn or_ok(check: &'static str, detail: &str, findings: Vec<Check>) -> Vec<Check> {
+    if findings.is_empty() { vec![Check::ok(check, detail)] } else { findings }
+}
+
+/// All checks together.
+#[derive(Serialize, Debug)]
+pub struct DoctorReport {
+    /// Whether nothing is to be done.
+    pub clean: bool,
+    /// One by one.
+    pub checks: Vec<Check>,
+    /// What these checks cannot tell.
+    pub not_told: &'static str,
+}
+
+impl From<Vec<Check>> for DoctorReport {
+    fn from(checks: Vec<Check>) -> Self {
+        let clean = checks.iter().all(|check| check.outcome == Outcome::Ok);
+        Self { clean, checks, not_told: NOT_TOLD }
+    }
+}
+
+/// Looks at the source: capture, access, and what goes on there. Transactions that are open for longer than so many seconds
+/// are told. One look that fails does not hide what others see.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub async fn source_checks(
+    settings: &Settings,
+    mappings: &MappingSet,
+    open_for_s: u32,
+) -> Result<Vec<Check>, OperationError> {
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let look = async { Ok((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?)) };
+    let (live, client) = match look.await {
+        Ok(seen) => seen,
+        Err(error) => return Ok(vec![Check::failed("Postgres", &error)]),
+    };
+    let mut checks = capture::look(mappings, &live);
+    checks.push(hidden_rows(&client, mappings).await);
+    // Without Lockstep's own tables there is nothing more to ask.
+    if live.pending_migrations.is_empty() {
+        let active = activity::look(&client, open_for_s).await;
+        checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error)]));
+    }
+    Ok(checks)
+}
+
+/// Whether policies hide rows from the role.
+async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
+    const CHECK: &str = "row level security";
+    let tables = tables_needed(mappings);
+    match row_security::refuse(client, &tables.iter().collect::<Vec<_>>()).await {
+        Ok(()) => Check::ok(CHECK, "no policy hides rows from this role"),
+        Err(error @ SourceError::RowSecurity(_)) => {
+            Check::finding(CHECK, error.to_string(), "ALTER ROLE … BYPASSRLS, by a superuser")
+        }
+        Err(error) => Check::failed(CHECK, &error.into()),
+    }
+}

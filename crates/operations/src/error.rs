@@ -1,0 +1,147 @@
+//! What an operation ends with when it fails.
+
+use lockstep_core::{SequenceId, exit};
+use lockstep_destinations::{DestinationError, ProvisionError};
+use lockstep_mappings::postgres::facts::Misfit;
+use lockstep_schema::SourceError;
+
+use crate::DESTINATION;
+
+/// Why an operation ended before it was done. The same operation goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfinished {
+    /// The limit was reached.
+    #[error("the time is up while waiting: {0}")]
+    TimeIsUp(String),
+    /// A row that was refused must not be taken for one that only the destination has.
+    #[error(
+        "all rows were exported again, but some of them were refused (`lockstep quarantine list`); rows that are in \
+         ClickHouse alone are not removed before these are mended, or dropped there"
+    )]
+    RowsRefused,
+    /// Rows of these mappings could not be searched (LS-0504).
+    #[error(
+        "rows that are in ClickHouse alone are not removed before these mappings are filled, or fit their tables: {0}"
+    )]
+    NotFilled(String),
+}
+
+/// Why an operation failed; its text says what happened and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The source database.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// ClickHouse.
+    #[error("{0}")]
+    Destination(#[from] DestinationError),
+    /// It ended before it was done.
+    #[error("{0}")]
+    Unfinished(#[from] Unfinished),
+    /// The source does not fit the definitions.
+    #[error("LS-0015: the source database does not fit the definitions; nothing was changed:{}", list(.0))]
+    Misfits(Vec<Misfit>),
+    /// What is in ClickHouse does not fit.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// `--standalone` on tables of somebody else.
+    #[error(
+        "LS-0018: this database already has a table \"Tenancy\" that Lockstep did not make; nothing was changed. Leave \
+         --standalone away to attach to it, or give an empty database."
+    )]
+    NotEmpty,
+    /// No such tenancy.
+    #[error("LS-0019: there is no tenancy {0} in the source; check the id (\"Tenancy\".\"id\")")]
+    UnknownTenancy(lockstep_core::TenancyId),
+    /// No such mapping.
+    #[error("LS-0040: there is no mapping {name:?}; those that there are: {known}")]
+    UnknownMapping {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// No such destination.
+    #[error("LS-0041: there is no destination {0:?}, only {DESTINATION}")]
+    UnknownDestination(String),
+    /// ClickHouse has rows or cursors with numbers that the source never gave out.
+    #[error(
+        "LS-0042: ClickHouse has come to sequence {destination}, the source only to {source_at}: it was restored to an \
+         earlier state, or is another source. Nothing was changed; run `lockstep rewind` first"
+    )]
+    SourceWentBack {
+        /// The last number that was given out.
+        source_at: SequenceId,
+        /// The highest that ClickHouse holds.
+        destination: SequenceId,
+    },
+    /// Lockstep's own tables are not there yet.
+    #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
+    NotMigrated,
+    /// What is to be erased exists.
+    #[error(
+        "LS-0050: tenancy {0} exists in the source, so its rows stay; delete it there, or give --and-pause to ship it no \
+         more and erase what was shipped"
+    )]
+    StillExists(lockstep_core::TenancyId),
+    /// Nobody knows where it was.
+    #[error(
+        "LS-0051: nothing is known of tenancy {0}; check the id, or say with --project and --branch where its rows are"
+    )]
+    PlaceUnknown(lockstep_core::TenancyId),
+    /// It is back.
+    #[error("LS-0052: tenancy {0} exists in the source again, or was resumed; what was left of it stays")]
+    CameBack(lockstep_core::TenancyId),
+    /// No such setting, or no such value.
+    #[error(
+        "LS-0053: {name} cannot be set to {value}; `lockstep settings` names what can be set, a value is a duration such \
+         as '10 minutes' (late_write_limit: 1 second to 1 day)"
+    )]
+    SettingRefused {
+        /// As it was given.
+        name: String,
+        /// As it was given.
+        value: String,
+    },
+}
+
+/// Of a statement on Lockstep's own tables.
+impl From<tokio_postgres::Error> for OperationError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::unless_migrated(error.into())
+    }
+}
+
+impl OperationError {
+    /// An error of the source, unless Lockstep's own tables are missing there.
+    pub(crate) fn unless_migrated(error: SourceError) -> Self {
+        if error.sqlstate() == Some("42P01") { Self::NotMigrated } else { Self::Source(error) }
+    }
+
+    /// The exit code of a program that ends with this.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
+            Self::Misfits(_)
+            | Self::Provision(ProvisionError::OtherShape(_) | ProvisionError::NamesTaken(_))
+            | Self::NotEmpty
+            | Self::UnknownTenancy(_)
+            | Self::UnknownMapping { .. }
+            | Self::PlaceUnknown(_)
+            | Self::SettingRefused { .. }
+            | Self::UnknownDestination(_) => exit::CONFIGURATION,
+            Self::Unfinished(_) => exit::IN_FLIGHT,
+            Self::Source(_)
+            | Self::Destination(_)
+            | Self::Provision(ProvisionError::Destination(_))
+            | Self::SourceWentBack { .. }
+            | Self::StillExists(_)
+            | Self::CameBack(_)
+            | Self::NotMigrated => exit::DIFFERENT,
+        }
+    }
+}
+
+fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("\n  - {item}")).collect()
+}

@@ -1,0 +1,38 @@
+//! What an operator does, without printing: a command line, a web page or a test calls the same functions.
+//!
+//! Start at [`Deployment`]. Each operation returns a report, a struct whose JSON form is stable and documented in
+//! `docs/json.md`; what happens meanwhile is told to a [`Progress`] callback. Operations ask for work; the sequencer and the
+//! workers do it.
+
+mod backlog;
+mod deployment;
+pub mod doctor;
+mod erase;
+mod error;
+mod pause;
+mod progress;
+mod quarantine;
+mod resync;
+mod rewind;
+mod settings;
+mod status;
+mod tenancies;
+mod wait;
+
+pub use deployment::Deployment;
+pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
+pub use error::{OperationError, Unfinished};
+pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
+pub use progress::Progress;
+pub use quarantine::{
+    QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined, quarantined,
+    retry_quarantined,
+};
+pub use resync::{ExportReport, ResyncRequest, resync};
+pub use rewind::{Ahead, RewindReport, rewind};
+pub use settings::{Setting, SettingsReport, set_setting, settings};
+pub use status::{MappingStatus, Queue, Status, status};
+pub use wait::{Lag, WaitOutcome, WaitReport, wait};
+
+/// The one destination that there is, as Lockstep's own tables name it.
+pub use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

@@ -1,0 +1,96 @@
+//! Mending what a source that was restored to an earlier state has forgotten (SRC-1).
+
+use std::time::Duration;
+
+use lockstep_core::SequenceId;
+use lockstep_destinations::HighWater;
+use lockstep_schema::identity::server_run;
+use serde::Serialize;
+
+use crate::deployment::Deployment;
+use crate::error::OperationError;
+use crate::progress::{Progress, Waiting};
+use crate::resync::ExportReport;
+use crate::resync::mappings::{begin, ended, under_way};
+
+/// What the fills are called.
+const REASON: &str = "rewind";
+
+/// Numbers left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
+/// restored, that arrive after this has looked. One flush holds fewer.
+const MARGIN: i64 = 1_000_000;
+
+/// What was found, and what was done about it.
+#[derive(Serialize, Debug)]
+pub struct RewindReport {
+    /// The last number that the source has given out.
+    pub source_at: i64,
+    /// The highest number that the destination holds.
+    pub destination_at: i64,
+    /// Mappings with cursors or rows above the source's number.
+    pub ahead: Vec<Ahead>,
+    /// The number that the sequence was moved to.
+    pub numbers_from: Option<i64>,
+    /// All mappings are filled again; none where nothing had to be mended, or nothing was to be done.
+    pub export: Option<ExportReport>,
+}
+
+/// How far a mapping is in the destination.
+#[derive(Serialize, Debug)]
+pub struct Ahead {
+    /// Its name.
+    pub mapping: String,
+    /// The highest of all tenancies' cursors.
+    pub cursor: i64,
+    /// The highest of all rows and tombstones.
+    pub version: i64,
+}
+
+/// Looks what is ahead of the source; moves the sequence past that and fills all mappings again, unless it is to look only.
+///
+/// # Errors
+/// When one side cannot be asked.
+pub async fn rewind(
+    deployment: &mut Deployment<'_>,
+    only_look: bool,
+    limit: Duration,
+    progress: Progress<'_>,
+) -> Result<RewindReport, OperationError> {
+    let clickhouse = deployment.clickhouse()?;
+    let marks = clickhouse.marks(&deployment.mapping_names()).await?;
+    let source_at = deployment.last_sequence().await?;
+    let ahead = marks.ahead_of(source_at).into_iter();
+    let ahead = ahead.map(|(name, mark)| Ahead {
+        mapping: name.to_string(),
+        cursor: mark.cursor.get(),
+        version: mark.version.get(),
+    });
+    let mut report = RewindReport {
+        source_at: source_at.get(),
+        destination_at: marks.highest().get(),
+        ahead: ahead.collect(),
+        numbers_from: None,
+        export: None,
+    };
+    let all: Vec<_> = deployment.mappings.iter().collect();
+    let begun = under_way(&deployment.client, &all, REASON).await?;
+    if only_look || report.ahead.is_empty() && !begun {
+        return Ok(report);
+    }
+    let mut waiting = Waiting::new(limit, progress);
+    if report.ahead.is_empty() {
+        waiting.tell("Going on with what was begun before.");
+    } else {
+        // All of them: a change that was lost with the source may have been shipped, and its row keeps other content there
+        // without any number being ahead.
+        let past = SequenceId::new(marks.highest().get().saturating_add(MARGIN));
+        begin(&mut deployment.client, &all, REASON, Some(past)).await?;
+        report.numbers_from = Some(past.get());
+        waiting.tell(&format!("Numbers go on from {past}."));
+    }
+    let run = server_run(&deployment.client).await?;
+    clickhouse.write_source(&run.identity).await?;
+    let filled = ended(&deployment.client, &all, &mut waiting).await;
+    report.export = Some(ExportReport::of(deployment, all.len(), filled, &waiting).await?);
+    Ok(report)
+}

@@ -1,0 +1,149 @@
+//! What waits where. Every number is bounded work: nothing counts a whole table, and nothing is asked per tenancy.
+
+use lockstep_core::SequenceId;
+use lockstep_mappings::Mapping;
+use lockstep_mappings::postgres::{Target, inbox};
+use lockstep_queue::{Topology, depths};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::DESTINATION;
+use crate::backlog::passed;
+use crate::deployment::Deployment;
+use crate::error::OperationError;
+use crate::pause::{PausedPart, paused_parts};
+
+/// Rows are counted up to this; beyond it the number is "at least".
+const COUNT_LIMIT: i64 = 10_000;
+
+/// What waits where.
+#[derive(Serialize, Debug)]
+pub struct Status {
+    /// The last number that was given out.
+    pub last_sequence: i64,
+    /// Through which number the destination holds everything.
+    pub passed: i64,
+    /// Lines that have no number yet.
+    pub inbox_lines: i64,
+    /// Lines whose rows are still to be searched.
+    pub expansions: i64,
+    /// Changes that were not announced yet.
+    pub unannounced: i64,
+    /// Messages that wait.
+    pub queue: Queue,
+    /// Rows that a destination refused.
+    pub quarantine: i64,
+    /// Tenancies that are gone, and wait for their erasure.
+    pub erasures: i64,
+    /// Each mapping.
+    pub mappings: Vec<MappingStatus>,
+    /// What is paused.
+    pub paused: Vec<PausedPart>,
+    /// Changes that the destination had not passed were dropped: it is being filled again.
+    pub needs_refill: bool,
+    /// Numbers that reached this are "at least".
+    pub count_limit: i64,
+}
+
+/// Messages that wait, or why they are not known.
+#[derive(Serialize, Debug)]
+#[serde(untagged)]
+pub enum Queue {
+    /// The broker has answered.
+    Known {
+        /// For a worker to take.
+        ready: u64,
+        /// After a failure, for their time.
+        retrying: u64,
+        /// Given up.
+        dead: u64,
+    },
+    /// It has not.
+    Unknown {
+        /// What was wrong.
+        error: String,
+    },
+}
+
+/// How far a mapping has come.
+#[derive(Serialize, Debug)]
+pub struct MappingStatus {
+    /// Its name.
+    pub name: String,
+    /// Tenancies with a change that the destination has not passed.
+    pub tenancies_behind: i64,
+    /// Ranges of the last fill that are shipped.
+    pub fill_ranges_done: i64,
+    /// All of them.
+    pub fill_ranges: i64,
+    /// Rows that it has shipped.
+    pub filled_rows: i64,
+    /// Whether it has ended.
+    pub filled: bool,
+}
+
+/// Looks everywhere.
+///
+/// # Errors
+/// When Postgres cannot be asked. A broker that does not answer is part of the report.
+pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
+    const ANNOUNCED: &str = "SELECT COALESCE(max(sequence), 0) FROM lockstep.announced";
+    const NEEDS_REFILL: &str =
+        "SELECT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = $1 AND needs_refill_since IS NOT NULL)";
+    let (client, settings) = (&deployment.client, deployment.settings);
+    // Few of the rows are asked for, which the planner cannot know where it is told a number.
+    client.batch_execute("SET enable_seqscan = off").await?;
+    let last_sequence = deployment.last_sequence().await?;
+    let passed = passed(client).await?;
+    let announced = SequenceId::new(client.query_one(ANNOUNCED, &[]).await?.get(0));
+    let topology = Topology::new(&settings.queue_prefix);
+    let queue = depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await;
+    Ok(Status {
+        last_sequence: last_sequence.get(),
+        passed: passed.get(),
+        inbox_lines: capped(client, &inbox::unseen()).await?,
+        expansions: capped(client, "SELECT 1 FROM lockstep.expansion").await?,
+        unannounced: capped(client, &format!("SELECT 1 FROM lockstep.change WHERE sequence > {announced}")).await?,
+        queue: match queue {
+            Ok(depths) => Queue::Known { ready: depths.ready, retrying: depths.retrying, dead: depths.dead },
+            Err(error) => Queue::Unknown { error: error.to_string() },
+        },
+        quarantine: capped(client, "SELECT 1 FROM lockstep.quarantine").await?,
+        erasures: capped(client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
+        mappings: mapping_statuses(deployment, passed).await?,
+        paused: paused_parts(client).await?,
+        needs_refill: client.query_one(NEEDS_REFILL, &[&DESTINATION]).await?.get(0),
+        count_limit: COUNT_LIMIT,
+    })
+}
+
+async fn capped(client: &Client, rows: &str) -> Result<i64, OperationError> {
+    let sql = format!("SELECT count(*) FROM ({rows} LIMIT {COUNT_LIMIT}) r");
+    Ok(client.query_one(&sql, &[]).await?.get(0))
+}
+
+async fn mapping_statuses(
+    deployment: &Deployment<'_>,
+    passed: SequenceId,
+) -> Result<Vec<MappingStatus>, OperationError> {
+    const FILLS: &str = "SELECT s.mapping_name, count(r.finished_at), count(r.first_block), COALESCE(sum(r.shipped_rows), 0)::bigint, s.finished_at IS NOT NULL
+FROM lockstep.fill s LEFT JOIN lockstep.fill_range r USING (mapping_name, destination)
+WHERE s.destination = $1 GROUP BY s.mapping_name, s.finished_at";
+    const BEHIND: &str = "SELECT mapping, count(DISTINCT tenancy_id) FROM (
+  SELECT c.mapping, c.tenancy_id FROM lockstep.change c WHERE c.sequence > $1 LIMIT 100000) c GROUP BY 1";
+    let fills = deployment.client.query(FILLS, &[&DESTINATION]).await?;
+    let behind = deployment.client.query(BEHIND, &[&passed.get()]).await?;
+    let status = |mapping: &Mapping| {
+        let fill = fills.iter().find(|row| row.get::<_, &str>(0) == mapping.name.as_str());
+        let behind = behind.iter().find(|row| row.get::<_, i32>(0) == Target::row(mapping).id());
+        MappingStatus {
+            name: mapping.name.to_string(),
+            tenancies_behind: behind.map_or(0, |row| row.get(1)),
+            fill_ranges_done: fill.map_or(0, |row| row.get(1)),
+            fill_ranges: fill.map_or(0, |row| row.get(2)),
+            filled_rows: fill.map_or(0, |row| row.get(3)),
+            filled: fill.is_some_and(|row| row.get(4)),
+        }
+    };
+    Ok(deployment.mappings.iter().map(status).collect())
+}

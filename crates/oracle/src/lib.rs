@@ -1,0 +1,23 @@
+//! Knows what every ClickHouse view must hold from the source tables alone, and compares.
+//!
+//! The judge of the whole system: its SQL, its ClickHouse client and its comparison are its own. It depends on no other
+//! crate of Lockstep, so that a mistake in what it judges cannot hide itself.
+
+mod clickhouse_http;
+mod compare;
+mod destination;
+mod report;
+mod rows;
+mod source;
+mod view;
+
+#[cfg(test)]
+mod judged;
+
+pub use clickhouse_http::Endpoint;
+pub use compare::compare;
+pub use destination::found;
+pub use report::{Difference, MappingReport, Report};
+pub use rows::Rows;
+pub use source::{count, expected};
+pub use view::{VIEWS, View};

@@ -1,0 +1,147 @@
+//! Committing pages: the quarantine first, then the cursors (CUR-1), and at last what the quarantine need not hold any more.
+
+use lockstep_core::failpoint;
+use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended};
+
+use super::filter_rows::{ReadPage, Refusal};
+use super::outcome::{Outcome, PairsOutcome, Report};
+use super::plan_pages::PagePlan;
+use super::read_page::Route;
+use super::write_page::DurablePage;
+use crate::error::ShipError;
+use crate::measure;
+use crate::storage::quarantine::{Passed, Quarantine};
+
+/// A page whose cursors may move, once the quarantine holds its refusals (CUR-1).
+pub(super) struct WrittenPage {
+    plan: PagePlan,
+    page: ReadPage,
+    ended: Ended,
+}
+
+impl WrittenPage {
+    /// All of its rows but the refusals are durable.
+    pub(super) const fn durable(plan: PagePlan, page: ReadPage, durable: &DurablePage) -> Self {
+        Self { plan, page, ended: durable.ended() }
+    }
+
+    /// It holds nothing but refusals.
+    pub(super) fn refused(plan: PagePlan, mut page: ReadPage, refusals: impl Iterator<Item = Refusal>) -> Self {
+        page.refusals.extend(refusals);
+        Self { plan, page, ended: Ended::RowsOnly }
+    }
+}
+
+/// Moves the cursors of everything that was written, in one write.
+pub(super) async fn commit_pages<D: Destination>(
+    route: &Route<'_, D>,
+    quarantine: &mut Quarantine,
+    written: Vec<WrittenPage>,
+) -> Report {
+    let (written, mut report) = record_refusals(route, quarantine, written).await;
+    let forward: Vec<CursorAt> = written.iter().flat_map(|written| left_to_move(route, written)).collect();
+    if !forward.is_empty()
+        && let Err(error) = advance(route, &forward).await
+    {
+        report.write_failure = Some(error.to_string());
+        let error = ShipError::Destination(error);
+        report.outcomes.extend(written.into_iter().map(|written| failed(route, written.plan, &error)));
+        return report;
+    }
+    let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
+    if !passed.is_empty()
+        && let Err(error) = quarantine.forget_passed(route.mappings, &passed).await
+    {
+        tracing::warn!(%error, "the quarantine could not be looked through; the next sweep does it");
+    }
+    for WrittenPage { plan, page, .. } in written {
+        report.outcomes.push(PairsOutcome::new(plan.mapping, page.more, Outcome::MorePages));
+        report.outcomes.extend(page.stuck.into_iter().map(|(tenancy, error)| {
+            let reason = ShipError::Refused { tenancy, error }.to_string();
+            let error = ShipError::TooManyRefused { reason };
+            PairsOutcome::failed(route.mappings, plan.mapping, vec![tenancy], &error)
+        }));
+    }
+    report
+}
+
+fn failed<D>(route: &Route<'_, D>, plan: PagePlan, error: &ShipError) -> PairsOutcome {
+    PairsOutcome::failed(route.mappings, plan.mapping, plan.tenancies, error)
+}
+
+/// The cursors that did not move with their page.
+fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt> {
+    let moved = match written.ended {
+        Ended::RowsOnly => Vec::new(),
+        Ended::CursorsMoved => written.page.cursors_of_rows(),
+    };
+    let name = route.mappings.name(written.plan.mapping);
+    let left =
+        written.page.cursors.iter().filter(|(work, _)| !moved.iter().any(|(tenancy, _)| *tenancy == work.tenancy));
+    left.map(|(work, to)| (work.tenancy, name.clone(), *to)).collect()
+}
+
+async fn advance<D: Destination>(route: &Route<'_, D>, forward: &[CursorAt]) -> Result<(), DestinationError> {
+    failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
+    route.destination.advance(forward, route.opened.snapshot.window).await?;
+    failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(super::DESTINATION)));
+    Ok(())
+}
+
+/// Writes the rows that these pages refuse into the quarantine; returns the pages whose cursors may move.
+async fn record_refusals<D>(
+    route: &Route<'_, D>,
+    quarantine: &mut Quarantine,
+    mut written: Vec<WrittenPage>,
+) -> (Vec<WrittenPage>, Report) {
+    let mut report = Report::default();
+    let rows: Vec<_> = written
+        .iter()
+        .flat_map(|written| written.page.refusals.iter().map(|refusal| (written.plan.mapping, refusal)))
+        .collect();
+    if rows.is_empty() {
+        return (written, report);
+    }
+    let recorded = match quarantine.record(route.mappings, &rows).await {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let error = ShipError::from(error);
+            let (refusing, others): (Vec<_>, Vec<_>) =
+                written.into_iter().partition(|written| !written.page.refusals.is_empty());
+            report.outcomes.extend(refusing.into_iter().map(|refusing| failed(route, refusing.plan, &error)));
+            return (others, report);
+        }
+    };
+    for WrittenPage { plan, page, .. } in &mut written {
+        let mapping = route.mappings.name(plan.mapping);
+        let is_recorded = |row: &&Refusal| recorded.contains(&(mapping.clone(), row.tenancy, row.sequence));
+        let (recorded, homeless): (Vec<_>, Vec<_>) = page.refusals.iter().partition(is_recorded);
+        if let Some(first) = recorded.first() {
+            measure::quarantined(mapping, recorded.len());
+            report.quarantined += recorded.len() as u64;
+            let (tenancy, sequence, error) = (first.tenancy, first.sequence, &first.error);
+            tracing::error!(%mapping, rows = recorded.len(), %tenancy, %sequence, error, "rows are refused and set aside; `lockstep quarantine list` shows them");
+        }
+        let mut stopped: Vec<_> = homeless.iter().map(|row| row.tenancy).collect();
+        stopped.dedup();
+        if let Some(first) = homeless.first() {
+            let error = ShipError::QuarantineFull { reason: first.error.clone() };
+            page.stop(&stopped);
+            report.outcomes.push(PairsOutcome::failed(route.mappings, plan.mapping, stopped, &error));
+        }
+    }
+    (written, report)
+}
+
+/// What the cursors of a page have passed of tenancies with entries in the quarantine.
+fn passed_entries<D>(route: &Route<'_, D>, WrittenPage { plan, page, .. }: &WrittenPage) -> Vec<Passed> {
+    let (mapping, name) = (plan.mapping, route.mappings.name(plan.mapping));
+    let passed = |(work, up_to): &(_, _)| {
+        let lockstep_mappings::postgres::fetch::Work { tenancy, after } = *work;
+        let own = page.refusals.iter().filter(|refusal| refusal.tenancy == tenancy);
+        let refused: Vec<_> = own.map(|refusal| refusal.sequence).collect();
+        let has_entries = !refused.is_empty() || route.opened.snapshot.quarantined.contains(&(tenancy, name.clone()));
+        has_entries.then_some(Passed { mapping, tenancy, after, up_to: *up_to, refused })
+    };
+    page.cursors.iter().filter_map(passed).collect()
+}

@@ -1,0 +1,209 @@
+//! The pages of one flush: read one after another over one connection, while earlier ones are still being ended by the
+//! destination.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join;
+use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
+use tokio::task::JoinSet;
+
+use super::commit_page::{WrittenPage, commit_pages};
+use super::filter_rows::{ReadPage, Refusal};
+use super::isolate::{PageContent, Refused};
+use super::open::SessionEnd;
+use super::outcome::{Outcome, PairsOutcome, Report};
+use super::plan_pages::{MappingState, MappingStates, PagePlan};
+use super::read_page::{Copied, Read, Route, Unread, read_page};
+use super::write_page::{DurablePage, OpenPage};
+use crate::error::ShipError;
+use crate::measure;
+use crate::storage::quarantine::Quarantine;
+
+/// Pages that are written at the same time: one is being read, the others are being ended by the destination.
+const WRITES_AT_ONCE: usize = 4;
+/// Pages in a row that the destination had no answer for: the others need not be tried.
+const MAX_CONSECUTIVE_OUTAGES: u32 = 2;
+/// A flush that takes longer moves the cursors of each page as it is done.
+const LONG_FLUSH: Duration = Duration::from_secs(1);
+
+/// A page that was read, and what its end came to.
+type PageEnd = (PagePlan, ReadPage, Result<DurablePage, DestinationError>);
+
+/// One flush under way.
+pub(super) struct Pipeline<'a, D> {
+    route: Route<'a, D>,
+    states: &'a mut MappingStates,
+    quarantine: &'a mut Quarantine,
+    started: Instant,
+    ending: JoinSet<PageEnd>,
+    /// Their cursors are to move.
+    written: Vec<WrittenPage>,
+    report: Report,
+    consecutive_outages: u32,
+}
+
+impl<'a, D: Destination> Pipeline<'a, D> {
+    pub(super) fn new(route: Route<'a, D>, states: &'a mut MappingStates, quarantine: &'a mut Quarantine) -> Self {
+        let (started, ending, written) = (Instant::now(), JoinSet::new(), Vec::new());
+        let (report, consecutive_outages) = (Report::default(), 0);
+        Self { route, states, quarantine, started, ending, written, report, consecutive_outages }
+    }
+
+    /// Ships all pages. One that fails does not stop the others (FAIR-1), unless it takes the session with it: then those
+    /// after it are not tried.
+    pub(super) async fn run(mut self, mut waiting: VecDeque<PagePlan>) -> (Report, SessionEnd) {
+        let mut session = SessionEnd::Usable;
+        let mut is_first = true;
+        while session == SessionEnd::Usable && self.consecutive_outages < MAX_CONSECUTIVE_OUTAGES {
+            if !is_first && !self.route.opened.snapshot.window.is_fresh() {
+                // What is read from here on could come too late to be written: the rest is read in a new snapshot.
+                self.leave(std::mem::take(&mut waiting), &Outcome::MorePages);
+            }
+            let Some(plan) = waiting.pop_front() else { break };
+            is_first = false;
+            session = self.read(plan).await;
+            while self.ending.len() >= WRITES_AT_ONCE {
+                self.join_one().await;
+            }
+        }
+        self.leave(waiting, &Outcome::NotTried);
+        // Nothing more is read: the transaction need not wait for the destination.
+        let source = &self.route.opened.session;
+        let end = async {
+            match session {
+                SessionEnd::Usable if source.end().await.is_err() => SessionEnd::Broken,
+                session => session,
+            }
+        };
+        let (session, ()) = join(end, async {
+            while !self.ending.is_empty() {
+                self.join_one().await;
+            }
+            self.commit().await;
+        })
+        .await;
+        (self.report, session)
+    }
+
+    fn leave(&mut self, waiting: VecDeque<PagePlan>, outcome: &Outcome) {
+        let left = waiting.into_iter().map(|plan| PairsOutcome::new(plan.mapping, plan.tenancies, outcome.clone()));
+        self.report.outcomes.extend(left);
+    }
+
+    fn failed(&mut self, plan: PagePlan, error: &ShipError) {
+        self.report.outcomes.push(PairsOutcome::failed(self.route.mappings, plan.mapping, plan.tenancies, error));
+    }
+
+    /// Reads one page, and has it ended while the next is read. Returns what is left of the session.
+    async fn read(&mut self, plan: PagePlan) -> SessionEnd {
+        let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
+        match read_page(&self.route, &plan, isolation).await {
+            Ok(None) => SessionEnd::Usable,
+            Ok(Some(Read { page, open, copied })) => {
+                let limits = self.route.limits;
+                // Pages with suspects say nothing about the size of rows.
+                if plan.limits == page_size.limits(limits.page) {
+                    page_size.learn(open.bytes(), limits.page_bytes);
+                }
+                self.ending.spawn(end_page(plan, page, open));
+                if copied == Copied::Stopped { SessionEnd::Reading } else { SessionEnd::Usable }
+            }
+            Err(Unread { error: ShipError::Destination(error), content }) => {
+                self.write_failed(plan, None, &content, error);
+                SessionEnd::Usable
+            }
+            Err(Unread { error, .. }) => {
+                self.failed(plan, &error);
+                // After an error the transaction answers nothing more.
+                if matches!(error, ShipError::Source(_)) { SessionEnd::Broken } else { SessionEnd::Usable }
+            }
+        }
+    }
+
+    /// Waits for a page to end.
+    async fn join_one(&mut self) {
+        let (plan, page, ended) = match self.ending.join_next().await {
+            None => return,
+            Some(Ok(ended)) => ended,
+            Some(Err(joined)) => match joined.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only the runtime's end cancels them.
+                Err(_) => return,
+            },
+        };
+        match ended {
+            Ok(durable) => {
+                self.note_written(&plan, &page, &durable);
+                self.written.push(WrittenPage::durable(plan, page, &durable));
+                if self.started.elapsed() > LONG_FLUSH {
+                    self.commit().await;
+                }
+            }
+            Err(error) => {
+                let content = page.content.clone();
+                self.write_failed(plan, Some(page), &content, error);
+            }
+        }
+    }
+
+    fn note_written(&mut self, plan: &PagePlan, page: &ReadPage, durable: &DurablePage) {
+        self.consecutive_outages = 0;
+        self.report.rows += durable.rows;
+        let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
+        isolation.passed(&page.streaks, &page.content, &page.more, page_size.limits(self.route.limits.page));
+        let mapping = self.route.mappings.name(plan.mapping);
+        measure::written(mapping, durable);
+        if durable.rows > 0 {
+            let (rows, bytes, writes) = (durable.rows, durable.sent.bytes, durable.sent.writes);
+            let since_start_ms = self.started.elapsed().as_millis();
+            tracing::debug!(%mapping, rows, bytes, writes, since_start_ms, "a page is written");
+        }
+    }
+
+    /// The destination did not take a page, of which it was given this content. `page` is what was read, if all of it was.
+    fn write_failed(&mut self, plan: PagePlan, page: Option<ReadPage>, content: &PageContent, error: DestinationError) {
+        if error.retry() == Retry::Bisect {
+            self.consecutive_outages = 0;
+            return self.refused(plan, page, content, &error);
+        }
+        if error.failure() == Failure::Late {
+            self.states.entry(plan.mapping).or_default().page_size.shrink();
+        } else {
+            self.consecutive_outages += 1;
+            self.report.write_failure = Some(error.to_string());
+        }
+        self.failed(plan, &ShipError::Destination(error));
+    }
+
+    /// A page was refused for a reason that lies in its rows: it is cut down until the rows at fault stand alone.
+    fn refused(&mut self, plan: PagePlan, page: Option<ReadPage>, content: &PageContent, error: &DestinationError) {
+        let isolation = &mut self.states.entry(plan.mapping).or_default().isolation;
+        match (isolation.refused(content), page) {
+            (Refused::Narrowed, _) => {
+                let rows = content.values().map(|own| own.rows).sum::<u64>();
+                let mapping = self.route.mappings.name(plan.mapping);
+                tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page was refused: it is tried in parts");
+                self.leave([plan].into(), &Outcome::MorePages);
+            }
+            (Refused::Found(tenancy, sequences), Some(page)) => {
+                let (code, error) = (error.code(), error.to_string());
+                let refusal = |sequence| Refusal { tenancy, sequence, code, error: error.clone() };
+                self.written.push(WrittenPage::refused(plan, page, sequences.into_iter().map(refusal)));
+            }
+            (Refused::Found(..) | Refused::Hopeless, _) => {
+                self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() });
+            }
+        }
+    }
+
+    async fn commit(&mut self) {
+        let committed = commit_pages(&self.route, self.quarantine, std::mem::take(&mut self.written)).await;
+        self.report.add(committed);
+    }
+}
+
+async fn end_page<P: PageWriter>(plan: PagePlan, page: ReadPage, open: OpenPage<P>) -> PageEnd {
+    let ended = open.end(&page.cursors_of_rows()).await;
+    (plan, page, ended)
+}

@@ -1,0 +1,153 @@
+//! Reading a page: rows come as binary `COPY`, and go through their filter into the destination's page while more come.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt};
+use lockstep_core::failpoint;
+use lockstep_destinations::{Destination, PageStart, PageWriter};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::codec::{CodecError, CopyReader, Row};
+use lockstep_mappings::postgres::fetch::{self, Work};
+use lockstep_schema::SourceError;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::filter_rows::{FormerRows, PageRows, ReadPage, RowFilter};
+use super::isolate::{Isolation, PageContent};
+use super::open::Opened;
+use super::plan_pages::PagePlan;
+use super::write_page::OpenPage;
+use crate::error::ShipError;
+use crate::limits::Limits;
+use crate::mappings::Mappings;
+
+/// A read that yields no row for this long has failed. Finding the first row of a page walks indexes only.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a read ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Copied {
+    /// With its last row.
+    Whole,
+    /// Before, because it had too many bytes. The statement goes on until it is cancelled.
+    Stopped,
+}
+
+/// Where pages come from and go to.
+pub(super) struct Route<'a, D> {
+    pub(super) opened: &'a Opened,
+    pub(super) destination: &'a D,
+    pub(super) mappings: &'a Mappings,
+    pub(super) limits: Limits,
+}
+
+/// A page that was read to its end, or to a limit, and is not ended yet.
+pub(super) struct Read<P> {
+    pub(super) page: ReadPage,
+    pub(super) open: OpenPage<P>,
+    pub(super) copied: Copied,
+}
+
+/// A page that was not read to its end.
+pub(super) struct Unread {
+    pub(super) error: ShipError,
+    /// What the destination was given until then.
+    pub(super) content: PageContent,
+}
+
+/// Reads one page, and what must vanish from where some of its tenancies were before. Returns `None` where none of its
+/// tenancies exists.
+pub(super) async fn read_page<D: Destination>(
+    route: &Route<'_, D>,
+    plan: &PagePlan,
+    isolation: &Isolation,
+) -> Result<Option<Read<D::Page>>, Unread> {
+    let Opened { session, snapshot, cursors } = route.opened;
+    let mapping = route.mappings.get(plan.mapping);
+    let after = |tenancy| cursors.get(&(tenancy, mapping.name.clone())).copied().unwrap_or_default();
+    let work = plan.tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: after(*tenancy) });
+    let mut rows = PageRows::new(work, &snapshot.residences, plan.limits, isolation);
+    let work = rows.work();
+    if work.is_empty() {
+        return Ok(None);
+    }
+    let from: Vec<_> = work.iter().map(|work| (work.tenancy, work.after)).collect();
+    let start = PageStart { mapping, from: &from, window: snapshot.window, limits: route.limits.write };
+    let mut open = OpenPage::open(route.destination, start);
+    let sql = fetch::page(mapping, &work, plan.limits);
+    let copied = copy_rows(session.client(), &sql, mapping, &mut rows, &mut open, route.limits.page_bytes).await;
+    let copied = copied.map_err(|error| Unread { error, content: rows.content() })?;
+    if copied == Copied::Stopped {
+        rows.stop();
+    }
+    let mut page = rows.finish(snapshot.head);
+    let has_moved =
+        |work: &Work| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
+    let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
+    if copied == Copied::Stopped {
+        // The session is still busy. The next page is smaller, so that it can be read to its end.
+        let moved: Vec<_> = moved.iter().map(|(work, _)| work.tenancy).collect();
+        page.stop(&moved);
+        page.more.extend(moved);
+    } else if !moved.is_empty() {
+        let mut former = FormerRows::new(&moved, &snapshot.residences, &mut page.content);
+        let sql = fetch::former_locations(mapping, &moved);
+        if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
+            return Err(Unread { error, content: page.content });
+        }
+    }
+    Ok(Some(Read { page, open, copied }))
+}
+
+/// Runs a `COPY … TO STDOUT`, lets each row through `filter` into the page, and sends them as they come, until there are no
+/// more or `most_bytes` were sent.
+///
+/// # Errors
+/// Whatever reading, checking or sending fails with; the page must not be ended.
+pub(crate) async fn copy_rows<P: PageWriter>(
+    client: &Client,
+    sql: &str,
+    mapping: &Mapping,
+    filter: &mut impl RowFilter,
+    page: &mut OpenPage<P>,
+    most_bytes: u64,
+) -> Result<Copied, ShipError> {
+    failpoint!("worker::copy_read::before", return Err(SourceError::Timeout(IDLE_TIMEOUT).into()));
+    let opened = timeout(IDLE_TIMEOUT, client.copy_out(sql)).await.map_err(|_| SourceError::Timeout(IDLE_TIMEOUT))?;
+    let mut stream = pin!(opened?);
+    let mut copy = CopyReader::default();
+    while let Some(message) = next_message(stream.as_mut()).await? {
+        copy.rows(&message, |fields| {
+            let row = Row::read(fields, mapping)?;
+            page.rows += u64::from(filter.accept(&row, &mut page.writer)?);
+            Ok::<_, ShipError>(())
+        })?;
+        if page.writer.is_full() {
+            filter.verify_before_send().await?;
+            page.send().await?;
+            if page.bytes() >= most_bytes {
+                return Ok(Copied::Stopped);
+            }
+        }
+    }
+    if !copy.is_complete() {
+        return Err(CodecError::Stream("it ends without a trailer").into());
+    }
+    filter.verify_before_send().await?;
+    failpoint!("worker::copy_read::after", return Err(SourceError::Timeout(IDLE_TIMEOUT).into()));
+    Ok(Copied::Whole)
+}
+
+/// The next message, with a timer only where there is something to wait for: rows come by the hundred thousand.
+async fn next_message<S>(mut stream: std::pin::Pin<&mut S>) -> Result<Option<Bytes>, ShipError>
+where
+    S: Stream<Item = Result<Bytes, tokio_postgres::Error>>,
+{
+    let message = match stream.next().now_or_never() {
+        Some(message) => message,
+        None => timeout(IDLE_TIMEOUT, stream.next()).await.map_err(|_| SourceError::Timeout(IDLE_TIMEOUT))?,
+    };
+    Ok(message.transpose()?)
+}

@@ -1,0 +1,57 @@
+//! Writing a page: rows that passed their filter are pushed, sent in chunks, and made durable by the page's end.
+
+use lockstep_core::{SequenceId, TenancyId, failpoint};
+use lockstep_destinations::{Destination, DestinationError, Ended, PageStart, PageWriter, Sent};
+
+/// A page that rows are read into.
+pub(crate) struct OpenPage<P> {
+    pub(crate) writer: P,
+    pub(crate) rows: u64,
+}
+
+/// A page that is durable. There is no other way to one than [`OpenPage::end`].
+#[must_use = "its cursors have to move"]
+#[derive(Debug)]
+pub(crate) struct DurablePage {
+    pub(crate) rows: u64,
+    pub(crate) sent: Sent,
+    ended: Ended,
+}
+
+impl DurablePage {
+    /// Whether its cursors have moved with it.
+    pub(super) const fn ended(&self) -> Ended {
+        self.ended
+    }
+}
+
+impl<P: PageWriter> OpenPage<P> {
+    pub(crate) fn open<D: Destination<Page = P>>(destination: &D, start: PageStart<'_>) -> Self {
+        Self { writer: destination.open_page(start), rows: 0 }
+    }
+
+    /// Bytes that were sent.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.writer.sent().bytes
+    }
+
+    /// Sends what has gathered.
+    pub(crate) async fn send(&mut self) -> Result<(), DestinationError> {
+        if self.rows > 0 {
+            failpoint!("worker::insert::before", return Err(DestinationError::unanswered(super::DESTINATION)));
+            self.writer.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the destination holds all rows. `cursors` may move with them.
+    pub(crate) async fn end(mut self, cursors: &[(TenancyId, SequenceId)]) -> Result<DurablePage, DestinationError> {
+        self.send().await?;
+        let (rows, sent) = (self.rows, self.writer.sent());
+        let ended = self.writer.end(cursors).await?;
+        if rows > 0 {
+            failpoint!("worker::insert::after", return Err(DestinationError::unanswered(super::DESTINATION)));
+        }
+        Ok(DurablePage { rows, sent, ended })
+    }
+}

@@ -1,0 +1,72 @@
+//! The mappings that this worker ships.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lockstep_core::{MappingName, TenancyId};
+use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::fuses::Fuses;
+
+/// One of the [`Mappings`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MappingIndex(usize);
+
+/// All mappings, in the order of their definitions.
+pub struct Mappings {
+    mappings: Vec<Arc<Mapping>>,
+    indices: HashMap<MappingName, MappingIndex>,
+}
+
+impl Mappings {
+    /// Those of this set.
+    pub fn new(set: &MappingSet) -> Self {
+        let mappings: Vec<_> = set.iter().cloned().map(Arc::new).collect();
+        let named = mappings.iter().enumerate();
+        let indices = named.map(|(index, mapping)| (mapping.name.clone(), MappingIndex(index))).collect();
+        Self { mappings, indices }
+    }
+
+    /// Every one of them, in order.
+    pub fn all(&self) -> impl Iterator<Item = MappingIndex> + use<> {
+        (0..self.mappings.len()).map(MappingIndex)
+    }
+
+    /// The one of this name, if there is one.
+    pub fn index(&self, name: &MappingName) -> Option<MappingIndex> {
+        self.indices.get(name).copied()
+    }
+
+    /// Those of these names, all for no names. Unknown names are left out.
+    pub(crate) fn named(&self, names: &[MappingName]) -> Vec<MappingIndex> {
+        if names.is_empty() {
+            return self.all().collect();
+        }
+        names.iter().filter_map(|name| self.index(name)).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.iter().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn get(&self, index: MappingIndex) -> &Arc<Mapping> {
+        &self.mappings[index.0]
+    }
+
+    pub(crate) fn name(&self, index: MappingIndex) -> &MappingName {
+        &self.mappings[index.0].name
+    }
+
+    pub(crate) fn names(&self) -> Vec<MappingName> {
+        self.iter().map(|mapping| mapping.name.clone()).collect()
+    }
+
+    /// Whether a fuse stops rows of this tenancy in this mapping.
+    pub(crate) fn are_stopped(&self, fuses: &Fuses, tenancy: TenancyId, index: MappingIndex) -> bool {
+        fuses.stop_tenancy(tenancy) || fuses.stop_mapping(self.name(index))
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn test_mappings() -> Mappings {
+    Mappings::new(&MappingSet::load(None).unwrap())
+}

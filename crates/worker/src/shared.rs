@@ -1,0 +1,19 @@
+//! What the parts of a worker share.
+
+use std::sync::Arc;
+
+use lockstep_schema::Source;
+
+use crate::fusebox::Fusebox;
+use crate::limits::Limits;
+use crate::mappings::Mappings;
+
+/// Every part has a clone of its own.
+#[derive(Clone)]
+pub(crate) struct Shared<D> {
+    pub(crate) source: Source,
+    pub(crate) destination: D,
+    pub(crate) mappings: Arc<Mappings>,
+    pub(crate) limits: Limits,
+    pub(crate) fusebox: Fusebox,
+}

@@ -1,0 +1,72 @@
+//! A worker inside the test, whose writes are held between reading and writing for as long as the test pleases.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use lockstep_core::health::Health;
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_mappings::MappingSet;
+use lockstep_schema::Source;
+use lockstep_testkit::held::Held;
+use lockstep_worker::{Flushed, Flusher, Hints, Limits, Mappings};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::stage::{DEADLINE, Stage};
+
+/// Ships inside the test, through whatever destination.
+pub(crate) fn flusher<D: Destination>(stage: &Stage, destination: D) -> Result<Flusher<D>> {
+    let settings = stage.installation.settings();
+    let source = Source::new(&settings.source_url, None)?;
+    Ok(Flusher::new(source, destination, Arc::new(mappings()?), Limits::default(), Health::default()))
+}
+
+fn mappings() -> Result<Mappings> {
+    Ok(Mappings::new(&MappingSet::load(None)?))
+}
+
+/// All that some mappings of every tenancy may have news of.
+pub(crate) async fn news(stage: &Stage, mappings_named: &[&str]) -> Result<Hints> {
+    let all = mappings()?;
+    let index = |name: &&str| all.index(&name.parse().ok()?);
+    let named: Vec<_> = mappings_named.iter().filter_map(index).collect();
+    ensure!(named.len() == mappings_named.len(), "there is a mapping of another name among {mappings_named:?}");
+    let mut news = Hints::default();
+    for row in stage.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await? {
+        news.add(TenancyId::new(row.get::<_, Uuid>(0)), named.iter().copied(), SequenceId::BASE);
+    }
+    Ok(news)
+}
+
+/// Flushes that have read their rows and may not write them yet.
+pub(crate) struct HeldFlushes {
+    gate: Held<ClickHouse>,
+    flushes: Vec<JoinHandle<Flushed>>,
+}
+
+impl HeldFlushes {
+    /// Reads the news of each mapping, and holds there. Each of them must have some.
+    pub(crate) async fn after_reading(stage: &Stage, mappings: &[&str]) -> Result<Self> {
+        let gate = Held::new(stage.installation.clickhouse()?);
+        let mut flushes = Vec::new();
+        for mapping in mappings {
+            let (mut flusher, news) = (flusher(stage, gate.clone())?, news(stage, &[mapping]).await?);
+            flushes.push(tokio::spawn(async move { flusher.flush(&news).await }));
+        }
+        let held = timeout(DEADLINE, gate.until_held(mappings.len())).await;
+        held.with_context(|| format!("{} pages were not read", mappings.len()))?;
+        Ok(Self { gate, flushes })
+    }
+
+    /// Lets them write, and go on to their cursors.
+    pub(crate) async fn release(self) -> Result<()> {
+        self.gate.let_go();
+        for flush in self.flushes {
+            let flushed = flush.await.context("a flush panicked")?;
+            ensure!(flushed.rows > 0 && flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! The JSON of every command is what `docs/json.md` says: all of its fields are there, and no other.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::databases::connect;
+use serde_json::Value;
+
+use crate::programs::{ended, with_changed};
+use crate::stage::Stage;
+
+const PAGE: &str = include_str!("../docs/json.md");
+
+/// Objects whose fields are names of mappings or columns.
+const BY_NAME: [&str; 2] = [".removed", ".entries[].key"];
+
+/// The object under the heading that names a command.
+fn documented(command: &str) -> Result<Value> {
+    let heading = PAGE.lines().find(|line| line.starts_with("## ") && line.contains(&format!("`lockstep {command}`")));
+    let section = PAGE.split(heading.with_context(|| format!("docs/json.md says nothing of {command}"))?).nth(1);
+    let object = section.and_then(|section| section.split("```").nth(1)).context("an example")?;
+    serde_json::from_str(object.trim_start_matches("json")).with_context(|| format!("the example of {command}"))
+}
+
+/// The paths of all fields below a value, and those of fields that are null or empty.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>, closed: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) if !BY_NAME.contains(&path) => {
+            for (name, value) in fields {
+                let path = format!("{path}.{name}");
+                found.insert(path.clone());
+                paths(value, &path, found, closed);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().for_each(|item| paths(item, &format!("{path}[]"), found, closed));
+        }
+        Value::Null | Value::Array(_) => drop(closed.insert(path.to_owned())),
+        _ => {}
+    }
+}
+
+/// Compares the fields of an object with those of the documented one.
+fn compare(command: &str, value: &Value) -> Result<()> {
+    let (mut here, mut closed) = (BTreeSet::new(), BTreeSet::new());
+    paths(value, "", &mut here, &mut closed);
+    let (mut said, mut unused) = (BTreeSet::new(), BTreeSet::new());
+    paths(&documented(command)?, "", &mut said, &mut unused);
+    let missing = said.difference(&here).filter(|path| !closed.iter().any(|closed| path.starts_with(closed.as_str())));
+    // A check that found nothing has no remedy.
+    let missing: Vec<_> = missing.filter(|path| *path != ".checks[].remedy").collect();
+    let unsaid: Vec<_> = here.difference(&said).collect();
+    ensure!(
+        missing.is_empty() && unsaid.is_empty(),
+        "{command}: missing {missing:?}, not documented {unsaid:?}: {value}"
+    );
+    Ok(())
+}
+
+/// Runs a command; its object, which has to be all of its output, and have the documented fields.
+async fn json(stage: &Stage, command: &str, arguments: &[&str], code: i32) -> Result<Value> {
+    let words: Vec<_> = command.split(' ').collect();
+    let finished = stage.installation.run("lockstep", &[&words, arguments, &["--output", "json"]].concat()).await?;
+    assert_eq!(finished.code, Some(code), "{command}: {} {}", finished.stdout, finished.stderr);
+    let value = serde_json::from_str(&finished.stdout).with_context(|| format!("{command}: {}", finished.stdout))?;
+    compare(command, &value)?;
+    Ok(value)
+}
+
+async fn tenancy(stage: &Stage, name: &str) -> Result<String> {
+    Ok(stage.client.query_one("SELECT id($1)::text", &[&name]).await?.get(0))
+}
+
+#[tokio::test]
+async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let engines = tenancy(&stage, "engines").await?;
+    let waited = json(&stage, "wait", &["--all"], 0).await?;
+    ensure!(waited["outcome"] == "in_step" && waited["sequence"].as_i64() > Some(0), "{waited}");
+    ensure!(waited["lag"] == serde_json::json!({"passed": null, "behind": [], "filling": []}), "{waited}");
+    json(&stage, "wait", &["--tenant", &engines], 0).await?;
+    assert_eq!(json(&stage, "paused", &[], 0).await?["paused"], Value::Array(Vec::new()));
+    let report = json(&stage, "doctor", &[], 0).await?;
+    ensure!(report["clean"] == true && report["checks"][0]["outcome"] == "ok", "{report}");
+
+    let pause = ["mapping", "users", "--reason", "too wide"];
+    let done = json(&stage, "pause", &pause, 0).await?;
+    assert_eq!(done, serde_json::json!({"kind": "mapping", "name": "users", "paused": true, "changed": true}));
+    assert_eq!(json(&stage, "pause", &pause, 0).await?["changed"], false);
+    let paused = json(&stage, "paused", &[], 0).await?;
+    ensure!(paused["paused"][0]["reason"] == "too wide" && paused["paused"][0]["name"] == "users", "{paused}");
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
+    let waited = json(&stage, "wait", &["--all", "--timeout", "2"], 2).await?;
+    ensure!(waited["outcome"] == "in_flight" && waited["lag"]["passed"].is_number(), "{waited}");
+    let waited = json(&stage, "wait", &["--tenant", &engines, "--timeout", "2"], 2).await?;
+    assert_eq!(waited["lag"]["behind"], serde_json::json!(["users"]));
+    let status = json(&stage, "status", &[], 0).await?;
+    ensure!(status["paused"] == paused["paused"] && status["mappings"][0]["tenancies_behind"] == 2, "{status}");
+    let done = json(&stage, "resume", &["mapping", "users"], 0).await?;
+    assert_eq!(done, serde_json::json!({"kind": "mapping", "name": "users", "paused": false, "changed": true}));
+
+    json(&stage, "settings", &[], 0).await?;
+    let changed = json(&stage, "settings", &["set", "late_write_limit", "4 seconds"], 0).await?;
+    assert_eq!(changed["settings"][1]["value"], "00:00:04", "{changed}");
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn json_of_resync_rewind_and_quarantine() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let engines = tenancy(&stage, "engines").await?;
+    let exported = json(&stage, "resync", &["--mapping", "teams"], 0).await?;
+    ensure!(exported["mappings"] == 1 && exported["tenancies"].is_null() && exported["stale_rows"] == 0, "{exported}");
+    let exported = json(&stage, "resync", &["--tenant", &engines], 0).await?;
+    ensure!(exported["mappings"] == 12 && exported["tenancies"] == 1 && exported["floor"].is_number(), "{exported}");
+    let found = json(&stage, "rewind", &[], 0).await?;
+    ensure!(found["ahead"] == Value::Array(Vec::new()) && found["export"].is_null(), "{found}");
+
+    let refused = format!(
+        "INSERT INTO lockstep.quarantine (destination, mapping_name, tenancy_id, sequence, code, error, uuid_1) VALUES ('clickhouse', 'users', '{engines}', 1, 'LS-0203', 'refused for a test', gen_random_uuid())"
+    );
+    stage.sql(&refused).await?;
+    let listed = json(&stage, "quarantine list", &["--mapping", "users"], 0).await?;
+    ensure!(listed["entries"][0]["code"] == "LS-0203" && listed["entries"][0]["key"]["id"].is_string(), "{listed}");
+    let waited = json(&stage, "wait", &["--all"], 1).await?;
+    ensure!(waited["outcome"] == "quarantined" && waited["quarantined_rows"] == 1, "{waited}");
+    assert_eq!(json(&stage, "quarantine drop", &["--all"], 0).await?["rows"], 1);
+    assert_eq!(json(&stage, "quarantine retry", &["--all"], 0).await?["rows"], 0);
+
+    let [sequencer, worker] = programs;
+    worker.signal("STOP").await?;
+    let unfinished = json(&stage, "resync", &["--timeout", "2"], 2).await?;
+    ensure!(unfinished["stale_rows"].is_null() && unfinished["unfinished"].is_string(), "{unfinished}");
+    worker.signal("CONT").await?;
+    let ahead = "INSERT INTO {raw}._stack_sync_metadata (tenancy_id, mapping_name, last_synced_sequence_id) SELECT tenancy_id, mapping_name, last_synced_sequence_id + 1000 FROM {raw}._stack_sync_metadata FINAL WHERE mapping_name = 'users' LIMIT 1";
+    json(&stage, "resync", &[], 0).await?;
+    stage.in_clickhouse(ahead).await?;
+    let found = json(&stage, "rewind", &["--dry-run"], 0).await?;
+    ensure!(found["ahead"][0]["mapping"] == "users" && found["export"].is_null(), "{found}");
+    let mended = json(&stage, "rewind", &[], 0).await?;
+    ensure!(mended["export"]["mappings"] == 12 && mended["numbers_from"].is_number(), "{mended}");
+    stage.end([sequencer, worker]).await
+}
+
+#[tokio::test]
+async fn json_of_erase() -> Result<()> {
+    let stage = Stage::small().await?;
+    stage.installation.succeed("lockstep", &["settings", "set", "late_write_limit", "4 seconds"]).await?;
+    stage.sql("UPDATE lockstep.setting SET previous = NULL").await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let engines = tenancy(&stage, "engines").await?;
+    stage.sql(r#"DELETE FROM "Tenancy" WHERE "id" = id('engines')"#).await?;
+    let too_soon = json(&stage, "erase", &["--tenant", &engines, "--timeout", "0"], 2).await;
+    ensure!(too_soon.is_err_and(|error| format!("{error:#}").contains("missing")), "there is a receipt already");
+    let erased = json(&stage, "erase", &["--tenant", &engines], 0).await?;
+    ensure!(erased["outcome"] == "erased" && erased["removed"]["users"].as_u64() >= Some(3), "{erased}");
+    assert_eq!(json(&stage, "erase", &["--tenant", &engines], 0).await?["outcome"], "erased_before");
+    stage.end(programs).await
+}
+
+/// Tenancies that are in step cost `status` and `wait --all` nothing: a role that may read no table of tenancies
+/// can run both.
+#[tokio::test]
+async fn status_and_wait_read_no_table_of_tenancies() -> Result<()> {
+    let stage = Stage::small().await?;
+    let role = format!("role_of_{}", stage.installation.database().name());
+    let rights = format!(
+        r#"CREATE ROLE "{role}" LOGIN; GRANT USAGE ON SCHEMA lockstep TO "{role}";
+        GRANT SELECT ON ALL TABLES IN SCHEMA lockstep TO "{role}"; GRANT INSERT, DELETE ON lockstep.fence TO "{role}";
+        REVOKE ALL ON lockstep.tenancy_location FROM "{role}""#
+    );
+    stage.sql(&rights).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let url = stage.installation.database().url().replacen("postgres://postgres@", &format!("postgres://{role}@"), 1);
+    let client = connect(&url).await?;
+    for denied in [r#"SELECT FROM "Tenancy""#, "SELECT FROM lockstep.tenancy_location"] {
+        ensure!(client.execute(denied, &[]).await.is_err(), "the role may read what it should not: {denied}");
+    }
+    for arguments in [&["status"][..], &["wait", "--all"]] {
+        let done = ended(with_changed(&stage, "lockstep", &[("LOCKSTEP_SOURCE_URL", &url)]).args(arguments)).await?;
+        ensure!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    stage.sql(&format!(r#"DROP OWNED BY "{role}"; DROP ROLE "{role}""#)).await?;
+    stage.end(programs).await
+}
