@@ -28,108 +28,41 @@ pub enum BaseType {
 
 /// One row of the type table.
 struct Facts {
-    base: BaseType,
     /// In definitions.
     name: &'static str,
     /// The cast that every exported expression ends in.
     postgres_cast: &'static str,
     /// `pg_type.typname` of source columns that may be exported as this without an expression of their own.
     accepts: &'static [&'static str],
-    /// In a tenant's own Postgres.
-    postgres_target: &'static str,
     clickhouse: &'static str,
     /// A Postgres expression of this type that stands where a tombstone has no value.
     blank: &'static str,
 }
 
-const TYPES: &[Facts] = &[
-    Facts {
-        base: BaseType::Uuid,
-        name: "uuid",
-        postgres_cast: "uuid",
-        accepts: &["uuid"],
-        postgres_target: "uuid",
-        clickhouse: "UUID",
-        blank: "'00000000-0000-0000-0000-000000000000'::uuid",
-    },
-    Facts {
-        base: BaseType::Text,
-        name: "text",
-        postgres_cast: "text",
-        accepts: &["text", "varchar", "bpchar", "citext", "name"],
-        postgres_target: "text",
-        clickhouse: "String",
-        blank: "''::text",
-    },
-    Facts {
-        base: BaseType::LowCardinality,
-        name: "lc",
-        postgres_cast: "text",
-        accepts: &["text", "varchar", "bpchar", "citext", "name"],
-        postgres_target: "text",
-        clickhouse: "LowCardinality(String)",
-        blank: "''::text",
-    },
-    Facts {
-        base: BaseType::Timestamp,
-        name: "timestamp",
-        postgres_cast: "timestamp",
-        accepts: &["timestamp", "timestamptz"],
-        postgres_target: "timestamp without time zone",
-        clickhouse: "DateTime64(3, 'UTC')",
-        blank: "'1970-01-01'::timestamp",
-    },
-    Facts {
-        base: BaseType::Bool,
-        name: "bool",
-        postgres_cast: "bool",
-        accepts: &["bool"],
-        postgres_target: "boolean",
-        clickhouse: "UInt8",
-        blank: "FALSE",
-    },
-    Facts {
-        base: BaseType::Json,
-        name: "json",
-        postgres_cast: "text",
-        accepts: &["jsonb", "json"],
-        postgres_target: "jsonb",
-        clickhouse: "String",
-        blank: "''::text",
-    },
-    Facts {
-        base: BaseType::Int32,
-        name: "int32",
-        postgres_cast: "int4",
-        accepts: &["int2", "int4"],
-        postgres_target: "integer",
-        clickhouse: "Int32",
-        blank: "0::int4",
-    },
-    Facts {
-        base: BaseType::Int64,
-        name: "int64",
-        postgres_cast: "int8",
-        accepts: &["int2", "int4", "int8"],
-        postgres_target: "bigint",
-        clickhouse: "Int64",
-        blank: "0::int8",
-    },
-    Facts {
-        base: BaseType::Float64,
-        name: "float64",
-        postgres_cast: "float8",
-        accepts: &["float4", "float8"],
-        postgres_target: "double precision",
-        clickhouse: "Float64",
-        blank: "0::float8",
-    },
-];
+const TEXTS: &[&str] = &["text", "varchar", "bpchar", "citext", "name"];
 
 impl BaseType {
-    fn facts(self) -> &'static Facts {
-        // Every variant has its row: the test below walks them all.
-        TYPES.iter().find(|facts| facts.base == self).unwrap_or(&TYPES[0])
+    const ALL: [Self; 9] = {
+        use BaseType::{Bool, Float64, Int32, Int64, Json, LowCardinality, Text, Timestamp, Uuid};
+        [Uuid, Text, LowCardinality, Timestamp, Bool, Json, Int32, Int64, Float64]
+    };
+
+    const fn facts(self) -> Facts {
+        let (name, postgres_cast, accepts, clickhouse, blank): (_, _, &[_], _, _) = match self {
+            Self::Uuid => ("uuid", "uuid", &["uuid"], "UUID", "'00000000-0000-0000-0000-000000000000'::uuid"),
+            Self::Text => ("text", "text", TEXTS, "String", "''::text"),
+            Self::LowCardinality => ("lc", "text", TEXTS, "LowCardinality(String)", "''::text"),
+            Self::Timestamp => {
+                let accepts = &["timestamp", "timestamptz"];
+                ("timestamp", "timestamp", accepts, "DateTime64(3, 'UTC')", "'1970-01-01'::timestamp")
+            }
+            Self::Bool => ("bool", "bool", &["bool"], "UInt8", "FALSE"),
+            Self::Json => ("json", "text", &["jsonb", "json"], "String", "''::text"),
+            Self::Int32 => ("int32", "int4", &["int2", "int4"], "Int32", "0::int4"),
+            Self::Int64 => ("int64", "int8", &["int2", "int4", "int8"], "Int64", "0::int8"),
+            Self::Float64 => ("float64", "float8", &["float4", "float8"], "Float64", "0::float8"),
+        };
+        Facts { name, postgres_cast, accepts, clickhouse, blank }
     }
 
     /// The cast that every exported expression of this type ends in.
@@ -177,12 +110,6 @@ impl ColumnType {
             (base, true) => format!("Nullable({})", base.facts().clickhouse),
         }
     }
-
-    /// In a tenant's own Postgres.
-    pub fn postgres_target(self) -> String {
-        let null = if self.nullable { "" } else { " NOT NULL" };
-        format!("{}{null}", self.base.facts().postgres_target)
-    }
 }
 
 impl FromStr for ColumnType {
@@ -190,11 +117,11 @@ impl FromStr for ColumnType {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, nullable) = text.strip_suffix('?').map_or((text, false), |name| (name, true));
-        let facts = TYPES.iter().find(|facts| facts.name == name).ok_or_else(|| {
-            let known: Vec<_> = TYPES.iter().map(|facts| facts.name).collect();
+        let base = BaseType::ALL.into_iter().find(|base| base.facts().name == name).ok_or_else(|| {
+            let known = BaseType::ALL.map(|base| base.facts().name);
             format!("type {text:?} is not known; use one of {} (with ? where it can be null)", known.join(", "))
         })?;
-        Ok(Self { base: facts.base, nullable })
+        Ok(Self { base, nullable })
     }
 }
 
@@ -209,10 +136,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_has_its_row_and_reads_back_as_itself() {
-        use BaseType::{Bool, Float64, Int32, Int64, Json, LowCardinality, Text, Timestamp, Uuid};
-        for base in [Uuid, Text, LowCardinality, Timestamp, Bool, Json, Int32, Int64, Float64] {
-            assert_eq!(base.facts().base, base);
+    fn every_type_reads_back_as_itself() {
+        for base in BaseType::ALL {
             for nullable in [false, true] {
                 let column_type = ColumnType { base, nullable };
                 assert_eq!(column_type.to_string().parse(), Ok(column_type));

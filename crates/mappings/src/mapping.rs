@@ -30,6 +30,16 @@ pub enum Tenant {
     },
 }
 
+impl Tenant {
+    /// The columns of the source row that tell its tenancy.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Column(column) => vec![column],
+            Self::ProjectAndBranch { project, branch } => vec![project, branch],
+        }
+    }
+}
+
 /// Where a column's value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
@@ -42,6 +52,17 @@ pub enum Value {
         /// What stands where it is null.
         when_null: Option<Template>,
     },
+}
+
+impl Value {
+    /// The expressions that it is made of.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let (sql, when_null) = match self {
+            Self::Column(_) => (None, None),
+            Self::Expression { sql, when_null } => (Some(sql), when_null.as_ref()),
+        };
+        sql.into_iter().chain(when_null)
+    }
 }
 
 /// A column of a mapping.
@@ -76,8 +97,6 @@ pub struct Join {
     pub filter: Option<Template>,
     /// Whether finding source rows by `here` needs an index of its own.
     pub index: bool,
-    /// In the definition file, for messages.
-    pub line: usize,
 }
 
 /// One source table's rows as one destination table.
@@ -117,17 +136,10 @@ impl Mapping {
 
     /// Every column of the source row that this mapping reads: tenant, filter, key, values and joins.
     pub fn source_columns(&self) -> BTreeSet<String> {
-        let mut read = BTreeSet::new();
-        match &self.tenant {
-            Tenant::Column(column) => read.insert(column.clone()),
-            Tenant::ProjectAndBranch { project, branch } => {
-                read.insert(project.clone());
-                read.insert(branch.clone())
-            }
-        };
-        for column in self.templates().flat_map(|template| template.reads().into_iter().cloned().collect::<Vec<_>>()) {
-            if let ColumnRef::Source(name) = column {
-                read.insert(name);
+        let mut read: BTreeSet<_> = self.tenant.columns().into_iter().map(str::to_owned).collect();
+        for reference in self.templates().flat_map(Template::reads) {
+            if let ColumnRef::Source(name) = reference {
+                read.insert(name.clone());
             }
         }
         for column in &self.columns {
@@ -141,13 +153,11 @@ impl Mapping {
     /// The columns of a joined table that this mapping reads, its tenant and match columns included.
     pub fn joined_columns(&self, join: &Join) -> BTreeSet<String> {
         let mut read = BTreeSet::from([join.tenant.clone(), join.there.clone()]);
-        for template in self.templates() {
-            for column in template.reads() {
-                if let ColumnRef::Joined(alias, name) = column
-                    && *alias == join.alias
-                {
-                    read.insert(name.clone());
-                }
+        for reference in self.templates().flat_map(Template::reads) {
+            if let ColumnRef::Joined(alias, name) = reference
+                && *alias == join.alias
+            {
+                read.insert(name.clone());
             }
         }
         for column in join.filter.iter().flat_map(Template::reads) {
@@ -158,23 +168,9 @@ impl Mapping {
         read
     }
 
-    /// Whether the filter itself leaves out rows in which `column` is null.
-    pub fn filter_excludes_null(&self, column: &str) -> bool {
-        let says = format!("{{{column}}} IS NOT NULL");
-        let rendered = self.filter.as_ref().map(|filter| {
-            filter.render(|reference| match reference {
-                ColumnRef::Source(name) => format!("{{{name}}}"),
-                ColumnRef::Joined(..) | ColumnRef::Exported(_) => String::new(),
-            })
-        });
-        rendered.is_some_and(|filter| filter == says || filter.split(" AND ").any(|term| term == says))
-    }
-
-    fn templates(&self) -> impl Iterator<Item = &Template> {
-        let values = self.columns.iter().flat_map(|column| match &column.value {
-            Value::Column(_) => vec![],
-            Value::Expression { sql, when_null } => std::iter::once(sql).chain(when_null).collect(),
-        });
+    /// The expressions over the source row and what it is joined with.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let values = self.columns.iter().flat_map(|column| column.value.templates());
         self.filter.iter().chain(values).chain(self.joins.iter().map(|join| &join.here))
     }
 }

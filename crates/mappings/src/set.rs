@@ -1,7 +1,9 @@
 //! All mappings of an installation: the built-in ones and the operator's own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::DirEntry;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use lockstep_core::MappingName;
 
@@ -65,28 +67,22 @@ impl MappingSet {
         for (file, text) in files {
             match parse_definition(file, text) {
                 Ok(mapping) => match mappings.iter().find(|other| other.name == mapping.name) {
-                    Some(other) => errors.push(DefinitionError {
-                        file: file.clone(),
-                        line: 1,
-                        column: None,
-                        problem: format!("the name {} is taken by {}", mapping.name, other.file),
-                        remedy: "choose another name".to_owned(),
-                    }),
+                    Some(other) => {
+                        let problem = format!("the name {} is taken by {}", mapping.name, other.file);
+                        errors.push(DefinitionError::of_file(file.clone(), problem, "choose another name"));
+                    }
                     None => mappings.push(mapping),
                 },
                 Err(found) => errors.extend(found),
             }
         }
         let set = Self { mappings };
-        errors.extend(capture::clashes(&set).into_iter().map(|mapping| DefinitionError {
-            file: mapping.file.clone(),
-            line: 1,
-            column: None,
-            problem: format!(
-                "the name {}, alone or with a join's, is one that another mapping has with a join's",
-                mapping.name
-            ),
-            remedy: "choose a name that is no mapping's and join's put together with _".to_owned(),
+        errors.extend(capture::clashes(&set).into_iter().map(|mapping| {
+            let name = &mapping.name;
+            let problem =
+                format!("the name {name}, alone or with a join's, is one that another mapping has with a join's");
+            let remedy = "choose a name that is no mapping's and join's put together with _";
+            DefinitionError::of_file(mapping.file.clone(), problem, remedy)
         }));
         if errors.is_empty() { Ok(set) } else { Err(DefinitionErrors(errors)) }
     }
@@ -112,33 +108,24 @@ impl MappingSet {
 }
 
 fn read_directory(directory: &Path) -> Result<Vec<(String, String)>, DefinitionError> {
-    let failed = |path: &Path, problem: String| DefinitionError {
-        file: path.display().to_string(),
-        line: 1,
-        column: None,
-        problem,
-        remedy: "check LOCKSTEP_MAPPINGS_DIR and its permissions".to_owned(),
+    let failed = |path: &Path, problem: String| {
+        let remedy = "check LOCKSTEP_MAPPINGS_DIR and its permissions";
+        DefinitionError::of_file(path.display().to_string(), problem, remedy)
     };
-    let entries =
-        std::fs::read_dir(directory).map_err(|error| failed(directory, format!("cannot be read: {error}")))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| failed(directory, format!("cannot be read: {error}")))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
+    let unreadable = |path: &Path, error: &io::Error| failed(path, format!("cannot be read: {error}"));
+    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unreadable(directory, &error))?;
+    let mut paths: Vec<_> = entries.iter().map(DirEntry::path).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
-    let read = |path: &Path| {
-        let bytes = std::fs::metadata(path).map_err(|error| failed(path, format!("cannot be read: {error}")))?.len();
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
         if bytes > MAX_DEFINITION_BYTES {
-            return Err(failed(
-                path,
-                format!("is {bytes} bytes long; a definition has at most {MAX_DEFINITION_BYTES}"),
-            ));
+            let problem = format!("is {bytes} bytes long; a definition has at most {MAX_DEFINITION_BYTES}");
+            return Err(failed(path, problem));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| failed(path, format!("cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         Ok((path.display().to_string(), text))
     };
-    paths.iter().map(|path| read(path)).collect()
+    paths.iter().map(read).collect()
 }

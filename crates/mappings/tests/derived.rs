@@ -135,11 +135,7 @@ fn facts(set: &MappingSet) -> SourceFacts {
         let table = facts.entry(mapping.source.clone()).or_default();
         for name in mapping.source_columns() {
             let typname = if name.ends_with("etadata") { "jsonb" } else { "text" };
-            let column = ColumnFacts {
-                typname: typname.to_owned(),
-                is_generated: name == "status" || name == "simpleStatus",
-                ..ColumnFacts::default()
-            };
+            let column = ColumnFacts { typname: typname.to_owned(), ..ColumnFacts::default() };
             table.columns.insert(name, column);
         }
         // A trigger of the platform's may change what a statement did not name.

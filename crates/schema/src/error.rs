@@ -1,6 +1,9 @@
 //! What can go wrong with the source database, and whether trying again can help.
 
+use std::time::Duration;
+
 use lockstep_mappings::SourceTable;
+use tokio::time::timeout;
 
 use crate::connect::PoolerSign;
 
@@ -40,7 +43,7 @@ pub enum SourceError {
     RowSecurity(Vec<SourceTable>),
     /// Nothing came for too long.
     #[error("LS-0014: Postgres did not answer within {0:?}")]
-    Timeout(std::time::Duration),
+    Timeout(Duration),
     /// An answer that is none.
     #[error("LS-0024: Postgres gave an answer that was not expected: {0}")]
     Unexpected(String),
@@ -50,15 +53,7 @@ impl SourceError {
     /// Whether nothing but another setting or another right can help: a program that starts with it ends with 78
     /// ([`lockstep_core::exit::CONFIGURATION`]), and one that runs does not try again.
     pub const fn is_configuration(&self) -> bool {
-        match self {
-            Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_) => true,
-            Self::Postgres(_)
-            | Self::Diesel(_)
-            | Self::Connection(_)
-            | Self::Migration(_)
-            | Self::Timeout(_)
-            | Self::Unexpected(_) => false,
-        }
+        matches!(self, Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_))
     }
 
     /// The SQLSTATE, where Postgres gave one.
@@ -68,6 +63,17 @@ impl SourceError {
             _ => None,
         }
     }
+}
+
+/// What `asking` gives, or [`SourceError::Timeout`] where that takes longer than `limit`.
+///
+/// # Errors
+/// Those of `asking`, and the timeout.
+pub async fn within<T, E: From<SourceError>>(
+    limit: Duration,
+    asking: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, asking).await.unwrap_or_else(|_| Err(SourceError::Timeout(limit).into()))
 }
 
 fn listed(tables: &[SourceTable]) -> String {

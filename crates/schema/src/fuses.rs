@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lockstep_core::{DestinationId, MappingName, TenancyId};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::error::SourceError;
@@ -129,16 +129,8 @@ pub struct BlownFuse {
 pub async fn blown(client: &Client) -> Result<Vec<BlownFuse>, SourceError> {
     const BLOWN: &str = "
 SELECT kind, name, to_char(blown_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), reason FROM lockstep.fuse ORDER BY kind, name";
-    let rows = client.query(BLOWN, &[]).await?;
-    let fuse = |row: &tokio_postgres::Row| {
-        Ok(BlownFuse {
-            kind: row.try_get(0)?,
-            name: row.try_get(1)?,
-            blown_at: row.try_get(2)?,
-            reason: row.try_get(3)?,
-        })
-    };
-    rows.iter().map(fuse).collect()
+    let fuse = |row: &Row| BlownFuse { kind: row.get(0), name: row.get(1), blown_at: row.get(2), reason: row.get(3) };
+    Ok(client.query(BLOWN, &[]).await?.iter().map(fuse).collect())
 }
 
 /// Blows a fuse. False: it was blown before, and keeps its time and reason.

@@ -13,4 +13,4 @@ pub mod migrations;
 pub mod row_security;
 
 pub use connect::{PoolerSign, Session, Source};
-pub use error::SourceError;
+pub use error::{SourceError, within};

@@ -1,5 +1,7 @@
 //! Embedded migrations: the control schema, and the source schema for a database of our own.
 
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -41,7 +43,6 @@ impl Migrations {
 /// # Errors
 /// When the database cannot be asked.
 pub async fn pending(source: &Source, migrations: Migrations) -> Result<Vec<String>, SourceError> {
-    use diesel::migration::MigrationSource;
     let client = source.connect(Session::Control).await?;
     let schema = if migrations == Migrations::Control { "lockstep" } else { "public" };
     let known = format!("{schema}.__diesel_schema_migrations");
@@ -52,14 +53,10 @@ pub async fn pending(source: &Source, migrations: Migrations) -> Result<Vec<Stri
     } else {
         Vec::new()
     };
-    let all: Vec<Box<dyn diesel::migration::Migration<diesel::pg::Pg>>> =
+    let all: Vec<Box<dyn Migration<Pg>>> =
         migrations.embedded().migrations().map_err(|error| SourceError::Migration(error.to_string()))?;
-    let name = |migration: &dyn diesel::migration::Migration<diesel::pg::Pg>| migration.name().to_string();
-    Ok(all
-        .iter()
-        .filter(|migration| !run.contains(&migration.name().version().to_string()))
-        .map(|migration| name(migration.as_ref()))
-        .collect())
+    let names = all.iter().map(|migration| migration.name());
+    Ok(names.filter(|name| !run.contains(&name.version().to_string())).map(|name| name.to_string()).collect())
 }
 
 /// Runs what is pending, each migration in a transaction of its own. Needs the multi-thread runtime.
@@ -70,8 +67,6 @@ pub async fn run(source: &Source, migrations: Migrations) -> Result<(), SourceEr
     let mut connection = source.connect_diesel(Session::Migrate).await?;
     connection.batch_execute(migrations.prepare()).await?;
     let mut harness = AsyncMigrationHarness::new(connection);
-    harness
-        .run_pending_migrations(migrations.embedded())
-        .map(|_| ())
-        .map_err(|error| SourceError::Migration(error.to_string()))
+    let ran = harness.run_pending_migrations(migrations.embedded());
+    ran.map(drop).map_err(|error| SourceError::Migration(error.to_string()))
 }

@@ -18,11 +18,10 @@ use crate::error::SourceError;
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn filtered(client: &Client, tables: &[&SourceTable]) -> Result<Vec<SourceTable>, SourceError> {
-    let schemas: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
-    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    let (schemas, names): (Vec<_>, Vec<_>) =
+        tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
     let rows = client.query(ACTIVE, &[&schemas, &names]).await?;
-    let found = rows.iter().map(|row| Ok(SourceTable { schema: row.try_get(0)?, name: row.try_get(1)? }));
-    Ok(found.collect::<Result<_, tokio_postgres::Error>>()?)
+    Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
 }
 
 /// Refuses to go on where [`filtered`] finds a table.

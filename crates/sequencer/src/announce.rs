@@ -12,10 +12,11 @@ use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
-use lockstep_schema::{Source, SourceError};
+use lockstep_schema::{Source, within};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::error::SequencerError;
 use crate::figures;
 use crate::storage::announcements::Announcements;
 
@@ -28,54 +29,19 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long a sequencer that stops goes on announcing. What is left then is announced by the next leader.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Wakes a task that waits for work.
-#[derive(Clone, Default)]
-pub(crate) struct Bell(Arc<Notify>);
-
-impl Bell {
-    /// There is work.
-    pub(crate) fn ring(&self) {
-        self.0.notify_one();
-    }
-
-    /// Returns when it was rung since the last time.
-    pub(crate) async fn rung(&self) {
-        self.0.notified().await;
-    }
-}
-
-/// Why a round failed.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error("{0}")]
-    Source(#[from] SourceError),
-    #[error("{0}")]
-    Queue(#[from] QueueError),
-}
-
-/// Announces changes whenever the bell rings and this sequencer leads.
+/// Announces changes whenever it is woken and this sequencer leads.
 pub(crate) struct Announcer {
-    source: Source,
-    settings: Settings,
-    health: Health,
-    bell: Bell,
-    leading: watch::Receiver<bool>,
-    mappings: Arc<MappingSet>,
-    open: Option<Announcements>,
+    pub(crate) source: Source,
+    pub(crate) settings: Settings,
+    pub(crate) health: Health,
+    /// There are changes to announce.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) leading: watch::Receiver<bool>,
+    pub(crate) mappings: Arc<MappingSet>,
+    pub(crate) open: Option<Announcements>,
 }
 
 impl Announcer {
-    pub(crate) const fn new(
-        source: Source,
-        settings: Settings,
-        health: Health,
-        bell: Bell,
-        leading: watch::Receiver<bool>,
-        mappings: Arc<MappingSet>,
-    ) -> Self {
-        Self { source, settings, health, bell, leading, mappings, open: None }
-    }
-
     /// Works until `stop`, then announces what is left if that goes quickly.
     ///
     /// # Errors
@@ -88,7 +54,7 @@ impl Announcer {
         let connecting = Publisher::connect(&url, ca.as_deref(), &topology);
         let Some(publisher) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
         let publisher = publisher?.with_health(self.health.clone());
-        stop.run_until_cancelled(self.answer_the_bell(&publisher)).await;
+        stop.run_until_cancelled(self.announce_when_woken(&publisher)).await;
         let leads = *self.leading.borrow();
         if leads && !matches!(timeout(STOP_TIMEOUT, self.round(&publisher)).await, Ok(Ok(()))) {
             tracing::info!("some changes are not announced; the next leader does it");
@@ -97,10 +63,10 @@ impl Announcer {
         Ok(())
     }
 
-    async fn answer_the_bell(&mut self, publisher: &Publisher) {
+    async fn announce_when_woken(&mut self, publisher: &Publisher) {
         let mut backoff = Backoff::for_connections();
         loop {
-            self.bell.rung().await;
+            self.wake.notified().await;
             // Another may have announced since this one last led.
             self.open = self.open.take().filter(|_| *self.leading.borrow());
             while *self.leading.borrow() {
@@ -111,7 +77,7 @@ impl Announcer {
                 let wait = backoff.next_wait();
                 let wait_ms = wait.as_millis();
                 tracing::warn!(attempt = backoff.attempts(), wait_ms, %error, "changes cannot be announced, trying again");
-                if let RoundError::Queue(error) = &error {
+                if let SequencerError::Queue(error) = &error {
                     self.health.not_ready("queue", error.to_string());
                 }
                 sleep(wait).await;
@@ -120,14 +86,14 @@ impl Announcer {
     }
 
     /// Announces everything that has its number now.
-    async fn round(&mut self, publisher: &Publisher) -> Result<(), RoundError> {
+    async fn round(&mut self, publisher: &Publisher) -> Result<(), SequencerError> {
         let mut announcements = match self.open.take() {
             Some(announcements) => announcements,
-            None => within(Announcements::open(&self.source, &self.mappings)).await?,
+            None => within(PAGE_TIMEOUT, Announcements::open(&self.source, &self.mappings)).await?,
         };
         loop {
             let began = Instant::now();
-            let Some(page) = within(announcements.next()).await? else { break };
+            let Some(page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
             let batches: Vec<TenantBatch> =
                 page.news.chunks(MESSAGE_TENANCIES).map(|news| news.iter().cloned().collect()).collect();
             if !batches.is_empty() {
@@ -135,16 +101,18 @@ impl Announcer {
             }
             figures::published(began.elapsed());
             self.health.ready("queue");
-            failpoint!("sequencer::announced::before", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
-            within(announcements.done(page.up_to)).await?;
-            failpoint!("sequencer::announced::after", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
+            failpoint!(
+                "sequencer::announced::before",
+                return Err(lockstep_schema::SourceError::Timeout(PAGE_TIMEOUT).into())
+            );
+            within(PAGE_TIMEOUT, announcements.done(page.up_to)).await?;
+            failpoint!(
+                "sequencer::announced::after",
+                return Err(lockstep_schema::SourceError::Timeout(PAGE_TIMEOUT).into())
+            );
         }
         // Kept only after everything went well: a connection in an unknown state is not used again.
         self.open = Some(announcements);
         Ok(())
     }
-}
-
-async fn within<T>(asking: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-    timeout(PAGE_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(PAGE_TIMEOUT)))
 }

@@ -72,13 +72,13 @@ impl SequencerError {
     /// The exit code of a sequencer that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
-            Self::Definitions(_) | Self::Queue(_) | Self::Sequence(_) | Self::Listen { .. } => exit::CONFIGURATION,
-            Self::Source(_)
-            | Self::NotMigrated
-            | Self::SourceWentBack { .. }
-            | Self::RewindUnchecked(_)
-            | Self::Internal(_) => exit::DIFFERENT,
+            Self::Source(error) if !error.is_configuration() => exit::DIFFERENT,
+            Self::NotMigrated | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) | Self::Internal(_) => {
+                exit::DIFFERENT
+            }
+            Self::Source(_) | Self::Definitions(_) | Self::Queue(_) | Self::Sequence(_) | Self::Listen { .. } => {
+                exit::CONFIGURATION
+            }
         }
     }
 }

@@ -3,66 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::retry::Backoff;
 use lockstep_mappings::MappingSet;
 use lockstep_schema::{Source, SourceError};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 
-use crate::announce::Bell;
 use crate::storage::expansions::ExpansionSession;
+use crate::tasks::Task;
 
-/// Those of a leader that died are nobody's to ring for.
-const EVERY: Duration = Duration::from_secs(1);
+/// Two may work side by side: each takes expansions that the other does not hold.
+pub(crate) struct Expander(pub(crate) Arc<MappingSet>);
 
-/// Works while this sequencer leads. Two may work side by side: each takes expansions that the other does not hold.
-pub(crate) struct Expander {
-    source: Source,
-    mappings: Arc<MappingSet>,
-    bell: Bell,
-    leading: watch::Receiver<bool>,
-}
+impl Task for Expander {
+    const NAME: &'static str = "expand";
+    /// Those of a leader that died wake nobody.
+    const EVERY: Duration = Duration::from_secs(1);
+    /// Each statement has a limit of its own.
+    const TIMEOUT: Duration = Duration::MAX;
+    type Session = ExpansionSession;
 
-impl Expander {
-    pub(crate) const fn new(
-        source: Source,
-        mappings: Arc<MappingSet>,
-        bell: Bell,
-        leading: watch::Receiver<bool>,
-    ) -> Self {
-        Self { source, mappings, bell, leading }
+    async fn open(&self, source: &Source) -> Result<ExpansionSession, SourceError> {
+        ExpansionSession::open(source, Arc::clone(&self.0)).await
     }
 
-    /// Works until it is dropped: what was not committed then is done by the next.
-    pub(crate) async fn run(self) {
-        let mut session = None;
-        let mut backoff = Backoff::for_connections();
+    async fn run(&mut self, _: &Source, session: &mut ExpansionSession) -> Result<usize, SourceError> {
+        let mut expanded = 0;
         loop {
-            let _ = timeout(EVERY, self.bell.rung()).await;
-            if !*self.leading.borrow() {
-                session = None;
-                continue;
-            }
-            match self.work_off(session.take()).await {
-                Ok(open) => {
-                    session = Some(open);
-                    backoff.reset();
-                }
-                Err(error) => {
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, wait_ms = wait.as_millis(), "rows that depend on others cannot be searched, trying again");
-                    sleep(wait).await;
-                }
+            match session.work_off().await? {
+                0 => return Ok(expanded),
+                some => expanded += some,
             }
         }
-    }
-
-    async fn work_off(&self, session: Option<ExpansionSession>) -> Result<ExpansionSession, SourceError> {
-        let session = match session {
-            Some(session) => session,
-            None => ExpansionSession::open(&self.source, Arc::clone(&self.mappings)).await?,
-        };
-        while session.work_off().await? > 0 {}
-        Ok(session)
     }
 }

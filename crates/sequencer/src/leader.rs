@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
-use lockstep_schema::{Source, SourceError};
-use tokio::time::{sleep, timeout};
+use lockstep_schema::{Source, SourceError, within};
+use tokio::time::sleep;
 
-use crate::figures;
 use crate::storage::leadership::LeaderLock;
 
 /// How often a stand-by tries.
@@ -22,19 +21,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a server to be reached and to answer. Opening a connection has a limit of its own, which is shorter.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The right to lead, as long as its connection lives.
-pub(crate) struct Leadership {
-    lock: LeaderLock,
-}
-
 /// Stands by until it can lead, for as long as that takes.
 ///
 /// Cancel-safe: the connection ends, and the lock with it.
-pub(crate) async fn campaign(source: &Source, health: &Health) -> Leadership {
+pub(crate) async fn campaign(source: &Source, health: &Health) -> LeaderLock {
     let mut backoff = Backoff::for_connections();
     loop {
         match stand_by(source, health, &mut backoff).await {
-            Ok(leadership) => return leadership,
+            Ok(lock) => return lock,
             Err(error) => {
                 let wait = backoff.next_wait();
                 let wait_ms = wait.as_millis();
@@ -47,7 +41,7 @@ pub(crate) async fn campaign(source: &Source, health: &Health) -> Leadership {
 }
 
 /// Stands by on one connection, until it leads or the connection fails.
-async fn stand_by(source: &Source, health: &Health, backoff: &mut Backoff) -> Result<Leadership, SourceError> {
+async fn stand_by(source: &Source, health: &Health, backoff: &mut Backoff) -> Result<LeaderLock, SourceError> {
     let lock = within(OPEN_TIMEOUT, LeaderLock::open(source)).await?;
     let mut is_told = false;
     while !within(ANSWER_TIMEOUT, lock.try_take()).await? {
@@ -62,38 +56,25 @@ async fn stand_by(source: &Source, health: &Health, backoff: &mut Backoff) -> Re
     }
     tracing::info!("leading: changes are numbered from here");
     health.ready("leader");
-    figures::leads(true);
-    Ok(Leadership { lock })
+    Ok(lock)
 }
 
-impl Leadership {
-    /// Returns when the right is lost, with the reason.
-    ///
-    /// Cancel-safe.
-    pub(crate) async fn lost(&self) -> String {
-        loop {
-            sleep(CHECK_EVERY).await;
-            match within(ANSWER_TIMEOUT, self.lock.is_held()).await {
-                Ok(true) => {}
-                Ok(false) => return "the connection no longer holds the lock".to_owned(),
-                Err(error) => return error.to_string(),
-            }
+/// Returns when the lock is lost, with the reason.
+///
+/// Cancel-safe.
+pub(crate) async fn lost(lock: &LeaderLock) -> String {
+    loop {
+        sleep(CHECK_EVERY).await;
+        match within(ANSWER_TIMEOUT, lock.is_held()).await {
+            Ok(true) => {}
+            Ok(false) => return "the connection no longer holds the lock".to_owned(),
+            Err(error) => return error.to_string(),
         }
     }
-
-    /// Lets a stand-by take over at once.
-    pub(crate) async fn release(self) {
-        // A server that is gone has released the lock already, or will.
-        let _ = within(ANSWER_TIMEOUT, self.lock.release()).await;
-    }
 }
 
-impl Drop for Leadership {
-    fn drop(&mut self) {
-        figures::leads(false);
-    }
-}
-
-async fn within<T>(limit: Duration, asking: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-    timeout(limit, asking).await.unwrap_or(Err(SourceError::Timeout(limit)))
+/// Lets a stand-by take over at once.
+pub(crate) async fn release(lock: LeaderLock) {
+    // A server that is gone has released the lock already, or will.
+    let _ = within(ANSWER_TIMEOUT, lock.release()).await;
 }

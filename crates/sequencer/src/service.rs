@@ -9,18 +9,21 @@ use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
+use lockstep_queue::QueueError;
 use lockstep_schema::{Source, row_security};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
-use crate::announce::{Announcer, Bell};
+use crate::announce::Announcer;
 use crate::error::SequencerError;
 use crate::expander::Expander;
 use crate::figures;
-use crate::leader::{self, Leadership};
+use crate::leader;
 use crate::plan::polling::{self, Polling};
 use crate::step::{Numbering, Report};
+use crate::storage::leadership::LeaderLock;
+use crate::tasks::repeat;
 use crate::upkeep::Upkeep;
 use crate::watch::Watch;
 
@@ -37,7 +40,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     figures::describe();
-    figures::leads(false);
+    figures::set(figures::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
@@ -52,73 +55,77 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let bells = Bells::default();
+    let wake = Wake::default();
     let stop_announcing = Shutdown::new();
-    let announcer = Announcer::new(
-        source.clone(),
+    let announcer = Announcer {
+        source: source.clone(),
         settings,
-        health.clone(),
-        bells.changes.clone(),
-        is_leading.clone(),
-        Arc::clone(&mappings),
-    );
-    let mut announcing = Helper(tokio::spawn(announcer.run(stop_announcing.clone())));
-    let _upkeep = Helper(tokio::spawn(Upkeep::new(source.clone(), bells.changes.clone(), is_leading.clone()).run()));
-    let expander =
-        || Expander::new(source.clone(), Arc::clone(&mappings), bells.expansions.clone(), is_leading.clone()).run();
-    // One may be busy with a tenancy of many millions of rows.
-    let _expanders = [Helper(tokio::spawn(expander())), Helper(tokio::spawn(expander()))];
-    let watch = Watch::new(source.clone(), Arc::clone(&mappings), bells.catalog.clone(), is_leading.clone());
-    let _watch = Helper(tokio::spawn(watch.run()));
+        health: health.clone(),
+        wake: Arc::clone(&wake.announcer),
+        leading: is_leading.clone(),
+        mappings: Arc::clone(&mappings),
+        open: None,
+    };
+    let mut announcing = JoinSet::new();
+    announcing.spawn(announcer.run(stop_announcing.clone()));
+    let _tasks = periodic_tasks(&source, &mappings, &wake, &is_leading);
     let mut sequencer = Sequencer {
         numbering: Numbering::new(source.clone(), mappings).guarded_by(clickhouse),
         source,
         health,
-        bells,
+        wake,
         leading,
         backoff: Backoff::for_connections(),
         stopped: false,
     };
     let leadership = tokio::select! {
         ended = sequencer.lead_until(&shutdown) => ended?,
-        ended = &mut announcing.0 => return announcer_ended(ended),
+        ended = announcing.join_next() => return announcer_ended(ended),
     };
     stop_announcing.cancel();
-    let announced = (&mut announcing.0).await;
+    let announced = announcing.join_next().await;
     if let Some(leadership) = leadership {
-        leadership.release().await;
+        leader::release(leadership).await;
     }
     announcer_ended(announced)
 }
 
-fn announcer_ended(
-    ended: Result<Result<(), lockstep_queue::QueueError>, tokio::task::JoinError>,
-) -> Result<(), SequencerError> {
-    Ok(ended.map_err(|error| SequencerError::Internal(error.to_string()))??)
+/// Starts what is done beside the passes; it ends when the set is dropped.
+fn periodic_tasks(
+    source: &Source,
+    mappings: &Arc<MappingSet>,
+    wake: &Wake,
+    leading: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let upkeep = Upkeep::new(Arc::clone(&wake.announcer));
+    tasks.spawn(repeat(upkeep, source.clone(), Arc::default(), leading.clone()));
+    // One may be busy with a tenancy of many millions of rows.
+    for expander in [Expander(Arc::clone(mappings)), Expander(Arc::clone(mappings))] {
+        tasks.spawn(repeat(expander, source.clone(), Arc::clone(&wake.expander), leading.clone()));
+    }
+    let watch = Watch { mappings: Arc::clone(mappings) };
+    tasks.spawn(repeat(watch, source.clone(), Arc::clone(&wake.watch), leading.clone()));
+    tasks
 }
 
-/// A task that ends with its owner.
-struct Helper<T>(JoinHandle<T>);
-
-impl<T> Drop for Helper<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {
+    ended.map_or(Ok(()), |ended| Ok(ended.map_err(|error| SequencerError::Internal(error.to_string()))??))
 }
 
 /// What wakes the tasks beside the passes.
 #[derive(Default)]
-struct Bells {
-    changes: Bell,
-    expansions: Bell,
-    catalog: Bell,
+struct Wake {
+    announcer: Arc<Notify>,
+    expander: Arc<Notify>,
+    watch: Arc<Notify>,
 }
 
 struct Sequencer {
     source: Source,
     numbering: Numbering,
     health: Health,
-    bells: Bells,
+    wake: Wake,
     leading: watch::Sender<bool>,
     backoff: Backoff,
     /// Whether an operator has stopped it.
@@ -127,26 +134,31 @@ struct Sequencer {
 
 impl Sequencer {
     /// Stands by and leads in turn. Returns on shutdown, with the leadership if it leads then.
-    async fn lead_until(&mut self, shutdown: &Shutdown) -> Result<Option<Leadership>, SequencerError> {
+    async fn lead_until(&mut self, shutdown: &Shutdown) -> Result<Option<LeaderLock>, SequencerError> {
         loop {
             let campaigning = leader::campaign(&self.source, &self.health);
             let Some(leadership) = shutdown.run_until_cancelled(campaigning).await else { return Ok(None) };
-            self.leading.send_replace(true);
+            self.set_leading(true);
             // Others may have led meanwhile, on another server.
             self.numbering.forget();
             // What a former leader left.
-            self.bells.changes.ring();
-            self.bells.expansions.ring();
-            self.bells.catalog.ring();
+            self.wake.announcer.notify_one();
+            self.wake.expander.notify_one();
+            self.wake.watch.notify_one();
             let why = tokio::select! {
                 ended = self.pass_until(shutdown) => return ended.map(|()| Some(leadership)),
-                why = leadership.lost() => why,
+                why = leader::lost(&leadership) => why,
             };
             // The pass that was open is undone by the server: its connection ended with the select.
-            self.leading.send_replace(false);
+            self.set_leading(false);
             self.health.not_ready("leader", why.clone());
             tracing::warn!(reason = why, "no longer leading: no more passes");
         }
+    }
+
+    fn set_leading(&self, leads: bool) {
+        self.leading.send_replace(leads);
+        figures::set(figures::LEADER, leads);
     }
 
     async fn pass_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
@@ -193,21 +205,21 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
-        figures::source_went_back(false);
+        figures::set(figures::WENT_BACK, false);
         if report.stopped != self.stopped {
             self.stopped = report.stopped;
-            figures::stopped(report.stopped);
+            figures::set(figures::STOPPED, report.stopped);
             let what = if report.stopped { "paused" } else { "resumed" };
             tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
-            self.bells.changes.ring();
+            self.wake.announcer.notify_one();
         }
         if report.expansions > 0 {
-            self.bells.expansions.ring();
+            self.wake.expander.notify_one();
         }
         if report.watch {
-            self.bells.catalog.ring();
+            self.wake.watch.notify_one();
         }
         if report.passed {
             let (changes, head, fences) = (report.changes, report.last_sequence, report.answered_fences);
@@ -220,7 +232,7 @@ impl Sequencer {
         let wait_ms = wait.as_millis();
         let attempt = self.backoff.attempts();
         if let SequencerError::SourceWentBack { .. } = error {
-            figures::source_went_back(true);
+            figures::set(figures::WENT_BACK, true);
             tracing::error!(attempt, wait_ms, %error, "nothing is numbered, looking again");
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");

@@ -1,75 +1,59 @@
-//! Upkeep, where this sequencer leads: indexes of the inboxes, what can be emptied, dropped and forgotten.
+//! Upkeep: indexes of the inboxes, what can be emptied, dropped and forgotten.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_schema::{Source, SourceError};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::sync::Notify;
 
-use crate::announce::Bell;
 use crate::figures;
 use crate::storage::upkeep::UpkeepSession;
+use crate::tasks::Task;
 
-const EVERY: Duration = Duration::from_millis(250);
 const TRUNCATE_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-const ROUND_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Looks after Lockstep's own tables.
 pub(crate) struct Upkeep {
-    source: Source,
-    bell: Bell,
-    leading: watch::Receiver<bool>,
-    session: Option<UpkeepSession>,
+    /// Wakes the announcer.
+    announcing: Arc<Notify>,
     truncated: Option<Instant>,
     pruned: Option<Instant>,
 }
 
 impl Upkeep {
-    pub(crate) const fn new(source: Source, bell: Bell, leading: watch::Receiver<bool>) -> Self {
-        Self { source, bell, leading, session: None, truncated: None, pruned: None }
+    pub(crate) const fn new(announcing: Arc<Notify>) -> Self {
+        Self { announcing, truncated: None, pruned: None }
+    }
+}
+
+impl Task for Upkeep {
+    const NAME: &'static str = "upkeep";
+    const EVERY: Duration = Duration::from_millis(250);
+    const TIMEOUT: Duration = Duration::from_secs(40);
+    type Session = UpkeepSession;
+
+    async fn open(&self, source: &Source) -> Result<UpkeepSession, SourceError> {
+        UpkeepSession::open(source).await
     }
 
-    /// Works until it is dropped. What fails is done at the next round: nothing here is urgent, and the passes say loudly
-    /// enough when the source is away.
-    pub(crate) async fn run(mut self) {
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if !*self.leading.borrow() {
-                self.session = None;
-                continue;
-            }
-            let session = self.session.take();
-            match timeout(ROUND_TIMEOUT, self.round(session)).await {
-                Ok(Ok(session)) => self.session = Some(session),
-                Ok(Err(error)) => tracing::debug!(%error, "upkeep failed"),
-                Err(_) => tracing::debug!("upkeep took too long"),
-            }
-        }
-    }
-
-    async fn round(&mut self, session: Option<UpkeepSession>) -> Result<UpkeepSession, SourceError> {
-        let mut session = match session {
-            Some(session) => session,
-            None => UpkeepSession::open(&self.source).await?,
-        };
+    async fn run(&mut self, _: &Source, session: &mut UpkeepSession) -> Result<usize, SourceError> {
+        let mut did = 0;
         session.cover().await?;
         if is_due(&mut self.truncated, TRUNCATE_EVERY) {
-            session.truncate().await?;
+            did += usize::from(session.truncate().await?);
             let depth = session.unannounced().await?;
-            figures::unannounced(depth);
+            figures::set(figures::UNANNOUNCED, depth);
             if depth > 0 {
                 // Usually they are on their way. Those of a leader that died are not.
-                self.bell.ring();
+                self.announcing.notify_one();
             }
         }
         if is_due(&mut self.pruned, PRUNE_EVERY) {
             session.prune().await?;
-            session.drop_changes().await?;
+            did += usize::from(session.drop_changes().await?);
         }
-        Ok(session)
+        Ok(did)
     }
 }
 

@@ -13,63 +13,38 @@ use std::time::Duration;
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
 use lockstep_schema::{Source, SourceError};
-use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::announce::Bell;
 use crate::figures;
 use crate::storage::watch::WatchSession;
+use crate::tasks::Task;
 
-/// Noticed within a minute, with room for a look that fails.
-const EVERY: Duration = Duration::from_secs(20);
-const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Looks at the catalog, while this sequencer leads.
+/// Looks at the catalog.
 pub(crate) struct Watch {
-    source: Source,
-    mappings: Arc<MappingSet>,
-    bell: Bell,
-    leading: watch::Receiver<bool>,
+    pub(crate) mappings: Arc<MappingSet>,
 }
 
-impl Watch {
-    pub(crate) const fn new(
-        source: Source,
-        mappings: Arc<MappingSet>,
-        bell: Bell,
-        leading: watch::Receiver<bool>,
-    ) -> Self {
-        Self { source, mappings, bell, leading }
+impl Task for Watch {
+    const NAME: &'static str = "watch";
+    /// Noticed within a minute, with room for a look that fails.
+    const EVERY: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    type Session = WatchSession;
+
+    async fn open(&self, source: &Source) -> Result<WatchSession, SourceError> {
+        WatchSession::open(source).await
     }
 
-    /// Works until it is dropped. What fails is tried again at the next look.
-    pub(crate) async fn run(self) {
-        loop {
-            // Rung or not, it is looked.
-            let _ = timeout(EVERY, self.bell.rung()).await;
-            if !*self.leading.borrow() {
-                continue;
-            }
-            match timeout(ROUND_TIMEOUT, self.round()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the catalog could not be looked at"),
-                Err(_) => tracing::debug!("looking at the catalog took too long"),
-            }
-        }
-    }
-
-    async fn round(&self) -> Result<(), SourceError> {
-        let session = WatchSession::open(&self.source).await?;
-        let mut live = inspect(&self.source, &self.mappings).await?;
+    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<usize, SourceError> {
+        let mut live = inspect(source, &self.mappings).await?;
         if live.captured.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        if self.mend_outflanked(&session, &live).await? {
-            live = inspect(&self.source, &self.mappings).await?;
+        if self.mend_outflanked(source, session, &live).await? {
+            live = inspect(source, &self.mappings).await?;
         }
         let flawed = self.tell_flaws(&live);
         let changed = self.changed_tables(&live);
-        let fitting = self.stop_misfits(&session, &live).await?;
+        let fitting = self.stop_misfits(session, &live).await?;
         let stopped = session.stopped().await?;
         let wanted = session.wanted_refills().await?;
         let destination_needs_it = session.needs_refill().await?;
@@ -97,18 +72,22 @@ impl Watch {
         // Written down first: a fill that has begun notes what its tables are now, and others of the same tables would not be
         // found again.
         session.want_refills(&due).await?;
+        let mut filled = 0;
         for (mapping, reason) in due {
             // One that cannot be filled at the moment does not keep the others from it; it is looked at again.
-            if let Err(error) = self.refill(&session, &live, mapping, reason).await {
-                tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet");
+            match self.refill(session, &live, mapping, reason).await {
+                Ok(()) => filled += 1,
+                Err(error) => tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet"),
             }
         }
-        Ok(())
+        Ok(filled)
     }
+}
 
+impl Watch {
     /// Installs triggers anew that do not see what a newer trigger of somebody else's changes on the way, and has filled again
     /// what may have been missed. Returns whether there were any.
-    async fn mend_outflanked(&self, session: &WatchSession, live: &Live) -> Result<bool, SourceError> {
+    async fn mend_outflanked(&self, source: &Source, session: &WatchSession, live: &Live) -> Result<bool, SourceError> {
         let (steps, tables) = outflanked(&self.mappings, live);
         let reason = "a trigger came that may change its rows on the way";
         let missed: Vec<_> = tables
@@ -117,7 +96,7 @@ impl Watch {
             .collect();
         // Written down first: afterwards nothing tells that there was something to miss.
         session.want_refills(&missed).await?;
-        apply(&self.source, &steps, |_| {}).await?;
+        apply(source, &steps, |_| {}).await?;
         Ok(!steps.is_empty())
     }
 
@@ -128,11 +107,10 @@ impl Watch {
         mapping: &Mapping,
         reason: &str,
     ) -> Result<(), SourceError> {
-        let noted: Vec<_> = self
+        let shapes: Vec<_> = self
             .captured(live)
             .filter(|(table, ..)| mappings_of(&self.mappings, table).any(|other| other.name == mapping.name))
             .collect();
-        let shapes: Vec<_> = noted.iter().map(|(table, now, relaxed)| (*table, now.as_str(), *relaxed)).collect();
         session.refill(mapping, reason, &shapes).await?;
         tracing::warn!(mapping = %mapping.name, reason, "a mapping is filled again");
         Ok(())
@@ -157,7 +135,7 @@ impl Watch {
     fn tell_flaws(&self, live: &Live) -> BTreeSet<SourceTable> {
         let found = flaws(&self.mappings, live);
         let missing: Vec<&Flaw> = found.iter().filter(|flaw| flaw.kind.may_have_missed()).collect();
-        figures::flawed_triggers(missing.len());
+        figures::set(figures::FLAWED_TRIGGERS, missing.len());
         for Flaw { table, name, kind } in &missing {
             let table = table.as_ref().map_or("", |table| table.name.as_str());
             tracing::error!(
@@ -184,7 +162,7 @@ impl Watch {
                 tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is stopped; the others go on");
             }
         }
-        figures::misfits(self.mappings.iter().count() - fitting.len());
+        figures::set(figures::MISFITS, self.mappings.iter().count() - fitting.len());
         Ok(fitting)
     }
 }

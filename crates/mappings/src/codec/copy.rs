@@ -39,7 +39,8 @@ impl CopyReader {
             if self.ended {
                 return Err(CodecError::Stream("there is data after the trailer").into());
             }
-            let (count, after) = split_i16(rest)?;
+            let (count, after) = rest.split_first_chunk::<2>().ok_or(CodecError::Stream("a row is cut"))?;
+            let count = i16::from_be_bytes(*count);
             if count == -1 {
                 self.ended = true;
                 rest = after;
@@ -99,9 +100,4 @@ impl<'a> Fields<'a> {
         }
         Ok(self.rest)
     }
-}
-
-fn split_i16(bytes: &[u8]) -> Result<(i16, &[u8]), CodecError> {
-    let (count, rest) = bytes.split_first_chunk::<2>().ok_or(CodecError::Stream("a row is cut"))?;
-    Ok((i16::from_be_bytes(*count), rest))
 }

@@ -174,21 +174,13 @@ impl Check<'_> {
 
     fn join(&mut self, alias: &str, span: Range<usize>, raw: &RawJoin, columns: &[Column]) -> Option<Join> {
         if alias.parse::<MappingName>().is_err() {
-            self.say(
-                span.clone(),
-                None,
-                format!("the join's name {alias:?} needs quotes in SQL"),
-                "use a-z, 0-9 and _",
-            );
+            let problem = format!("the join's name {alias:?} needs quotes in SQL");
+            self.say(span.clone(), None, problem, "use a-z, 0-9 and _");
         }
         let match_type: ColumnType = self.keep(span.clone(), None, raw.matching.match_type.parse())?;
         if !match_type.base.can_be_key() {
-            self.say(
-                span.clone(),
-                None,
-                format!("rows cannot be matched by {match_type}"),
-                "match by uuid, text or int",
-            );
+            let problem = format!("rows cannot be matched by {match_type}");
+            self.say(span.clone(), None, problem, "match by uuid, text or int");
         }
         let here = self.template(span.clone(), None, &raw.matching.here)?;
         let here = here.expand(|reference| match reference {
@@ -204,12 +196,8 @@ impl Check<'_> {
             None => None,
         };
         if filter.iter().flat_map(Template::reads).any(|reference| !matches!(reference, ColumnRef::Source(_))) {
-            self.say(
-                span.clone(),
-                None,
-                format!("join {alias}: `where` reads another table"),
-                "read its own columns only",
-            );
+            let problem = format!("join {alias}: `where` reads another table");
+            self.say(span, None, problem, "read its own columns only");
         }
         Some(Join {
             alias: alias.to_owned(),
@@ -220,7 +208,6 @@ impl Check<'_> {
             match_type,
             filter,
             index: raw.matching.index,
-            line: self.line(&span),
         })
     }
 
@@ -228,8 +215,7 @@ impl Check<'_> {
     fn holes_exist(&mut self, columns: &[Column], joins: &[Join], filter: Option<&Template>) {
         let mut wrong = Vec::new();
         for column in columns {
-            let Value::Expression { sql, when_null } = &column.value else { continue };
-            for reference in std::iter::once(sql).chain(when_null).flat_map(Template::reads) {
+            for reference in column.value.templates().flat_map(Template::reads) {
                 match reference {
                     ColumnRef::Joined(alias, _) if !joins.iter().any(|join| join.alias == *alias) => {
                         wrong.push((column.line, Some(column.name.clone()), format!("there is no join {alias}")));

@@ -22,6 +22,13 @@ pub struct DefinitionError {
     pub remedy: String,
 }
 
+impl DefinitionError {
+    /// What is wrong with a file as a whole.
+    pub(crate) fn of_file(file: String, problem: String, remedy: &str) -> Self {
+        Self { file, line: 1, column: None, problem, remedy: remedy.to_owned() }
+    }
+}
+
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file, self.line)?;

@@ -8,8 +8,7 @@ mod claims;
 use lockstep_core::Location;
 
 pub use self::claims::claims;
-use super::names::tenancy_table;
-use super::quote::{identifier, literal, table};
+use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};

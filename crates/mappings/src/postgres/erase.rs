@@ -3,8 +3,7 @@
 use lockstep_core::TenancyId;
 
 use super::compare::{Key, at_wanted, canonical, key_is_wanted, wanted};
-use super::names::{CONTROL_SCHEMA, tenancy_table};
-use super::quote::table;
+use super::names::{CONTROL_SCHEMA, table, tenancy_table};
 use super::row;
 use crate::mapping::Mapping;
 

@@ -5,8 +5,7 @@
 
 use super::inbox::INBOXES;
 use super::key::{slot_names, slot_type, slot_values};
-use super::names::{CONTROL_SCHEMA, tenancy_table};
-use super::quote::{identifier, table};
+use super::names::{CONTROL_SCHEMA, identifier, table, tenancy_table};
 use super::row;
 use super::target::Target;
 use crate::mapping::{Join, Mapping, Tenant};
@@ -154,7 +153,7 @@ fn dependents(mapping: &Mapping, join: &Join) -> Search {
 
 /// The expression index that finding dependents needs, where the definition asks for one: its columns and predicate.
 pub(super) fn dependents_index(mapping: &Mapping, join: &Join) -> (Vec<String>, Option<String>) {
-    let mut columns: Vec<_> = row::tenant_columns(&mapping.tenant).iter().map(|column| identifier(column)).collect();
+    let mut columns: Vec<_> = mapping.tenant.columns().into_iter().map(identifier).collect();
     let bare = |template: &Template| {
         template.render(|reference| match reference {
             ColumnRef::Source(column) => identifier(column),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::names::tenancy_table;
+use super::names::{identifier, tenancy_table};
+use super::row::render;
 use crate::mapping::{Mapping, SourceTable, Tenant, Value};
 use crate::set::MappingSet;
 use crate::template::{ColumnRef, Template};
@@ -17,8 +18,6 @@ pub struct ColumnFacts {
     pub is_enum: bool,
     /// Whether it can be null.
     pub nullable: bool,
-    /// Whether Postgres computes it.
-    pub is_generated: bool,
     /// `pg_attribute.attnum`: another one is another column, whatever its name.
     pub number: i16,
     /// Of an enum: each label with what identifies it.
@@ -74,36 +73,36 @@ pub fn tables_needed(set: &MappingSet) -> Vec<SourceTable> {
 
 /// Everything in the live database that does not fit, in the order of the definitions.
 pub fn misfits(set: &MappingSet, facts: &SourceFacts) -> Vec<Misfit> {
-    let mut found = misfits_of_tenancies(facts);
-    for mapping in set.iter() {
-        Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
-    }
-    found
+    let of_mappings = set.iter().flat_map(|mapping| misfits_of_definition(mapping, facts));
+    misfits_of_tenancies(facts).into_iter().chain(of_mappings).collect()
 }
 
 /// What in the live database does not fit one definition, tenancies included, which every mapping reads.
 pub fn misfits_of(mapping: &Mapping, facts: &SourceFacts) -> Vec<Misfit> {
-    let mut found = misfits_of_tenancies(facts);
-    Check { file: &mapping.file, facts, found: &mut found }.mapping(mapping);
-    found
+    [misfits_of_tenancies(facts), misfits_of_definition(mapping, facts)].concat()
+}
+
+fn misfits_of_definition(mapping: &Mapping, facts: &SourceFacts) -> Vec<Misfit> {
+    let mut check = Check { file: &mapping.file, facts, found: Vec::new() };
+    check.mapping(mapping);
+    check.found
 }
 
 /// What in the live database does not fit what every mapping reads of tenancies.
 pub fn misfits_of_tenancies(facts: &SourceFacts) -> Vec<Misfit> {
-    let mut found = Vec::new();
-    let mut check = Check { file: "Lockstep itself", facts, found: &mut found };
+    let mut check = Check { file: "Lockstep itself", facts, found: Vec::new() };
     if check.table(&tenancy_table()) {
         for (name, typname) in [("id", "uuid"), ("projectId", "text"), ("branchId", "text")] {
             check.typed(&tenancy_table(), name, &[typname]);
         }
     }
-    found
+    check.found
 }
 
 struct Check<'a> {
     file: &'a str,
     facts: &'a SourceFacts,
-    found: &'a mut Vec<Misfit>,
+    found: Vec<Misfit>,
 }
 
 impl Check<'_> {
@@ -112,26 +111,19 @@ impl Check<'_> {
     }
 
     fn table(&mut self, table: &SourceTable) -> bool {
-        let live = self.facts.get(table);
-        if live.is_some_and(|live| live.is_inherited) {
-            let subject = format!("table {}.\"{}\"", table.schema, table.name);
-            self.say(
-                subject,
-                "is a partition, a child or a parent of another table, through which rows come and go unnoticed"
-                    .to_owned(),
-                "detach it (ALTER TABLE … DETACH PARTITION, NO INHERIT), or drop the definition",
-            );
-        }
-        let exists = live.is_some();
-        if !exists {
-            let subject = format!("table {}.\"{}\"", table.schema, table.name);
-            self.say(
-                subject,
-                "does not exist as an ordinary table".to_owned(),
+        let (problem, remedy) = match self.facts.get(table) {
+            None => (
+                "does not exist as an ordinary table",
                 "create it with the platform's own migrations, or drop the definition (partitioned tables and views cannot be captured)",
-            );
-        }
-        exists
+            ),
+            Some(live) if live.is_inherited => (
+                "is a partition, a child or a parent of another table, through which rows come and go unnoticed",
+                "detach it (ALTER TABLE … DETACH PARTITION, NO INHERIT), or drop the definition",
+            ),
+            Some(_) => return true,
+        };
+        self.say(format!("table {}.\"{}\"", table.schema, table.name), problem.to_owned(), remedy);
+        self.facts.contains_key(table)
     }
 
     fn column(&mut self, table: &SourceTable, name: &str) -> Option<ColumnFacts> {
@@ -168,19 +160,23 @@ impl Check<'_> {
             }
         }
         for column in &mapping.columns {
-            match &column.value {
-                Value::Column(name) => self.plain(mapping, column, name),
-                Value::Expression { sql, when_null } => {
-                    for template in std::iter::once(sql).chain(when_null) {
-                        self.reads(mapping, template);
-                    }
+            if let Value::Column(name) = &column.value {
+                self.plain(mapping, column, name);
+            }
+        }
+        for reference in mapping.templates().flat_map(Template::reads) {
+            if let ColumnRef::Source(name) = reference {
+                self.column(&mapping.source, name);
+            }
+        }
+        for join in &mapping.joins {
+            if self.table(&join.table) {
+                self.typed(&join.table, &join.tenant, &["uuid"]);
+                for name in mapping.joined_columns(join) {
+                    self.column(&join.table, &name);
                 }
             }
         }
-        if let Some(filter) = &mapping.filter {
-            self.reads(mapping, filter);
-        }
-        self.joins(mapping);
     }
 
     fn plain(&mut self, mapping: &Mapping, column: &crate::Column, name: &str) {
@@ -190,30 +186,15 @@ impl Check<'_> {
         if !base.accepts(&live.typname, live.is_enum) {
             let problem = format!("has type {}, which does not export as {}", live.typname, column.column_type);
             self.say(subject, problem, &format!("it must be one of {}, or use `sql` with a cast", base.accepted()));
-        } else if live.nullable && !column.column_type.nullable && !mapping.filter_excludes_null(name) {
+        } else if live.nullable && !column.column_type.nullable && !filter_excludes_null(mapping, name) {
             let problem = format!("can be null, {} cannot", column.column_type);
             self.say(subject, problem, "add `?` to the type, a `when_null`, or a `where` that leaves nulls out");
         }
     }
+}
 
-    fn reads(&mut self, mapping: &Mapping, template: &Template) {
-        for reference in template.reads() {
-            match reference {
-                ColumnRef::Source(name) => drop(self.column(&mapping.source, name)),
-                ColumnRef::Joined(..) | ColumnRef::Exported(_) => {}
-            }
-        }
-    }
-
-    fn joins(&mut self, mapping: &Mapping) {
-        for join in &mapping.joins {
-            if self.table(&join.table) {
-                self.typed(&join.table, &join.tenant, &["uuid"]);
-                for name in mapping.joined_columns(join) {
-                    self.column(&join.table, &name);
-                }
-                self.reads(mapping, &join.here);
-            }
-        }
-    }
+/// Whether the filter of a mapping itself leaves out rows in which `column` is null.
+fn filter_excludes_null(mapping: &Mapping, column: &str) -> bool {
+    let says = format!("s.{} IS NOT NULL", identifier(column));
+    mapping.filter.as_ref().is_some_and(|filter| render(filter, "s").split(" AND ").any(|term| term == says))
 }

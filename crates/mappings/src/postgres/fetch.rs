@@ -12,8 +12,7 @@
 use lockstep_core::{SequenceId, TenancyId};
 
 use super::key::{KEY_COLUMNS, same_key, tombstone_columns};
-use super::names::{CONTROL_SCHEMA, tenancy_table};
-use super::quote::table;
+use super::names::{CONTROL_SCHEMA, table, tenancy_table};
 use super::row;
 use super::target::Target;
 use crate::mapping::Mapping;
@@ -37,7 +36,7 @@ pub struct PageLimits {
 }
 
 /// Ids and integers only, so literals are safe: `COPY` takes no parameters.
-fn arrays(work: &[Work]) -> String {
+pub(super) fn arrays(work: &[Work]) -> String {
     let tenancies: Vec<_> = work.iter().map(|work| work.tenancy.to_string()).collect();
     let after: Vec<_> = work.iter().map(|work| work.after.to_string()).collect();
     format!("'{{{}}}'::uuid[], '{{{}}}'::bigint[]", tenancies.join(","), after.join(","))
@@ -116,7 +115,7 @@ fn shown(mapping: &Mapping) -> String {
 /// The columns of `r`, in order, with the sequence between them and the mark of a tombstone.
 fn row_columns(mapping: &Mapping) -> String {
     let names: Vec<_> =
-        mapping.columns.iter().map(|column| format!("r.{}", super::quote::identifier(&column.name))).collect();
+        mapping.columns.iter().map(|column| format!("r.{}", super::names::identifier(&column.name))).collect();
     format!("{}, c.sequence, r.sync_is_deleted", names.join(", "))
 }
 

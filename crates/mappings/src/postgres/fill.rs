@@ -3,8 +3,7 @@
 
 use lockstep_core::SequenceId;
 
-use super::names::tenancy_table;
-use super::quote::table;
+use super::names::{table, tenancy_table};
 use super::row;
 use crate::mapping::Mapping;
 

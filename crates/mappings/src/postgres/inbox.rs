@@ -5,8 +5,7 @@
 //! snapshot sees and the one before did not.
 
 use super::key::KEY_COLUMNS;
-use super::names::{CONTROL_SCHEMA, SEQUENCE, tenancy_table};
-use super::quote::table;
+use super::names::{CONTROL_SCHEMA, SEQUENCE, table, tenancy_table};
 use super::target::Target;
 use crate::set::MappingSet;
 

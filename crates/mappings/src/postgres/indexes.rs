@@ -1,8 +1,7 @@
 //! Indexes of Lockstep's own on source tables, built CONCURRENTLY.
 
 use super::expand::dependents_index;
-use super::names::object_name;
-use super::quote::{identifier, table};
+use super::names::{identifier, object_name, table};
 use crate::mapping::{Join, Mapping, SourceTable};
 use crate::set::MappingSet;
 

@@ -1,6 +1,6 @@
 //! Keys in the control schema: every mapping's key columns in the same eight columns, narrow and typed.
 
-use super::quote::{identifier, literal};
+use super::names::{identifier, literal};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 

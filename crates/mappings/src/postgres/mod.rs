@@ -15,11 +15,9 @@ pub mod indexes;
 mod key;
 mod names;
 pub mod quarantine;
-mod quote;
 mod row;
 mod target;
 
 pub(crate) use key::MAX_OF_A_KIND;
-pub use names::{CONTROL_SCHEMA, SEQUENCE, tenancy_table};
-pub use quote::{identifier, literal, table};
+pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, table, tenancy_table};
 pub use target::Target;

@@ -1,4 +1,4 @@
-//! Names that the source schema and Lockstep's control schema agree on (`contract.md` §1).
+//! Names that the source schema and Lockstep's control schema agree on (`contract.md` §1), and names and values as SQL text.
 
 use crate::mapping::SourceTable;
 
@@ -10,6 +10,21 @@ pub const SEQUENCE: &str = "lockstep.sequence";
 /// The table of tenants.
 pub fn tenancy_table() -> SourceTable {
     SourceTable { schema: "public".to_owned(), name: "Tenancy".to_owned() }
+}
+
+/// A quoted name.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A quoted string. Relies on `standard_conforming_strings`, which is on by default since PostgreSQL 9.1.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A table with its schema.
+pub fn table(table: &SourceTable) -> String {
+    format!("{}.{}", identifier(&table.schema), identifier(&table.name))
 }
 
 /// FNV-1a over 64 bits: stable across releases. It guards against change and chance, not against attack.

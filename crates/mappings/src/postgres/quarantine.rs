@@ -61,7 +61,7 @@ pub fn entries(mapping: &Mapping) -> String {
         "SELECT q.tenancy_id, q.sequence, {key}, q.code, q.error, {first}, {last}, q.attempts FROM {CONTROL_SCHEMA}.quarantine q
 WHERE q.destination = $1 AND q.mapping_name = {name} AND ($2::uuid IS NULL OR q.tenancy_id = $2) ORDER BY q.tenancy_id, q.sequence LIMIT $3",
         key = key_object(mapping, "q"),
-        name = super::quote::literal(mapping.name.as_str()),
+        name = super::names::literal(mapping.name.as_str()),
         first = utc("first_refused_at"),
         last = utc("last_refused_at"),
     )

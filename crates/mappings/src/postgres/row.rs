@@ -1,6 +1,6 @@
 //! The pieces that queries over source rows are made of: exported values, joins, tenancy and filter.
 
-use super::quote::{identifier, table};
+use super::names::{identifier, table};
 use crate::mapping::{Column, Join, Mapping, Tenant, Value};
 use crate::template::{ColumnRef, Template};
 
@@ -28,26 +28,13 @@ pub(super) fn exported(column: &Column, alias: &str) -> String {
 
 /// The condition under which the row `alias` belongs to the tenancy `t`.
 pub(super) fn belongs(mapping: &Mapping, alias: &str) -> String {
-    belongs_to(&mapping.tenant, alias, "t")
-}
-
-/// The condition under which the row `alias` belongs to the row `tenancy` of `"Tenancy"`.
-pub(super) fn belongs_to(tenant: &Tenant, alias: &str, tenancy: &str) -> String {
-    match tenant {
-        Tenant::Column(column) => format!("{alias}.{} = {tenancy}.\"id\"", identifier(column)),
+    match &mapping.tenant {
+        Tenant::Column(column) => format!("{alias}.{} = t.\"id\"", identifier(column)),
         Tenant::ProjectAndBranch { project, branch } => format!(
-            "{alias}.{} = {tenancy}.\"projectId\" AND {alias}.{} = {tenancy}.\"branchId\" AND {tenancy}.\"hasNoOrganization\" = 'TRUE'",
+            "{alias}.{} = t.\"projectId\" AND {alias}.{} = t.\"branchId\" AND t.\"hasNoOrganization\" = 'TRUE'",
             identifier(project),
             identifier(branch)
         ),
-    }
-}
-
-/// The columns of the source row that tell its tenancy.
-pub(super) fn tenant_columns(tenant: &Tenant) -> Vec<&str> {
-    match tenant {
-        Tenant::Column(column) => vec![column],
-        Tenant::ProjectAndBranch { project, branch } => vec![project, branch],
     }
 }
 

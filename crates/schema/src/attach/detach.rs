@@ -25,7 +25,7 @@ pub fn detach(set: &MappingSet, live: &Live) -> Vec<Step> {
         steps.push(step(Part::Triggers, what, Mode::Transaction, statements));
     }
     for spec in indexes::needed(set) {
-        if live.indexes.iter().any(|index| index.table == spec.table && index.name == spec.name) {
+        if live.indexes.contains_key(&(spec.table.clone(), spec.name.clone())) {
             steps.push(step(Part::Indexes, format!("drop index {}", spec.name), Mode::Alone, vec![spec.drop()]));
         }
     }

@@ -7,7 +7,7 @@ use lockstep_mappings::postgres::capture::CaptureObject;
 use lockstep_mappings::postgres::facts::{
     ColumnFacts, Misfit, SourceFacts, misfits_of, misfits_of_tenancies, tables_needed,
 };
-use lockstep_mappings::postgres::{capture, fetch, identifier};
+use lockstep_mappings::postgres::{capture, fetch, table, tenancy_table};
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -15,21 +15,6 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
-
-/// An index of a source table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LiveIndex {
-    /// Its table.
-    pub table: SourceTable,
-    /// Its name.
-    pub name: String,
-    /// False when a concurrent build did not finish.
-    pub valid: bool,
-    /// As `pg_get_indexdef` prints each key.
-    pub keys: Vec<String>,
-    /// As `pg_get_expr` prints it.
-    pub predicate: Option<String>,
-}
 
 /// A trigger or a function of Lockstep's, as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,8 +46,9 @@ pub struct Live {
     /// What Postgres refuses to read for a mapping whose columns are there, by its name: a label, an operator or a function
     /// that its expressions name.
     pub refused: BTreeMap<String, Misfit>,
-    /// Of the tables that definitions name.
-    pub indexes: Vec<LiveIndex>,
+    /// Of the tables that definitions name, by table and name: whether it is valid. A concurrent build that did not finish
+    /// leaves one that is not.
+    pub indexes: BTreeMap<(SourceTable, String), bool>,
     /// Lockstep's triggers by table and name.
     pub triggers: BTreeMap<(SourceTable, String), LiveObject>,
     /// Lockstep's functions by name with argument types, as `CaptureObject::name` has it.
@@ -112,25 +98,22 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
     set.iter().filter(|mapping| named(mapping)).for_each(|mapping| drop(refused.remove(mapping.name.as_str())));
     let pending_migrations = crate::migrations::pending(source, crate::migrations::Migrations::Control).await?;
     let controlled = pending_migrations.is_empty();
-    let captured = if controlled { captured(&client).await? } else { BTreeMap::new() };
+    // Without its tables, nothing of Lockstep's is there.
+    let own = async |sql: &str, arguments: &[&(dyn ToSql + Sync)]| {
+        if controlled { names(&client, sql, arguments).await } else { Ok(BTreeSet::new()) }
+    };
+    let server: Row = client.query_one(SERVER, &[]).await?;
     let mut live = Live {
-        server_version: client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.get(0),
+        server_version: server.get(0),
         indexes: indexes(&client, &tables).await?,
         triggers: triggers(&client).await?,
         event_triggers: event_triggers(&client).await?,
-        may_watch_ddl: client
-            .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
-            .await?
-            .get(0),
-        targets: if controlled {
-            names(&client, "SELECT name FROM lockstep.target", &[]).await?
-        } else {
-            BTreeSet::new()
-        },
+        may_watch_ddl: server.get(1),
+        targets: own("SELECT name FROM lockstep.target", &[]).await?,
         tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
-        fills: if controlled { names(&client, FILLS, &[&CLICKHOUSE]).await? } else { BTreeSet::new() },
-        is_controlled: client.query_one("SELECT to_regnamespace('lockstep') IS NOT NULL", &[]).await?.get(0),
-        captured,
+        fills: own(FILLS, &[&CLICKHOUSE]).await?,
+        is_controlled: server.get(2),
+        captured: if controlled { captured(&client).await? } else { BTreeMap::new() },
         refused,
         facts,
         pending_migrations,
@@ -169,6 +152,10 @@ async fn refused(client: &Client, set: &MappingSet) -> Result<BTreeMap<String, M
     Ok(refused)
 }
 
+const SERVER: &str = "
+SELECT current_setting('server_version_num')::int, rolsuper, to_regnamespace('lockstep') IS NOT NULL
+FROM pg_roles WHERE rolname = current_user";
+
 async fn names(client: &Client, sql: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<BTreeSet<String>, SourceError> {
     Ok(client.query(sql, arguments).await?.iter().map(|row| row.get(0)).collect())
 }
@@ -182,10 +169,6 @@ async fn event_triggers(client: &Client) -> Result<BTreeMap<String, char>, Sourc
     Ok(rows.iter().map(|row| (row.get(0), row.get::<_, String>(1).chars().next().unwrap_or_default())).collect())
 }
 
-fn tenancy() -> SourceTable {
-    lockstep_mappings::postgres::tenancy_table()
-}
-
 fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
     tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip()
 }
@@ -193,8 +176,8 @@ fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
 /// Columns with their types, and what else decides how their changes are noticed.
 async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
     const COLUMNS: &str = r"
-SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attgenerated <> '',
-  a.attnum, ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
+SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attnum,
+  ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
   c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
   -- Row (1), before (2), update (16).
   EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 19 = 19),
@@ -211,22 +194,22 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
             typname: row.get(3),
             is_enum: row.get(4),
             nullable: row.get(5),
-            is_generated: row.get(6),
-            number: row.get(7),
-            labels: row.get(8),
+            number: row.get(6),
+            labels: row.get(7),
         };
         let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
         table.columns.insert(row.get(2), column);
-        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(9), row.get(10), row.get(11));
+        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(8), row.get(9), row.get(10));
     }
     Ok(facts)
 }
 
-async fn indexes(client: &Client, tables: &[SourceTable]) -> Result<Vec<LiveIndex>, SourceError> {
+async fn indexes(
+    client: &Client,
+    tables: &[SourceTable],
+) -> Result<BTreeMap<(SourceTable, String), bool>, SourceError> {
     const INDEXES: &str = r"
-SELECT n.nspname, c.relname, i.relname, x.indisvalid,
-  ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, TRUE) FROM generate_series(1, x.indnkeyatts::int) k),
-  pg_get_expr(x.indpred, x.indrelid, TRUE)
+SELECT n.nspname, c.relname, i.relname, x.indisvalid
 FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -234,16 +217,8 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_class i ON i.oid = x.indexrelid";
     let (schemas, names) = split(tables);
     let rows = client.query(INDEXES, &[&schemas, &names]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| LiveIndex {
-            table: SourceTable { schema: row.get(0), name: row.get(1) },
-            name: row.get(2),
-            valid: row.get(3),
-            keys: row.get(4),
-            predicate: row.get(5),
-        })
-        .collect())
+    let live = |row: &Row| ((SourceTable { schema: row.get(0), name: row.get(1) }, row.get(2)), row.get(3));
+    Ok(rows.iter().map(live).collect())
 }
 
 /// Triggers of capture; those of Lockstep's own tables belong to their migrations.
@@ -288,10 +263,9 @@ async fn captured(client: &Client) -> Result<BTreeMap<SourceTable, Captured>, So
 
 async fn tenancies_known(client: &Client) -> Result<bool, SourceError> {
     let sql = format!(
-        "SELECT NOT EXISTS (SELECT 1 FROM {}.{} t WHERE NOT EXISTS (SELECT 1 FROM lockstep.tenancy_location l
+        "SELECT NOT EXISTS (SELECT 1 FROM {} t WHERE NOT EXISTS (SELECT 1 FROM lockstep.tenancy_location l
            WHERE l.tenancy_id = t.\"id\" AND l.project_id = t.\"projectId\" AND l.branch_id = t.\"branchId\"))",
-        identifier(&tenancy().schema),
-        identifier(&tenancy().name)
+        table(&tenancy_table())
     );
     Ok(client.query_one(&sql, &[]).await?.get(0))
 }

@@ -14,6 +14,6 @@ mod shape;
 pub use apply::{ApplyEvent, apply};
 pub use detach::detach;
 pub use flaws::{Flaw, FlawKind, flaws};
-pub use inspect::{Captured, Live, LiveIndex, LiveObject, inspect};
+pub use inspect::{Captured, Live, LiveObject, inspect};
 pub use plan::{Mode, Part, Step, note_tenancies, outflanked, plan};
 pub use shape::{mappings_of, may_have_changed, note_shape, shape};

@@ -69,15 +69,9 @@ pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> R
     let mut found = misfits(set, &live.facts);
     found.extend(live.refused.values().cloned());
     if live.server_version < MINIMUM_SERVER_VERSION {
-        found.insert(
-            0,
-            Misfit {
-                file: "Lockstep itself".to_owned(),
-                subject: "PostgreSQL".to_owned(),
-                problem: format!("has version {}", live.server_version / 10_000),
-                remedy: "upgrade to 14 or later".to_owned(),
-            },
-        );
+        let (file, subject) = ("Lockstep itself".to_owned(), "PostgreSQL".to_owned());
+        let problem = format!("has version {}", live.server_version / 10_000);
+        found.insert(0, Misfit { file, subject, problem, remedy: "upgrade to 14 or later".to_owned() });
     }
     if !found.is_empty() {
         return Err(found);
@@ -94,7 +88,8 @@ pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> R
     steps.extend(event_triggers(set, live));
     steps.extend(captured_tables(set, live, relaxed));
     if !live.tenancies_known {
-        steps.push(known_tenancies());
+        let what = "write down where every tenancy is";
+        steps.push(step(Part::Control, what, Mode::Transaction, vec![note_tenancies()]));
     }
     steps.extend(fills(set, live));
     Ok(steps)
@@ -223,10 +218,6 @@ fn captured_tables(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable
     (!statements.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, statements))
 }
 
-fn known_tenancies() -> Step {
-    step(Part::Control, "write down where every tenancy is", Mode::Transaction, vec![note_tenancies()])
-}
-
 /// The statement that writes down where tenancies are, of those of which it is not known: they came before capture, or while
 /// their table could not be read.
 pub fn note_tenancies() -> String {
@@ -242,15 +233,14 @@ ON CONFLICT (tenancy_id, project_id, branch_id) DO UPDATE SET gone_at = NULL",
 fn index_steps(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Vec<Step> {
     let mut steps = Vec::new();
     for spec in indexes::needed(set) {
-        let ours = live.indexes.iter().find(|index| index.table == spec.table && index.name == spec.name);
-        match ours {
+        match live.indexes.get(&(spec.table.clone(), spec.name.clone())) {
             None if relaxed.contains(&spec.table) => continue,
             Some(_) if relaxed.contains(&spec.table) => {
                 let what = format!("drop index {} until `lockstep migrate` tightens capture again", spec.name);
                 steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.drop()]));
             }
-            Some(index) if index.valid => continue,
-            Some(_) => {
+            Some(true) => continue,
+            Some(false) => {
                 let what = format!("rebuild index {}, which an earlier run left unfinished", spec.name);
                 steps.push(step(Part::Indexes, what, Mode::Alone, vec![spec.drop(), spec.create()]));
             }

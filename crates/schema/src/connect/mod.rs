@@ -13,15 +13,13 @@ use std::time::Duration;
 use diesel_async::AsyncPgConnection;
 use lockstep_core::secret::SecretUrl;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
-use tokio_postgres::tls::{MakeTlsConnect, TlsStream};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::pooler::PoolerSign;
 use self::pooler::{ASK, Asker, ORDER, sign_in};
 pub use self::session::Session;
-use crate::error::SourceError;
+use crate::error::{SourceError, within};
 
 /// The name of the connections that look for a pooler, as `pg_stat_activity` shows it.
 const LOOKING: &str = "lockstep look";
@@ -32,7 +30,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Source {
     config: Config,
-    tls: Option<MakeRustlsConnect>,
+    tls: MakeRustlsConnect,
     /// Filled once it is known that no pooler changes sessions in between; shared by all clones.
     direct: Arc<OnceCell<()>>,
 }
@@ -73,10 +71,8 @@ impl Source {
     pub async fn connect_diesel(&self, session: Session) -> Result<AsyncPgConnection, SourceError> {
         use diesel_async::SimpleAsyncConnection;
         self.refuse_pooler().await?;
-        let mut diesel = match &self.tls {
-            Some(tls) => self.open_diesel(session, tls.clone()).await?,
-            None => self.open_diesel(session, NoTls).await?,
-        };
+        let (client, connection) = self.named(session.name()).connect(self.tls.clone()).await?;
+        let mut diesel = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
         diesel.batch_execute(&session.opening()).await?;
         Ok(diesel)
     }
@@ -88,8 +84,7 @@ impl Source {
     /// # Errors
     /// [`SourceError::Pooler`] when there is one, and when Postgres cannot be asked; then the next call asks again.
     pub async fn refuse_pooler(&self) -> Result<(), SourceError> {
-        let look = async || timeout(LOOK_TIMEOUT, self.look()).await.unwrap_or(Err(SourceError::Timeout(LOOK_TIMEOUT)));
-        self.direct.get_or_try_init(look).await.copied()
+        self.direct.get_or_try_init(async || within(LOOK_TIMEOUT, self.look()).await).await.copied()
     }
 
     async fn look(&self) -> Result<(), SourceError> {
@@ -107,27 +102,11 @@ impl Source {
     /// # Errors
     /// When Postgres cannot be reached.
     pub async fn cancel(&self, client: &Client) -> Result<(), SourceError> {
-        let token = client.cancel_token();
-        match &self.tls {
-            Some(tls) => token.cancel_query(tls.clone()).await?,
-            None => token.cancel_query(NoTls).await?,
-        }
-        Ok(())
+        Ok(client.cancel_token().cancel_query(self.tls.clone()).await?)
     }
 
     async fn open(&self, name: &str) -> Result<Client, SourceError> {
-        match &self.tls {
-            Some(tls) => self.open_with(name, tls.clone()).await,
-            None => self.open_with(name, NoTls).await,
-        }
-    }
-
-    async fn open_with<T>(&self, name: &str, tls: T) -> Result<Client, SourceError>
-    where
-        T: MakeTlsConnect<Socket>,
-        T::Stream: TlsStream + Unpin + Send + 'static,
-    {
-        let (client, connection) = self.named(name).connect(tls).await?;
+        let (client, connection) = self.named(name).connect(self.tls.clone()).await?;
         tokio::spawn(async move {
             // Whoever uses the client sees the error too; this says it where nobody was waiting for an answer.
             if let Err(error) = connection.await {
@@ -135,15 +114,6 @@ impl Source {
             }
         });
         Ok(client)
-    }
-
-    async fn open_diesel<T>(&self, session: Session, tls: T) -> Result<AsyncPgConnection, SourceError>
-    where
-        T: MakeTlsConnect<Socket>,
-        T::Stream: TlsStream + Unpin + Send + 'static,
-    {
-        let (client, connection) = self.named(session.name()).connect(tls).await?;
-        Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     }
 
     fn named(&self, name: &str) -> Config {

@@ -27,63 +27,46 @@ pub(super) struct Parameters<'a> {
     pub(super) root_certificate: Option<PathBuf>,
 }
 
-/// What is done with a parameter.
-enum Meaning {
-    Library,
-    SslMode,
-    SslAccept,
-    RootCertificate,
-    PgBouncer,
-    /// About a pool, a cache or an encryption that is not there, or settled by each session itself.
-    Nothing,
-    /// Cannot be followed, and why.
-    Refused(&'static str),
-}
+/// The client library understands these.
+const LIBRARY: &[&str] = &[
+    "user",
+    "password",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "options",
+    "application_name",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+    "sslnegotiation",
+];
+
+/// These are about a pool, a cache or an encryption that is not there, or settled by each session itself.
+const WITHOUT_MEANING: &[&str] = &[
+    "schema",
+    "connection_limit",
+    "pool_timeout",
+    "statement_cache_size",
+    "socket_timeout",
+    "max_connection_lifetime",
+    "max_idle_connection_lifetime",
+    "fallback_application_name",
+    "client_encoding",
+    "sslcompression",
+    "sslsni",
+    "uselibpqcompat",
+];
 
 const CLIENT_CERTIFICATE: &str =
     "is not supported; give an authority as sslrootcert or LOCKSTEP_TLS_CA_FILE, and let the role use a password";
-
-fn meaning(name: &str) -> Meaning {
-    match name {
-        "user"
-        | "password"
-        | "dbname"
-        | "host"
-        | "hostaddr"
-        | "port"
-        | "options"
-        | "application_name"
-        | "connect_timeout"
-        | "tcp_user_timeout"
-        | "keepalives"
-        | "keepalives_idle"
-        | "keepalives_interval"
-        | "keepalives_retries"
-        | "target_session_attrs"
-        | "channel_binding"
-        | "load_balance_hosts"
-        | "sslnegotiation" => Meaning::Library,
-        "sslmode" => Meaning::SslMode,
-        "sslaccept" => Meaning::SslAccept,
-        "sslrootcert" => Meaning::RootCertificate,
-        "pgbouncer" => Meaning::PgBouncer,
-        "schema"
-        | "connection_limit"
-        | "pool_timeout"
-        | "statement_cache_size"
-        | "socket_timeout"
-        | "max_connection_lifetime"
-        | "max_idle_connection_lifetime"
-        | "fallback_application_name"
-        | "client_encoding"
-        | "sslcompression"
-        | "sslsni"
-        | "uselibpqcompat" => Meaning::Nothing,
-        "sslcert" | "sslkey" | "sslidentity" | "sslpassword" => Meaning::Refused(CLIENT_CERTIFICATE),
-        "keepalives_count" => Meaning::Refused("is not supported; write keepalives_retries"),
-        _ => Meaning::Refused("is not known; leave it out"),
-    }
-}
 
 impl<'a> Parameters<'a> {
     /// Takes a URL's query apart.
@@ -94,15 +77,17 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self::default();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            match meaning(name) {
-                Meaning::Library => parameters.library.push(parameter),
-                Meaning::SslMode => parameters.ssl_mode = Some(value),
-                Meaning::SslAccept => parameters.ssl_accept = Some(ssl_accept(value)?),
-                Meaning::RootCertificate => parameters.root_certificate = Some(file(value)?),
-                Meaning::PgBouncer if matches!(value, "false" | "0") => {}
-                Meaning::PgBouncer => return Err(SourceError::Pooler(PoolerSign::Announced)),
-                Meaning::Nothing => {}
-                Meaning::Refused(why) => return Err(refused(name, why)),
+            match name {
+                _ if LIBRARY.contains(&name) => parameters.library.push(parameter),
+                "sslmode" => parameters.ssl_mode = Some(value),
+                "sslaccept" => parameters.ssl_accept = Some(ssl_accept(value)?),
+                "sslrootcert" => parameters.root_certificate = Some(file(value)?),
+                "pgbouncer" if matches!(value, "false" | "0") => {}
+                "pgbouncer" => return Err(SourceError::Pooler(PoolerSign::Announced)),
+                _ if WITHOUT_MEANING.contains(&name) => {}
+                "sslcert" | "sslkey" | "sslidentity" | "sslpassword" => return Err(refused(name, CLIENT_CERTIFICATE)),
+                "keepalives_count" => return Err(refused(name, "is not supported; write keepalives_retries")),
+                _ => return Err(refused(name, "is not known; leave it out")),
             }
         }
         // The library does not say which parameter it cannot use: each is tried alone.
@@ -130,10 +115,9 @@ fn hint(name: &str) -> &'static str {
         "channel_binding" => "has a value that cannot be used; write disable, prefer or require",
         "sslnegotiation" => "has a value that cannot be used; write postgres or direct",
         "load_balance_hosts" => "has a value that cannot be used; write disable or random",
-        "connect_timeout" | "keepalives_idle" | "keepalives_interval" => {
+        "connect_timeout" | "keepalives_idle" | "keepalives_interval" | "tcp_user_timeout" => {
             "has a value that cannot be used; write whole seconds"
         }
-        "tcp_user_timeout" => "has a value that cannot be used; write whole seconds",
         _ => "has a value that cannot be used",
     }
 }

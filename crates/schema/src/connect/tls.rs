@@ -25,13 +25,12 @@ pub(super) enum Verify {
     AuthorityAndName,
 }
 
-/// A connector, or none where no TLS could be set up and none is demanded.
-pub(super) fn connector(verify: Verify, ca_file: Option<&Path>) -> Result<Option<MakeRustlsConnect>, SourceError> {
+/// What encrypts connections, where the URL and the server want that.
+pub(super) fn connector(verify: Verify, ca_file: Option<&Path>) -> Result<MakeRustlsConnect, SourceError> {
     let provider = Arc::new(ring::default_provider());
-    let tls = |error: &dyn std::fmt::Display| SourceError::Tls(error.to_string());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| tls(&error))?;
+        .map_err(|error| SourceError::Tls(error.to_string()))?;
     let config = match verify {
         Verify::AuthorityAndName => builder.with_root_certificates(roots(ca_file)?).with_no_client_auth(),
         Verify::Authority | Verify::Nothing => {
@@ -40,7 +39,7 @@ pub(super) fn connector(verify: Verify, ca_file: Option<&Path>) -> Result<Option
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         }
     };
-    Ok(Some(MakeRustlsConnect::new(config)))
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SourceError> {

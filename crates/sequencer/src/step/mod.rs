@@ -9,8 +9,7 @@ use lockstep_core::{SequenceId, failpoint};
 use lockstep_destinations::HighWater;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::Target;
-use lockstep_schema::{Source, SourceError};
-use tokio::time::timeout;
+use lockstep_schema::{Source, SourceError, within};
 
 use crate::error::SequencerError;
 use crate::figures;
@@ -123,8 +122,7 @@ impl Numbering {
         // The session is taken out while it is in use: a call that is cancelled or fails leaves none behind, and the
         // server undoes what it had begun.
         let open = self.open.take();
-        let polling = timeout(POLL_DEADLINE, self.poll_with(open)).await;
-        polling.unwrap_or_else(|_| Err(SourceError::Timeout(POLL_DEADLINE).into()))
+        within(POLL_DEADLINE, self.poll_with(open)).await
     }
 
     async fn poll_with(&mut self, open: Option<Open>) -> Result<Report, SequencerError> {
@@ -211,7 +209,7 @@ impl Numbering {
         session.begin().await?;
         let (newest, numbers) = session.last_pass().await?;
         if (newest.id, newest.last_sequence) != (last.id, last.last_sequence) {
-            session.rollback().await?;
+            session.end("ROLLBACK").await?;
             if newest.id < last.id || newest.last_sequence < last.last_sequence {
                 return Ok(None);
             }
@@ -229,7 +227,7 @@ impl Numbering {
         let (tally, unfinished) = number(session, last, looked, &plan).await?;
         let head = tally.last.map_or(last.last_sequence, SequenceId::new);
         if head < last.last_sequence {
-            session.rollback().await?;
+            session.end("ROLLBACK").await?;
             return Err(SequencerError::Sequence("it handed out a number below the last one"));
         }
         self.request_refills(session, &tally.others).await?;
@@ -243,7 +241,7 @@ impl Numbering {
             0
         };
         failpoint!("sequencer::pass_commit::before", return Err(SourceError::Timeout(began.elapsed()).into()));
-        session.commit().await?;
+        session.end("COMMIT").await?;
         failpoint!("sequencer::pass_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
         figures::pass(began.elapsed(), tally.changes);
         let more = plan.more || !unfinished.is_empty();
@@ -256,8 +254,7 @@ impl Numbering {
             passed: !looked.lines.is_empty() || more || answered > 0,
             more,
             watch: !tally.others.is_empty(),
-            stopped: false,
-            still_at: None,
+            ..Report::default()
         }))
     }
 

@@ -53,13 +53,13 @@ impl Announcements {
 
     /// The next changes, if there are any.
     pub(crate) async fn next(&self) -> Result<Option<Page>, SourceError> {
-        let head: i64 = self.head.row(&self.client, &[]).await?.try_get(0)?;
+        let head: i64 = self.client.query_one(self.head.on(&self.client).await?, &[]).await?.try_get(0)?;
         if head <= self.at {
             return Ok(None);
         }
         let up_to = head.min(self.at + PAGE_NUMBERS);
         let mut news: BTreeMap<Uuid, TenantNews> = BTreeMap::new();
-        for row in self.page.rows(&self.client, &[&self.at, &up_to]).await? {
+        for row in self.client.query(self.page.on(&self.client).await?, &[&self.at, &up_to]).await? {
             // Changes of a mapping that this sequencer does not know are announced to nobody: its workers do not know it.
             let Some(mapping) = self.mappings.get(&row.try_get(1)?) else { continue };
             let (tenancy, sequence) = (row.try_get(0)?, SequenceId::new(row.try_get(2)?));
@@ -76,7 +76,7 @@ impl Announcements {
 
     /// Writes down that everything up to here was confirmed.
     pub(crate) async fn done(&mut self, up_to: SequenceId) -> Result<(), SourceError> {
-        self.done.execute(&self.client, &[&up_to.get()]).await?;
+        self.client.execute(self.done.on(&self.client).await?, &[&up_to.get()]).await?;
         self.at = up_to.get();
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::passes::NOTICE_LOST_CLIENTS;
 
-/// A connection that holds the lock, or tries to.
+/// A connection that holds the lock, or tries to: the right to lead, as long as it lives.
 pub(crate) struct LeaderLock {
     client: Client,
 }

@@ -103,7 +103,7 @@ impl PassSession {
     pub(crate) async fn look(&self, before: &Seen, scope: &Scope) -> Result<Looked, SourceError> {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
             [&before.xmax, &before.running, &PASS_LINES, &scope.up_to, &scope.large];
-        let row = self.look.row(&self.client, &parameters).await?;
+        let row = self.client.query_one(self.look.on(&self.client).await?, &parameters).await?;
         let (xids, lines): (Vec<i64>, Vec<i64>) = (row.try_get(1)?, row.try_get(2)?);
         Ok(Looked {
             now: seen(&row, 0)?,
@@ -118,7 +118,7 @@ impl PassSession {
 
     /// How far the server's log is written: while that stands still, nothing was committed. A fraction of a look.
     pub(crate) async fn written(&self) -> Result<i64, SourceError> {
-        Ok(self.written.row(&self.client, &[]).await?.try_get(0)?)
+        Ok(self.client.query_one(self.written.on(&self.client).await?, &[]).await?.try_get(0)?)
     }
 
     /// Begins a transaction: from here to its end it holds the ordering lock (SEQ-1). READ COMMITTED: each statement must
@@ -129,17 +129,14 @@ impl PassSession {
         Ok(self.client.batch_execute(&begin).await?)
     }
 
-    pub(crate) async fn commit(&self) -> Result<(), SourceError> {
-        Ok(self.client.batch_execute("COMMIT").await?)
-    }
-
-    pub(crate) async fn rollback(&self) -> Result<(), SourceError> {
-        Ok(self.client.batch_execute("ROLLBACK").await?)
+    /// Ends it: `COMMIT` or `ROLLBACK`.
+    pub(crate) async fn end(&self, how: &str) -> Result<(), SourceError> {
+        Ok(self.client.batch_execute(how).await?)
     }
 
     /// The newest pass, and where numbers stand.
     pub(crate) async fn last_pass(&self) -> Result<(LastPass, Numbers), SourceError> {
-        let row = self.last.row(&self.client, &[]).await?;
+        let row = self.client.query_one(self.last.on(&self.client).await?, &[]).await?;
         let unfinished: serde_json::Value = row.try_get(3)?;
         let pass = LastPass {
             id: row.try_get(0)?,
@@ -161,7 +158,7 @@ ON CONFLICT (singleton) DO UPDATE SET system_identifier = EXCLUDED.system_identi
         let (last, _) = self.last_pass().await?;
         let id = self.insert(last.last_sequence, &Seen::NOTHING, &[]).await?;
         self.client.execute(NOTE, &[]).await?;
-        self.commit().await?;
+        self.end("COMMIT").await?;
         Ok(LastPass { id, consumed: Seen::NOTHING, unfinished: Vec::new(), ..last })
     }
 
@@ -187,7 +184,9 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
     /// to must be known also where that tenancy came and went since the last pass.
     pub(crate) async fn note_tenancies(&self, before: &Seen, up_to: &Seen) -> Result<(), SourceError> {
         for note in &self.note {
-            note.execute(&self.client, &[&before.xmax, &before.running, &up_to.xmax, &up_to.running]).await?;
+            self.client
+                .execute(note.on(&self.client).await?, &[&before.xmax, &before.running, &up_to.xmax, &up_to.running])
+                .await?;
         }
         Ok(())
     }
@@ -195,7 +194,7 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
     pub(crate) async fn number_new(&self, before: &Seen, up_to: &Seen, large: &[i64]) -> Result<Numbered, SourceError> {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
             [&before.xmax, &before.running, &up_to.xmax, &up_to.running, &large];
-        numbered(&self.number_new.row(&self.client, &parameters).await?)
+        numbered(&self.client.query_one(self.number_new.on(&self.client).await?, &parameters).await?)
     }
 
     /// Numbers the next `lines` of a large transaction; returns also what is left of it.
@@ -208,10 +207,13 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
         let file: Oid = row.try_get(0)?;
         if of.is_untouched() {
             for note in &self.note_share[of.inbox] {
-                note.execute(&self.client, &[&of.xid]).await?;
+                self.client.execute(note.on(&self.client).await?, &[&of.xid]).await?;
             }
         }
-        let row = self.number_share[of.inbox].row(&self.client, &[&of.xid, &of.after, &lines, &of.file]).await?;
+        let row = self
+            .client
+            .query_one(self.number_share[of.inbox].on(&self.client).await?, &[&of.xid, &of.after, &lines, &of.file])
+            .await?;
         let numbered = numbered(&row)?;
         let (taken, last) = numbered.share.clone();
         let left = last.filter(|_| taken >= lines).map(|after| Unfinished { after, file, ..of.clone() });
@@ -243,7 +245,10 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
         unfinished: &[Unfinished],
     ) -> Result<i64, SourceError> {
         let unfinished = serde_json::to_value(unfinished).unwrap_or_default();
-        let row = self.insert.row(&self.client, &[&last_sequence.get(), &consumed.to_string(), &unfinished]).await?;
+        let row = self
+            .client
+            .query_one(self.insert.on(&self.client).await?, &[&last_sequence.get(), &consumed.to_string(), &unfinished])
+            .await?;
         Ok(row.try_get(0)?)
     }
 

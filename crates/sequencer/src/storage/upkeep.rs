@@ -12,22 +12,20 @@ const RANGE_BLOCKS: i64 = 32;
 /// An inbox is truncated only while it is for so many transactions not its turn: none of them waits for that.
 const SPARE_TRANSACTIONS: i64 = TURN_TRANSACTIONS / 4;
 
-/// What the index of a table covers already, in blocks.
-#[derive(Clone, Copy, Default)]
-struct Covered(i64);
-
 /// The connection for upkeep.
 pub(crate) struct UpkeepSession {
     client: Client,
-    covered: [Covered; 2],
-    covered_changes: (String, Covered),
+    /// How much of each inbox its index covers already, in blocks.
+    covered: [i64; 2],
+    /// The same of the newest partition of changes, with its name.
+    covered_changes: (String, i64),
 }
 
 impl UpkeepSession {
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client.batch_execute("SET synchronous_commit = off; SET lock_timeout = '1s'").await?;
-        Ok(Self { client, covered: [Covered::default(); 2], covered_changes: (String::new(), Covered::default()) })
+        Ok(Self { client, covered: [0; 2], covered_changes: (String::new(), 0) })
     }
 
     /// How many changes are not announced yet, about: numbers between the two positions.
@@ -51,22 +49,22 @@ WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amna
   AND p.first_sequence <= (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) ORDER BY p.first_sequence DESC LIMIT 1";
         if let Some(row) = self.client.query_opt(NEWEST, &[]).await? {
             let (table, of): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let before = if self.covered_changes.0 == table { self.covered_changes.1 } else { Covered::default() };
+            let before = if self.covered_changes.0 == table { self.covered_changes.1 } else { 0 };
             self.covered_changes = (table.clone(), self.cover_one(&table, &of, before).await?);
         }
         Ok(())
     }
 
-    async fn cover_one(&self, table: &str, index: &str, before: Covered) -> Result<Covered, SourceError> {
+    async fn cover_one(&self, table: &str, index: &str, before: i64) -> Result<i64, SourceError> {
         const BLOCKS: &str = "SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint";
         let blocks: i64 = self.client.query_one(BLOCKS, &[&table]).await?.try_get(0)?;
         let full = blocks - blocks % RANGE_BLOCKS;
-        let from = if before.0 > full { 0 } else { before.0 };
+        let from = if before > full { 0 } else { before };
         if from < full {
             const COVER: &str = "SELECT brin_summarize_range($1::text::regclass, b) FROM generate_series($2::bigint, $3::bigint - 1, $4::bigint) b";
             self.client.query(COVER, &[&index, &from, &full, &RANGE_BLOCKS]).await?;
         }
-        Ok(Covered(full))
+        Ok(full)
     }
 
     /// Empties the inbox whose turn is over, if all of it has numbers. Nobody can wait for that: every transaction of its
@@ -122,8 +120,9 @@ DELETE FROM lockstep.pass p WHERE passed_at < now() - interval '1 hour' AND id <
     }
 
     /// Drops partitions of changes that every destination has passed, and those that nobody has written to for longer than
-    /// `change_retention`: a destination that had not passed them is marked, and filled again by the watch.
-    pub(crate) async fn drop_changes(&self) -> Result<(), SourceError> {
+    /// `change_retention`: a destination that had not passed them is marked, and filled again by the watch. Returns whether
+    /// one was dropped.
+    pub(crate) async fn drop_changes(&self) -> Result<bool, SourceError> {
         const OVER: &str = "
 SELECT p.first_sequence, p.end_sequence,
   ARRAY(SELECT d.name FROM lockstep.destination d WHERE d.passed < p.end_sequence - 1),
@@ -131,11 +130,11 @@ SELECT p.first_sequence, p.end_sequence,
 FROM lockstep.change_partition p JOIN lockstep.change_partition n ON n.first_sequence >= p.end_sequence
 WHERE p.end_sequence <= (SELECT max(sequence) FROM lockstep.announced)
 ORDER BY p.first_sequence, n.first_sequence LIMIT 1";
-        let Some(row) = self.client.query_opt(OVER, &[]).await? else { return Ok(()) };
+        let Some(row) = self.client.query_opt(OVER, &[]).await? else { return Ok(false) };
         let (first, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let (late, is_old): (Vec<String>, bool) = (row.try_get(2)?, row.try_get(3)?);
         if !late.is_empty() && !is_old {
-            return Ok(());
+            return Ok(false);
         }
         for destination in &late {
             tracing::error!(%destination, "LS-0513: changes that the destination has not passed are dropped: it is filled again");
@@ -151,7 +150,7 @@ ORDER BY p.first_sequence, n.first_sequence LIMIT 1";
             self.client.batch_execute("ROLLBACK").await?;
             return Err(error.into());
         }
-        Ok(())
+        Ok(true)
     }
 }
 

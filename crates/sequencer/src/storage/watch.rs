@@ -65,7 +65,7 @@ impl WatchSession {
         &self,
         mapping: &Mapping,
         reason: &str,
-        shapes: &[(&SourceTable, &str, bool)],
+        shapes: &[(&SourceTable, String, bool)],
     ) -> Result<(), SourceError> {
         // A row is shown only where its tenancy is known to be.
         let mut statements = vec![note_tenancies()];

@@ -1,7 +1,6 @@
 //! What notices that a captured table was altered, where the role may create event triggers.
 
-use super::super::names::CONTROL_SCHEMA;
-use super::super::quote::literal;
+use super::super::names::{CONTROL_SCHEMA, literal};
 use super::function::{DEFINER, bare_lines};
 use super::{CaptureObject, Target, tables};
 use crate::set::MappingSet;
@@ -37,11 +36,5 @@ END",
         named = named.join(", "),
         line = bare_lines(&[Target::catalog()]),
     );
-    CaptureObject {
-        table: None,
-        name: "ddl()".to_owned(),
-        definition: format!(
-            "CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.ddl() RETURNS event_trigger {DEFINER} AS $lockstep$\n{body}\n$lockstep$"
-        ),
-    }
+    CaptureObject::function("ddl()".to_owned(), &format!("ddl() RETURNS event_trigger {DEFINER}"), &body)
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::facts::TableFacts;
 use super::super::inbox::{INBOXES, TURN_TRANSACTIONS};
-use super::super::names::CONTROL_SCHEMA;
-use super::super::quote::{identifier, table};
+use super::super::names::{CONTROL_SCHEMA, identifier, table};
 use super::subject::{LineColumn, Subject};
 use super::{CaptureObject, Target};
 
@@ -22,14 +21,9 @@ pub(super) fn functions(subject: &Subject<'_>, live: Option<&TableFacts>, relaxe
 }
 
 fn function(name: &str, language: &str, body: &str) -> CaptureObject {
-    let quoted = identifier(name);
-    CaptureObject {
-        table: None,
-        name: format!("{quoted}()"),
-        definition: format!(
-            "CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.{quoted}() RETURNS trigger {language} AS $lockstep$\n{body}\n$lockstep$"
-        ),
-    }
+    let name = format!("{}()", identifier(name));
+    let head = format!("{name} RETURNS trigger {language}");
+    CaptureObject::function(name, &head, body)
 }
 
 /// Writes into the inbox whose turn it is for the transaction `line_xid`: `what` follows the name of the table.

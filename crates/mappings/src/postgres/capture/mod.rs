@@ -8,15 +8,13 @@
 mod ddl;
 mod function;
 mod subject;
-mod tenancies;
 mod touch;
 
 use std::collections::BTreeSet;
 
 use self::subject::{Subject, subjects};
 use super::facts::SourceFacts;
-use super::names::{CONTROL_SCHEMA, object_name, stable_hash};
-use super::quote::{identifier, literal, table};
+use super::names::{CONTROL_SCHEMA, identifier, literal, object_name, stable_hash, table};
 use super::target::Target;
 use crate::mapping::{Mapping, SourceTable};
 use crate::set::MappingSet;
@@ -35,6 +33,13 @@ pub struct CaptureObject {
 }
 
 impl CaptureObject {
+    /// A function: its name with argument types, what its head says from the name on, and its body.
+    fn function(name: String, head: &str, body: &str) -> Self {
+        let definition =
+            format!("CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.{head} AS $lockstep$\n{body}\n$lockstep$");
+        Self { table: None, name, definition }
+    }
+
     /// What is stored as the object's comment, to tell whether it is up to date: a hash of its definition.
     pub fn fingerprint(&self) -> String {
         format!("lockstep {:016x}", stable_hash(&self.definition))
@@ -79,17 +84,12 @@ pub fn objects(set: &MappingSet, facts: &SourceFacts, relaxed: &BTreeSet<SourceT
 /// Mappings with a function or a target that one before them has: names are put together, and targets are hashes of names.
 pub(crate) fn clashes(set: &MappingSet) -> Vec<&Mapping> {
     let names = |subject: Subject<'_>| [subject.row_function(), subject.truncate_function()];
-    let mut functions = BTreeSet::from(names(tenancies::subject(set)));
+    let mut functions = BTreeSet::from(names(subject::of_tenancies(set)));
     let mut targets = BTreeSet::from([Target::tenancy().id(), Target::catalog().id()]);
     let mut is_taken = |mapping: &Mapping| {
-        let mut is_taken = false;
-        for name in subject::of_mapping(mapping).flat_map(names) {
-            is_taken |= !functions.insert(name);
-        }
-        for target in Target::of_mapping(mapping) {
-            is_taken |= !targets.insert(target.id());
-        }
-        is_taken
+        let taken_names = subject::of_mapping(mapping).flat_map(names).filter(|name| !functions.insert(name.clone()));
+        let taken_targets = Target::of_mapping(mapping).into_iter().filter(|target| !targets.insert(target.id()));
+        taken_names.count() + taken_targets.count() > 0
     };
     set.iter().filter(|mapping| is_taken(mapping)).collect()
 }

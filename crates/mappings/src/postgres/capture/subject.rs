@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::key::{slot_type, slots};
-use super::super::names::object_name;
-use super::super::quote::{identifier, literal};
+use super::super::names::{identifier, literal, object_name, tenancy_table};
 use super::super::row;
 use super::super::target::Target;
 use crate::mapping::{Join, Mapping, SourceTable, Tenant, Value};
@@ -38,14 +37,14 @@ pub(super) struct LineColumn {
 }
 
 impl LineColumn {
-    pub(super) fn new(name: &str, kind: &'static str, source: &str) -> Self {
+    fn new(name: &str, kind: &'static str, source: &str) -> Self {
         Self { name: name.to_owned(), kind, source: source.to_owned(), is_required: true }
     }
 }
 
 /// Everything that these definitions need captured.
 pub(super) fn subjects(set: &MappingSet) -> Vec<Subject<'_>> {
-    set.iter().flat_map(of_mapping).chain([super::tenancies::subject(set)]).collect()
+    set.iter().flat_map(of_mapping).chain([of_tenancies(set)]).collect()
 }
 
 /// What one of them needs.
@@ -87,6 +86,26 @@ fn of_join<'a>(mapping: &'a Mapping, join: &'a Join) -> Subject<'a> {
     }
 }
 
+/// A tenancy that came, moved or went, or that became or ceased to be the one without organisation of its place. Where it
+/// was is written down too.
+pub(super) fn of_tenancies<'a>(set: &MappingSet) -> Subject<'a> {
+    Subject {
+        name: "tenancy".to_owned(),
+        on: tenancy_table(),
+        target: Target::tenancy(),
+        otherwise: set.iter().map(Target::refill).collect(),
+        line: vec![
+            tenancy("id"),
+            LineColumn::new("project_id", "text", "projectId"),
+            LineColumn::new("branch_id", "text", "branchId"),
+            // Makes a line of what was and a line of what is where this alone has changed.
+            LineColumn { is_required: false, ..LineColumn::new("text_1", "text", "hasNoOrganization") },
+        ],
+        filter: None,
+        watched: ["id", "projectId", "branchId", "hasNoOrganization"].map(str::to_owned).into(),
+    }
+}
+
 fn tenancy(column: &str) -> LineColumn {
     LineColumn::new("tenancy_id", "uuid", column)
 }
@@ -100,18 +119,6 @@ fn is_by_key(mapping: &Mapping, join: &Join) -> bool {
 }
 
 impl Subject<'_> {
-    /// A subject of which every row counts.
-    pub(super) fn unfiltered(
-        name: &str,
-        on: SourceTable,
-        target: Target,
-        otherwise: Vec<Target>,
-        line: Vec<LineColumn>,
-        watched: BTreeSet<String>,
-    ) -> Self {
-        Self { name: name.to_owned(), on, target, otherwise, line, filter: None, watched }
-    }
-
     pub(super) fn row_function(&self) -> String {
         object_name(&["capture", &self.name])
     }

@@ -2,8 +2,7 @@
 
 use super::super::inbox::{INBOXES, TURN_TRANSACTIONS};
 use super::super::key::slots;
-use super::super::names::CONTROL_SCHEMA;
-use super::super::quote::literal;
+use super::super::names::{CONTROL_SCHEMA, literal};
 use super::function::DEFINER;
 use super::{CaptureObject, Target};
 use crate::mapping::{Mapping, SourceTable};
@@ -31,13 +30,8 @@ BEGIN
 END",
         cases.join("\n")
     );
-    CaptureObject {
-        table: None,
-        name: "touch(text, uuid, jsonb)".to_owned(),
-        definition: format!(
-            "CREATE OR REPLACE FUNCTION {CONTROL_SCHEMA}.touch(table_name text, tenancy_id uuid, key jsonb DEFAULT NULL) RETURNS bigint {DEFINER} AS $lockstep$\n{body}\n$lockstep$"
-        ),
-    }
+    let head = format!("touch(table_name text, tenancy_id uuid, key jsonb DEFAULT NULL) RETURNS bigint {DEFINER}");
+    CaptureObject::function("touch(text, uuid, jsonb)".to_owned(), &head, &body)
 }
 
 fn case(source: &SourceTable, mappings: &[&Mapping]) -> String {

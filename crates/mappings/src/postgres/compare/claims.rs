@@ -3,11 +3,10 @@
 use super::{Key, canonical, wanted};
 use crate::mapping::Mapping;
 use crate::postgres::erase::is_being_erased;
-use crate::postgres::fetch::Work;
+use crate::postgres::fetch::{Work, arrays};
 use crate::postgres::inbox;
 use crate::postgres::key::slots;
-use crate::postgres::names::{CONTROL_SCHEMA, tenancy_table};
-use crate::postgres::quote::table;
+use crate::postgres::names::{CONTROL_SCHEMA, table, tenancy_table};
 use crate::postgres::target::Target;
 
 /// Everything in the source that can still change what the destination shows of `keys`: an ordinary query, no `COPY`.
@@ -71,19 +70,16 @@ fn searches(mapping: &Mapping) -> String {
 /// Tenancies that are or were at a location of `w`, each with what is known to have arrived of it. Where one was that came
 /// and left since the last pass, only its lines know.
 fn located(after: &[Work]) -> String {
-    let ids: Vec<_> = after.iter().map(|work| work.tenancy.to_string()).collect();
-    let sequences: Vec<_> = after.iter().map(|work| work.after.to_string()).collect();
     let wanted = |alias: &str, project: &str, branch: &str| {
         format!("({alias}.{project}, {alias}.{branch}) IN (SELECT w.project_id, w.branch_id FROM w)")
     };
     format!(
-        "SELECT x.project_id, x.branch_id, x.tenancy_id, t.\"id\" IS NULL AS gone, COALESCE(a.after, 0) AS after\n  FROM (SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS tenancy_id FROM {tenancies} t WHERE {now}\n    UNION SELECT h.project_id, h.branch_id, h.tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location h WHERE {ever}\n    UNION SELECT i.project_id, i.branch_id, i.tenancy_id FROM i WHERE i.target = {tenancy} AND {noted}) x\n  LEFT JOIN {tenancies} t ON t.\"id\" = x.tenancy_id\n  LEFT JOIN unnest('{{{ids}}}'::uuid[], '{{{sequences}}}'::bigint[]) AS a(tenancy_id, after) ON a.tenancy_id = x.tenancy_id",
+        "SELECT x.project_id, x.branch_id, x.tenancy_id, t.\"id\" IS NULL AS gone, COALESCE(a.after, 0) AS after\n  FROM (SELECT t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS tenancy_id FROM {tenancies} t WHERE {now}\n    UNION SELECT h.project_id, h.branch_id, h.tenancy_id FROM {CONTROL_SCHEMA}.tenancy_location h WHERE {ever}\n    UNION SELECT i.project_id, i.branch_id, i.tenancy_id FROM i WHERE i.target = {tenancy} AND {noted}) x\n  LEFT JOIN {tenancies} t ON t.\"id\" = x.tenancy_id\n  LEFT JOIN unnest({arrived}) AS a(tenancy_id, after) ON a.tenancy_id = x.tenancy_id",
         now = wanted("t", "\"projectId\"", "\"branchId\""),
         ever = wanted("h", "project_id", "branch_id"),
         tenancy = Target::tenancy().id(),
         noted = wanted("i", "project_id", "branch_id"),
         tenancies = table(&tenancy_table()),
-        ids = ids.join(","),
-        sequences = sequences.join(","),
+        arrived = arrays(after),
     )
 }

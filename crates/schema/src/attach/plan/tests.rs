@@ -3,7 +3,7 @@
 use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts, TableFacts, tables_needed};
 
 use super::super::detach::detach;
-use super::super::inspect::{LiveIndex, LiveObject};
+use super::super::inspect::LiveObject;
 use super::*;
 
 const DEFINITION: &str = r#"
@@ -68,16 +68,7 @@ fn attached(set: &MappingSet, relaxed: &BTreeSet<SourceTable>) -> Live {
     live.event_triggers = capture::DDL_TRIGGERS.iter().map(|(name, _)| ((*name).to_owned(), ALWAYS)).collect();
     live.targets = Target::all(set).iter().map(ToString::to_string).collect();
     live.fills = set.iter().map(|mapping| mapping.name.to_string()).collect();
-    live.indexes = indexes::needed(set)
-        .into_iter()
-        .map(|spec| LiveIndex {
-            table: spec.table,
-            name: spec.name,
-            valid: true,
-            keys: spec.keys,
-            predicate: spec.predicate,
-        })
-        .collect();
+    live.indexes = indexes::needed(set).into_iter().map(|spec| ((spec.table, spec.name), true)).collect();
     live.captured = capture::tables(set)
         .into_iter()
         .map(|table| {
@@ -173,7 +164,7 @@ fn a_table_is_relaxed_and_tightened_without_a_fill() {
     let noted = "write down the shape of 1 captured tables";
     let expected = [dropped, function, "install 1 capture triggers on Thing, drop 3", noted];
     assert_eq!(whats(&plan(&set, &live, &relaxed).unwrap()), expected);
-    let live = Live { indexes: Vec::new(), ..attached(&set, &relaxed) };
+    let live = Live { indexes: BTreeMap::new(), ..attached(&set, &relaxed) };
     assert_eq!(plan(&set, &live, &relaxed).unwrap(), []);
     let built = "build index lockstep_things_owner on Thing, by which dependent rows are found";
     let expected = [built, function, "install 3 capture triggers on Thing, drop 1", noted];
