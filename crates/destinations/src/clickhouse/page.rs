@@ -35,6 +35,8 @@ pub struct Page {
     open: Option<OpenInsert>,
     ending: JoinSet<Result<(), DestinationError>>,
     sent: Sent,
+    /// Not while a chunk is being sent: one that failed, or whose sending was dropped, is missing.
+    is_whole: bool,
 }
 
 impl Page {
@@ -48,6 +50,7 @@ impl Page {
             open: None,
             ending: JoinSet::new(),
             sent: Sent::default(),
+            is_whole: true,
         }
     }
 
@@ -81,9 +84,13 @@ impl PageWriter for Page {
     }
 
     async fn send(&mut self) -> Result<(), DestinationError> {
+        if !self.is_whole {
+            return Err(error(Failure::Unavailable, "a chunk before this one was not sent to its end"));
+        }
         if self.chunk_rows == 0 {
             return Ok(());
         }
+        self.is_whole = false;
         let (chunk, rows) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_rows));
         let bytes = chunk.len() as u64;
         self.sent.bytes += bytes;
@@ -105,6 +112,7 @@ impl PageWriter for Page {
             self.ended().await?;
             self.ending.spawn(open.insert.end());
         }
+        self.is_whole = true;
         Ok(())
     }
 
