@@ -18,7 +18,7 @@ async fn lockstep(stage: &Stage, arguments: &[&str]) -> Result<String> {
 }
 
 /// Waits until a log has said something so many times: a worker has no metric of what is stopped.
-async fn says(program: &Program, text: &str, times: usize) -> Result<()> {
+pub(crate) async fn says(program: &Program, text: &str, times: usize) -> Result<()> {
     let said = async || Ok(program.logged()?.matches(text).count() >= times);
     eventually(&format!("the log to say {text:?}"), DEADLINE, said).await
 }
