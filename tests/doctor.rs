@@ -129,6 +129,8 @@ async fn doctor_tells_a_trigger_that_changes_what_no_statement_names_and_the_seq
         "lockstep_teams_updated on Team does not see what another trigger, which came later, changes on the way";
     finds(&stage, "before a sequencer is there", &[blind, "filled again"]).await?;
     let programs = [stage.sequencer()?, stage.worker()?];
+    let written = "SELECT count() FROM {views}.teams WHERE client_metadata LIKE '%changes%'";
+    stage.until_seen("what the trigger wrote", written, "3").await?;
     stage.equal().await?;
     finds_nothing(&stage, "after the sequencer has mended it").await?;
     stage.sql(r#"UPDATE "Team" SET "updatedAt" = now() + interval '1 minute'"#).await?;
