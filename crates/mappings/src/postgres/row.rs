@@ -38,10 +38,9 @@ pub(super) fn belongs(mapping: &Mapping, alias: &str) -> String {
     }
 }
 
-/// ` AND (filter) IS TRUE` for the row `alias`, or nothing. `IS TRUE` keeps partial indexes out of it: one by which dependent
-/// rows are found holds all of a branch, and looks as good as the primary key to a planner without statistics.
+/// ` AND (filter)` for the row `alias`, or nothing.
 pub(super) fn and_filter(mapping: &Mapping, alias: &str) -> String {
-    mapping.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({}) IS TRUE", render(filter, alias)))
+    mapping.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, alias)))
 }
 
 /// The joins of a mapping, each finding at most one row of the tenancy `t`.
