@@ -6,7 +6,6 @@
 //! same rows all the time, old versions replaced by new ones, and an operation that was killed can be asked for again.
 
 pub(crate) mod mappings;
-mod stale;
 mod tenancies;
 
 use std::time::Duration;

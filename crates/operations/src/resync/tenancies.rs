@@ -1,14 +1,13 @@
 //! Exporting all rows of some tenancies again, through the stream.
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, Erase};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::postgres::Target;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{Exported, stale};
+use super::Exported;
 use crate::DESTINATION;
 use crate::backlog::{fence, filling, late, uuids};
 use crate::deployment::Deployment;
@@ -51,10 +50,13 @@ pub(super) async fn export(
     if !filling.is_empty() {
         return Err(Unfinished::NotFilled(filling.join(", ")).into());
     }
-    let databases = Databases::from(&deployment.settings.clickhouse);
     let mut stale_rows = 0;
     for mapping in mappings {
-        stale_rows += stale::remove(clickhouse, &databases, mapping, floor, &places, waiting).await?;
+        let stale = clickhouse.remove_stale(mapping, floor, Some(&places)).await?;
+        if stale > 0 {
+            waiting.tell(&format!("{}: {stale} rows were in ClickHouse alone, and are removed.", mapping.name));
+        }
+        stale_rows += i64::try_from(stale).unwrap_or(i64::MAX);
     }
     let finish = "UPDATE lockstep.resync SET finished_at = now(), stale_rows = $2 WHERE id = $1";
     client.execute(finish, &[&id, &stale_rows]).await?;
