@@ -11,7 +11,7 @@ use lockstep_core::settings::{ClickHouseSettings, Settings};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
-use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, insert, raw_table};
+use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table};
 use lockstep_mappings::codec::{CodecError, CopyReader, Row, append_row_binary};
 use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
@@ -218,7 +218,7 @@ impl Fixture {
             })?;
         }
         if !rows.is_empty() {
-            let mut sink = self.clickhouse.insert(&insert(mapping, &self.databases.raw));
+            let mut sink = self.clickhouse.insert(&raw_table(mapping, &self.databases).insert());
             sink.send(Bytes::from(rows)).await?;
             sink.end().await?;
         }
