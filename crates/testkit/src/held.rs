@@ -69,6 +69,10 @@ impl<D: Destination> Destination for Held<D> {
     async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
         self.inner.advance(cursors, window).await
     }
+
+    async fn unmerged(&self) -> Result<u64, DestinationError> {
+        self.inner.unmerged().await
+    }
 }
 
 /// A page whose first rows wait.

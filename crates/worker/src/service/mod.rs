@@ -1,5 +1,6 @@
 //! A whole worker: the stream, fills beside it, the sweep and the janitor, until it is told to stop.
 
+mod merge_pace;
 mod stream;
 
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub async fn run_to<D: Destination>(
     let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
     parts.spawn(watch);
     let shared = Shared { source: source.clone(), destination, mappings, limits, fusebox };
-    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher };
+    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher, last: None };
     parts.spawn(stream.run(stopping.clone()));
     parts.spawn(Filler::new(shared.clone(), name).run(stopping.clone()));
     parts.spawn(Sweep::new(shared, Arc::clone(&publisher)).run(stopping.clone()));
