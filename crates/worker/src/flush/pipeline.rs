@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
+use lockstep_core::TenancyId;
 use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
+use lockstep_schema::{Fault, SourceError};
 use tokio::task::JoinSet;
 
 use super::commit_page::{WrittenPage, commit_pages};
@@ -16,7 +18,7 @@ use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::{MappingState, MappingStates, PagePlan};
 use super::read_page::{Copied, Read, Route, Unread, read_page};
 use super::write_page::{DurablePage, OpenPage};
-use crate::error::ShipError;
+use crate::error::{CANNOT_BE_READ, ShipError};
 use crate::measure;
 use crate::storage::quarantine::Quarantine;
 
@@ -113,6 +115,9 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.write_failed(plan, None, &content, error);
                 SessionEnd::Usable
             }
+            Err(Unread { error: ShipError::Source(error), content }) if error.fault() == Fault::Row => {
+                self.unreadable(plan, &content, error).await
+            }
             Err(Unread { error, .. }) => {
                 self.failed(plan, &error);
                 // After an error the transaction answers nothing more.
@@ -180,12 +185,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     fn refused(&mut self, plan: PagePlan, page: Option<ReadPage>, content: &PageContent, error: &DestinationError) {
         let isolation = &mut self.states.entry(plan.mapping).or_default().isolation;
         match (isolation.refused(content), page) {
-            (Refused::Narrowed, _) => {
-                let rows = content.values().map(|own| own.rows).sum::<u64>();
-                let mapping = self.route.mappings.name(plan.mapping);
-                tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page was refused: it is tried in parts");
-                self.leave([plan].into(), &Outcome::MorePages);
-            }
+            (Refused::Narrowed, _) => self.narrowed(plan, content, error),
             (Refused::Found(tenancy, sequences), Some(page)) => {
                 let (code, error) = (error.code(), error.to_string());
                 let refusal = |sequence| Refusal { tenancy, sequence, code, error: error.clone() };
@@ -193,6 +193,51 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             }
             (Refused::Found(..) | Refused::Hopeless, _) => {
                 self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() });
+            }
+        }
+    }
+
+    fn narrowed(&mut self, plan: PagePlan, content: &PageContent, error: &dyn std::error::Error) {
+        let rows = content.values().map(|own| own.rows).sum::<u64>();
+        let mapping = self.route.mappings.name(plan.mapping);
+        tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page did not get through: it is tried in parts");
+        self.leave([plan].into(), &Outcome::MorePages);
+    }
+
+    /// The source cannot give one of these rows: the page is cut down until it stands alone, and can be set aside.
+    async fn unreadable(&mut self, plan: PagePlan, content: &PageContent, error: SourceError) -> SessionEnd {
+        if let Err(broken) = self.route.opened.session.go_on().await {
+            self.failed(plan, &broken.into());
+            return SessionEnd::Broken;
+        }
+        match self.states.entry(plan.mapping).or_default().isolation.refused(content) {
+            Refused::Narrowed => self.narrowed(plan, content, &error),
+            Refused::Found(tenancy, _) => return self.set_aside(plan, tenancy, error).await,
+            Refused::Hopeless => self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() }),
+        }
+        SessionEnd::Usable
+    }
+
+    /// The source cannot give the row of the next change of this tenancy: only the number tells which it is.
+    async fn set_aside(&mut self, plan: PagePlan, tenancy: TenancyId, error: SourceError) -> SessionEnd {
+        let work = self.route.work(plan.mapping, tenancy);
+        match self.route.opened.session.next_change(self.route.mappings.get(plan.mapping), work).await {
+            Ok(Some(sequence)) => {
+                let error = ShipError::Unreadable { tenancy, error }.to_string();
+                let refusal = Refusal { tenancy, sequence, code: CANNOT_BE_READ, error };
+                let page =
+                    ReadPage { cursors: vec![(work, sequence)], more: plan.tenancies.clone(), ..ReadPage::default() };
+                self.written.push(WrittenPage::refused(plan, page, [refusal].into_iter()));
+                SessionEnd::Usable
+            }
+            // It is no row's fault.
+            Ok(None) => {
+                self.failed(plan, &error.into());
+                SessionEnd::Usable
+            }
+            Err(broken) => {
+                self.failed(plan, &broken.into());
+                SessionEnd::Broken
             }
         }
     }
