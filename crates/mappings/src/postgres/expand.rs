@@ -42,6 +42,7 @@ pub fn block_range(mapping: &Mapping, inbox: usize, range: super::fill::BlockRan
         from: format!("{} s", table(&mapping.source)),
         owner: owner_of_row(mapping),
         condition: super::fill::in_range("s", range),
+        filter: safe_filter(mapping),
         target: 0,
     }
     .insert(mapping, inbox)
@@ -54,13 +55,26 @@ struct Search {
     /// Their tenancy, project and branch.
     owner: [String; 3],
     condition: String,
+    filter: String,
     /// Of the expansions.
     target: i32,
 }
 
+/// The filter of the mapping, unless it can fail: then one row would keep all others from being found. In its place every row
+/// that has a key gets a line, and whoever reads looks at the filter.
+fn safe_filter(mapping: &Mapping) -> String {
+    match (&mapping.filter, row::safe_filter(mapping.filter.as_ref(), "s")) {
+        (None, _) => String::new(),
+        (_, Some(safe)) => format!(" AND ({safe})"),
+        (Some(_), None) => {
+            mapping.key_sources().map(|(_, source)| format!(" AND s.{} IS NOT NULL", identifier(source))).collect()
+        }
+    }
+}
+
 impl Search {
     fn insert(&self, mapping: &Mapping, inbox: usize) -> String {
-        let Self { from, owner, condition, .. } = self;
+        let Self { from, owner, condition, filter, .. } = self;
         format!(
             "INSERT INTO {CONTROL_SCHEMA}.{inbox} (target, tenancy_id, project_id, branch_id, {slots})\nSELECT {target}, {owner}, {keys}\nFROM {from}\nWHERE {condition}{filter}",
             inbox = INBOXES[inbox],
@@ -68,7 +82,6 @@ impl Search {
             target = Target::row(mapping).id(),
             owner = owner.join(", "),
             keys = slot_values(mapping, "s"),
-            filter = row::and_filter(mapping, "s"),
         )
     }
 }
@@ -98,6 +111,7 @@ fn of_tenancies(mapping: &Mapping) -> Vec<Search> {
         from,
         owner: OF_EXPANSION.map(str::to_owned),
         condition: format!("{} AND e.tenancy_id IS NOT NULL AND {belongs}", asked(&target)),
+        filter: safe_filter(mapping),
         target: target.id(),
     };
     let all_rows = Target::all_rows(mapping);
@@ -126,6 +140,7 @@ fn of_all(mapping: &Mapping) -> Search {
         from: expansions_and(mapping),
         owner: owner_of_row(mapping),
         condition: format!("{} AND e.tenancy_id IS NULL AND {since}", asked(&Target::all_rows(mapping))),
+        filter: safe_filter(mapping),
         target: Target::all_rows(mapping).id(),
     }
 }
@@ -147,6 +162,8 @@ fn dependents(mapping: &Mapping, join: &Join) -> Search {
             slot_type(join.match_type.base),
             cast = join.match_type.base.postgres_cast(),
         ),
+        // The index that serves this search may have it as its predicate.
+        filter: row::and_filter(mapping, "s"),
         target: Target::dependents(mapping, join).id(),
     }
 }
