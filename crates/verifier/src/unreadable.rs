@@ -40,7 +40,7 @@ impl Unreadable {
     pub(crate) async fn find(source: &Client, mapping: &Mapping, scope: Scope<'_>) -> Result<Self, VerifyError> {
         let shape = Shape::of(mapping);
         let mut found = Self::default();
-        let mut left = vec![Positions::of_blocks(storage::blocks(source, mapping).await?)];
+        let mut left = Positions::of_blocks(storage::blocks(source, mapping).await?).split(PARTS);
         while let Some(part) = left.pop().filter(|_| !found.is_cut()) {
             match read(source, &compare::rows_of(mapping, scope, Part::Range(&part)), &shape).await {
                 Ok(()) => continue,
