@@ -178,32 +178,7 @@ impl SettingsArgs {
             (self.amqp_url.as_deref(), self.amqp_url_file.as_deref()),
             &["amqp://", "amqps://"],
         );
-        let clickhouse_url = check.url(
-            "LOCKSTEP_CLICKHOUSE_URL",
-            needs.clickhouse,
-            (self.clickhouse_url.as_deref(), None),
-            &["http://", "https://"],
-        );
-        let password = check.secret(
-            "LOCKSTEP_CLICKHOUSE_PASSWORD",
-            (self.clickhouse_password.as_deref(), self.clickhouse_password_file.as_deref()),
-        );
-        let clickhouse = ClickHouseSettings {
-            url: clickhouse_url,
-            user: given(self.clickhouse_user.as_deref()).unwrap_or("default").to_owned(),
-            password: SecretString::from(password.unwrap_or_default()),
-            raw_database: check.identifier(
-                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE",
-                self.clickhouse_raw_database.as_deref(),
-                "analytics_internal",
-            ),
-            view_database: check.identifier(
-                "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE",
-                self.clickhouse_view_database.as_deref(),
-                "default",
-            ),
-        };
-        check.databases_differ(&clickhouse);
+        let clickhouse = self.clickhouse(needs, &mut check);
         let settings = Settings {
             source_url,
             source_read_url,
@@ -222,6 +197,36 @@ impl SettingsArgs {
             listen: check.listen(self.listen.as_deref()),
         };
         check.result(settings)
+    }
+
+    fn clickhouse(&self, needs: Needs, check: &mut Check) -> ClickHouseSettings {
+        let url = check.url(
+            "LOCKSTEP_CLICKHOUSE_URL",
+            needs.clickhouse,
+            (self.clickhouse_url.as_deref(), None),
+            &["http://", "https://"],
+        );
+        let password = check.secret(
+            "LOCKSTEP_CLICKHOUSE_PASSWORD",
+            (self.clickhouse_password.as_deref(), self.clickhouse_password_file.as_deref()),
+        );
+        let clickhouse = ClickHouseSettings {
+            url,
+            user: given(self.clickhouse_user.as_deref()).unwrap_or("default").to_owned(),
+            password: SecretString::from(password.unwrap_or_default()),
+            raw_database: check.identifier(
+                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE",
+                self.clickhouse_raw_database.as_deref(),
+                "analytics_internal",
+            ),
+            view_database: check.identifier(
+                "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE",
+                self.clickhouse_view_database.as_deref(),
+                "default",
+            ),
+        };
+        check.databases_differ(&clickhouse);
+        clickhouse
     }
 }
 
