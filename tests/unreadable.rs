@@ -224,7 +224,7 @@ async fn unreadable_json_that_is_larger_than_postgres_can_print_is_set_aside() -
 
 /// One row of the base, and later one of the stream, have a value above the limit.
 #[tokio::test]
-async fn unreadable_is_not_what_is_longer_than_its_limit_but_it_is_set_aside_too() -> Result<()> {
+async fn a_value_beyond_its_limit_is_set_aside_like_an_unreadable_row() -> Result<()> {
     let stage = Stage::before_capture().await?;
     stage.sql(include_str!("world.sql")).await?;
     let long = |user: &str| {
@@ -238,7 +238,7 @@ async fn unreadable_is_not_what_is_longer_than_its_limit_but_it_is_set_aside_too
     let sequencer = stage.sequencer()?;
     all_else_in_step(&stage).await?;
     assert_eq!(stage.seen("SELECT count() FROM {views}.users").await?, "3");
-    let said = "column client_metadata: a value has 5015 bytes, and may have 4096";
+    let said = "column client_metadata: a value has 5015 bytes, and LOCKSTEP_MAX_VALUE_BYTES is 4096";
     the_entry(&stage, "users", "LS-0411", said).await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "clientMetadata" = '{}' WHERE "projectUserId" = id('ada')"#).await?;
     stage.equal().await?;

@@ -184,5 +184,5 @@ fn a_value_that_is_longer_than_its_limit_is_named_by_column_alone() {
     assert_eq!(fits(16), Ok(()));
     let error = fits(15).unwrap_err();
     assert!(error.is_of_row());
-    assert_eq!(error.to_string(), "column id: a value has 16 bytes, and may have 15");
+    assert_eq!(error.to_string(), "column id: a value has 16 bytes, and LOCKSTEP_MAX_VALUE_BYTES is 15");
 }

@@ -24,7 +24,7 @@ pub enum CodecError {
         problem: &'static str,
     },
     /// One row has a value that is longer than values may be.
-    #[error("column {column}: a value has {bytes} bytes, and may have {limit}")]
+    #[error("column {column}: a value has {bytes} bytes, and LOCKSTEP_MAX_VALUE_BYTES is {limit}")]
     TooLong {
         /// In the destination.
         column: String,

@@ -171,7 +171,11 @@ fn fair_1_healthy_tenancies_are_not_read_in_small_pages() {
 
 #[test]
 fn a_tenancy_with_too_many_bad_rows_is_given_up_and_goes_on_when_they_are_mended() {
-    let mut world = World::new(vec![vec![false; 5000], vec![true; 700]]);
+    let rows = || vec![vec![false; 5000], vec![true; 700]];
+    let mut unreadable = World::unreadable(rows());
+    unreadable.run();
+    assert_eq!((unreadable.set_aside, unreadable.shipped, unreadable.hopeless), (100, 700, 1));
+    let mut world = World::new(rows());
     world.run();
     assert_eq!((world.set_aside, world.shipped, world.hopeless), (100, 700, 1));
     assert!(world.flush(&[tenancy(0)]).is_empty() && world.set_aside == 100, "no more of them");
