@@ -202,6 +202,49 @@ async fn unreadable_row_at_a_former_place_is_set_aside() -> Result<()> {
     stage.end(programs).await
 }
 
+/// The same with a text that is too long, for a mapping that exports it.
+#[tokio::test]
+async fn a_value_beyond_its_limit_at_a_former_place_is_set_aside() -> Result<()> {
+    let definition = r#"
+        name = "invoices"
+        table = "Invoice"
+        tenant = { column = "tenancyId" }
+        key = ["id"]
+        columns = [
+            { name = "id", type = "uuid", column = "id" }, { name = "total_cents", type = "int64", column = "taxCents" },
+            { name = "status", type = "text", column = "status" },
+        ]
+    "#;
+    let (stage, _definitions) = with_mapping(definition).await?;
+    stage.sql(OVERFLOW).await?;
+    stage.migrate(&[]).await?;
+    let worker = stage.start_with("lockstep-worker", &[("LOCKSTEP_MAX_VALUE_BYTES", "100")])?;
+    let sequencer = stage.sequencer()?;
+    stage.equal().await?;
+    stage
+        .sql(
+            r#"UPDATE "Tenancy" SET "branchId" = 'elsewhere' WHERE "id" = id('engines');
+            INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
+                VALUES (id('successor'), 'engines', 'main', 'TRUE', now());
+            INSERT INTO "Invoice" VALUES (id('successor'), id('last'), 0, 7, repeat('x', 101)), (id('successor'), id('next'), 0, 8, 'OPEN');
+            UPDATE "Invoice" SET "status" = 'PAID' WHERE "tenancyId" = id('compilers')"#,
+        )
+        .await?;
+    let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "60"]).await?;
+    ensure!(waited.code == Some(1) && waited.stderr.contains("2 rows were refused"), "{waited:?}");
+    assert!(listed(&stage).await?.iter().all(|entry| entry["code"] == "LS-0411"));
+    let shown =
+        "SELECT count() FROM {views}.invoices WHERE status = 'PAID' OR branch_id = 'elsewhere' OR total_cents = 8";
+    // A change is set aside whole: what it makes of its new place waits, too.
+    assert_eq!(stage.seen(shown).await?, "5");
+    stage.sql(r#"UPDATE "Invoice" SET "status" = 'OPEN' WHERE length("status") > 100"#).await?;
+    quarantine(&stage, &["retry", "--all"]).await?;
+    stage.until("the entries to go", "SELECT count(*) FROM lockstep.quarantine", 0).await?;
+    stage.equal().await?;
+    stage.verified().await?;
+    stage.end([sequencer, worker]).await
+}
+
 /// A few kilobytes of JSON that are more than a gigabyte as text.
 #[tokio::test]
 async fn unreadable_json_that_is_larger_than_postgres_can_print_is_set_aside() -> Result<()> {

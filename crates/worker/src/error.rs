@@ -73,7 +73,7 @@ pub(crate) struct CursorsAhead {
     pub(crate) source_at: SequenceId,
 }
 /// The code of [`ShipError::Unreadable`].
-pub(crate) const CANNOT_BE_READ: &str = "LS-0410";
+const CANNOT_BE_READ: &str = "LS-0410";
 
 /// The code of [`ShipError::Refused`].
 pub(crate) const fn refusal_code(error: &CodecError) -> &'static str {
@@ -98,8 +98,8 @@ pub(crate) enum ShipError {
     #[error("{}: a row of tenancy {tenancy} cannot be written: {error}", refusal_code(.error))]
     Refused { tenancy: TenancyId, error: CodecError },
     /// Told from the others by halving.
-    #[error("{CANNOT_BE_READ}: a row of tenancy {tenancy} cannot be read: {error}")]
-    Unreadable { tenancy: TenancyId, error: SourceError },
+    #[error("{CANNOT_BE_READ}: a row of tenancy {tenancy} cannot be read: {reason}")]
+    Unreadable { tenancy: TenancyId, reason: String },
     /// No single row's fault, as it seems.
     #[error(
         "LS-0430: so many rows were refused one after another that no more are set aside; compare the table with its mapping: {reason}"
@@ -131,6 +131,14 @@ impl ShipError {
             Self::Source(error) => error.fault() == Fault::Row,
             Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
+        }
+    }
+
+    /// The code and the text with which the row of this tenancy that it is of goes into quarantine.
+    pub(crate) fn of_row(&self, tenancy: TenancyId) -> (&'static str, String) {
+        match self {
+            Self::Refused { error, .. } => (refusal_code(error), self.to_string()),
+            _ => (CANNOT_BE_READ, Self::Unreadable { tenancy, reason: self.to_string() }.to_string()),
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures_util::future::join;
 use lockstep_core::TenancyId;
 use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
-use lockstep_schema::{Fault, SourceError};
 use tokio::task::JoinSet;
 
 use super::commit_page::{WrittenPage, commit_pages};
@@ -18,7 +17,7 @@ use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::{MappingState, MappingStates, PagePlan};
 use super::read_page::{Copied, Read, Route, Unread, read_page};
 use super::write_page::{DurablePage, OpenPage};
-use crate::error::{CANNOT_BE_READ, ShipError};
+use crate::error::ShipError;
 use crate::measure;
 use crate::storage::quarantine::Quarantine;
 
@@ -115,9 +114,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.write_failed(plan, None, &content, error);
                 SessionEnd::Usable
             }
-            Err(Unread { error: ShipError::Source(error), content }) if error.fault() == Fault::Row => {
-                self.unreadable(plan, &content, error).await
-            }
+            Err(Unread { error, content }) if error.is_refusal() => self.isolate(plan, &content, error).await,
             Err(Unread { error, .. }) => {
                 self.failed(plan, &error);
                 // After an error the transaction answers nothing more.
@@ -204,35 +201,38 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         self.leave([plan].into(), &Outcome::MorePages);
     }
 
-    /// The source cannot give one of these rows: the page is cut down until it stands alone, and can be set aside.
-    async fn unreadable(&mut self, plan: PagePlan, content: &PageContent, error: SourceError) -> SessionEnd {
-        if let Err(broken) = self.route.opened.session.go_on().await {
+    /// A page was not read to its end because of one of these rows: it is cut down until that row stands alone.
+    async fn isolate(&mut self, plan: PagePlan, content: &PageContent, error: ShipError) -> SessionEnd {
+        // After an error of its own the source answers nothing more until then.
+        if error.is_of_source()
+            && let Err(broken) = self.route.opened.session.go_on().await
+        {
             self.failed(plan, &broken.into());
             return SessionEnd::Broken;
         }
         match self.states.entry(plan.mapping).or_default().isolation.refused(content) {
             Refused::Narrowed => self.narrowed(plan, content, &error),
-            Refused::Found(tenancy, _) => return self.set_aside(plan, tenancy, error).await,
+            Refused::Found(tenancy, _) => return self.set_aside(plan, tenancy, &error).await,
             Refused::Hopeless => self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() }),
         }
         SessionEnd::Usable
     }
 
-    /// The source cannot give the row of the next change of this tenancy: only the number tells which it is.
-    async fn set_aside(&mut self, plan: PagePlan, tenancy: TenancyId, error: SourceError) -> SessionEnd {
+    /// The row of the next change of this tenancy stands alone: only the number tells which it is.
+    async fn set_aside(&mut self, plan: PagePlan, tenancy: TenancyId, error: &ShipError) -> SessionEnd {
         let work = self.route.work(plan.mapping, tenancy);
         match self.route.opened.session.next_change(self.route.mappings.get(plan.mapping), work).await {
             Ok(Some(sequence)) => {
-                let error = ShipError::Unreadable { tenancy, error }.to_string();
-                let refusal = Refusal { tenancy, sequence, code: CANNOT_BE_READ, error };
-                let page =
-                    ReadPage { cursors: vec![(work, sequence)], more: plan.tenancies.clone(), ..ReadPage::default() };
-                self.written.push(WrittenPage::refused(plan, page, [refusal].into_iter()));
+                let (code, error) = error.of_row(tenancy);
+                let (cursors, more) = (vec![(work, sequence)], plan.tenancies.clone());
+                let refusals = vec![Refusal { tenancy, sequence, code, error }];
+                let page = ReadPage { cursors, more, refusals, ..ReadPage::default() };
+                self.written.push(WrittenPage::refused(plan, page, std::iter::empty()));
                 SessionEnd::Usable
             }
             // It is no row's fault.
             Ok(None) => {
-                self.failed(plan, &error.into());
+                self.failed(plan, error);
                 SessionEnd::Usable
             }
             Err(broken) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
-use lockstep_core::{TenancyId, failpoint};
+use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Destination, PageStart, PageWriter};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
@@ -61,8 +61,8 @@ pub(super) struct Read<P> {
 /// A page that was not read to its end.
 pub(super) struct Unread {
     pub(super) error: ShipError,
-    /// Among which rows the one at fault is, if one is: where the source failed those that may have come next, else those
-    /// that the destination was given.
+    /// Among which rows the one at fault is, if one is: those that may have come next, or, where the destination refuses them,
+    /// those that it was given.
     pub(super) content: PageContent,
 }
 
@@ -106,15 +106,22 @@ pub(super) async fn read_page<D: Destination>(
         let mut former = FormerRows::new(&moved, &snapshot.residences, &mut page.content);
         let sql = fetch::former_locations(mapping, &moved);
         if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
-            if error.is_of_source() {
-                let rows = |tenancy| page.content.get(&tenancy).map_or(0, |own| own.rows);
-                page.content =
-                    moved.iter().map(|(work, _)| (work.tenancy, TenantRows::among(rows(work.tenancy)))).collect();
-            }
-            return Err(Unread { error, content: page.content });
+            let content = match &error {
+                ShipError::Destination(_) => page.content,
+                _ => suspects_of_former(&error, &moved, &page.content),
+            };
+            return Err(Unread { error, content });
         }
     }
     Ok(Some(Read { page, open, copied }))
+}
+
+/// The tenancies that may have the row of a former location which cannot be read or written; the latter says whose it is.
+fn suspects_of_former(error: &ShipError, moved: &[(Work, SequenceId)], read: &PageContent) -> PageContent {
+    let is_suspect = |tenancy| !matches!(error, ShipError::Refused { tenancy: other, .. } if *other != tenancy);
+    let tenancies = moved.iter().map(|(work, _)| work.tenancy).filter(|tenancy| is_suspect(*tenancy));
+    let rows = |tenancy: TenancyId| read.get(&tenancy).map_or(0, |own| own.rows);
+    tenancies.map(|tenancy| (tenancy, TenantRows::among(rows(tenancy)))).collect()
 }
 
 /// Runs a `COPY … TO STDOUT`, lets each row through `filter` into the page, and sends them as they come, until there are no
