@@ -59,7 +59,7 @@ enum Command {
     Resync(Reporting<resync::ResyncArgs>),
     /// Mend what a source that was restored to an earlier state has forgotten
     Rewind(Reporting<rewind::RewindArgs>),
-    /// Show rows that a destination refused, ship them again, or forget them
+    /// Show rows that were refused or could not be read, ship them again, or forget them
     Quarantine(Reporting<quarantine::QuarantineArgs>),
     /// Have the rows of a tenancy that is gone erased from the destination, and print the receipt
     Erase(Reporting<erase::EraseArgs>),

@@ -6,6 +6,7 @@ use lockstep_mappings::SourceTable;
 use tokio::time::timeout;
 
 use crate::connect::PoolerSign;
+use crate::sqlstate::{Fault, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,16 @@ impl SourceError {
             _ => None,
         }
     }
+
+    /// What has to change before the same work can succeed.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Timeout(_) => Fault::Passing,
+            // Without a state it is no answer of the server's: the connection broke.
+            Self::Postgres(_) => self.sqlstate().map_or(Fault::Passing, Fault::of),
+            _ => Fault::Statement,
+        }
+    }
 }
 
 /// What `asking` gives, or [`SourceError::Timeout`] where that takes longer than `limit`.
@@ -80,10 +91,13 @@ fn listed(tables: &[SourceTable]) -> String {
     tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// The server's own message without the detail, which can quote rows.
+/// The server's own message without the detail, which can quote rows; and not even that where it can quote values.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        Some(db) => {
+            let sqlstate = db.code().code();
+            format!("{} (SQLSTATE {sqlstate})", without_values(sqlstate).unwrap_or(db.message()))
+        }
         None => {
             let mut text = error.to_string();
             let mut source = std::error::Error::source(error);

@@ -11,6 +11,8 @@ pub mod identity;
 pub mod locks;
 pub mod migrations;
 pub mod row_security;
+mod sqlstate;
 
 pub use connect::{PoolerSign, Session, Source};
 pub use error::{SourceError, within};
+pub use sqlstate::Fault;

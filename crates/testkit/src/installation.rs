@@ -105,6 +105,7 @@ impl Installation {
             queue_prefix: self.queue_prefix(),
             mappings_dir: self.mappings_dir.clone(),
             tls_ca_file: None,
+            max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
             log: "info,lapin=off".to_owned(),
             log_format: LogFormat::Pretty,
             listen: None,

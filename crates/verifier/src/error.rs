@@ -4,7 +4,7 @@ use lockstep_core::{TenancyId, exit};
 use lockstep_destinations::DestinationError;
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
-use lockstep_schema::SourceError;
+use lockstep_schema::{Fault, SourceError};
 
 use crate::merge::Side;
 
@@ -77,6 +77,11 @@ impl VerifyError {
             Side::Destination => "ClickHouse",
         };
         Self::OutOfOrder { mapping: mapping.to_owned(), side }
+    }
+
+    /// Whether a row that was read is at fault, as it seems: others can be.
+    pub(crate) fn is_of_row(&self) -> bool {
+        matches!(self, Self::Source(error) if error.fault() == Fault::Row)
     }
 
     /// What a program ends with: 78 where the settings are wrong, else 3.

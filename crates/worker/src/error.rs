@@ -5,7 +5,7 @@ use lockstep_destinations::{self as destinations, DestinationError, Failure};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_queue::QueueError;
-use lockstep_schema::SourceError;
+use lockstep_schema::{Fault, SourceError};
 
 /// Why a worker did not start, or ended other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +72,16 @@ pub(crate) struct CursorsAhead {
     pub(crate) tenancies: usize,
     pub(crate) source_at: SequenceId,
 }
+/// The code of [`ShipError::Unreadable`].
+const CANNOT_BE_READ: &str = "LS-0410";
+
 /// The code of [`ShipError::Refused`].
-pub(crate) const CANNOT_BE_WRITTEN: &str = "LS-0407";
+pub(crate) const fn refusal_code(error: &CodecError) -> &'static str {
+    match error {
+        CodecError::TooLong { .. } => "LS-0411",
+        _ => "LS-0407",
+    }
+}
 
 /// Why rows of a mapping did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +95,11 @@ pub(crate) enum ShipError {
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The value itself is never told.
-    #[error("LS-0407: a row of tenancy {tenancy} cannot be written: {error}")]
+    #[error("{}: a row of tenancy {tenancy} cannot be written: {error}", refusal_code(.error))]
     Refused { tenancy: TenancyId, error: CodecError },
+    /// Told from the others by halving.
+    #[error("{CANNOT_BE_READ}: a row of tenancy {tenancy} cannot be read: {reason}")]
+    Unreadable { tenancy: TenancyId, reason: String },
     /// No single row's fault, as it seems.
     #[error(
         "LS-0430: so many rows were refused one after another that no more are set aside; compare the table with its mapping: {reason}"
@@ -117,15 +128,29 @@ impl ShipError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
+            Self::Source(error) => error.fault() == Fault::Row,
             Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
         }
     }
 
+    /// The code and the text with which the row of this tenancy that it is of goes into quarantine.
+    pub(crate) fn of_row(&self, tenancy: TenancyId) -> (&'static str, String) {
+        match self {
+            Self::Refused { error, .. } => (refusal_code(error), self.to_string()),
+            _ => (CANNOT_BE_READ, Self::Unreadable { tenancy, reason: self.to_string() }.to_string()),
+        }
+    }
+
+    /// Whether the source failed, and not what its rows were given to.
+    pub(crate) const fn is_of_source(&self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Source(_) | Self::NotAReplica => "source",
+            Self::Source(_) | Self::Unreadable { .. } | Self::NotAReplica => "source",
             Self::Destination(error) => error.code(),
             Self::Codec(_) | Self::Refused { .. } => "codec",
             Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",
@@ -148,34 +173,17 @@ impl ShipError {
     /// What follows from this failure.
     pub(crate) fn retry(&self) -> Retry {
         match self {
-            Self::Source(error) if is_passing(error) => Retry::InPlace,
+            Self::Source(error) if error.fault() == Fault::Passing => Retry::InPlace,
             Self::Destination(error) => match error.failure() {
                 Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
                 Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Retry::Requeue,
             },
             // No work is at fault.
             Self::NotAReplica => Retry::InPlace,
-            Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
+            Self::Source(_) | Self::Unreadable { .. } | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
             Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Retry::Requeue,
         }
     }
-}
-
-/// Whether Postgres will answer differently by itself.
-fn is_passing(error: &SourceError) -> bool {
-    match error {
-        SourceError::Timeout(_) => true,
-        // Without a state it is no answer of the server's: the connection broke.
-        SourceError::Postgres(error) => error.code().is_none_or(|state| is_passing_state(state.code())),
-        _ => false,
-    }
-}
-
-fn is_passing_state(sqlstate: &str) -> bool {
-    // Classes: connection, resources, rollback (deadlock, serialization), operator intervention, system.
-    let passing_class = ["08", "53", "40", "57", "58"].iter().any(|class| sqlstate.starts_with(class));
-    // Lock timeout, and a session that was ended because its transaction was idle.
-    passing_class || ["55P03", "25P03"].contains(&sqlstate)
 }
 
 #[cfg(test)]
@@ -198,7 +206,5 @@ mod tests {
     fn a_source_that_does_not_answer_is_waited_for() {
         assert_eq!(ShipError::from(SourceError::Timeout(Duration::ZERO)).retry(), Retry::InPlace);
         assert_eq!(ShipError::from(SourceError::Url("it is wrong".to_owned())).retry(), Retry::Requeue);
-        assert!(is_passing_state("08006") && is_passing_state("57P01") && is_passing_state("55P03"));
-        assert!(!is_passing_state("42703"), "a column that is missing does not come back by itself");
     }
 }

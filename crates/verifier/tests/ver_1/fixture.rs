@@ -315,6 +315,7 @@ fn settings(
         queue_prefix: String::new(),
         mappings_dir,
         tls_ca_file: None,
+        max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
         log: "warn".to_owned(),
         log_format: LogFormat::Pretty,
         listen: None,

@@ -92,6 +92,7 @@ impl House {
             queue_prefix: format!("lockstep-worker-{suffix}"),
             mappings_dir: None,
             tls_ca_file: None,
+            max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
             log: "info".to_owned(),
             log_format: LogFormat::Pretty,
             listen: None,
