@@ -46,4 +46,5 @@ mod smoke;
 mod src_1;
 mod stage;
 mod takeover;
+mod tasks;
 mod ver_1;

@@ -1,6 +1,7 @@
 //! The Postgres side: connections, embedded migrations, and attaching capture to a source database.
 //!
-//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings.
+//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings,
+//! [`tasks`] for periodic work.
 
 pub mod attach;
 mod connect;
@@ -11,6 +12,8 @@ pub mod identity;
 pub mod locks;
 pub mod migrations;
 pub mod row_security;
+mod tables;
+pub mod tasks;
 
-pub use connect::{PoolerSign, Session, Source};
+pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};

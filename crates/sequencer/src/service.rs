@@ -10,6 +10,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
+use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -23,7 +24,6 @@ use crate::leader;
 use crate::plan::polling::{self, Polling};
 use crate::step::{Numbering, Report};
 use crate::storage::leadership::LeaderLock;
-use crate::tasks::repeat;
 use crate::upkeep::Upkeep;
 use crate::watch::Watch;
 
@@ -62,16 +62,16 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         settings,
         health: health.clone(),
         wake: Arc::clone(&wake.announcer),
-        leading: is_leading.clone(),
+        leading: is_leading,
         mappings: Arc::clone(&mappings),
         open: None,
     };
     let mut announcing = JoinSet::new();
     announcing.spawn(announcer.run(stop_announcing.clone()));
-    let _tasks = periodic_tasks(&source, &mappings, &wake, &is_leading);
     let mut sequencer = Sequencer {
-        numbering: Numbering::new(source.clone(), mappings).guarded_by(clickhouse),
+        numbering: Numbering::new(source.clone(), Arc::clone(&mappings)).guarded_by(clickhouse),
         source,
+        mappings,
         health,
         wake,
         leading,
@@ -90,25 +90,6 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     announcer_ended(announced)
 }
 
-/// Starts what is done beside the passes; it ends when the set is dropped.
-fn periodic_tasks(
-    source: &Source,
-    mappings: &Arc<MappingSet>,
-    wake: &Wake,
-    leading: &watch::Receiver<bool>,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let upkeep = Upkeep::new(Arc::clone(&wake.announcer));
-    tasks.spawn(repeat(upkeep, source.clone(), Arc::default(), leading.clone()));
-    // One may be busy with a tenancy of many millions of rows.
-    for expander in [Expander(Arc::clone(mappings)), Expander(Arc::clone(mappings))] {
-        tasks.spawn(repeat(expander, source.clone(), Arc::clone(&wake.expander), leading.clone()));
-    }
-    let watch = Watch { mappings: Arc::clone(mappings) };
-    tasks.spawn(repeat(watch, source.clone(), Arc::clone(&wake.watch), leading.clone()));
-    tasks
-}
-
 fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {
     ended.map_or(Ok(()), |ended| Ok(ended.map_err(|error| SequencerError::Internal(error.to_string()))??))
 }
@@ -124,6 +105,7 @@ struct Wake {
 struct Sequencer {
     source: Source,
     numbering: Numbering,
+    mappings: Arc<MappingSet>,
     health: Health,
     wake: Wake,
     leading: watch::Sender<bool>,
@@ -143,17 +125,30 @@ impl Sequencer {
             self.numbering.forget();
             // What a former leader left.
             self.wake.announcer.notify_one();
-            self.wake.expander.notify_one();
-            self.wake.watch.notify_one();
+            let mut tasks = self.periodic_tasks();
             let why = tokio::select! {
                 ended = self.pass_until(shutdown) => return ended.map(|()| Some(leadership)),
                 why = leader::lost(&leadership) => why,
+                Some(Err(panicked)) = tasks.join_next() => return Err(SequencerError::Internal(panicked.to_string())),
             };
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
             tracing::warn!(reason = why, "no longer leading: no more passes");
         }
+    }
+
+    /// Starts what is done beside the passes while this sequencer leads; it ends when the set is dropped.
+    fn periodic_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let driver = Driver::new("sequencer", self.source.clone(), Shutdown::new(), &mut tasks);
+        driver.spawn(&mut tasks, Upkeep::new(Arc::clone(&self.wake.announcer)), Arc::default());
+        // One may be busy with a tenancy of many millions of rows.
+        for _ in 0..2 {
+            driver.spawn(&mut tasks, Expander(Arc::clone(&self.mappings)), Arc::clone(&self.wake.expander));
+        }
+        driver.spawn(&mut tasks, Watch { mappings: Arc::clone(&self.mappings) }, Arc::clone(&self.wake.watch));
+        tasks
     }
 
     fn set_leading(&self, leads: bool) {

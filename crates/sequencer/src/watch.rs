@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
+use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
 use crate::figures;
 use crate::storage::watch::WatchSession;
-use crate::tasks::Task;
+
+/// Noticed within a minute, with room for a look that fails.
+const EVERY: Duration = Duration::from_secs(20);
 
 /// Looks at the catalog.
 pub(crate) struct Watch {
@@ -25,19 +28,18 @@ pub(crate) struct Watch {
 
 impl Task for Watch {
     const NAME: &'static str = "watch";
-    /// Noticed within a minute, with room for a look that fails.
-    const EVERY: Duration = Duration::from_secs(20);
     const TIMEOUT: Duration = Duration::from_secs(60);
     type Session = WatchSession;
+    type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<WatchSession, SourceError> {
         WatchSession::open(source).await
     }
 
-    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<usize, SourceError> {
+    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<Ran, SourceError> {
         let mut live = inspect(source, &self.mappings).await?;
         if live.captured.is_empty() {
-            return Ok(0);
+            return Ok(Ran::did(0, EVERY));
         }
         if self.mend_outflanked(source, session, &live).await? {
             live = inspect(source, &self.mappings).await?;
@@ -80,7 +82,7 @@ impl Task for Watch {
                 Err(error) => tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet"),
             }
         }
-        Ok(filled)
+        Ok(Ran::did(filled, EVERY))
     }
 }
 

@@ -7,7 +7,7 @@ use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_schema::Source;
 use lockstep_schema::fuses::Fuses;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::flush::DESTINATION;
@@ -30,25 +30,8 @@ impl Fusebox {
     ///
     /// Cancel-safe.
     pub(crate) async fn go(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into())).await
-    }
-
-    /// As [`Fusebox::go`], and no tenancy is stopped.
-    ///
-    /// Cancel-safe.
-    pub(crate) async fn go_for_all_tenancies(&mut self) -> Arc<Fuses> {
-        self.wait_for(|fuses| !fuses.stop_shipping_to(&DESTINATION.into()) && !fuses.stop_some_tenancy()).await
-    }
-
-    /// Returns when something was let go on since that was the count.
-    ///
-    /// Cancel-safe.
-    pub(crate) async fn mended_since(&mut self, mended: i64) {
-        self.wait_for(|fuses| fuses.mended != mended).await;
-    }
-
-    async fn wait_for(&mut self, condition: impl Fn(&Fuses) -> bool) -> Arc<Fuses> {
-        let known = self.0.wait_for(|fuses| fuses.as_ref().is_some_and(|fuses| condition(fuses))).await;
+        let goes = |fuses: &Fuses| !fuses.stop_shipping_to(&DESTINATION.into());
+        let known = self.0.wait_for(|fuses| fuses.as_deref().is_some_and(goes)).await;
         let fuses = known.ok().and_then(|fuses| fuses.clone());
         match fuses {
             Some(fuses) => fuses,
@@ -56,26 +39,35 @@ impl Fusebox {
             None => std::future::pending().await,
         }
     }
+
+    /// The fuses, where shipping is not stopped at the moment.
+    pub(crate) fn go_now(&self) -> Option<Arc<Fuses>> {
+        self.0.borrow().clone().filter(|fuses| !fuses.stop_shipping_to(&DESTINATION.into()))
+    }
 }
 
-/// The box, and what keeps it up to date until `shutdown`. While Postgres is away the last state stays: then nothing is
-/// read from it either.
-pub(crate) fn watch_fuses(source: Source, shutdown: Shutdown) -> (Fusebox, impl Future<Output = ()> + Send) {
+/// The box, and what keeps it up to date until `shutdown`; that wakes `mended` whenever something was let go on. While Postgres
+/// is away the last state stays: then nothing is read from it either.
+pub(crate) fn watch_fuses(
+    source: Source,
+    mended: Arc<Notify>,
+    shutdown: Shutdown,
+) -> (Fusebox, impl Future<Output = ()> + Send) {
     let (sender, receiver) = watch::channel(None);
     let watching = async move {
-        shutdown.run_until_cancelled(keep(source, &sender)).await;
+        shutdown.run_until_cancelled(keep(source, &sender, &mended)).await;
     };
     (Fusebox(receiver), watching)
 }
 
-async fn keep(source: Source, sender: &watch::Sender<Option<Arc<Fuses>>>) {
+async fn keep(source: Source, sender: &watch::Sender<Option<Arc<Fuses>>>, mended: &Notify) {
     let mut backoff = Backoff::new(READ_EVERY / 5, 2 * READ_EVERY);
     let mut connection = SideConnection::new(source);
     loop {
         match connection.ask(ANSWER_TIMEOUT, async |client| Fuses::read(client).await).await {
             Ok(fuses) => {
                 backoff.reset();
-                tell(sender, fuses);
+                tell(sender, fuses, mended);
                 sleep(READ_EVERY).await;
             }
             Err(error) => {
@@ -86,12 +78,14 @@ async fn keep(source: Source, sender: &watch::Sender<Option<Arc<Fuses>>>) {
     }
 }
 
-fn tell(sender: &watch::Sender<Option<Arc<Fuses>>>, fuses: Fuses) {
+fn tell(sender: &watch::Sender<Option<Arc<Fuses>>>, fuses: Fuses, mended: &Notify) {
     let changed = sender.borrow().as_deref().is_none_or(|known| *known != fuses);
     if changed {
         let stopped = fuses.stop_shipping_to(&DESTINATION.into());
-        let (some_stopped, mended) = (fuses.stop_something(), fuses.mended);
-        tracing::info!(stopped, some_stopped, mended, "the fusebox says what goes");
-        sender.send_replace(Some(Arc::new(fuses)));
+        let (some_stopped, times) = (fuses.stop_something(), fuses.mended);
+        tracing::info!(stopped, some_stopped, mended = times, "the fusebox says what goes");
+        if sender.send_replace(Some(Arc::new(fuses))).is_none_or(|before| before.mended != times) {
+            mended.notify_one();
+        }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use lockstep_schema::Source;
-
 use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
@@ -11,7 +9,6 @@ use crate::mappings::Mappings;
 /// Every part has a clone of its own.
 #[derive(Clone)]
 pub(crate) struct Shared<D> {
-    pub(crate) source: Source,
     pub(crate) destination: D,
     pub(crate) mappings: Arc<Mappings>,
     pub(crate) limits: Limits,

@@ -107,3 +107,20 @@ CREATE TABLE lockstep.clean_up (
     dropped_rows bigint NOT NULL,
     PRIMARY KEY (mapping_name, destination)
 );
+
+-- What the periodic tasks of each program did last: written by the sequencer that leads and by workers, all tasks of a process
+-- in one statement every few seconds. Where several workers do a task, the latest of them is what its row tells.
+CREATE TABLE lockstep.task (
+    -- sequencer or worker.
+    program text NOT NULL,
+    name text NOT NULL,
+    -- When a run last ended that did not fail, and how long it took.
+    last_run timestamptz,
+    took_ms bigint,
+    -- How many things all runs did.
+    did bigint NOT NULL,
+    -- When a run last failed, and why, without values of rows.
+    failed_at timestamptz,
+    error text,
+    PRIMARY KEY (program, name)
+);

@@ -11,6 +11,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
+use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
 
@@ -77,18 +78,20 @@ pub async fn run_to<D: Destination>(
     let publisher = Arc::new(publisher);
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
+    let mended = Arc::default();
+    let (fusebox, watch) = watch_fuses(source.clone(), Arc::clone(&mended), stopping.clone());
     parts.spawn(watch);
-    let shared = Shared { source: source.clone(), destination, mappings, limits, fusebox };
+    let shared = Shared { destination, mappings, limits, fusebox };
     let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher };
     parts.spawn(stream.run(stopping.clone()));
-    parts.spawn(Filler::new(shared.clone(), name).run(stopping.clone()));
-    parts.spawn(Sweep::new(shared, Arc::clone(&publisher)).run(stopping.clone()));
+    let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
+    tasks.spawn(&mut parts, Filler::new(shared.clone(), name), Arc::default());
+    tasks.spawn(&mut parts, Sweep::new(shared, Arc::clone(&publisher)), mended);
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), limits);
-    parts.spawn(fill_end.run(stopping.clone()));
-    parts.spawn(Janitor::new(source, clickhouse, set, limits).run(stopping.clone()));
+    let fill_end = FillEnd { destination: clickhouse.clone(), set: set.clone(), limits };
+    tasks.spawn(&mut parts, fill_end, Arc::default());
+    tasks.spawn(&mut parts, Janitor::new(source, clickhouse, set, limits), Arc::default());
     let outcome = all_ended(parts, &stopping).await;
     if let Some(publisher) = Arc::into_inner(publisher) {
         publisher.close().await;

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
+use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher};
 use tokio::time::timeout;
 
 use crate::flush::{Failed, Flushed, Flusher};
 use crate::hints::Hints;
-use crate::pace::finish_in_time;
 use crate::shared::Shared;
 
 /// Reasons that are written into a message that is put off.

@@ -1,0 +1,224 @@
+//! What tasks did: in this process's metrics, and in `lockstep.task` for everybody.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Double, Nullable, Timestamptz};
+use diesel::upsert::excluded;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use serde::Serialize;
+
+use super::{Ran, Task};
+use crate::connect::{Control, Session, Source};
+use crate::error::SourceError;
+use crate::tables::{UTC, coalesce, task, to_char};
+
+const LAST_RUN: &str = "lockstep_task_last_run_timestamp_seconds";
+const SECONDS: &str = "lockstep_task_seconds";
+const DONE: &str = "lockstep_task_done_total";
+const FAILURES: &str = "lockstep_task_failures_total";
+
+/// How often statuses are written where a task did something or failed: one statement for all tasks of the process.
+const WRITE_EVERY: Duration = Duration::from_secs(3);
+/// How often they are written where nothing was to be done.
+const IDLE_WRITE_EVERY: Duration = Duration::from_secs(20);
+/// Characters of an error that are kept.
+const ERROR_CHARS: usize = 1000;
+
+/// Tells the recorder what the names mean. Repeating it changes nothing.
+pub(super) fn describe() {
+    describe_gauge!(LAST_RUN, Unit::Seconds, "When a periodic task last ran to its end, since 1970");
+    describe_histogram!(SECONDS, Unit::Seconds, "How long runs of a periodic task took");
+    describe_counter!(DONE, Unit::Count, "What a periodic task did: rows searched, ranges filled, tenancies erased");
+    describe_counter!(FAILURES, Unit::Count, "Runs of a periodic task that failed");
+}
+
+/// What is known of a task and not written yet.
+#[derive(Clone, Default, Debug)]
+struct News {
+    /// When its last run ended that did not fail, and how long it took.
+    ran: Option<(Instant, Duration)>,
+    did: usize,
+    /// When it last failed, and why.
+    failed: Option<(Instant, String)>,
+}
+
+impl News {
+    fn add(&mut self, later: Self) {
+        self.ran = later.ran.or(self.ran);
+        self.did += later.did;
+        self.failed = later.failed.or_else(|| self.failed.take());
+    }
+
+    const fn is_urgent(&self) -> bool {
+        self.did > 0 || self.failed.is_some()
+    }
+}
+
+type AllNews = BTreeMap<&'static str, News>;
+
+/// News of the tasks of one process. Cheap to clone; all clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Statuses(Arc<Mutex<AllNews>>);
+
+impl Statuses {
+    /// A run has ended.
+    pub(super) fn ran(&self, name: &'static str, took: Duration, did: usize) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
+        gauge!(LAST_RUN, "task" => name).set(now.as_secs_f64());
+        counter!(DONE, "task" => name).increment(did as u64);
+        self.add(name, News { ran: Some((Instant::now(), took)), did, failed: None });
+    }
+
+    /// A run has failed.
+    pub(super) fn failed(&self, name: &'static str, took: Duration, error: String) {
+        histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
+        counter!(FAILURES, "task" => name).increment(1);
+        self.add(name, News { failed: Some((Instant::now(), error)), ..News::default() });
+    }
+
+    fn add(&self, name: &'static str, news: News) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().add(news);
+    }
+
+    /// Takes all news, if some are urgent or `is_time` for the others too.
+    fn take(&self, is_time: bool) -> AllNews {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_time || all.values().any(News::is_urgent) { std::mem::take(&mut all) } else { AllNews::new() }
+    }
+
+    fn put_back(&self, older: AllNews) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, mut news) in older {
+            news.add(all.remove(name).unwrap_or_default());
+            all.insert(name, news);
+        }
+    }
+}
+
+/// Writes the news down, as a task like the others.
+pub(super) struct Writer {
+    program: &'static str,
+    statuses: Statuses,
+    wrote: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) const fn new(program: &'static str, statuses: Statuses) -> Self {
+        Self { program, statuses, wrote: None }
+    }
+}
+
+impl Task for Writer {
+    const NAME: &'static str = "status";
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    type Session = Control;
+    type Error = SourceError;
+
+    async fn open(&self, source: &Source) -> Result<Control, SourceError> {
+        let mut connection = source.connect_diesel(Session::Control).await?;
+        connection.batch_execute("SET synchronous_commit = off").await?;
+        Ok(connection)
+    }
+
+    async fn run(&mut self, _: &Source, connection: &mut Control) -> Result<Ran, SourceError> {
+        let is_time = self.wrote.is_none_or(|wrote| wrote.elapsed() >= IDLE_WRITE_EVERY);
+        let news = self.statuses.take(is_time);
+        if !news.is_empty() {
+            if let Err(error) = write(connection, self.program, &news).await {
+                self.statuses.put_back(news);
+                return Err(error);
+            }
+            self.wrote = Some(Instant::now());
+        }
+        Ok(Ran::skipped(WRITE_EVERY))
+    }
+}
+
+/// Where several processes do a task, the latest of them is what the row tells.
+async fn write(connection: &mut Control, program: &str, news: &AllNews) -> Result<(), SourceError> {
+    // By the server's clock: programs may run anywhere.
+    let at = |at: Instant| {
+        sql::<Nullable<Timestamptz>>("clock_timestamp() - make_interval(secs => ")
+            .bind::<Double, _>(at.elapsed().as_secs_f64())
+            .sql(")")
+    };
+    let rows: Vec<_> = news
+        .iter()
+        .map(|(name, news)| {
+            let error = news.failed.as_ref().map(|(_, error)| error.chars().take(ERROR_CHARS).collect::<String>());
+            (
+                task::program.eq(program),
+                task::name.eq(*name),
+                news.ran.map(|(ended, _)| task::last_run.eq(at(ended))),
+                task::took_ms.eq(news.ran.map(|(_, took)| i64::try_from(took.as_millis()).unwrap_or(i64::MAX))),
+                task::did.eq(i64::try_from(news.did).unwrap_or(i64::MAX)),
+                news.failed.as_ref().map(|(failed, _)| task::failed_at.eq(at(*failed))),
+                task::error.eq(error),
+            )
+        })
+        .collect();
+    diesel::insert_into(task::table)
+        .values(rows)
+        .on_conflict((task::program, task::name))
+        .do_update()
+        .set((
+            task::last_run.eq(coalesce(excluded(task::last_run), task::last_run)),
+            task::took_ms.eq(coalesce(excluded(task::took_ms), task::took_ms)),
+            task::did.eq(task::did + excluded(task::did)),
+            task::failed_at.eq(coalesce(excluded(task::failed_at), task::failed_at)),
+            task::error.eq(coalesce(excluded(task::error), task::error)),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What a periodic task of a program did last.
+#[derive(Clone, PartialEq, Eq, Debug, Queryable, Serialize)]
+pub struct TaskStatus {
+    /// `sequencer` or `worker`.
+    pub program: String,
+    /// The task's name.
+    pub name: String,
+    /// When a run last ended that did not fail, in UTC.
+    pub last_run: Option<String>,
+    /// How long that took.
+    pub took_ms: Option<i64>,
+    /// How many things all runs did.
+    pub did: i64,
+    /// When a run last failed, in UTC.
+    pub failed_at: Option<String>,
+    /// Why.
+    pub error: Option<String>,
+    /// No run has ended well since it failed.
+    pub is_failing: bool,
+}
+
+/// The periodic tasks of all programs, by program and name.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn statuses(connection: &Control) -> Result<Vec<TaskStatus>, SourceError> {
+    let is_failing = task::failed_at.is_not_null().and(task::last_run.is_null().or(task::last_run.lt(task::failed_at)));
+    let rows = task::table
+        .select((
+            task::program,
+            task::name,
+            to_char(task::last_run, UTC),
+            task::took_ms,
+            task::did,
+            to_char(task::failed_at, UTC),
+            task::error,
+            is_failing.assume_not_null(),
+        ))
+        .order((task::program, task::name))
+        .load(&mut &*connection)
+        .await?;
+    Ok(rows)
+}
