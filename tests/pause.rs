@@ -63,7 +63,7 @@ async fn pause_stops_workers_and_a_destination() -> Result<()> {
     for (round, (part, said)) in parts.into_iter().enumerate() {
         lockstep(&stage, &[&["pause"], part, &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
-            says(worker, " stopped=true", round + 1).await?;
+            says(worker, " paused=true", round + 1).await?;
         }
         let editor = BackgroundEdits::start(&stage, 72).await?;
         editor.go_on(60).await?;
@@ -101,7 +101,7 @@ async fn pause_stops_one_mapping_and_one_tenant() -> Result<()> {
     for (round, (part, arrives, stays)) in parts.into_iter().enumerate() {
         lockstep(&stage, &[&["pause"], &part[..], &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
-            says(worker, "some_stopped=true", round + 1).await?;
+            says(worker, "some_paused=true", round + 1).await?;
         }
         let name = if part[0] == "mapping" { "renamed" } else { "again" };
         stage
@@ -164,7 +164,7 @@ async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()>
         assert_eq!(refused.code, Some(78), "{arguments:?}");
         ensure!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
     }
-    assert_eq!(stage.number("SELECT count(*) FROM lockstep.fuse").await?, 0);
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.pause").await?, 0);
     lockstep(&stage, &["pause", "mapping", "teams", "--reason", "too wide"]).await?;
     ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
     let shown = lockstep(&stage, &["paused"]).await?;

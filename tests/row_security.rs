@@ -103,7 +103,7 @@ async fn row_security_that_is_switched_on_under_a_filled_system_removes_nothing(
     assert_eq!(stage.seen(ALL_TEAMS).await?, "3");
     is_refused(&stage).await?;
     stage.sql(r#"ALTER TABLE "Team" NO FORCE ROW LEVEL SECURITY"#).await?;
-    stage.until("the mappings to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+    stage.until("the mappings to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     stage.equal().await?;
     stage.end(programs).await
 }

@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::stage::{DEADLINE, Stage};
 
 /// All of them, with their programs.
-const TASKS: [&str; 7] = [
+const TASKS: [&str; 8] = [
     "sequencer expand",
     "sequencer upkeep",
     "sequencer watch",
     "worker end fills",
     "worker fill",
     "worker janitor",
+    "worker pauses",
     "worker sweep",
 ];
 

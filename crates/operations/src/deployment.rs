@@ -18,8 +18,8 @@ pub struct Deployment<'a> {
     pub(crate) mappings: &'a MappingSet,
     /// For statements of our own.
     pub(crate) client: Client,
-    /// For typed reads and writes of Lockstep's own tables.
-    pub(crate) control: Control,
+    /// For typed reads and writes of Lockstep's own tables, where they are there.
+    control: Option<Control>,
 }
 
 impl<'a> Deployment<'a> {
@@ -30,7 +30,13 @@ impl<'a> Deployment<'a> {
     pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
         let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
         let (client, control) = try_join!(source.connect(Session::Control), source.connect_diesel(Session::Control))?;
-        Ok(Self { settings, mappings, client, control })
+        let is_migrated = client.query_one("SELECT to_regclass('lockstep.task') IS NOT NULL", &[]).await?.get(0);
+        Ok(Self { settings, mappings, client, control: Some(control).filter(|_| is_migrated) })
+    }
+
+    /// For Lockstep's own tables.
+    pub(crate) fn control(&self) -> Result<&Control, OperationError> {
+        self.control.as_ref().ok_or(OperationError::NotMigrated)
     }
 
     /// Nothing is sent before the first question.

@@ -114,9 +114,9 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         quarantine: capped(client, "SELECT 1 FROM lockstep.quarantine").await?,
         erasures: capped(client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
         mappings: mapping_statuses(deployment, passed).await?,
-        paused: paused_parts(client).await?,
+        paused: paused_parts(deployment).await?,
         needs_refill: client.query_one(NEEDS_REFILL, &[&DESTINATION]).await?.get(0),
-        tasks: statuses(&deployment.control).await?,
+        tasks: statuses(deployment.control()?).await?,
         count_limit: COUNT_LIMIT,
     })
 }

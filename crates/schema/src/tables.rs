@@ -6,6 +6,24 @@
 use diesel::sql_types::{Nullable, SingleValue, SqlType, Text, Timestamptz};
 
 diesel::table! {
+    lockstep.pause (kind, name) {
+        kind -> Text,
+        name -> Text,
+        paused_at -> Timestamptz,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lockstep.resumed (singleton) {
+        singleton -> Bool,
+        times -> Int8,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(pause, resumed);
+
+diesel::table! {
     lockstep.task (program, name) {
         program -> Text,
         name -> Text,

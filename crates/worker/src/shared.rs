@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
+use crate::pauses::KnownPauses;
 
 /// Every part has a clone of its own.
 #[derive(Clone)]
@@ -12,5 +12,5 @@ pub(crate) struct Shared<D> {
     pub(crate) destination: D,
     pub(crate) mappings: Arc<Mappings>,
     pub(crate) limits: Limits,
-    pub(crate) fusebox: Fusebox,
+    pub(crate) pauses: KnownPauses,
 }

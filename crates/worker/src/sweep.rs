@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_queue::Publisher;
-use lockstep_schema::fuses::Fuses;
+use lockstep_schema::pauses::Pauses;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
-use crate::fusebox::SEEN_BY_ALL;
 use crate::hints::Hints;
 use crate::pace::jittered;
+use crate::pauses::SEEN_BY_ALL;
 use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
 
@@ -70,8 +70,8 @@ type AllBehind = HashMap<(TenancyId, MappingName), Behind>;
 pub(crate) struct Sweep<D> {
     shared: Shared<D>,
     publisher: Arc<Publisher>,
-    /// How often anything had been let go on when this worker last looked.
-    mended: Option<i64>,
+    /// How often anything had been resumed when this worker last looked.
+    resumed: Option<i64>,
 }
 
 /// What a sweep leaves for the next.
@@ -108,9 +108,9 @@ impl<D: Destination> Task for Sweep<D> {
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
     async fn run(&mut self, _: &Source, progress: &mut Progress) -> Result<Ran, SweepError> {
         let every = jittered(self.shared.limits.sweep_every);
-        let Some(fuses) = self.shared.fusebox.go_now() else { return Ok(Ran::skipped(every)) };
+        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
         // News were passed over that nobody announces any more: everything that is behind is announced.
-        let at_once = self.mended.replace(fuses.mended).is_some_and(|mended| mended != fuses.mended);
+        let at_once = self.resumed.replace(pauses.resumed).is_some_and(|before| before != pauses.resumed);
         if at_once {
             tokio::time::sleep(SEEN_BY_ALL).await;
         }
@@ -126,7 +126,7 @@ impl<D: Destination> Task for Sweep<D> {
             progress.session.advance(through).await?;
             failpoint!("worker::passed::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
         }
-        let announced = self.announce(progress, &fuses, at_once).await?;
+        let announced = self.announce(progress, &pauses, at_once).await?;
         if progress.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
             progress.session.look_through_quarantine(through.max(passed)).await?;
             progress.looked_through = Some(Instant::now());
@@ -137,7 +137,7 @@ impl<D: Destination> Task for Sweep<D> {
 
 impl<D: Destination> Sweep<D> {
     pub(crate) const fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
-        Self { shared, publisher, mended: None }
+        Self { shared, publisher, resumed: None }
     }
 
     /// Follows changes up to `head`; returns up to where.
@@ -201,12 +201,12 @@ impl<D: Destination> Sweep<D> {
     }
 
     /// Announces again whoever has stood still for long, or everybody who is behind. Returns how many tenancies.
-    async fn announce(&self, progress: &mut Progress, fuses: &Fuses, at_once: bool) -> Result<usize, SweepError> {
+    async fn announce(&self, progress: &mut Progress, pauses: &Pauses, at_once: bool) -> Result<usize, SweepError> {
         let (now, mut hints) = (Instant::now(), Hints::default());
         for ((tenancy, mapping), behind) in &mut progress.behind {
             let Some(index) = self.shared.mappings.index(mapping) else { continue };
-            let is_stopped = self.shared.mappings.are_stopped(fuses, *tenancy, index);
-            if !is_stopped && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
+            let is_paused = self.shared.mappings.are_paused(pauses, *tenancy, index);
+            if !is_paused && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
                 hints.add(*tenancy, [index], behind.last);
                 (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }

@@ -89,7 +89,7 @@ impl ExportReport {
                 stale_rows: None,
                 unfinished: Some(unfinished.to_string()),
                 took_ms,
-                paused: paused_parts(&deployment.client).await?,
+                paused: paused_parts(deployment).await?,
             }),
             Err(error) => Err(error),
         }

@@ -3,8 +3,8 @@
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::inbox;
-use lockstep_schema::fuses::SEQUENCER_IS_STOPPED;
 use lockstep_schema::locks::ORDERING_LOCK;
+use lockstep_schema::pauses::SEQUENCER_IS_PAUSED;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::types::Oid;
 use tokio_postgres::{Client, Row};
@@ -89,7 +89,7 @@ impl PassSession {
         check_sequence(&client).await?;
         Ok(Self {
             client,
-            look: Query::new(inbox::look(SEQUENCER_IS_STOPPED)),
+            look: Query::new(inbox::look(SEQUENCER_IS_PAUSED)),
             last: Query::new(LAST),
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),

@@ -23,13 +23,13 @@ impl WatchSession {
 
     /// Stops a mapping that does not fit, unless it is stopped already. Returns whether that is new.
     pub(crate) async fn stop(&self, mapping: &Mapping, reason: &str) -> Result<bool, SourceError> {
-        const STOP: &str = "INSERT INTO lockstep.fuse (kind, name, reason, automatic) VALUES ('mapping', $1, $2, TRUE) ON CONFLICT (kind, name) DO NOTHING";
+        const STOP: &str = "INSERT INTO lockstep.pause (kind, name, reason, automatic) VALUES ('mapping', $1, $2, TRUE) ON CONFLICT (kind, name) DO NOTHING";
         Ok(self.client.execute(STOP, &[&mapping.name.as_str(), &reason]).await? == 1)
     }
 
     /// Mappings that were stopped so.
     pub(crate) async fn stopped(&self) -> Result<BTreeSet<String>, SourceError> {
-        const STOPPED: &str = "SELECT name FROM lockstep.fuse WHERE kind = 'mapping' AND automatic";
+        const STOPPED: &str = "SELECT name FROM lockstep.pause WHERE kind = 'mapping' AND automatic";
         Ok(self.client.query(STOPPED, &[]).await?.iter().map(|row| row.get(0)).collect())
     }
 
@@ -73,7 +73,7 @@ impl WatchSession {
         statements.extend(shapes.iter().map(|(table, shape, relaxed)| note_shape(table, shape, *relaxed)));
         let name = literal(mapping.name.as_str());
         statements.push(format!("DELETE FROM lockstep.refill WHERE mapping_name = {name}"));
-        statements.push(format!("DELETE FROM lockstep.fuse WHERE kind = 'mapping' AND automatic AND name = {name}"));
+        statements.push(format!("DELETE FROM lockstep.pause WHERE kind = 'mapping' AND automatic AND name = {name}"));
         let statements = statements.join(";\n");
         if let Err(error) = self.client.batch_execute(&format!("BEGIN;\n{statements};\nCOMMIT")).await {
             self.client.batch_execute("ROLLBACK").await?;

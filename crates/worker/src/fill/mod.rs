@@ -66,12 +66,12 @@ impl<D: Destination> Task for Filler<D> {
         Ok(Fills::new(control, &self.worker, &self.shared.mappings.names()))
     }
 
-    /// Claims and ships one range, if there is one. A range holds rows of all tenancies: while one of them is stopped none is
+    /// Claims and ships one range, if there is one. A range holds rows of all tenancies: while one of them is paused none is
     /// taken, so that none of its rows is left out for good.
     async fn run(&mut self, source: &Source, fills: &mut Fills) -> Result<Ran, ShipError> {
         let every = jittered(self.shared.limits.fill_poll_every);
-        let fuses = self.shared.fusebox.go_now().filter(|fuses| !fuses.stop_some_tenancy());
-        let Some(fuses) = fuses else { return Ok(Ran::skipped(every)) };
+        let pauses = self.shared.pauses.if_shipping().filter(|pauses| !pauses.is_some_tenancy_paused());
+        let Some(pauses) = pauses else { return Ok(Ran::skipped(every)) };
         for mapping in fills.catch_up(&self.shared.mappings).await? {
             failpoint!(
                 "worker::fill_catch_up::after",
@@ -79,7 +79,7 @@ impl<D: Destination> Task for Filler<D> {
             );
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
         }
-        let Some(claim) = fills.claim(|mapping| !fuses.stop_mapping(mapping)).await? else {
+        let Some(claim) = fills.claim(|mapping| !pauses.is_mapping_paused(mapping)).await? else {
             return Ok(Ran::did(0, every));
         };
         let scan = match self.scan.take() {

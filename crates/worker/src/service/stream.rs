@@ -31,8 +31,8 @@ impl<D: Destination> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut backoff = Backoff::for_connections();
         let every = self.shared.limits.look_every;
-        // While a fuse is blown nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
-        while shutdown.run_until_cancelled(self.shared.fusebox.go()).await.is_some() {
+        // While shipping is paused nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
+        while shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await.is_some() {
             let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await else { break };
             match next {
                 Ok(Ok(first)) => {
@@ -101,11 +101,11 @@ impl<D: Destination> Stream<D> {
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
         loop {
-            // A fuse may have blown since the message was taken, or while the destination was away.
-            let fuses = shutdown.run_until_cancelled(self.shared.fusebox.go()).await?;
-            if fuses.stop_something() {
-                // The sweep finds it when it is let go on.
-                left.retain(|tenancy, mapping| !self.shared.mappings.are_stopped(&fuses, tenancy, mapping));
+            // Something may have been paused since the message was taken, or while the destination was away.
+            let pauses = shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await?;
+            if pauses.is_some_part_paused() {
+                // The sweep finds it when it is resumed.
+                left.retain(|tenancy, mapping| !self.shared.mappings.are_paused(&pauses, tenancy, mapping));
                 if left.is_empty() {
                     return Some(shipped);
                 }

@@ -104,7 +104,7 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
 
     /// Drops erasures of tenancies that are back, or are shipped again.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
-        let stopped = "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)";
+        let stopped = "e.stopped AND EXISTS (SELECT 1 FROM lockstep.pause f WHERE f.kind = 'tenancy' AND f.name = e.tenancy_id::text)";
         let sql = format!(
             "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({stopped}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
             table(&tenancy_table())
@@ -189,7 +189,7 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
     pub(crate) async fn oldest_erasure(&self) -> Result<Option<Duration>, SourceError> {
         let sql = "SELECT (extract(epoch FROM clock_timestamp() - min(x.since)) * 1000)::bigint FROM (
   SELECT min(l.gone_at) AS since FROM lockstep.tenancy_location l WHERE l.gone_at IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = l.tenancy_id::text)
+    AND NOT EXISTS (SELECT 1 FROM lockstep.pause f WHERE f.kind = 'tenancy' AND f.name = l.tenancy_id::text)
   UNION ALL SELECT min(e.requested_at) FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL) x";
         let row = self.client.query_one(sql, &[&DESTINATION]).await?;
         match row.try_get::<_, Option<i64>>(0)? {
