@@ -3,7 +3,7 @@
 use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::{DestinationError, ProvisionError};
 use lockstep_mappings::postgres::facts::Misfit;
-use lockstep_schema::SourceError;
+use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::DESTINATION;
 
@@ -115,7 +115,7 @@ impl From<tokio_postgres::Error> for OperationError {
 impl OperationError {
     /// An error of the source, unless Lockstep's own tables are missing there.
     pub(crate) fn unless_migrated(error: SourceError) -> Self {
-        if error.sqlstate() == Some("42P01") { Self::NotMigrated } else { Self::Source(error) }
+        if error.kind() == Some(SqlStateKind::Missing) { Self::NotMigrated } else { Self::Source(error) }
     }
 
     /// The exit code of a program that ends with this.

@@ -4,12 +4,9 @@ use lockstep_core::{TenancyId, exit};
 use lockstep_destinations::DestinationError;
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
-use lockstep_schema::SourceError;
+use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::merge::Side;
-
-/// Undefined table, column or schema.
-const NOT_THERE: [&str; 3] = ["42P01", "42703", "3F000"];
 
 /// Why verification did not come to its end. Nothing was written, and nothing is known to differ or to be equal.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +88,7 @@ impl VerifyError {
 
 impl From<SourceError> for VerifyError {
     fn from(error: SourceError) -> Self {
-        match error.sqlstate() {
-            Some(state) if NOT_THERE.contains(&state) => Self::NotPrepared(error),
-            _ => Self::Source(error),
-        }
+        if error.kind() == Some(SqlStateKind::Missing) { Self::NotPrepared(error) } else { Self::Source(error) }
     }
 }
 

@@ -5,7 +5,7 @@ use lockstep_destinations::{self as destinations, DestinationError, Failure};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_queue::QueueError;
-use lockstep_schema::SourceError;
+use lockstep_schema::{SourceError, SqlStateKind};
 
 /// Why a worker did not start, or ended other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,7 @@ impl ShipError {
     /// What follows from this failure.
     pub(crate) fn retry(&self) -> Retry {
         match self {
-            Self::Source(error) if is_passing(error) => Retry::InPlace,
+            Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_passing) => Retry::InPlace,
             Self::Destination(error) => match error.failure() {
                 Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
                 Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Retry::Requeue,
@@ -159,23 +159,6 @@ impl ShipError {
             Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Retry::Requeue,
         }
     }
-}
-
-/// Whether Postgres will answer differently by itself.
-fn is_passing(error: &SourceError) -> bool {
-    match error {
-        SourceError::Timeout(_) => true,
-        // Without a state it is no answer of the server's: the connection broke.
-        SourceError::Postgres(error) => error.code().is_none_or(|state| is_passing_state(state.code())),
-        _ => false,
-    }
-}
-
-fn is_passing_state(sqlstate: &str) -> bool {
-    // Classes: connection, resources, rollback (deadlock, serialization), operator intervention, system.
-    let passing_class = ["08", "53", "40", "57", "58"].iter().any(|class| sqlstate.starts_with(class));
-    // Lock timeout, and a session that was ended because its transaction was idle.
-    passing_class || ["55P03", "25P03"].contains(&sqlstate)
 }
 
 #[cfg(test)]
@@ -198,7 +181,5 @@ mod tests {
     fn a_source_that_does_not_answer_is_waited_for() {
         assert_eq!(ShipError::from(SourceError::Timeout(Duration::ZERO)).retry(), Retry::InPlace);
         assert_eq!(ShipError::from(SourceError::Url("it is wrong".to_owned())).retry(), Retry::Requeue);
-        assert!(is_passing_state("08006") && is_passing_state("57P01") && is_passing_state("55P03"));
-        assert!(!is_passing_state("42703"), "a column that is missing does not come back by itself");
     }
 }

@@ -1,0 +1,83 @@
+//! What an error code of Postgres says: the one place that sorts them.
+//!
+//! Codes and classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+
+/// What an error of Postgres speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SqlStateKind {
+    /// The connection, resources, an operator, the system: it passes, and everything waits until then.
+    Server,
+    /// The session's own state, or the server's insides: everything waits.
+    Internal,
+    /// Another transaction was in the way: it passes.
+    Conflict,
+    /// The statement was cancelled, because it took too long.
+    Cancelled,
+    /// A schema, table or column is not there.
+    Missing,
+    /// The role may not do it.
+    Forbidden,
+    /// A value is none for its type or constraint.
+    Value,
+    /// Anything else that is wrong with the statement.
+    Statement,
+}
+
+impl SqlStateKind {
+    /// Sorts a code.
+    pub fn of(state: &str) -> Self {
+        match state {
+            "57014" => Self::Cancelled,
+            // A session that was ended because its transaction was idle.
+            "25P03" => Self::Server,
+            // A lock that was not there in time.
+            "55P03" => Self::Conflict,
+            "42P01" | "42703" | "3F000" => Self::Missing,
+            "42501" => Self::Forbidden,
+            _ => match state.get(..2) {
+                Some("08" | "53" | "57" | "58") => Self::Server,
+                Some("25" | "XX") => Self::Internal,
+                // Deadlocks and serialization.
+                Some("40") => Self::Conflict,
+                Some("22" | "23") => Self::Value,
+                _ => Self::Statement,
+            },
+        }
+    }
+
+    /// Whether the same may go through later, without anybody doing anything.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Server | Self::Conflict | Self::Cancelled)
+    }
+
+    /// Whether it speaks of the statement, or of the tables that it names: other statements go through.
+    pub const fn is_of_statement(self) -> bool {
+        !matches!(self, Self::Server | Self::Internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_mend() {
+        for state in ["08006", "53300", "57P01", "58030", "25P03", "40001", "40P01", "55P03", "57014"] {
+            assert!(SqlStateKind::of(state).is_passing(), "{state}");
+        }
+        // A column that is missing does not come back by itself.
+        for state in ["42703", "42P01", "42501", "22P02", "23505", "0A000", "25006", "XX000", ""] {
+            assert!(!SqlStateKind::of(state).is_passing(), "{state}");
+        }
+    }
+
+    #[test]
+    fn what_concerns_one_statement_stops_no_other() {
+        for state in ["42703", "22003", "40P01", "55P03", "57014", "P0001"] {
+            assert!(SqlStateKind::of(state).is_of_statement(), "{state}");
+        }
+        for state in ["08006", "25P02", "25P03", "53100", "57P03", "58030", "XX001"] {
+            assert!(!SqlStateKind::of(state).is_of_statement(), "{state}");
+        }
+    }
+}
