@@ -5,7 +5,6 @@ pub mod attached;
 pub mod data;
 pub mod databases;
 pub mod edits;
-pub mod held;
 pub mod installation;
 pub mod passes;
 pub mod proxy;
