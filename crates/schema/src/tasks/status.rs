@@ -39,7 +39,7 @@ pub(super) fn describe() {
 
 /// What is known of a task and not written yet.
 #[derive(Clone, Default, Debug)]
-struct News {
+struct Unwritten {
     /// When its last run ended that did not fail, and how long it took.
     ran: Option<(Instant, Duration)>,
     did: usize,
@@ -47,7 +47,7 @@ struct News {
     failed: Option<(Instant, String)>,
 }
 
-impl News {
+impl Unwritten {
     fn add(&mut self, later: Self) {
         self.ran = later.ran.or(self.ran);
         self.did += later.did;
@@ -59,11 +59,11 @@ impl News {
     }
 }
 
-type AllNews = BTreeMap<&'static str, News>;
+type AllUnwritten = BTreeMap<&'static str, Unwritten>;
 
-/// News of the tasks of one process. Cheap to clone; all clones share them.
+/// What the tasks of one process did. Cheap to clone; all clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Statuses(Arc<Mutex<AllNews>>);
+pub(super) struct Statuses(Arc<Mutex<AllUnwritten>>);
 
 impl Statuses {
     /// A run has ended.
@@ -72,36 +72,36 @@ impl Statuses {
         histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
         gauge!(LAST_RUN, "task" => name).set(now.as_secs_f64());
         counter!(DONE, "task" => name).increment(did as u64);
-        self.add(name, News { ran: Some((Instant::now(), took)), did, failed: None });
+        self.add(name, Unwritten { ran: Some((Instant::now(), took)), did, failed: None });
     }
 
     /// A run has failed.
     pub(super) fn failed(&self, name: &'static str, took: Duration, error: String) {
         histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
         counter!(FAILURES, "task" => name).increment(1);
-        self.add(name, News { failed: Some((Instant::now(), error)), ..News::default() });
+        self.add(name, Unwritten { failed: Some((Instant::now(), error)), ..Unwritten::default() });
     }
 
-    fn add(&self, name: &'static str, news: News) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().add(news);
+    fn add(&self, name: &'static str, told: Unwritten) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().add(told);
     }
 
-    /// Takes all news, if some are urgent or `is_time` for the others too.
-    fn take(&self, is_time: bool) -> AllNews {
+    /// Takes all that is unwritten, if some of it is urgent or `is_time` for the others too.
+    fn take(&self, is_time: bool) -> AllUnwritten {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_time || all.values().any(News::is_urgent) { std::mem::take(&mut all) } else { AllNews::new() }
+        if is_time || all.values().any(Unwritten::is_urgent) { std::mem::take(&mut all) } else { AllUnwritten::new() }
     }
 
-    fn put_back(&self, older: AllNews) {
+    fn put_back(&self, older: AllUnwritten) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, mut news) in older {
-            news.add(all.remove(name).unwrap_or_default());
-            all.insert(name, news);
+        for (name, mut unwritten) in older {
+            unwritten.add(all.remove(name).unwrap_or_default());
+            all.insert(name, unwritten);
         }
     }
 }
 
-/// Writes the news down, as a task like the others.
+/// Writes it down, as a task like the others.
 pub(super) struct Writer {
     program: &'static str,
     statuses: Statuses,
@@ -128,10 +128,10 @@ impl Task for Writer {
 
     async fn run(&mut self, _: &Source, connection: &mut Control) -> Result<Ran, SourceError> {
         let is_time = self.wrote.is_none_or(|wrote| wrote.elapsed() >= IDLE_WRITE_EVERY);
-        let news = self.statuses.take(is_time);
-        if !news.is_empty() {
-            if let Err(error) = write(connection, self.program, &news).await {
-                self.statuses.put_back(news);
+        let unwritten = self.statuses.take(is_time);
+        if !unwritten.is_empty() {
+            if let Err(error) = write(connection, self.program, &unwritten).await {
+                self.statuses.put_back(unwritten);
                 return Err(error);
             }
             self.wrote = Some(Instant::now());
@@ -141,24 +141,24 @@ impl Task for Writer {
 }
 
 /// Where several processes do a task, the latest of them is what the row tells.
-async fn write(connection: &mut Control, program: &str, news: &AllNews) -> Result<(), SourceError> {
+async fn write(connection: &mut Control, program: &str, unwritten: &AllUnwritten) -> Result<(), SourceError> {
     // By the server's clock: programs may run anywhere.
     let at = |at: Instant| {
         sql::<Nullable<Timestamptz>>("clock_timestamp() - make_interval(secs => ")
             .bind::<Double, _>(at.elapsed().as_secs_f64())
             .sql(")")
     };
-    let rows: Vec<_> = news
+    let rows: Vec<_> = unwritten
         .iter()
-        .map(|(name, news)| {
-            let error = news.failed.as_ref().map(|(_, error)| error.chars().take(ERROR_CHARS).collect::<String>());
+        .map(|(name, unwritten)| {
+            let error = unwritten.failed.as_ref().map(|(_, error)| error.chars().take(ERROR_CHARS).collect::<String>());
             (
                 task::program.eq(program),
                 task::name.eq(*name),
-                news.ran.map(|(ended, _)| task::last_run.eq(at(ended))),
-                task::took_ms.eq(news.ran.map(|(_, took)| i64::try_from(took.as_millis()).unwrap_or(i64::MAX))),
-                task::did.eq(i64::try_from(news.did).unwrap_or(i64::MAX)),
-                news.failed.as_ref().map(|(failed, _)| task::failed_at.eq(at(*failed))),
+                unwritten.ran.map(|(ended, _)| task::last_run.eq(at(ended))),
+                task::took_ms.eq(unwritten.ran.map(|(_, took)| i64::try_from(took.as_millis()).unwrap_or(i64::MAX))),
+                task::did.eq(i64::try_from(unwritten.did).unwrap_or(i64::MAX)),
+                unwritten.failed.as_ref().map(|(failed, _)| task::failed_at.eq(at(*failed))),
                 task::error.eq(error),
             )
         })
