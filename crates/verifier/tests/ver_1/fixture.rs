@@ -10,7 +10,7 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
 use lockstep_mappings::clickhouse::{Databases, insert};
 use lockstep_mappings::codec::{CodecError, CopyReader, Row, append_row_binary};
-use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
+use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
 use lockstep_mappings::postgres::{expand, inbox};
 use lockstep_mappings::{Mapping, MappingSet};
@@ -123,7 +123,7 @@ impl Fixture {
     pub(crate) async fn ship(&self) -> anyhow::Result<()> {
         let tenancies = self.tenancies().await?;
         let after = SequenceId::BASE;
-        let work: Vec<_> = tenancies.iter().map(|&tenancy| Work { tenancy, after }).collect();
+        let work: Vec<_> = tenancies.iter().map(|&tenancy| ReadFrom { tenancy, after }).collect();
         for mapping in self.set.iter() {
             self.copy(mapping, &page(mapping, &work, LIMITS)).await?;
         }
@@ -134,7 +134,7 @@ impl Fixture {
     pub(crate) async fn ship_former_locations(&self) -> anyhow::Result<()> {
         let (after, up_to) = (SequenceId::BASE, SequenceId::new(i64::MAX));
         let work: Vec<_> =
-            self.tenancies().await?.into_iter().map(|tenancy| (Work { tenancy, after }, up_to)).collect();
+            self.tenancies().await?.into_iter().map(|tenancy| (ReadFrom { tenancy, after }, up_to)).collect();
         for mapping in self.set.iter() {
             self.copy(mapping, &former_locations(mapping, &work)).await?;
         }

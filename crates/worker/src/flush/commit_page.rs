@@ -137,7 +137,7 @@ async fn record_refusals<D>(
 fn passed_entries<D>(route: &Route<'_, D>, WrittenPage { plan, page, .. }: &WrittenPage) -> Vec<Passed> {
     let (mapping, name) = (plan.mapping, route.mappings.name(plan.mapping));
     let passed = |(work, up_to): &(_, _)| {
-        let lockstep_mappings::postgres::fetch::Work { tenancy, after } = *work;
+        let lockstep_mappings::postgres::fetch::ReadFrom { tenancy, after } = *work;
         let own = page.refusals.iter().filter(|refusal| refusal.tenancy == tenancy);
         let refused: Vec<_> = own.map(|refusal| refusal.sequence).collect();
         let has_entries = !refused.is_empty() || route.opened.snapshot.quarantined.contains(&(tenancy, name.clone()));

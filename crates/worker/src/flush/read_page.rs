@@ -9,7 +9,7 @@ use lockstep_core::failpoint;
 use lockstep_destinations::{Destination, PageStart, PageWriter};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
-use lockstep_mappings::postgres::fetch::{self, Work};
+use lockstep_mappings::postgres::fetch::{self, ReadFrom};
 use lockstep_schema::SourceError;
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -67,7 +67,7 @@ pub(super) async fn read_page<D: Destination>(
     let Opened { session, snapshot, cursors } = route.opened;
     let mapping = route.mappings.get(plan.mapping);
     let after = |tenancy| cursors.get(&(tenancy, mapping.name.clone())).copied().unwrap_or_default();
-    let work = plan.tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: after(*tenancy) });
+    let work = plan.tenancies.iter().map(|tenancy| ReadFrom { tenancy: *tenancy, after: after(*tenancy) });
     let mut rows = PageRows::new(work, &snapshot.residences, plan.limits, isolation);
     let work = rows.work();
     if work.is_empty() {
@@ -84,7 +84,7 @@ pub(super) async fn read_page<D: Destination>(
     }
     let mut page = rows.finish(snapshot.head);
     let has_moved =
-        |work: &Work| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
+        |work: &ReadFrom| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
     let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
     if copied == Copied::Stopped {
         // The session is still busy. The next page is smaller, so that it can be read to its end.
