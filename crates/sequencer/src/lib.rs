@@ -21,8 +21,8 @@
 mod announce;
 mod error;
 mod expander;
-mod figures;
 mod leader;
+mod metrics;
 mod plan;
 mod rewind_guard;
 mod service;

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 use crate::announce::Announcer;
 use crate::error::SequencerError;
 use crate::expander::Expander;
-use crate::figures;
 use crate::leader;
+use crate::metrics;
 use crate::plan::polling::{self, Polling};
 use crate::step::{Numbering, Report};
 use crate::storage::leadership::LeaderLock;
@@ -39,8 +39,8 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
-    figures::describe();
-    figures::set(figures::LEADER, false);
+    metrics::describe();
+    metrics::set(metrics::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
@@ -76,7 +76,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake,
         leading,
         backoff: Backoff::for_connections(),
-        stopped: false,
+        paused: false,
     };
     let leadership = tokio::select! {
         ended = sequencer.lead_until(&shutdown) => ended?,
@@ -110,8 +110,8 @@ struct Sequencer {
     wake: Wake,
     leading: watch::Sender<bool>,
     backoff: Backoff,
-    /// Whether an operator has stopped it.
-    stopped: bool,
+    /// Whether an operator has paused it.
+    paused: bool,
 }
 
 impl Sequencer {
@@ -153,7 +153,7 @@ impl Sequencer {
 
     fn set_leading(&self, leads: bool) {
         self.leading.send_replace(leads);
-        figures::set(figures::LEADER, leads);
+        metrics::set(metrics::LEADER, leads);
     }
 
     async fn pass_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
@@ -200,11 +200,11 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
-        figures::set(figures::WENT_BACK, false);
-        if report.stopped != self.stopped {
-            self.stopped = report.stopped;
-            figures::set(figures::STOPPED, report.stopped);
-            let what = if report.stopped { "paused" } else { "resumed" };
+        metrics::set(metrics::WENT_BACK, false);
+        if report.paused != self.paused {
+            self.paused = report.paused;
+            metrics::set(metrics::PAUSED, report.paused);
+            let what = if report.paused { "paused" } else { "resumed" };
             tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
@@ -227,7 +227,7 @@ impl Sequencer {
         let wait_ms = wait.as_millis();
         let attempt = self.backoff.attempts();
         if let SequencerError::SourceWentBack { .. } = error {
-            figures::set(figures::WENT_BACK, true);
+            metrics::set(metrics::WENT_BACK, true);
             tracing::error!(attempt, wait_ms, %error, "nothing is numbered, looking again");
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");

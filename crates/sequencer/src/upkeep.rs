@@ -7,7 +7,7 @@ use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::Notify;
 
-use crate::figures;
+use crate::metrics;
 use crate::storage::upkeep::UpkeepSession;
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -44,7 +44,7 @@ impl Task for Upkeep {
         if is_due(&mut self.truncated, TRUNCATE_EVERY) {
             did += usize::from(session.truncate().await?);
             let depth = session.unannounced().await?;
-            figures::set(figures::UNANNOUNCED, depth);
+            metrics::set(metrics::UNANNOUNCED, depth);
             if depth > 0 {
                 // Usually they are on their way. Those of a leader that died are not.
                 self.announcing.notify_one();

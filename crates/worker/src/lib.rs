@@ -19,7 +19,7 @@ mod hints;
 mod janitor;
 mod limits;
 mod mappings;
-mod measure;
+mod metrics;
 mod pace;
 mod pauses;
 mod service;

@@ -28,7 +28,7 @@ pub(crate) struct Looked {
     /// Transactions with lines, and how many.
     pub(crate) lines: Vec<(i64, i64)>,
     pub(crate) fences: Vec<i64>,
-    pub(crate) stopped: bool,
+    pub(crate) paused: bool,
     pub(crate) first_expansion: Option<i64>,
     /// Whether a line is about a tenancy.
     pub(crate) about_tenancies: bool,
@@ -109,7 +109,7 @@ impl PassSession {
             now: seen(&row, 0)?,
             lines: xids.into_iter().zip(lines).collect(),
             fences: row.try_get(3)?,
-            stopped: row.try_get(4)?,
+            paused: row.try_get(4)?,
             first_expansion: row.try_get(5)?,
             about_tenancies: row.try_get(6)?,
             written: row.try_get(7)?,

@@ -19,7 +19,7 @@ use self::base_rows::BaseRows;
 pub(crate) use self::end::FillEnd;
 use crate::error::{Retry, ShipError};
 use crate::flush::{DurablePage, OpenPage, copy_rows};
-use crate::measure;
+use crate::metrics;
 use crate::pace::jittered;
 use crate::shared::Shared;
 use crate::storage::fills::{CLAIM_FOR, Claim, Fills, RENEW_EVERY, Scan, open_scan};
@@ -116,7 +116,7 @@ impl<D: Destination> Filler<D> {
                     return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
                 );
                 if is_ours {
-                    measure::filled(mapping, &written);
+                    metrics::filled(mapping, &written);
                     tracing::debug!(%mapping, first_block, rows = written.rows, "a range of a fill is shipped");
                 }
                 Ok(true)

@@ -9,7 +9,7 @@ use super::plan_pages::PagePlan;
 use super::read_page::Route;
 use super::write_page::DurablePage;
 use crate::error::ShipError;
-use crate::measure;
+use crate::metrics;
 use crate::storage::quarantine::{Passed, Quarantine};
 
 /// A page whose cursors may move, once the quarantine holds its refusals (CUR-1).
@@ -117,7 +117,7 @@ async fn record_refusals<D>(
         let is_recorded = |row: &&Refusal| recorded.contains(&(mapping.clone(), row.tenancy, row.sequence));
         let (recorded, homeless): (Vec<_>, Vec<_>) = page.refusals.iter().partition(is_recorded);
         if let Some(first) = recorded.first() {
-            measure::quarantined(mapping, recorded.len());
+            metrics::quarantined(mapping, recorded.len());
             report.quarantined += recorded.len() as u64;
             let (tenancy, sequence, error) = (first.tenancy, first.sequence, &first.error);
             tracing::error!(%mapping, rows = recorded.len(), %tenancy, %sequence, error, "rows are refused and set aside; `lockstep quarantine list` shows them");

@@ -39,7 +39,7 @@ pub(crate) use self::write_page::{DurablePage, OpenPage};
 use crate::hints::Hints;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
-use crate::measure;
+use crate::metrics;
 use crate::storage::quarantine::Quarantine;
 
 /// What health calls the source.
@@ -83,7 +83,7 @@ impl<D: Destination> Flusher<D> {
             Err(error) => Flushed::outage(hints, &error),
         };
         let took = started.elapsed();
-        measure::flushed(hints.len(), took);
+        metrics::flushed(hints.len(), took);
         let (more, retry) = (flushed.more.pairs(), flushed.retry.pairs());
         let took_ms = took.as_millis();
         tracing::debug!(tenancies = hints.len(), rows = flushed.rows, more, retry, took_ms, "flushed");

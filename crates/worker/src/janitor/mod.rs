@@ -21,7 +21,7 @@ use lockstep_schema::{Source, SourceError};
 
 pub(crate) use self::places::{Due, Place, RowsOf};
 use crate::limits::Limits;
-use crate::measure;
+use crate::metrics;
 use crate::pace::jittered;
 use crate::storage::janitor::JanitorSession;
 
@@ -152,7 +152,7 @@ impl<D: Destination + Erase> Janitor<D> {
             }
         }
         round.dropped = self.clean(session, wait).await?;
-        measure::janitor(&round);
+        metrics::janitor(&round);
         Ok(round)
     }
 }

@@ -25,7 +25,7 @@ use crate::mappings::Mappings;
 use crate::pauses::ReadPauses;
 use crate::shared::Shared;
 use crate::sweep::Sweep;
-use crate::{flush, measure};
+use crate::{flush, metrics};
 
 /// Ships announced tenants to ClickHouse until `shutdown`.
 ///
@@ -55,7 +55,7 @@ pub async fn run_to<D: Destination>(
         let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
         tracing::info!(%bound, "serving health and metrics");
     }
-    measure::describe();
+    metrics::describe();
     health.not_ready("queue", "not connected yet");
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{DESTINATION, Residences, look_up};
 use crate::mappings::Mappings;
-use crate::measure;
+use crate::metrics;
 
 /// One sweep at a time, whichever worker does it: the bytes of `locksswp`.
 pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
@@ -101,7 +101,7 @@ impl ProgressSession {
         const COUNT: &str = "SELECT count(*) FROM lockstep.quarantine WHERE destination = $1 AND mapping_name = $2";
         for name in self.mappings.values() {
             let rows = self.client.query_one(COUNT, &[&DESTINATION, &name.as_str()]).await?.try_get(0)?;
-            measure::in_quarantine(name, rows);
+            metrics::in_quarantine(name, rows);
         }
         Ok(())
     }

@@ -9,11 +9,11 @@ const PASSES: &str = "lockstep_sequencer_passes_total";
 const PASS_SECONDS: &str = "lockstep_sequencer_pass_seconds";
 pub(crate) const UNANNOUNCED: &str = "lockstep_sequencer_unannounced_changes";
 pub(crate) const FLAWED_TRIGGERS: &str = "lockstep_sequencer_flawed_triggers";
-pub(crate) const MISFITS: &str = "lockstep_sequencer_stopped_mappings";
+pub(crate) const MISFITS: &str = "lockstep_sequencer_paused_mappings";
 const PUBLISH_SECONDS: &str = "lockstep_sequencer_publish_seconds";
 pub(crate) const LEADER: &str = "lockstep_sequencer_leader";
 pub(crate) const WENT_BACK: &str = "lockstep_sequencer_source_went_back";
-pub(crate) const STOPPED: &str = "lockstep_sequencer_stopped";
+pub(crate) const PAUSED: &str = "lockstep_sequencer_paused";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
@@ -22,11 +22,11 @@ pub(crate) fn describe() {
     describe_histogram!(PASS_SECONDS, Unit::Seconds, "From the ordering lock to the end of the commit");
     describe_gauge!(UNANNOUNCED, Unit::Count, "Numbers that were not announced yet");
     describe_gauge!(FLAWED_TRIGGERS, Unit::Count, "Capture triggers that are missing, disabled or altered");
-    describe_gauge!(MISFITS, Unit::Count, "Mappings that are stopped because they do not fit their table");
+    describe_gauge!(MISFITS, Unit::Count, "Mappings that are paused because they do not fit their table");
     describe_histogram!(PUBLISH_SECONDS, Unit::Seconds, "From reading a page of changes to the broker's confirm");
     describe_gauge!(LEADER, Unit::Count, "1 where this sequencer leads, 0 where it stands by");
     describe_gauge!(WENT_BACK, Unit::Count, "1 where ClickHouse is ahead of the source: `lockstep rewind` is needed");
-    describe_gauge!(STOPPED, Unit::Count, "1 where `lockstep pause sequencer` is in force");
+    describe_gauge!(PAUSED, Unit::Count, "1 where `lockstep pause sequencer` is in force");
 }
 
 pub(crate) fn pass(took: Duration, changes: i64) {
