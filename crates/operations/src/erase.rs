@@ -42,7 +42,7 @@ pub struct EraseRequest {
     pub and_pause: bool,
     /// Where it was, for when nothing is known of it any more.
     pub location: Option<Location>,
-    /// How long is waited; the erasure goes on after that.
+    /// How long is waited; the erasure continues after that.
     pub limit: Duration,
 }
 
@@ -54,7 +54,7 @@ pub enum EraseOutcome {
     Erased,
     /// It had been erased before; the receipt is that of then.
     ErasedBefore,
-    /// The time is up; the erasure goes on.
+    /// The time is up; the erasure continues.
     InFlight,
 }
 
@@ -63,7 +63,7 @@ pub enum EraseOutcome {
 pub struct EraseReport {
     /// In one word.
     pub outcome: EraseOutcome,
-    /// None where the erasure goes on.
+    /// None where the erasure continues.
     #[serde(flatten)]
     pub receipt: Option<Receipt>,
 }
@@ -183,6 +183,6 @@ async fn finished(
         if receipt.finished_at.is_some() {
             return Ok(receipt);
         }
-        waiting.pause(|| "the erasure goes on".to_owned()).await?;
+        waiting.pause(|| "the erasure continues".to_owned()).await?;
     }
 }

@@ -7,7 +7,7 @@ use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::DESTINATION;
 
-/// Why an operation ended before it was done. The same operation goes on where it was.
+/// Why an operation ended before it was done. The same operation continues where it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
     /// The limit was reached.
@@ -47,7 +47,7 @@ pub enum OperationError {
     /// `--standalone` on tables of somebody else.
     #[error(
         "LS-0018: this database already has a table \"Tenancy\" that Lockstep did not make; nothing was changed. Leave \
-         --standalone away to attach to it, or give an empty database."
+         out --standalone to attach to it, or give an empty database."
     )]
     NotEmpty,
     /// No such tenancy.

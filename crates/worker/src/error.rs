@@ -101,7 +101,7 @@ pub(crate) enum ShipError {
     QuarantineFull { reason: String },
     /// Reading there would move cursors past rows that the source holds and it does not.
     #[error(
-        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or leave it away"
+        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or unset it"
     )]
     NotAReplica,
 }
