@@ -44,7 +44,9 @@ pub(crate) async fn run(args: &EraseArgs, deployment: &Deployment<'_>) -> Result
 impl Report for EraseReport {
     fn print(&self) {
         let Some(receipt) = &self.receipt else {
-            eprintln!("Not erased yet. The erasure continues; run the same command again to wait for it. Is lockstep-worker running?");
+            eprintln!(
+                "Not erased yet. The erasure continues; run the same command again to wait for it. Is lockstep-worker running?"
+            );
             return;
         };
         if self.outcome == EraseOutcome::ErasedBefore {

@@ -43,7 +43,9 @@ impl Report for ExportReport {
         if let Some(unfinished) = &self.unfinished {
             eprintln!("Not finished: {unfinished}.");
             self.paused.iter().for_each(|part| eprintln!("  - {part}"));
-            eprintln!("Run the same command again to continue. Are the sequencer and the workers running? See `lockstep status`.");
+            eprintln!(
+                "Run the same command again to continue. Are the sequencer and the workers running? See `lockstep status`."
+            );
             return;
         }
         let whose = match (self.tenancies, self.floor) {

@@ -24,11 +24,11 @@ const WORKERS_OBEY: Duration = Duration::from_secs(3);
 
 /// Asks for it, or joins an erasure that is asked for already. One of a tenancy that has been paused since starts anew.
 const REQUEST: &str = "
-INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, stopped, up_to)
+INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, paused, up_to)
 SELECT $1, $3, 'by hand', $2, (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)
-ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, stopped = EXCLUDED.stopped,
-  requested_at = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.requested_at ELSE EXCLUDED.requested_at END,
-  up_to = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.up_to ELSE EXCLUDED.up_to END
+ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, paused = EXCLUDED.paused,
+  requested_at = CASE WHEN e.paused = EXCLUDED.paused THEN e.requested_at ELSE EXCLUDED.requested_at END,
+  up_to = CASE WHEN e.paused = EXCLUDED.paused THEN e.up_to ELSE EXCLUDED.up_to END
 RETURNING id";
 
 const RECEIPT: &str = "SELECT id, tenancy_id::text, destination, reason, to_char(requested_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(proven_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(finished_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), removed::text FROM lockstep.erasure";

@@ -23,13 +23,14 @@ use crate::storage::progress::{Changed, ProgressSession};
 
 /// Numbers that are followed in one step.
 const STEP_NUMBERS: i64 = 50_000;
-/// Tenancies and mappings that are behind, of which is known: 20 MB at most. Beyond it nothing new is followed.
+/// Pairs of tenancy and mapping that are known to be behind: 20 MB at most. With more of them nothing new is followed.
 const MAX_BEHIND: usize = 100_000;
-/// How long a cursor may stand still that was behind when a sweep began.
+/// How long a cursor that was behind when a sweep began may stand still.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
-/// How often the quarantine is looked through.
+/// How often the sweep looks through the quarantine.
 const QUARANTINE_EVERY: Duration = Duration::from_secs(30);
-/// A cursor that stays stuck is announced ever more seldom: its messages may be failing, and lie with the dead letters.
+/// A cursor that stays stuck is announced at ever longer intervals, up to this many times the first: its messages may be
+/// failing, and lie with the dead letters.
 const LONGEST_WAIT: u32 = 32;
 
 /// A tenancy and mapping with a change that its cursor has not passed.
@@ -42,7 +43,7 @@ struct Behind {
     since: Instant,
     /// How often it was announced again there.
     announced: u32,
-    /// It was behind when this worker began to sweep: whether it was ever announced, nobody knows.
+    /// It was behind when this worker began to sweep: nobody knows whether it was ever announced.
     from_before: bool,
 }
 
@@ -183,7 +184,7 @@ impl<D: Destination> Sweep<D> {
                 is_late
             })
             .collect();
-        // Of a tenancy that is nowhere nothing can be shipped: nothing of it is missing.
+        // A tenancy that lives nowhere has nothing to ship, so nothing of it is missing.
         let known = progress.session.known(&tenancies_of(&late)).await?;
         let now = Instant::now();
         for (pair, last) in late {
@@ -200,7 +201,7 @@ impl<D: Destination> Sweep<D> {
         Ok(())
     }
 
-    /// Announces again whoever has stood still for long, or everybody who is behind. Returns how many tenancies.
+    /// Announces again the tenancies whose cursors have stood still for long, or all that are behind. Returns how many.
     async fn announce(&self, progress: &mut Progress, pauses: &Pauses, at_once: bool) -> Result<usize, SweepError> {
         let (now, mut hints) = (Instant::now(), Hints::default());
         for ((tenancy, mapping), behind) in &mut progress.behind {

@@ -83,8 +83,8 @@ CREATE TABLE lockstep.erasure (
     destination text NOT NULL,
     reason text NOT NULL CHECK (reason IN ('automatic', 'by hand')),
     -- It exists in the source, and is not shipped: it is paused.
-    stopped boolean NOT NULL DEFAULT FALSE,
-    -- When it was seen to be gone (or stopped), by a snapshot that was taken before this moment.
+    paused boolean NOT NULL DEFAULT FALSE,
+    -- When it was seen to be gone (or paused), by a snapshot that was taken before this moment.
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- The last number that had been given out at requested_at: no row of it has a higher one in the destination.
     up_to bigint NOT NULL,

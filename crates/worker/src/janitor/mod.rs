@@ -101,7 +101,7 @@ impl<D: Destination + Erase> Task for Janitor<D> {
 }
 
 impl<D: Destination + Erase> Janitor<D> {
-    /// Connects with the first round.
+    /// Connects in its first round.
     pub fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
         let looked_at = vec![None; set.iter().count()];
         Self { source, destination, set, limits, session: None, next_to_clean: 0, looked_at }
