@@ -166,10 +166,10 @@ async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()>
     }
     assert_eq!(stage.number("SELECT count(*) FROM lockstep.pause").await?, 0);
     lockstep(&stage, &["pause", "mapping", "teams", "--reason", "too wide"]).await?;
-    ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
+    ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("Already paused"));
     let shown = lockstep(&stage, &["paused"]).await?;
     ensure!(shown.contains("teams") && shown.contains("too wide"), "{shown}");
-    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Goes on"));
+    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Resumed"));
     ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Was not paused"));
     stage.end([]).await
 }

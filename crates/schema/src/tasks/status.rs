@@ -222,3 +222,38 @@ pub async fn statuses(connection: &Control) -> Result<Vec<TaskStatus>, SourceErr
         .await?;
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOK: Duration = Duration::from_millis(7);
+
+    #[test]
+    fn runs_with_nothing_to_do_wait_for_their_time_and_others_do_not() {
+        let statuses = Statuses::default();
+        statuses.ran("sweep", TOOK, 0);
+        assert!(statuses.take(false).is_empty());
+        assert_eq!(statuses.take(true).len(), 1);
+        assert!(statuses.take(true).is_empty(), "it was taken");
+        statuses.ran("sweep", TOOK, 0);
+        statuses.failed("fill", TOOK, "why".to_owned());
+        assert_eq!(statuses.take(false).len(), 2, "one statement for all of them");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_what_came_meanwhile() {
+        let statuses = Statuses::default();
+        statuses.ran("sweep", TOOK / 2, 2);
+        statuses.failed("sweep", TOOK, "first".to_owned());
+        statuses.failed("fill", TOOK, "only".to_owned());
+        let lost = statuses.take(false);
+        statuses.ran("sweep", TOOK, 3);
+        statuses.put_back(lost);
+        let all = statuses.take(false);
+        let (sweep, fill) = (&all["sweep"], &all["fill"]);
+        assert_eq!((sweep.did, sweep.ran.map(|(_, took)| took)), (5, Some(TOOK)));
+        assert_eq!(sweep.failed.as_ref().map(|(_, why)| why.as_str()), Some("first"), "a failure is not forgotten");
+        assert!(fill.ran.is_none() && fill.failed.is_some());
+    }
+}
