@@ -7,7 +7,10 @@
 pub enum SqlStateKind {
     /// The connection, resources, an operator, the system: it passes, and everything waits until then.
     Server,
-    /// The session's own state, or the server's insides: everything waits.
+    /// The session's own state: everything waits.
+    Session,
+    /// The server's insides, such as an allocation that is too large, or a damaged page: everything waits, unless a row can be
+    /// told from the others.
     Internal,
     /// Another transaction was in the way: it passes.
     Conflict,
@@ -19,6 +22,8 @@ pub enum SqlStateKind {
     Forbidden,
     /// A value is none for its type or constraint.
     Value,
+    /// What a function, a subquery or a limit made of a row.
+    Outcome,
     /// Anything else that is wrong with the statement.
     Statement,
 }
@@ -36,10 +41,13 @@ impl SqlStateKind {
             "42501" => Self::Forbidden,
             _ => match state.get(..2) {
                 Some("08" | "53" | "57" | "58") => Self::Server,
-                Some("25" | "XX") => Self::Internal,
+                Some("25") => Self::Session,
+                Some("XX") => Self::Internal,
                 // Deadlocks and serialization.
                 Some("40") => Self::Conflict,
                 Some("22" | "23") => Self::Value,
+                // Features, cases, cardinality, external routines (two classes), program limits, errors that functions raise.
+                Some("0A" | "20" | "21" | "38" | "39" | "54" | "P0") => Self::Outcome,
                 _ => Self::Statement,
             },
         }
@@ -52,7 +60,12 @@ impl SqlStateKind {
 
     /// Whether it speaks of the statement, or of the tables that it names: other statements go through.
     pub const fn is_of_statement(self) -> bool {
-        !matches!(self, Self::Server | Self::Internal)
+        !matches!(self, Self::Server | Self::Session | Self::Internal)
+    }
+
+    /// Whether a row may be at fault: the same statement may well read the others.
+    pub const fn is_of_row(self) -> bool {
+        matches!(self, Self::Value | Self::Outcome | Self::Internal)
     }
 }
 
@@ -68,6 +81,16 @@ mod tests {
         // A column that is missing does not come back by itself.
         for state in ["42703", "42P01", "42501", "22P02", "23505", "0A000", "25006", "XX000", ""] {
             assert!(!SqlStateKind::of(state).is_passing(), "{state}");
+        }
+    }
+
+    #[test]
+    fn values_are_a_row_s_fault_and_missing_columns_are_not() {
+        for row in ["22003", "22P02", "54000", "XX000", "XX001", "0A000", "21000", "23514", "P0001"] {
+            assert!(SqlStateKind::of(row).is_of_row(), "{row}");
+        }
+        for other in ["42703", "42P01", "42501", "3F000", "25006", "55006", "08006", "40001", "55P03", "57014"] {
+            assert!(!SqlStateKind::of(other).is_of_row(), "{other}");
         }
     }
 
