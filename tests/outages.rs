@@ -118,6 +118,7 @@ async fn messages_that_come_again_and_in_any_order_change_nothing() -> Result<()
                 tenancy: *tenancy,
                 mappings,
                 sequence: SequenceId::BASE,
+                previous: Vec::new(),
             })
         })
         .map(|news| [news.clone(), news].into_iter().collect())

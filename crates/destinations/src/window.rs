@@ -36,7 +36,12 @@ impl WriteWindow {
     /// Whether it is open by the wall clock of another machine, which shows so much time since 1970. One that is ahead
     /// closes it early, one that is behind closes it late: this is asked beside [`WriteWindow::is_open`], not instead.
     pub(crate) fn is_open_by(&self, since_epoch: Duration) -> bool {
-        since_epoch.saturating_sub(self.read_at.since_epoch()) < self.half()
+        since_epoch < self.ends_by()
+    }
+
+    /// The wall clock's time since 1970 at which it closes.
+    pub(crate) fn ends_by(&self) -> Duration {
+        self.read_at.since_epoch() + self.half()
     }
 
     fn is_open_at(&self, now: Moment) -> bool {

@@ -1,9 +1,12 @@
 //! Benchmarks: figures and ratios taken in one run, as medians of several. Never timed tests: nothing fails for being slow.
 
+mod backlog;
 mod bulk;
 mod fan_in;
 mod figures;
 mod lag;
+mod legs;
+mod million;
 mod pass;
 mod passes;
 mod plain_loop;
@@ -28,7 +31,7 @@ pub struct BenchArgs {
     /// Runs of which the median is taken; `source` makes many short rounds of each
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     runs: u32,
-    /// Rows of `bulk` and `pass`; the floors are for a million
+    /// Rows of `bulk` and `pass`, tenants of `million`; the floors are for a million
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     rows: u32,
 }
@@ -47,9 +50,13 @@ enum Name {
     FanIn,
     /// From commit to visible, of one change in two seconds alone, and at 100 and 1,000 changes a second
     Lag,
+    /// 200,000 single-row updates that were committed while everything was stopped, of a thousand tenants and of one
+    Backlog,
+    /// A million tenants with a user each and three with a million, made while everything runs; takes many minutes
+    Million,
 }
 
-const ALL: [Name; 5] = [Name::Source, Name::Pass, Name::Bulk, Name::FanIn, Name::Lag];
+const ALL: [Name; 7] = [Name::Source, Name::Pass, Name::Bulk, Name::FanIn, Name::Lag, Name::Backlog, Name::Million];
 
 /// Runs the scenarios that were asked for.
 ///
@@ -71,6 +78,10 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 fan_in::measure(fan_in::Load { tenants: 20_000, rows: 1, loop_tenants: 2_000 }, args.runs).await?,
             ],
             Name::Lag => lag::measure().await?,
+            Name::Backlog => {
+                vec![backlog::measure(1_000, args.runs).await?, backlog::measure(1, args.runs).await?]
+            }
+            Name::Million => vec![million::measure(args.rows).await?],
         };
         for scenario in scenarios {
             scenario.print(args.json)?;

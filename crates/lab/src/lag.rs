@@ -1,7 +1,7 @@
 //! From commit to visible: one user is renamed again and again, and looked for in ClickHouse's view.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use lockstep_core::shutdown::Shutdown;
@@ -13,7 +13,7 @@ use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
 
 /// Between two looks: an eighth of the smallest lag that was seen.
-const LOOK_PAUSE: Duration = Duration::from_millis(2);
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
 /// Between two measurements of a probe that does not say otherwise, so that they meet the system in different moments.
 const PAUSE: Duration = Duration::from_millis(37);
 /// A rename that is not visible by then is lost, not late.
@@ -21,11 +21,27 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// As many as a long demo needs for its percentiles; the oldest are forgotten.
 const KEPT: usize = 10_000;
 
+/// One change, from its commit until it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lag {
+    /// Since 1970.
+    pub(crate) committed_at: Duration,
+    pub(crate) took: Duration,
+}
+
+/// The probe's user, whose every change but the first is a measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbedUser {
+    pub(crate) tenancy: uuid::Uuid,
+    pub(crate) user: uuid::Uuid,
+}
+
 /// Measures in a task of its own.
 pub(crate) struct LagProbe {
+    pub(crate) probed: ProbedUser,
     task: JoinHandle<anyhow::Result<()>>,
     stop: Shutdown,
-    lags: Arc<Mutex<Vec<Duration>>>,
+    lags: Arc<Mutex<Vec<Lag>>>,
 }
 
 impl LagProbe {
@@ -45,14 +61,14 @@ impl LagProbe {
         let client = installation.database().connect().await?;
         let (stop, lags) = (Shutdown::new(), Arc::new(Mutex::new(Vec::new())));
         let probe = Probe { client, clickhouse: installation.clickhouse()?, views: installation.view_database() };
-        let user = probe.user().await?;
+        let probed = probe.user().await?;
         let (task_stop, task_lags) = (stop.clone(), Arc::clone(&lags));
         let task = tokio::spawn(async move {
             for number in 0_u64.. {
                 if task_stop.run_until_cancelled(tokio::time::sleep(pause + moment(number))).await.is_none() {
                     break;
                 }
-                let lag = probe.measure(&user, &format!("lag probe {number}")).await?;
+                let lag = probe.measure(&probed.user, &format!("lag probe {number}")).await?;
                 let mut lags = task_lags.lock().unwrap_or_else(PoisonError::into_inner);
                 if lags.len() >= KEPT {
                     lags.remove(0);
@@ -61,11 +77,11 @@ impl LagProbe {
             }
             Ok(())
         });
-        Ok(Self { task, stop, lags })
+        Ok(Self { probed, task, stop, lags })
     }
 
     /// What was measured so far.
-    pub(crate) fn lags(&self) -> Vec<Duration> {
+    pub(crate) fn lags(&self) -> Vec<Lag> {
         self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -88,7 +104,7 @@ impl LagProbe {
     ///
     /// # Errors
     /// When a measurement failed.
-    pub(crate) async fn stop(self) -> anyhow::Result<Vec<Duration>> {
+    pub(crate) async fn stop(self) -> anyhow::Result<Vec<Lag>> {
         self.stop.cancel();
         self.task.await.context("the lag probe panicked")??;
         Ok(self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone())
@@ -101,8 +117,8 @@ const fn moment(number: u64) -> Duration {
 }
 
 /// The value below which the given share of all lags lies; zero where there are none.
-pub(crate) fn percentile(lags: &[Duration], share: f64) -> Duration {
-    let mut sorted = lags.to_vec();
+pub(crate) fn percentile(lags: impl IntoIterator<Item = Duration>, share: f64) -> Duration {
+    let mut sorted: Vec<_> = lags.into_iter().collect();
     sorted.sort();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
     let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
@@ -117,24 +133,27 @@ struct Probe {
 
 impl Probe {
     /// A user of the first tenancy that no edit finds: it belongs to no team and has no channels.
-    async fn user(&self) -> anyhow::Result<uuid::Uuid> {
+    async fn user(&self) -> anyhow::Result<ProbedUser> {
         const INSERT: &str = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "updatedAt", "lastActiveAt", "signedUpAt", "isAnonymous", "restrictedByAdmin")
 SELECT t."id", gen_random_uuid(), t."projectId", t."branchId", now(), now(), now(), TRUE, FALSE FROM "Tenancy" t ORDER BY t."id" LIMIT 1
-RETURNING "projectUserId""#;
-        Ok(self.client.query_one(INSERT, &[]).await.context("inserting the lag probe's user")?.get(0))
+RETURNING "tenancyId", "projectUserId""#;
+        let row = self.client.query_one(INSERT, &[]).await.context("inserting the lag probe's user")?;
+        Ok(ProbedUser { tenancy: row.get(0), user: row.get(1) })
     }
 
-    async fn measure(&self, user: &uuid::Uuid, name: &str) -> anyhow::Result<Duration> {
+    async fn measure(&self, user: &uuid::Uuid, name: &str) -> anyhow::Result<Lag> {
         let update = r#"UPDATE "ProjectUser" SET "displayName" = $1 WHERE "projectUserId" = $2"#;
         if self.client.execute(update, &[&name, user]).await? != 1 {
             bail!("the lag probe's user is gone");
         }
-        let committed = Instant::now();
+        let (committed_at, committed) = (SystemTime::now().duration_since(UNIX_EPOCH)?, Instant::now());
         let look = format!("SELECT count() FROM {}.users WHERE id = '{user}' AND display_name = '{name}'", self.views);
         loop {
+            // A question that sees it was asked when it was visible, however long the answer takes.
+            let took = committed.elapsed();
             let found: Vec<(u64,)> = self.clickhouse.fetch_rows(&look).await?;
             if found == [(1,)] {
-                return Ok(committed.elapsed());
+                return Ok(Lag { committed_at, took });
             }
             if committed.elapsed() > DEADLINE {
                 bail!("a change was not visible in ClickHouse {DEADLINE:?} after its commit");
@@ -151,9 +170,9 @@ mod tests {
     #[test]
     fn a_percentile_is_a_value_that_was_measured() {
         let lags: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
-        assert_eq!(percentile(&lags, 0.5), Duration::from_millis(50));
-        assert_eq!(percentile(&lags, 0.99), Duration::from_millis(99));
-        assert_eq!(percentile(&lags[..1], 0.99), Duration::from_millis(100));
-        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
+        assert_eq!(percentile(lags.clone(), 0.5), Duration::from_millis(50));
+        assert_eq!(percentile(lags.clone(), 0.99), Duration::from_millis(99));
+        assert_eq!(percentile([lags[0]], 0.99), Duration::from_millis(100));
+        assert_eq!(percentile([], 0.5), Duration::ZERO);
     }
 }

@@ -46,7 +46,7 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     section("quarantine: entries", &quarantine::entries(mapping));
     section("ClickHouse: table", &clickhouse::raw_table(mapping, &databases()).create().join(";\n"));
     section("ClickHouse: view", &clickhouse::view(mapping, &databases()));
-    section("ClickHouse: insert", &clickhouse::insert(mapping, &databases().raw));
+    section("ClickHouse: insert", &clickhouse::raw_table(mapping, &databases()).insert());
     let places = [Location { project_id: "it's".into(), branch_id: "main".into() }];
     let floor = SequenceId::new(60);
     section("ClickHouse: stale rows", &clickhouse::count_stale(mapping, &databases(), floor, None));

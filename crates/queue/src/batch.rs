@@ -27,6 +27,8 @@ pub struct TenantNews {
     pub mappings: Vec<MappingName>,
     /// The news have numbers up to this one; [`SequenceId::BASE`] where that is not known.
     pub sequence: SequenceId,
+    /// For each of the mappings, the last change that was announced before these; empty where that is not known.
+    pub previous: Vec<SequenceId>,
 }
 
 /// Some tenancies have news. A hint only: the truth is the sequence in the source and the cursor in the destination.
@@ -120,10 +122,12 @@ impl FromIterator<TenantNews> for TenantBatch {
 
 fn hint(news: &TenantNews) -> proto::TenantHint {
     let named = if news.mappings.len() > MAX_MAPPINGS { &[] } else { news.mappings.as_slice() };
+    let previous = if news.previous.len() == named.len() { news.previous.as_slice() } else { &[] };
     proto::TenantHint {
         tenancy_id: news.tenancy.as_uuid().as_bytes().to_vec(),
         mappings: named.iter().map(ToString::to_string).collect(),
         sequence: news.sequence.get(),
+        previous: previous.iter().map(|sequence| sequence.get()).collect(),
     }
 }
 
@@ -134,10 +138,12 @@ fn news(index: usize, hint: &proto::TenantHint) -> Result<TenantNews, DecodeErro
         // The parser's own error repeats the name, which may be anything.
         name.parse().map_err(|_| DecodeError::InvalidMapping { index, bytes: name.len() })
     });
-    let mappings = mappings.collect::<Result<_, _>>()?;
+    let mappings: Vec<_> = mappings.collect::<Result<_, _>>()?;
     // No number of ours is below zero: one that is says nothing.
-    let sequence = SequenceId::new(hint.sequence.max(SequenceId::BASE.get()));
-    Ok(TenantNews { tenancy: TenancyId::new(id), mappings, sequence })
+    let number = |sequence: i64| SequenceId::new(sequence.max(SequenceId::BASE.get()));
+    let is_known = hint.previous.len() == mappings.len() && hint.previous.iter().all(|sequence| *sequence >= 0);
+    let previous = if is_known { hint.previous.iter().copied().map(number).collect() } else { Vec::new() };
+    Ok(TenantNews { tenancy: TenancyId::new(id), mappings, sequence: number(hint.sequence), previous })
 }
 
 #[cfg(test)]

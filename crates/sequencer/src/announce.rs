@@ -94,6 +94,7 @@ impl Announcer {
         loop {
             let began = Instant::now();
             let Some(page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
+            tracing::debug!(up_to = %page.up_to, tenancies = page.news.len(), "changes are announced");
             let batches: Vec<TenantBatch> =
                 page.news.chunks(MESSAGE_TENANCIES).map(|news| news.iter().cloned().collect()).collect();
             if !batches.is_empty() {

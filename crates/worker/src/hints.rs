@@ -1,6 +1,6 @@
 //! Which tenancies may have changes in which mappings: what messages say, merged.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{TenantBatch, TenantNews};
@@ -17,7 +17,8 @@ pub struct Hints {
 
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Hint {
-    mappings: BTreeSet<MappingIndex>,
+    /// With the last change that was announced before, where that is known.
+    mappings: BTreeMap<MappingIndex, Option<SequenceId>>,
     /// The last change that is known of, [`SequenceId::BASE`] where none is: a replica may not have replayed as far.
     up_to: SequenceId,
 }
@@ -25,24 +26,32 @@ struct Hint {
 impl Hints {
     /// Adds mappings of a tenancy, with changes up to this number as far as is known. Nothing is added without mappings.
     pub fn add(&mut self, tenancy: TenancyId, mappings: impl IntoIterator<Item = MappingIndex>, up_to: SequenceId) {
-        let mut mappings = mappings.into_iter().peekable();
-        if mappings.peek().is_none() {
-            return;
-        }
+        mappings.into_iter().for_each(|mapping| self.add_pair(tenancy, mapping, None, up_to));
+    }
+
+    fn add_pair(&mut self, tenancy: TenancyId, mapping: MappingIndex, previous: Option<SequenceId>, up_to: SequenceId) {
         let order = &mut self.order;
         let hint = self.hints.entry(tenancy).or_insert_with(|| {
             order.push(tenancy);
             Hint::default()
         });
-        hint.mappings.extend(mappings);
         hint.up_to = hint.up_to.max(up_to);
+        // What is unknown in one message stays unknown; of two that tell, the earlier was announced first.
+        hint.mappings.entry(mapping).and_modify(|known| *known = (*known).min(previous)).or_insert(previous);
     }
 
     /// Adds what a message says. Names that are not among `mappings` are passed over: a newer sequencer, or one with more
     /// definitions, knows mappings that this worker does not ship.
     pub fn add_batch(&mut self, batch: &TenantBatch, mappings: &Mappings) {
-        for tenant in &batch.tenants {
-            self.add(tenant.tenancy, mappings.named(&tenant.mappings), tenant.sequence);
+        for TenantNews { tenancy, mappings: names, sequence, previous } in &batch.tenants {
+            if previous.is_empty() {
+                self.add(*tenancy, mappings.named(names), *sequence);
+                continue;
+            }
+            for (name, previous) in names.iter().zip(previous) {
+                let Some(mapping) = mappings.index(name) else { continue };
+                self.add_pair(*tenancy, mapping, Some(*previous), *sequence);
+            }
         }
     }
 
@@ -50,8 +59,17 @@ impl Hints {
     pub fn merge(&mut self, other: &Self) {
         for tenancy in &other.order {
             let hint = &other.hints[tenancy];
-            self.add(*tenancy, hint.mappings.iter().copied(), hint.up_to);
+            hint.mappings
+                .iter()
+                .for_each(|(mapping, previous)| self.add_pair(*tenancy, *mapping, *previous, hint.up_to));
         }
+    }
+
+    /// All pairs, with the last change of each that was announced before, where that is known.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TenancyId, MappingIndex, Option<SequenceId>)> {
+        self.order.iter().flat_map(|tenancy| {
+            self.hints[tenancy].mappings.iter().map(|(mapping, previous)| (*tenancy, *mapping, *previous))
+        })
     }
 
     /// The last change of a tenancy that is known of.
@@ -69,7 +87,7 @@ impl Hints {
         let hints = &mut self.hints;
         self.order.retain(|tenancy| {
             let Some(hint) = hints.get_mut(tenancy) else { return false };
-            hint.mappings.retain(|mapping| stays(*tenancy, *mapping));
+            hint.mappings.retain(|mapping, _| stays(*tenancy, *mapping));
             if hint.mappings.is_empty() {
                 hints.remove(tenancy);
                 return false;
@@ -100,7 +118,7 @@ impl Hints {
 
     /// The mappings in which any tenancy may have changes.
     pub fn mappings(&self) -> BTreeSet<MappingIndex> {
-        self.hints.values().flat_map(|hint| &hint.mappings).copied().collect()
+        self.hints.values().flat_map(|hint| hint.mappings.keys()).copied().collect()
     }
 
     /// The tenancies that may have changes in one mapping, in order.
@@ -110,7 +128,7 @@ impl Hints {
 
     /// Whether a tenancy may have changes in a mapping.
     pub fn has(&self, tenancy: TenancyId, mapping: MappingIndex) -> bool {
-        self.hints.get(&tenancy).is_some_and(|hint| hint.mappings.contains(&mapping))
+        self.hints.get(&tenancy).is_some_and(|hint| hint.mappings.contains_key(&mapping))
     }
 
     /// Whether any of this is what a message asks for.
@@ -124,8 +142,8 @@ impl Hints {
         let said = |tenancy: &TenancyId| {
             let Hint { mappings: hinted, up_to } = &self.hints[tenancy];
             let is_all = hinted.len() == mappings.all().count();
-            let names = hinted.iter().filter(|_| !is_all).map(|index| mappings.name(*index).clone()).collect();
-            TenantNews { tenancy: *tenancy, mappings: names, sequence: *up_to }
+            let names = hinted.keys().filter(|_| !is_all).map(|index| mappings.name(*index).clone()).collect();
+            TenantNews { tenancy: *tenancy, mappings: names, sequence: *up_to, previous: Vec::new() }
         };
         self.order.iter().map(said).collect()
     }
@@ -144,7 +162,7 @@ mod tests {
 
     fn said(number: u128, mappings: &[&str]) -> TenantNews {
         let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE }
+        TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
     }
 
     #[test]
@@ -182,6 +200,24 @@ mod tests {
         hints.add_batch(&batch, &mappings);
         assert_eq!(hints.mappings().len(), mappings.all().count());
         assert_eq!(hints.to_batch(&mappings), batch);
+    }
+
+    #[test]
+    fn what_was_announced_before_is_the_earliest_that_is_told_and_unknown_where_one_does_not_tell() {
+        let mappings = test_mappings();
+        let users = mappings.named(&["users".parse().unwrap()])[0];
+        let told = |previous: &[i64]| {
+            let previous = previous.iter().copied().map(SequenceId::new).collect();
+            TenantNews { previous, ..said(1, &["users"]) }
+        };
+        let merged = |messages: &[TenantNews]| {
+            let mut hints = Hints::default();
+            messages.iter().for_each(|news| hints.add_batch(&[news.clone()].into_iter().collect(), &mappings));
+            hints.iter().collect::<Vec<_>>()
+        };
+        let previous = Some(SequenceId::new(5));
+        assert_eq!(merged(&[told(&[7]), told(&[5])]), [(tenancy(1), users, previous)]);
+        assert_eq!(merged(&[told(&[7]), told(&[])]), [(tenancy(1), users, None)]);
     }
 
     #[test]

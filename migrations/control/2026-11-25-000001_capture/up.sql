@@ -105,6 +105,8 @@ CREATE TABLE lockstep.expansion (
     text_1 text, text_2 text, text_3 text, text_4 text,
     -- Rows that transactions from this one on have written; null: all rows.
     since bigint,
+    -- The last number before the pass that wrote this: what has a higher one is read as what this follows from left it.
+    numbered_after bigint,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

@@ -1,11 +1,9 @@
 //! How far each tenant and mapping has come, kept beside the data (CUR-1).
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use clickhouse::Row;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_mappings::clickhouse::{cursor_table_name, literal};
+use lockstep_mappings::clickhouse::{cursor_table, cursor_table_name, literal};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -96,16 +94,14 @@ fn select(table: &str, tenancies: Selection<'_, TenancyId>, mappings: Selection<
 /// # Errors
 /// When it is not certain that they were moved.
 pub(super) async fn advance(clickhouse: &ClickHouse, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-    let table = clickhouse.raw_table(cursor_table_name());
-    let columns = "tenancy_id, mapping_name, last_synced_sequence_id, updated_at";
-    let mut insert = clickhouse.insert(&format!("INSERT INTO {table} ({columns}) FORMAT RowBinary"));
-    insert.send(Bytes::from(encode(cursors, now_ms()))).await?;
+    let mut insert = clickhouse.insert(&cursor_table(&clickhouse.databases).insert());
+    insert.send(Bytes::from(encode(cursors))).await?;
     insert.end().await
 }
 
-fn encode(cursors: &[CursorAt], updated_at_ms: i64) -> Vec<u8> {
-    // 16 for the tenant, 1 for the length of the name, 8 for each number.
-    let size = cursors.iter().map(|(_, mapping, _)| 33 + mapping.as_str().len()).sum();
+fn encode(cursors: &[CursorAt]) -> Vec<u8> {
+    // 16 for the tenant, 1 for the length of the name, 8 for the number.
+    let size = cursors.iter().map(|(_, mapping, _)| 25 + mapping.as_str().len()).sum();
     let mut rows = Vec::with_capacity(size);
     for (tenancy, mapping, sequence) in cursors {
         // RowBinary holds a UUID as two halves, each little-endian.
@@ -116,14 +112,8 @@ fn encode(cursors: &[CursorAt], updated_at_ms: i64) -> Vec<u8> {
         rows.extend(u8::try_from(mapping.as_str().len()));
         rows.extend_from_slice(mapping.as_str().as_bytes());
         rows.extend_from_slice(&sequence.get().to_le_bytes());
-        rows.extend_from_slice(&updated_at_ms.to_le_bytes());
     }
     rows
-}
-
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::insert;
+use lockstep_mappings::clickhouse::raw_table;
 use lockstep_mappings::codec::{CodecError, Row, append_row_binary};
 use tokio::task::JoinSet;
 
@@ -98,7 +98,7 @@ impl PageWriter for Page {
             Some(open) => open,
             None => {
                 self.sent.writes += 1;
-                let insert = self.server.insert(&insert(&self.mapping, &self.server.databases.raw));
+                let insert = self.server.insert(&raw_table(&self.mapping, &self.server.databases).insert());
                 OpenInsert { insert, rows: 0, bytes: 0 }
             }
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::ClickHouseSettings;
 use lockstep_destinations::{ClickHouse, DestinationError};
-use lockstep_mappings::clickhouse::cursor_table;
+use lockstep_mappings::clickhouse::{TableDefinition, cursor_table};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -52,14 +52,22 @@ where
 }
 
 impl Fixture {
+    fn rows_table(&self) -> TableDefinition {
+        let columns = [("id", "UInt64", ""), ("name", "String", "")];
+        TableDefinition::new(self.clickhouse.databases(), "rows", &columns, "MergeTree()", "id")
+    }
+
     /// A table `rows (id UInt64, name String)` that keeps every row.
     pub(crate) async fn create_rows_table(&self) -> String {
-        let table = format!("{}.rows", self.raw);
-        self.clickhouse
-            .execute(&format!("CREATE TABLE {table} (id UInt64, name String) ENGINE = MergeTree ORDER BY id"))
-            .await
-            .unwrap();
-        table
+        for statement in self.rows_table().create() {
+            self.clickhouse.execute(&statement).await.unwrap();
+        }
+        format!("{}.rows", self.raw)
+    }
+
+    /// The insert into that table.
+    pub(crate) fn insert_rows(&self) -> String {
+        self.rows_table().insert()
     }
 
     pub(crate) async fn number(&self, sql: &str) -> u64 {

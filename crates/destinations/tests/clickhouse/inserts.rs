@@ -11,13 +11,13 @@ use lockstep_destinations::{Failure, Moment, Retry, WriteWindow};
 async fn an_insert_dropped_without_end_leaves_nothing() {
     with_database(|fixture| async move {
         let table = fixture.create_rows_table().await;
-        let mut insert = fixture.clickhouse.insert(&format!("/* dropped */ INSERT INTO {table} FORMAT RowBinary"));
+        let mut insert = fixture.clickhouse.insert(&fixture.insert_rows());
         // Whole rows: what the server has is complete as far as it goes, and still must not be kept.
         for _ in 0..20 {
             insert.send(encode_rows(0..10_000, "abandoned")).await.unwrap();
         }
         let running =
-            format!("SELECT count() FROM system.processes WHERE query LIKE '/* dropped */ INSERT INTO {table} %'");
+            format!("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO {}.rows %'", fixture.raw);
         fixture.wait_for(&running, 1, "the insert to be under way").await;
         drop(insert);
         fixture.wait_for(&running, 0, "the server to give up the insert").await;
@@ -30,7 +30,7 @@ async fn an_insert_dropped_without_end_leaves_nothing() {
 async fn an_insert_that_fails_at_its_last_row_leaves_nothing() {
     with_database(|fixture| async move {
         let table = fixture.create_rows_table().await;
-        let mut insert = fixture.clickhouse.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        let mut insert = fixture.clickhouse.insert(&fixture.insert_rows());
         for _ in 0..30 {
             insert.send(encode_rows(0..10_000, "good")).await.unwrap();
         }
@@ -49,7 +49,7 @@ async fn a_million_rows_make_at_most_two_parts() {
         fixture.clickhouse.execute(&format!("SYSTEM STOP MERGES {table}")).await.unwrap();
         // About 300 bytes a row.
         let chunks = std::iter::repeat_n(wide_rows(2_500, 289), 400);
-        insert_all(&fixture.clickhouse, &format!("INSERT INTO {table} FORMAT RowBinary"), chunks).await.unwrap();
+        insert_all(&fixture.clickhouse, &fixture.insert_rows(), chunks).await.unwrap();
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 1_000_000);
         let parts = format!(
             "SELECT count() FROM system.parts WHERE active AND database = '{}' AND table = 'rows'",
@@ -84,7 +84,7 @@ async fn rows_that_come_back_are_not_dropped_as_duplicates() {
         fixture.clickhouse.execute(&create).await.unwrap();
         for _ in 0..2 {
             let rows = [encode_rows(0..10, "the same block")];
-            insert_all(&fixture.clickhouse, &format!("INSERT INTO {table} FORMAT RowBinary"), rows).await.unwrap();
+            insert_all(&fixture.clickhouse, &fixture.insert_rows(), rows).await.unwrap();
         }
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 20);
     })
@@ -116,6 +116,21 @@ async fn an_insert_that_the_server_does_not_finish_in_time_fails() {
         insert.send(Bytes::from_static(&[1, 0, 0, 0, 0, 0, 0, 0])).await.unwrap();
         let error = insert.end().await.unwrap_err();
         assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
+    })
+    .await;
+}
+
+/// What a machine that stood still between reading and writing does not know, the server sees when the insert begins.
+#[tokio::test]
+async fn the_server_s_own_clock_refuses_what_comes_too_late() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        let until = |ms: &str| fixture.insert_rows().replace("{write_until_ms:Int64}", ms);
+        let late = insert_all(&fixture.clickhouse, &until("1000"), [encode_rows(0..10, "late")]).await;
+        assert_eq!(late.unwrap_err().server_code(), Some(395));
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
+        insert_all(&fixture.clickhouse, &until("9999999999999"), [encode_rows(0..10, "in time")]).await.unwrap();
+        assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 10);
     })
     .await;
 }

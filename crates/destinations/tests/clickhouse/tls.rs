@@ -55,7 +55,7 @@ async fn inserts_and_streams_pass_through_tls_with_an_authority_of_our_own() {
         let settings = settings(&proxy().await, &fixture.raw);
         let encrypted = ClickHouse::connect(&settings, Some(&certificate("authority.pem"))).unwrap();
         let rows = encode_rows(0..100_000, "compressed on its way");
-        let mut insert = encrypted.insert(&format!("INSERT INTO {table} FORMAT RowBinary"));
+        let mut insert = encrypted.insert(&fixture.insert_rows());
         for chunk in 0..4 {
             insert.send(rows.slice(chunk * rows.len() / 4..(chunk + 1) * rows.len() / 4)).await.unwrap();
         }

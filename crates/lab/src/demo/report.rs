@@ -1,12 +1,10 @@
 //! What the demo has to show: from the verifier at the end, counted while it runs.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::editor::Made;
-use crate::lag::percentile;
+use crate::lag::{Lag, percentile};
 use lockstep_testkit::installation::Installation;
 
 /// One mapping on both sides.
@@ -45,7 +43,7 @@ struct Verdict {
 }
 
 /// The verifier's word.
-pub(super) async fn verified(installation: &Installation, made: &Made, lags: &[Duration]) -> anyhow::Result<Outcome> {
+pub(super) async fn verified(installation: &Installation, made: &Made, lags: &[Lag]) -> anyhow::Result<Outcome> {
     let finished = installation.run("lockstep-verifier", &["--format", "json"]).await?;
     ensure!(
         matches!(finished.code, Some(0..=2)),
@@ -60,7 +58,7 @@ pub(super) async fn verified(installation: &Installation, made: &Made, lags: &[D
 }
 
 /// Rows of both sides, counted one after the other while edits go on: equal counts are a hint, no proof.
-pub(super) async fn counted(installation: &Installation, made: &Made, lags: &[Duration]) -> anyhow::Result<Outcome> {
+pub(super) async fn counted(installation: &Installation, made: &Made, lags: &[Lag]) -> anyhow::Result<Outcome> {
     let client = installation.database().connect().await?;
     let clickhouse = installation.clickhouse()?;
     let mut mappings = Vec::new();
@@ -76,8 +74,8 @@ pub(super) async fn counted(installation: &Installation, made: &Made, lags: &[Du
     Ok(outcome(equal, mappings, made, lags))
 }
 
-fn outcome(equal: bool, mappings: Vec<MappingOutcome>, made: &Made, lags: &[Duration]) -> Outcome {
-    let millis = |share| (percentile(lags, share).as_secs_f64() * 10_000.0).round() / 10.0;
+fn outcome(equal: bool, mappings: Vec<MappingOutcome>, made: &Made, lags: &[Lag]) -> Outcome {
+    let millis = |share| (percentile(lags.iter().map(|lag| lag.took), share).as_secs_f64() * 10_000.0).round() / 10.0;
     Outcome {
         equal,
         mappings,

@@ -13,7 +13,7 @@ pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, remove_stale};
-pub use tables::{TableDefinition, create_databases, insert, raw_table, view, view_select};
+pub use tables::{TableDefinition, WRITE_UNTIL_MS, create_databases, raw_table, view, view_select};
 
 use lockstep_core::settings::ClickHouseSettings;
 

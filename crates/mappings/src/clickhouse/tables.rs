@@ -23,7 +23,8 @@ pub struct TableDefinition {
 }
 
 impl TableDefinition {
-    pub(super) fn new(
+    /// A table of the raw database. `columns`: name, type, default expression.
+    pub fn new(
         databases: &Databases,
         name: &str,
         columns: &[(&str, &str, &str)],
@@ -96,7 +97,25 @@ impl TableDefinition {
         });
         std::iter::once(local).chain(distributed).collect()
     }
+
+    /// The insert of all columns that have no default, whose body is `RowBinary`. The server refuses it when its own clock
+    /// shows [`WRITE_UNTIL_MS`] at the beginning: so it costs no question that is asked before.
+    pub fn insert(&self) -> String {
+        let sent = || self.columns.iter().filter(|(.., default)| default.is_empty());
+        let names: Vec<_> = sent().map(|(name, ..)| identifier(name)).collect();
+        let body: Vec<_> = sent().map(|(name, column_type, _)| format!("{} {column_type}", identifier(name))).collect();
+        format!(
+            "INSERT INTO {}.{} ({names})\nSELECT {names} FROM input({})\nWHERE NOT throwIf(toUnixTimestamp64Milli(now64(3)) >= {{{WRITE_UNTIL_MS}:Int64}})\nFORMAT RowBinary",
+            identifier(&self.database),
+            identifier(&self.name),
+            literal(&body.join(", ")),
+            names = names.join(", "),
+        )
+    }
 }
+
+/// The parameter of [`TableDefinition::insert`]: milliseconds since 1970.
+pub const WRITE_UNTIL_MS: &str = "write_until_ms";
 
 /// The statements that create both databases where they do not exist.
 pub fn create_databases(databases: &Databases) -> Vec<String> {
@@ -152,21 +171,5 @@ pub fn view(mapping: &Mapping, databases: &Databases) -> String {
         name = identifier(mapping.name.as_str()),
         cluster = on_cluster(databases),
         select = view_select(mapping, databases),
-    )
-}
-
-/// The insert into a raw table of this database, whose body is `RowBinary` as [`crate::codec`] writes it.
-pub fn insert(mapping: &Mapping, raw_database: &str) -> String {
-    let columns: Vec<_> = ["project_id", "branch_id"]
-        .into_iter()
-        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
-        .chain(["sync_sequence_id", "sync_is_deleted"])
-        .map(identifier)
-        .collect();
-    format!(
-        "INSERT INTO {}.{} ({}) FORMAT RowBinary",
-        identifier(raw_database),
-        identifier(mapping.name.as_str()),
-        columns.join(", ")
     )
 }

@@ -1,4 +1,4 @@
-//! Writing `RowBinary`: one row of [`crate::postgres::fetch`] in, one row of [`crate::clickhouse::insert`] out.
+//! Writing `RowBinary`: one row of [`crate::postgres::fetch`] in, one row of an insert into [`crate::clickhouse::raw_table`] out.
 
 use super::CodecError;
 use super::row::{Row, fixed, present};

@@ -43,6 +43,7 @@ pub fn block_range(mapping: &Mapping, inbox: usize, range: super::fill::BlockRan
         owner: owner_of_row(mapping),
         condition: super::fill::in_range("s", range),
         target: 0,
+        unless_numbered: false,
     }
     .insert(mapping, inbox)
 }
@@ -56,19 +57,29 @@ struct Search {
     condition: String,
     /// Of the expansions.
     target: i32,
+    /// Whether rows are left out that got a number since the pass that wrote the expansion: rows that were made together with
+    /// their tenancy, or soon after, are shipped once.
+    unless_numbered: bool,
 }
 
 impl Search {
     fn insert(&self, mapping: &Mapping, inbox: usize) -> String {
         let Self { from, owner, condition, .. } = self;
+        let (slots, row) = (slot_names(mapping), Target::row(mapping).id());
+        let (owner, keys) = (owner.join(", "), slot_values(mapping, "s"));
+        let into = format!(
+            "INSERT INTO {CONTROL_SCHEMA}.{} (target, tenancy_id, project_id, branch_id, {slots})",
+            INBOXES[inbox]
+        );
+        let found = format!("{keys}\nFROM {from}\nWHERE {condition}{}", row::and_filter(mapping, "s"));
+        if !self.unless_numbered {
+            return format!("{into}\nSELECT {row}, {owner}, {found}");
+        }
+        let numbered: Vec<_> = slots.split(", ").map(|slot| format!("c.{slot}")).collect();
         format!(
-            "INSERT INTO {CONTROL_SCHEMA}.{inbox} (target, tenancy_id, project_id, branch_id, {slots})\nSELECT {target}, {owner}, {keys}\nFROM {from}\nWHERE {condition}{filter}",
-            inbox = INBOXES[inbox],
-            slots = slot_names(mapping),
-            target = Target::row(mapping).id(),
-            owner = owner.join(", "),
-            keys = slot_values(mapping, "s"),
-            filter = row::and_filter(mapping, "s"),
+            "{into}\nSELECT {row}, n.tenancy_id, NULL, NULL, {slots} FROM (\nSELECT e.id, e.tenancy_id, {found}\nEXCEPT SELECT e.id, e.tenancy_id, {numbered}\nFROM {CONTROL_SCHEMA}.expansion e JOIN {CONTROL_SCHEMA}.change c ON c.tenancy_id = e.tenancy_id AND c.mapping = {row} AND c.sequence > e.numbered_after\nWHERE e.id = ANY($1) AND e.target = {target}) n (id, tenancy_id, {slots})",
+            numbered = numbered.join(", "),
+            target = self.target,
         )
     }
 }
@@ -99,6 +110,7 @@ fn of_tenancies(mapping: &Mapping) -> Vec<Search> {
         owner: OF_EXPANSION.map(str::to_owned),
         condition: format!("{} AND e.tenancy_id IS NOT NULL AND {belongs}", asked(&target)),
         target: target.id(),
+        unless_numbered: target.id() == Target::tenancy().id(),
     };
     let all_rows = Target::all_rows(mapping);
     match &mapping.tenant {
@@ -127,6 +139,7 @@ fn of_all(mapping: &Mapping) -> Search {
         owner: owner_of_row(mapping),
         condition: format!("{} AND e.tenancy_id IS NULL AND {since}", asked(&Target::all_rows(mapping))),
         target: Target::all_rows(mapping).id(),
+        unless_numbered: false,
     }
 }
 
@@ -148,6 +161,7 @@ fn dependents(mapping: &Mapping, join: &Join) -> Search {
             cast = join.match_type.base.postgres_cast(),
         ),
         target: Target::dependents(mapping, join).id(),
+        unless_numbered: false,
     }
 }
 

@@ -106,7 +106,8 @@ fn number(set: &MappingSet, lines: &str, position: &str) -> String {
         .collect();
     format!(
         "WITH lines AS MATERIALIZED (SELECT DISTINCT {columns} FROM (\n  {lines}) l),
-searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}) SELECT {columns} FROM lines WHERE target IN ({searched}) RETURNING 1),
+searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}, numbered_after)
+  SELECT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1) FROM lines WHERE target IN ({searched}) RETURNING 1),
 numbered AS (INSERT INTO {CONTROL_SCHEMA}.change (sequence, tenancy_id, mapping, {KEY_COLUMNS})
   SELECT nextval('{SEQUENCE}'), n.* FROM (
     SELECT l.tenancy_id, l.target, {keys} FROM lines l WHERE l.tenancy_id IS NOT NULL AND l.target IN ({rows})

@@ -12,20 +12,23 @@ fn tenancy(number: u128) -> TenancyId {
 
 fn news_of(number: u128, mappings: &[&str]) -> TenantNews {
     let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-    TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE }
+    TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
 }
 
 fn decode_hint(tenancy_id: &[u8], mapping: &str) -> Result<TenantBatch, DecodeError> {
-    let good = proto::TenantHint { tenancy_id: vec![7; 16], mappings: vec![], sequence: 0 };
-    let bad = proto::TenantHint { tenancy_id: tenancy_id.to_vec(), mappings: vec![mapping.to_owned()], sequence: 0 };
+    let good = proto::TenantHint { tenancy_id: vec![7; 16], ..Default::default() };
+    let mappings = vec![mapping.to_owned()];
+    let bad = proto::TenantHint { tenancy_id: tenancy_id.to_vec(), mappings, ..Default::default() };
     TenantBatch::decode(&proto::TenantBatch { tenants: vec![good, bad] }.encode_to_vec())
 }
 
 fn any_news() -> impl Strategy<Value = TenantNews> {
-    (any::<u128>(), vec("[a-z][a-z0-9_]{0,62}", 0..14), 0..=i64::MAX).prop_map(|(number, names, sequence)| TenantNews {
+    let names = vec("[a-z][a-z0-9_]{0,62}", 0..14);
+    (any::<u128>(), names, 0..=i64::MAX, any::<bool>()).prop_map(|(number, names, sequence, is_known)| TenantNews {
         tenancy: tenancy(number),
         mappings: names.iter().map(|name| name.parse().unwrap()).collect(),
         sequence: SequenceId::new(sequence),
+        previous: names.iter().filter(|_| is_known).map(|_| SequenceId::new(sequence / 2)).collect(),
     })
 }
 
@@ -60,6 +63,11 @@ fn the_bytes_are_those_of_the_published_format() {
         TenantBatch { tenants: vec![TenantNews { sequence: SequenceId::new(300), ..batch.tenants[0].clone() }] };
     expected[1] += 3;
     expected.extend(b"\x18\xac\x02");
+    assert_eq!(batch.encode(), [expected.clone()]);
+    let previous = [7, 299].map(SequenceId::new).to_vec();
+    let batch = TenantBatch { tenants: vec![TenantNews { previous, ..batch.tenants[0].clone() }] };
+    expected[1] += 5;
+    expected.extend(b"\x22\x03\x07\xab\x02");
     assert_eq!(batch.encode(), [expected]);
 }
 

@@ -109,6 +109,7 @@ pub(crate) fn batch_of(numbers: impl IntoIterator<Item = u128>) -> TenantBatch {
         tenancy: TenancyId::new(Uuid::from_u128(number)),
         mappings: Vec::new(),
         sequence: SequenceId::BASE,
+        previous: Vec::new(),
     };
     numbers.into_iter().map(news).collect()
 }

@@ -206,8 +206,7 @@ impl Numbering {
         plan: Plan,
     ) -> Result<Option<Report>, SequencerError> {
         let began = Instant::now();
-        session.begin().await?;
-        let (newest, numbers) = session.last_pass().await?;
+        let (newest, numbers) = session.begin_and_read_last_pass().await?;
         if (newest.id, newest.last_sequence) != (last.id, last.last_sequence) {
             session.end("ROLLBACK").await?;
             if newest.id < last.id || newest.last_sequence < last.last_sequence {
@@ -231,7 +230,6 @@ impl Numbering {
             return Err(SequencerError::Sequence("it handed out a number below the last one"));
         }
         self.request_refills(session, &tally.others).await?;
-        let id = session.insert(head, &plan.consumed, &unfinished).await?;
         let answered = if self.fences.are_waiting() {
             let last_expansion = session.last_expansion().await?;
             let answered = self.fences.passed(&plan.consumed, &unfinished, last_expansion);
@@ -241,7 +239,7 @@ impl Numbering {
             0
         };
         failpoint!("sequencer::pass_commit::before", return Err(SourceError::Timeout(began.elapsed()).into()));
-        session.end("COMMIT").await?;
+        let id = session.insert_and_commit(head, &plan.consumed, &unfinished).await?;
         failpoint!("sequencer::pass_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
         metrics::pass(began.elapsed(), tally.changes);
         let more = plan.more || !unfinished.is_empty();

@@ -8,6 +8,7 @@ use lockstep_mappings::postgres::Target;
 use lockstep_queue::TenantNews;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::query::Query;
@@ -15,12 +16,20 @@ use super::query::Query;
 /// Numbers of one page, at most.
 const PAGE_NUMBERS: i64 = 50_000;
 
+/// In a page of more pairs of a tenancy and a mapping nobody is told what was announced before: looking that up is one probe
+/// of an index a pair, and saves a worker one question for all of them.
+const MOST_PAIRS_WITH_PREVIOUS: i64 = 256;
+
 /// Up to which number changes are announced, before the first is read.
 const FROM: &str = "SELECT max(sequence) FROM lockstep.announced";
-const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
-/// Whose changes there are in ($1, $2], in which mappings, and up to which number.
+/// Whose changes there are in ($1, $2], in which mappings, up to which number, and which of theirs came before, in a page of
+/// at most $3 pairs; and, beside no tenancy, the last number of all.
 const PAGE: &str = "
-SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2";
+SELECT n.tenancy_id, n.mapping, n.last, CASE WHEN n.pairs <= $3 THEN COALESCE((SELECT p.sequence FROM lockstep.change p
+  WHERE p.tenancy_id = n.tenancy_id AND p.mapping = n.mapping AND p.sequence <= $1 ORDER BY p.sequence DESC LIMIT 1), 0) END
+FROM (SELECT tenancy_id, mapping, max(sequence) AS last, count(*) OVER () AS pairs
+  FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2) n
+UNION ALL (SELECT NULL, NULL, last_sequence, NULL FROM lockstep.pass ORDER BY id DESC LIMIT 1)";
 const DONE: &str = "INSERT INTO lockstep.announced (sequence) VALUES ($1) ON CONFLICT (sequence) DO NOTHING";
 
 /// Some changes, gathered by tenancy.
@@ -35,7 +44,6 @@ pub(crate) struct Announcements {
     client: Client,
     mappings: HashMap<i32, MappingName>,
     at: i64,
-    head: Query,
     page: Query,
     done: Query,
 }
@@ -47,31 +55,36 @@ impl Announcements {
         client.batch_execute("SET synchronous_commit = off; SET enable_seqscan = off").await?;
         let at: Option<i64> = client.query_one(FROM, &[]).await?.try_get(0)?;
         let mappings = set.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
-        let (head, page, done) = (Query::new(HEAD), Query::new(PAGE), Query::new(DONE));
-        Ok(Self { client, mappings, at: at.unwrap_or_default(), head, page, done })
+        let (page, done) = (Query::new(PAGE), Query::new(DONE));
+        Ok(Self { client, mappings, at: at.unwrap_or_default(), page, done })
     }
 
     /// The next changes, if there are any.
     pub(crate) async fn next(&self) -> Result<Option<Page>, SourceError> {
-        let head: i64 = self.client.query_one(self.head.on(&self.client).await?, &[]).await?.try_get(0)?;
-        if head <= self.at {
-            return Ok(None);
-        }
-        let up_to = head.min(self.at + PAGE_NUMBERS);
+        let mut up_to = self.at + PAGE_NUMBERS;
         let mut news: BTreeMap<Uuid, TenantNews> = BTreeMap::new();
-        for row in self.client.query(self.page.on(&self.client).await?, &[&self.at, &up_to]).await? {
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.at, &up_to, &MOST_PAIRS_WITH_PREVIOUS];
+        for row in self.client.query(self.page.on(&self.client).await?, &parameters).await? {
+            let sequence = row.try_get(2)?;
+            let Some(tenancy) = row.try_get(0)? else {
+                up_to = up_to.min(sequence);
+                continue;
+            };
             // Changes of a mapping that this sequencer does not know are announced to nobody: its workers do not know it.
             let Some(mapping) = self.mappings.get(&row.try_get(1)?) else { continue };
-            let (tenancy, sequence) = (row.try_get(0)?, SequenceId::new(row.try_get(2)?));
+            let sequence = SequenceId::new(sequence);
             let of_tenancy = news.entry(tenancy).or_insert_with(|| TenantNews {
                 tenancy: TenancyId::new(tenancy),
                 mappings: Vec::new(),
                 sequence,
+                previous: Vec::new(),
             });
             of_tenancy.mappings.push(mapping.clone());
             of_tenancy.sequence = of_tenancy.sequence.max(sequence);
+            of_tenancy.previous.extend(row.try_get::<_, Option<i64>>(3)?.map(SequenceId::new));
         }
-        Ok(Some(Page { news: news.into_values().collect(), up_to: SequenceId::new(up_to) }))
+        let is_news = up_to > self.at;
+        Ok(is_news.then(|| Page { news: news.into_values().collect(), up_to: SequenceId::new(up_to) }))
     }
 
     /// Writes down that everything up to here was confirmed.

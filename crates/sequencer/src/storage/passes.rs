@@ -1,5 +1,6 @@
 //! The connection that looks into the inbox and makes passes.
 
+use futures_util::future::try_join;
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::inbox;
@@ -129,6 +130,14 @@ impl PassSession {
         Ok(self.client.batch_execute(&begin).await?)
     }
 
+    /// The same, and the newest pass as it is once the lock is granted: in one round trip.
+    pub(crate) async fn begin_and_read_last_pass(&self) -> Result<(LastPass, Numbers), SourceError> {
+        // Prepared before, so that both are sent at once, in this order.
+        self.last.on(&self.client).await?;
+        let ((), last) = try_join(self.begin(), self.last_pass()).await?;
+        Ok(last)
+    }
+
     /// Ends it: `COMMIT` or `ROLLBACK`.
     pub(crate) async fn end(&self, how: &str) -> Result<(), SourceError> {
         Ok(self.client.batch_execute(how).await?)
@@ -250,6 +259,18 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
             .query_one(self.insert.on(&self.client).await?, &[&last_sequence.get(), &consumed.to_string(), &unfinished])
             .await?;
         Ok(row.try_get(0)?)
+    }
+
+    /// Writes down a pass and commits, in one round trip. Where the first fails, the server makes a rollback of the second.
+    pub(crate) async fn insert_and_commit(
+        &self,
+        last_sequence: SequenceId,
+        consumed: &Seen,
+        unfinished: &[Unfinished],
+    ) -> Result<i64, SourceError> {
+        self.insert.on(&self.client).await?;
+        let (id, ()) = try_join(self.insert(last_sequence, consumed, unfinished), self.end("COMMIT")).await?;
+        Ok(id)
     }
 
     pub(crate) async fn answer(&self, fences: &[i64], head: SequenceId) -> Result<(), SourceError> {

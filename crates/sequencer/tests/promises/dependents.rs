@@ -178,6 +178,28 @@ async fn cap_3_all_rows_follow_a_tenancy_that_moves_and_that_goes() {
 }
 
 #[tokio::test]
+async fn rows_that_come_or_change_with_their_tenancy_get_one_number_each() {
+    let fixture = Fixture::new().await;
+    let tenancy = fixture.tenancy(1).await;
+    fixture.users(tenancy, 0, 100).await;
+    let numbers = "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users' AND c.sequence > $1";
+    let before = settle(&fixture).await;
+    assert_eq!(fixture.number_of(numbers, &[&0_i64]).await, 100);
+    fixture
+        .execute(&format!(
+            r#"BEGIN; UPDATE "Tenancy" SET "branchId" = 'other' WHERE "id" = '{tenancy}';
+            UPDATE "ProjectUser" SET "displayName" = 'moved' WHERE "projectUserId" = ANY(ARRAY['{}', '{}']::uuid[]); COMMIT"#,
+            user_id(1),
+            user_id(2)
+        ))
+        .await;
+    settle(&fixture).await;
+    assert_eq!(above(&fixture, "users", tenancy, before).await, 100, "all of them follow");
+    assert_eq!(fixture.number_of(numbers, &[&before]).await, 100, "none twice");
+    fixture.remove().await;
+}
+
+#[tokio::test]
 async fn cap_3_invitations_follow_when_another_tenancy_has_no_organisation() {
     let fixture = Fixture::new().await;
     let first = fixture.tenancy(1).await;

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use lockstep_core::settings::Settings;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
-use lockstep_mappings::clickhouse::{Databases, insert};
+use lockstep_mappings::clickhouse::{Databases, raw_table};
 use lockstep_mappings::codec::{CodecError, CopyReader, Row, append_row_binary};
 use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
@@ -202,7 +202,7 @@ impl Fixture {
             })?;
         }
         if !rows.is_empty() {
-            let mut sink = self.clickhouse.insert(&insert(mapping, &self.databases.raw));
+            let mut sink = self.clickhouse.insert(&raw_table(mapping, &self.databases).insert());
             sink.send(Bytes::from(rows)).await?;
             sink.end().await?;
         }

@@ -55,6 +55,7 @@ pub(super) async fn commit_pages<D: Destination>(
         tracing::warn!(%error, "the quarantine could not be looked through; the next sweep does it");
     }
     for WrittenPage { plan, page, .. } in written {
+        report.moved.extend(page.cursors.iter().map(|(work, to)| (work.tenancy, plan.mapping, *to)));
         report.outcomes.push(PairsOutcome::new(plan.mapping, page.more, Outcome::MorePages));
         report.outcomes.extend(page.stuck.into_iter().map(|(tenancy, error)| {
             let reason = ShipError::Refused { tenancy, error }.to_string();

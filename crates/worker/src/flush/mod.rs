@@ -17,6 +17,7 @@ mod outcome;
 mod pipeline;
 mod plan_pages;
 mod read_page;
+mod recent_cursors;
 mod write_page;
 
 use std::sync::Arc;
@@ -102,6 +103,7 @@ impl<D: Destination> Flusher<D> {
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
         let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
+        self.opener.remember(&report);
         report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {
             self.health.not_ready(DESTINATION, error.as_str());

@@ -13,7 +13,8 @@ use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_schema::Source;
 
-use super::outcome::{Flushed, Outcome, PairsOutcome};
+use super::outcome::{Flushed, Outcome, PairsOutcome, Report};
+use super::recent_cursors::RecentCursors;
 use super::{DESTINATION, SOURCE};
 use crate::error::{CursorsAhead, ShipError};
 use crate::hints::Hints;
@@ -58,13 +59,23 @@ pub(super) struct Opener {
     source: Source,
     replica: Option<Replica>,
     session: Option<FetchSession>,
+    recent: RecentCursors,
     health: Health,
     logged: Option<Instant>,
 }
 
 impl Opener {
-    pub(super) const fn new(source: Source, health: Health) -> Self {
-        Self { source, replica: None, session: None, health, logged: None }
+    pub(super) fn new(source: Source, health: Health) -> Self {
+        Self { source, replica: None, session: None, recent: RecentCursors::default(), health, logged: None }
+    }
+
+    /// Takes note of where a flush has moved cursors to; after a failure of the destination nothing is taken for granted.
+    pub(super) fn remember(&mut self, report: &Report) {
+        if report.write_failure.is_some() {
+            self.recent.forget();
+        } else {
+            self.recent.note(report.moved.iter().copied(), Instant::now());
+        }
     }
 
     /// Reads a replica of the source.
@@ -88,12 +99,17 @@ impl Opener {
             None => self.connect().await,
         };
         let session = session.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
-        let names: Vec<_> = hints.mappings().into_iter().map(|mapping| mappings.name(mapping).clone()).collect();
         let tenancies = hints.tenancies();
-        let (snapshot, cursors) = join(session.begin(tenancies), read_cursors(destination, tenancies, &names)).await;
+        let (snapshot, cursors) =
+            join(session.begin(tenancies), self.recent_or_read(destination, hints, mappings)).await;
         note(&self.health, SOURCE, &snapshot);
-        note(&self.health, DESTINATION, &cursors);
-        let (mut snapshot, cursors) = (snapshot?, cursors?);
+        let (mut snapshot, (cursors, asked_at)) = (snapshot?, cursors?);
+        if let Some(asked_at) = asked_at {
+            let at =
+                |tenancy, mapping| cursors.get(&(tenancy, mappings.name(mapping).clone())).copied().unwrap_or_default();
+            let told = hints.iter().map(|(tenancy, mapping, _)| (tenancy, mapping, at(tenancy, mapping)));
+            self.recent.note(told, asked_at);
+        }
         match &mut self.replica {
             Some(replica) => snapshot.residences.keep_only(&replica.primary.living(tenancies).await?),
             None if cursors.values().any(|cursor| *cursor > snapshot.head) => {
@@ -104,7 +120,25 @@ impl Opener {
             }
             None => {}
         }
+        tracing::debug!(head = %snapshot.head, asked = asked_at.is_some(), "a snapshot is open");
         Ok(Opened { session, snapshot, cursors })
+    }
+
+    /// The cursors, and when the destination was asked if it was.
+    async fn recent_or_read(
+        &self,
+        destination: &impl Destination,
+        hints: &Hints,
+        mappings: &Mappings,
+    ) -> Result<(Cursors, Option<Instant>), DestinationError> {
+        let now = Instant::now();
+        if let Some(known) = self.recent.of(hints, mappings, now) {
+            return Ok((known, None));
+        }
+        let names: Vec<_> = hints.mappings().into_iter().map(|mapping| mappings.name(mapping).clone()).collect();
+        let cursors = read_cursors(destination, hints.tenancies(), &names).await;
+        note(&self.health, DESTINATION, &cursors);
+        Ok((cursors?, Some(now)))
     }
 
     async fn connect(&self) -> Result<FetchSession, ShipError> {

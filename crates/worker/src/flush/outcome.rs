@@ -146,6 +146,8 @@ pub(super) struct Report {
     pub(super) outcomes: Vec<PairsOutcome>,
     pub(super) rows: u64,
     pub(super) quarantined: u64,
+    /// Where cursors stand now.
+    pub(super) moved: Vec<(TenancyId, MappingIndex, SequenceId)>,
     /// The last failure of the destination to take rows or cursors.
     pub(super) write_failure: Option<String>,
 }
@@ -153,6 +155,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn add(&mut self, other: Self) {
         self.outcomes.extend(other.outcomes);
+        self.moved.extend(other.moved);
         self.rows += other.rows;
         self.quarantined += other.quarantined;
         self.write_failure = other.write_failure.or(self.write_failure.take());

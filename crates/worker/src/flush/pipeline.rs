@@ -102,6 +102,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             Ok(None) => SessionEnd::Usable,
             Ok(Some(Read { page, open, copied })) => {
                 let limits = self.route.limits;
+                tracing::debug!(mapping = %self.route.mappings.name(plan.mapping), rows = open.rows, "a page is read");
                 // Pages with suspects say nothing about the size of rows.
                 if plan.limits == page_size.limits(limits.page) {
                     page_size.learn(open.bytes(), limits.page_bytes);

@@ -62,6 +62,7 @@ impl<D: Destination> Stream<D> {
     /// settling go back to the queue.
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, hints) = self.gather(first);
+        tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
         if let Some(failed) = self.ship_and_announce(hints, shutdown).await {
             self.settle(deliveries, &failed).await;
         }

@@ -209,7 +209,12 @@ impl House {
     async fn announce_up_to(&self, tenancies: &[TenancyId], mappings: &[&str], sequence: SequenceId) {
         let publisher = Publisher::connect(&self.settings.amqp_url, None, &self.topology()).await.unwrap();
         let mappings: Vec<_> = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        let news = |tenancy: &TenancyId| TenantNews { tenancy: *tenancy, mappings: mappings.clone(), sequence };
+        let news = |tenancy: &TenancyId| TenantNews {
+            tenancy: *tenancy,
+            mappings: mappings.clone(),
+            sequence,
+            previous: Vec::new(),
+        };
         let batch: TenantBatch = tenancies.iter().map(news).collect();
         publisher.publish(&[batch]).await.unwrap();
         publisher.close().await;

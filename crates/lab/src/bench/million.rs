@@ -1,0 +1,64 @@
+//! `million`: very many tenancies with a row each, and a few with very many, made while capture runs, and shipped.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::figures::{Scenario, per_second, rounded};
+use super::{fsync, installation};
+use lockstep_testkit::data::{Shape, Table, seed_tables};
+
+/// Tenancies with as many users as there are tenancies with one.
+const HUGE: u32 = 3;
+const FLOOR_SECONDS: f64 = 8.0 * 60.0;
+
+/// `tenants` with a user each, and [`HUGE`] with `tenants` users each.
+pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
+    let (installation, client) = installation().await?;
+    let sequencer = installation.start("lockstep-sequencer", "bench-sequencer")?;
+    let worker = installation.start("lockstep-worker", "bench-worker")?;
+    let began = Instant::now();
+    seed_tables(&client, Shape { tenants, rows: 1, seed: 21 }, &[Table::Users]).await?;
+    seed_tables(&client, Shape { tenants: HUGE, rows: tenants, seed: 22 }, &[Table::Users]).await?;
+    let made = began.elapsed().as_secs_f64();
+    installation.succeed("lockstep", &["wait", "--all", "--timeout", "3000"]).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let rows = u64::from(tenants) * u64::from(1 + HUGE);
+    let raw = installation.raw_database();
+    let clickhouse = installation.clickhouse()?;
+    let sql = format!(
+        "SELECT (SELECT uniqExact(id) FROM {raw}.users), (SELECT uniqExact(tenancy_id, mapping_name) FROM {raw}._stack_sync_metadata)"
+    );
+    let found: Vec<(u64, u64)> = clickhouse.fetch_rows(&sql).await?;
+    let (held, cursors) = found.first().copied().unwrap_or_default();
+    anyhow::ensure!(held == rows, "ClickHouse holds {held} of {rows} rows");
+    let shipped = worker.metric(r#"lockstep_worker_rows_total{mapping="users"}"#).await?.unwrap_or_default();
+    let status_began = Instant::now();
+    installation.succeed("lockstep", &["status"]).await?;
+    let status = status_began.elapsed().as_secs_f64();
+    let memory_mib = super::process::peak_memory_mib(&worker)?;
+    worker.stop().await?;
+    sequencer.stop().await?;
+    let durable = fsync(&client).await?;
+    drop(client);
+    installation.remove().await?;
+    #[allow(clippy::cast_precision_loss, reason = "a count of rows")]
+    let duplicates = shipped / rows as f64 - 1.0;
+    Ok(Scenario {
+        name: format!("{tenants} tenants of 1, {HUGE} of {tenants}"),
+        ratio: FLOOR_SECONDS / seconds,
+        baseline: "8 minutes from the first insert to the last row",
+        figures: vec![
+            ("rows", json!(rows)),
+            ("seconds", json!(rounded(seconds))),
+            ("seconds_of_the_inserts", json!(rounded(made))),
+            ("rows_per_second", json!(per_second(rows, seconds))),
+            ("duplicates_shipped_percent", json!(rounded(duplicates * 100.0))),
+            ("cursors", json!(cursors)),
+            ("pairs_with_rows", json!(tenants + HUGE)),
+            ("status_seconds", json!(rounded(status))),
+            ("worker_peak_memory_mib", json!(memory_mib)),
+            ("postgres_fsync", json!(durable)),
+        ],
+    })
+}

@@ -1,0 +1,114 @@
+//! Cursors that this worker has read or moved lately, which need not be asked for again.
+//!
+//! A cursor never moves back (CUR-1), so one that is remembered is at most too low: then rows are shipped once more (IDEM-1).
+//! Lest that becomes usual where several workers take turns with a tenancy, a cursor counts only where it stands at or above
+//! the last change that was announced before: then nobody else had anything to ship.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::Cursors;
+
+use crate::hints::Hints;
+use crate::mappings::{MappingIndex, Mappings};
+
+/// A destination that was set back behind our back (a backup was restored into it) must not be skipped over for long.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// 64 bytes each.
+const MAX_REMEMBERED: usize = 50_000;
+/// Where a flush has more pairs, its cursors are a small part of its work.
+const MAX_PAIRS: usize = 256;
+
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    at: SequenceId,
+    /// When the destination last said so.
+    since: Instant,
+}
+
+/// What is remembered; all of it is forgotten when anything fails.
+#[derive(Default, Debug)]
+pub(super) struct RecentCursors {
+    cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
+}
+
+impl RecentCursors {
+    /// Remembers what the destination said, or has taken.
+    pub(super) fn note(&mut self, cursors: impl Iterator<Item = (TenancyId, MappingIndex, SequenceId)>, now: Instant) {
+        if self.cursors.len() >= MAX_REMEMBERED {
+            self.cursors.retain(|_, remembered| now.duration_since(remembered.since) < MAX_AGE);
+            if self.cursors.len() >= MAX_REMEMBERED {
+                self.cursors.clear();
+            }
+        }
+        for (tenancy, mapping, at) in cursors.take(MAX_REMEMBERED) {
+            self.cursors.insert((tenancy, mapping), Remembered { at, since: now });
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.cursors.clear();
+    }
+
+    /// The cursors of all these pairs, or `None` where one of them has to be asked for.
+    pub(super) fn of(&self, hints: &Hints, mappings: &Mappings, now: Instant) -> Option<Cursors> {
+        if hints.pairs() > MAX_PAIRS {
+            return None;
+        }
+        let known = |(tenancy, mapping, previous): (TenancyId, MappingIndex, Option<SequenceId>)| {
+            let remembered = self.cursors.get(&(tenancy, mapping))?;
+            let counts = remembered.at >= previous? && now.duration_since(remembered.since) < MAX_AGE;
+            counts.then(|| ((tenancy, mappings.name(mapping).clone()), remembered.at))
+        };
+        hints.iter().map(known).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mappings::test_mappings;
+    use lockstep_queue::TenantNews;
+    use uuid::Uuid;
+
+    fn announced(mappings: &Mappings, previous: Option<i64>) -> Hints {
+        let mut hints = Hints::default();
+        let news = TenantNews {
+            tenancy: TenancyId::new(Uuid::from_u128(1)),
+            mappings: vec![mappings.names()[0].clone()],
+            sequence: SequenceId::new(100),
+            previous: previous.map(SequenceId::new).into_iter().collect(),
+        };
+        hints.add_batch(&[news].into_iter().collect(), mappings);
+        hints
+    }
+
+    #[test]
+    fn a_cursor_counts_where_nobody_else_had_anything_to_ship_since() {
+        let mappings = test_mappings();
+        let (mut recent, now) = (RecentCursors::default(), Instant::now());
+        let (tenancy, mapping) = (TenancyId::new(Uuid::from_u128(1)), mappings.all().next().unwrap());
+        assert_eq!(recent.of(&announced(&mappings, Some(0)), &mappings, now), None, "nothing is remembered");
+        recent.note([(tenancy, mapping, SequenceId::new(50))].into_iter(), now);
+        let expected = Cursors::from_iter([((tenancy, mappings.names()[0].clone()), SequenceId::new(50))]);
+        assert_eq!(recent.of(&announced(&mappings, Some(50)), &mappings, now), Some(expected));
+        assert_eq!(recent.of(&announced(&mappings, Some(51)), &mappings, now), None, "another may have shipped 51");
+        assert_eq!(recent.of(&announced(&mappings, None), &mappings, now), None, "who knows");
+        assert_eq!(recent.of(&announced(&mappings, Some(50)), &mappings, now + MAX_AGE), None, "too long ago");
+        recent.forget();
+        assert_eq!(recent.of(&announced(&mappings, Some(50)), &mappings, now), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mappings = test_mappings();
+        let (mut recent, now) = (RecentCursors::default(), Instant::now());
+        let mapping = mappings.all().next().unwrap();
+        for begin in [0_u128, 1 << 20, 2 << 20] {
+            let tenancies = (begin..begin + 40_000).map(|number| TenancyId::new(Uuid::from_u128(number)));
+            recent.note(tenancies.map(|tenancy| (tenancy, mapping, SequenceId::BASE)), now);
+            assert!(recent.cursors.len() <= 2 * MAX_REMEMBERED);
+        }
+    }
+}
