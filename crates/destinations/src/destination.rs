@@ -138,6 +138,15 @@ pub trait Destination: Clone + Send + Sync + 'static {
         cursors: &[CursorAt],
         window: WriteWindow,
     ) -> impl Future<Output = Result<(), DestinationError>> + Send;
+
+    /// How many pieces wait to be merged, in the table that has most of them: each write may leave one. None, for a
+    /// destination that merges nothing.
+    ///
+    /// # Errors
+    /// When the destination cannot be asked.
+    fn unmerged(&self) -> impl Future<Output = Result<u64, DestinationError>> + Send {
+        async { Ok(0) }
+    }
 }
 
 /// A page under way. Rows are gathered by [`PageWriter::push`] and leave with [`PageWriter::send`].

@@ -142,6 +142,10 @@ impl<D: Destination> Destination for Faulty<D> {
     async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
         self.run(Operation::Advance, self.inner.advance(cursors, window)).await
     }
+
+    async fn unmerged(&self) -> Result<u64, DestinationError> {
+        self.inner.unmerged().await
+    }
 }
 
 /// A page that fails at its first rows or at its end, if it was told to.

@@ -48,6 +48,10 @@ impl Destination for ClickHouse {
     async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
         cursors::advance(&self.clone().within(window), cursors).await
     }
+
+    async fn unmerged(&self) -> Result<u64, DestinationError> {
+        page::most_active_parts(self).await
+    }
 }
 
 fn error(failure: Failure, reason: impl Into<String>) -> DestinationError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::raw_table;
+use lockstep_mappings::clickhouse::{literal, raw_table};
 use lockstep_mappings::codec::{CodecError, Row, append_row_binary};
 use tokio::task::JoinSet;
 
@@ -129,4 +129,12 @@ impl PageWriter for Page {
         self.ended().await?;
         Ok(Ended::RowsOnly)
     }
+}
+
+/// Each insert makes a part: how many wait to be merged in the raw table, or the table of cursors, that has most of them.
+pub(super) async fn most_active_parts(server: &ClickHouse) -> Result<u64, DestinationError> {
+    let raw = literal(&server.databases.raw);
+    let of_tables =
+        format!("SELECT count() AS parts FROM system.parts WHERE active AND database = {raw} GROUP BY table");
+    server.fetch_one(&format!("SELECT max(parts) FROM ({of_tables})")).await
 }

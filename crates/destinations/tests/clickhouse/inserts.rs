@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fixture::{encode_rows, insert_all, with_database};
 use bytes::Bytes;
 use lockstep_destinations::clickhouse::Timeouts;
-use lockstep_destinations::{Failure, Moment, Retry, WriteWindow};
+use lockstep_destinations::{Destination, Failure, Moment, Retry, WriteWindow};
 
 #[tokio::test]
 async fn an_insert_dropped_without_end_leaves_nothing() {
@@ -116,6 +116,22 @@ async fn an_insert_that_the_server_does_not_finish_in_time_fails() {
         insert.send(Bytes::from_static(&[1, 0, 0, 0, 0, 0, 0, 0])).await.unwrap();
         let error = insert.end().await.unwrap_err();
         assert_eq!((error.failure(), error.retry()), (Failure::Unavailable, Retry::Later));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pieces_that_wait_to_be_merged_are_counted() {
+    with_database(|fixture| async move {
+        let table = fixture.create_rows_table().await;
+        assert_eq!(fixture.clickhouse.unmerged().await.unwrap(), 0);
+        fixture.clickhouse.execute(&format!("SYSTEM STOP MERGES {table}")).await.unwrap();
+        for number in 0..5 {
+            insert_all(&fixture.clickhouse, &fixture.insert_rows(), [encode_rows(number..number + 1, "one")])
+                .await
+                .unwrap();
+        }
+        assert_eq!(fixture.clickhouse.unmerged().await.unwrap(), 5);
     })
     .await;
 }

@@ -1,16 +1,23 @@
 //! `million`: very many tenancies with a row each, and a few with very many, made while capture runs, and shipped.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde_json::json;
 
 use super::figures::{Scenario, per_second, rounded};
+use super::process::{cpu_seconds, peak_memory_mib};
 use super::{fsync, installation};
 use lockstep_testkit::data::{Shape, Table, seed_tables};
 
 /// Tenancies with as many users as there are tenancies with one.
 const HUGE: u32 = 3;
 const FLOOR_SECONDS: f64 = 8.0 * 60.0;
+/// How long it is measured what an idle worker costs: its sweep looks some eighty times.
+const IDLE: Duration = Duration::from_secs(20);
+/// All of Lockstep's.
+const SESSIONS: &str =
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep %'";
 
 /// `tenants` with a user each, and [`HUGE`] with `tenants` users each.
 pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
@@ -36,9 +43,17 @@ pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
     let status_began = Instant::now();
     installation.succeed("lockstep", &["status"]).await?;
     let status = status_began.elapsed().as_secs_f64();
-    let memory_mib = super::process::peak_memory_mib(&worker)?;
-    worker.stop().await?;
+    let memory_mib = peak_memory_mib(&worker)?;
+    // What is left is the worker alone.
     sequencer.stop().await?;
+    let mut ids = vec![worker.id().context("the worker has ended")?];
+    for row in client.query(SESSIONS, &[]).await? {
+        ids.push(u32::try_from(row.get::<_, i32>(0))?);
+    }
+    let before = cpu_seconds(&ids)?;
+    tokio::time::sleep(IDLE).await;
+    let idle = (cpu_seconds(&ids)? - before) / IDLE.as_secs_f64();
+    worker.stop().await?;
     let durable = fsync(&client).await?;
     drop(client);
     installation.remove().await?;
@@ -58,6 +73,7 @@ pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
             ("pairs_with_rows", json!(tenants + HUGE)),
             ("status_seconds", json!(rounded(status))),
             ("worker_peak_memory_mib", json!(memory_mib)),
+            ("idle_worker_and_its_sessions_percent_of_a_core", json!(rounded(idle * 100.0))),
             ("postgres_fsync", json!(durable)),
         ],
     })

@@ -1,7 +1,8 @@
 //! Committing pages: the quarantine first, then the cursors (CUR-1), and at last what the quarantine need not hold any more.
 
 use lockstep_core::failpoint;
-use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended};
+use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, WriteWindow};
+use tokio::task::JoinSet;
 
 use super::filter_rows::{ReadPage, Refusal};
 use super::outcome::{Outcome, PairsOutcome, Report};
@@ -32,23 +33,67 @@ impl WrittenPage {
     }
 }
 
+/// Cursors on their way to the destination: what they pass is durable there, and nothing of it is for the quarantine to hold.
+/// Dropped before it is done, it may have moved them or not.
+#[must_use = "messages are let go when their cursors have moved"]
+#[derive(Debug)]
+pub struct CursorWrite {
+    write: JoinSet<Result<(), DestinationError>>,
+    outcome: Result<(), DestinationError>,
+}
+
+impl CursorWrite {
+    fn begin(write: impl Future<Output = Result<(), DestinationError>> + Send + 'static) -> Self {
+        let mut writes = JoinSet::new();
+        writes.spawn(write);
+        Self { write: writes, outcome: Ok(()) }
+    }
+
+    /// Waits for its end. May be dropped, and called again.
+    pub(crate) async fn ended(&mut self) {
+        while let Some(ended) = self.write.join_next().await {
+            self.outcome = ended.unwrap_or_else(|_| Err(DestinationError::unanswered(super::DESTINATION)));
+        }
+    }
+
+    /// What it came to, at its end.
+    ///
+    /// # Errors
+    /// When it is not certain that they were moved. What they pass has to be shipped again.
+    pub(super) async fn outcome(mut self) -> Result<(), DestinationError> {
+        self.ended().await;
+        self.outcome
+    }
+}
+
+/// When cursors have to be where they go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CursorsMove {
+    /// Before the flush returns.
+    Now,
+    /// Perhaps afterwards, where all went well: the next flush is opened meanwhile.
+    Meanwhile,
+}
+
 /// Moves the cursors of everything that was written, in one write.
 pub(super) async fn commit_pages<D: Destination>(
     route: &Route<'_, D>,
     quarantine: &mut Quarantine,
     written: Vec<WrittenPage>,
+    when: CursorsMove,
 ) -> Report {
     let (written, mut report) = record_refusals(route, quarantine, written).await;
     let forward: Vec<CursorAt> = written.iter().flat_map(|written| left_to_move(route, written)).collect();
-    if !forward.is_empty()
-        && let Err(error) = advance(route, &forward).await
-    {
+    let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
+    let advance = advance(route.destination.clone(), forward, route.opened.snapshot.window);
+    if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() {
+        report.cursors = Some(CursorWrite::begin(advance));
+    } else if let Err(error) = advance.await {
         report.write_failure = Some(error.to_string());
         let error = ShipError::Destination(error);
         report.outcomes.extend(written.into_iter().map(|written| failed(route, written.plan, &error)));
         return report;
     }
-    let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
     if !passed.is_empty()
         && let Err(error) = quarantine.forget_passed(route.mappings, &passed).await
     {
@@ -82,9 +127,16 @@ fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt>
     left.map(|(work, to)| (work.tenancy, name.clone(), *to)).collect()
 }
 
-async fn advance<D: Destination>(route: &Route<'_, D>, forward: &[CursorAt]) -> Result<(), DestinationError> {
+async fn advance<D: Destination>(
+    destination: D,
+    forward: Vec<CursorAt>,
+    window: WriteWindow,
+) -> Result<(), DestinationError> {
+    if forward.is_empty() {
+        return Ok(());
+    }
     failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
-    route.destination.advance(forward, route.opened.snapshot.window).await?;
+    destination.advance(&forward, window).await?;
     failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(super::DESTINATION)));
     Ok(())
 }

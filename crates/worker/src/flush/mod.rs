@@ -29,6 +29,8 @@ use lockstep_destinations::Destination;
 use lockstep_schema::Source;
 use uuid::Uuid;
 
+pub use self::commit_page::CursorWrite;
+pub(crate) use self::commit_page::CursorsMove;
 pub(crate) use self::filter_rows::{Refusal, RowFilter, push};
 use self::open::{Opened, Opener};
 pub use self::outcome::{Failed, Flushed};
@@ -37,6 +39,7 @@ use self::plan_pages::{MappingStates, plan_pages};
 use self::read_page::Route;
 pub(crate) use self::read_page::copy_rows;
 pub(crate) use self::write_page::{DurablePage, OpenPage};
+use crate::error::ShipError;
 use crate::hints::Hints;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
@@ -78,6 +81,39 @@ impl<D: Destination> Flusher<D> {
     ///
     /// Dropped in the middle, it leaves nothing behind but rows that may be shipped again (IDEM-1).
     pub async fn flush(&mut self, hints: &Hints) -> Flushed {
+        self.flush_with(hints, CursorsMove::Now).await
+    }
+
+    /// The same; where all goes well, it may return before the cursors are written.
+    pub(crate) async fn flush_with(&mut self, hints: &Hints, cursors: CursorsMove) -> Flushed {
+        let mut flushed = self.flush_pages(hints).await;
+        let is_done = flushed.more.is_empty() && flushed.retry.is_empty() && flushed.behind.is_empty();
+        if cursors == CursorsMove::Meanwhile && is_done {
+            return flushed;
+        }
+        if let Some(cursors) = flushed.cursors.take()
+            && let Err(error) = self.settled(cursors).await
+        {
+            flushed.retry.merge(hints);
+            flushed.retry_reason = Some(error.to_string());
+        }
+        flushed
+    }
+
+    /// Waits for cursors of a flush to be written.
+    ///
+    /// # Errors
+    /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
+    pub(crate) async fn settled(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
+        let Err(error) = cursors.outcome().await else { return Ok(()) };
+        self.opener.forget_cursors();
+        self.health.not_ready(DESTINATION, error.to_string());
+        let error = ShipError::Destination(error);
+        metrics::failed(error.kind());
+        Err(error)
+    }
+
+    async fn flush_pages(&mut self, hints: &Hints) -> Flushed {
         let started = Instant::now();
         let flushed = match self.opener.open(&self.destination, hints, &self.mappings).await {
             Ok(opened) => self.ship(opened, hints).await,

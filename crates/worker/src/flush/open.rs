@@ -72,10 +72,15 @@ impl Opener {
     /// Takes note of where a flush has moved cursors to; after a failure of the destination nothing is taken for granted.
     pub(super) fn remember(&mut self, report: &Report) {
         if report.write_failure.is_some() {
-            self.recent.forget();
+            self.forget_cursors();
         } else {
             self.recent.note(report.moved.iter().copied(), Instant::now());
         }
+    }
+
+    /// Takes no cursor for granted any more.
+    pub(super) fn forget_cursors(&mut self) {
+        self.recent.forget();
     }
 
     /// Reads a replica of the source.

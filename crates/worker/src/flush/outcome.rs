@@ -2,6 +2,7 @@
 
 use lockstep_core::{SequenceId, TenancyId};
 
+use super::commit_page::CursorWrite;
 use crate::error::{Retry, ShipError};
 use crate::hints::Hints;
 use crate::mappings::{MappingIndex, Mappings};
@@ -37,6 +38,8 @@ pub struct Flushed {
     pub rows: u64,
     /// Rows that the destination refused; the quarantine holds them.
     pub quarantined: u64,
+    /// Cursors that are still being written. Until they are, nothing of this is done.
+    pub cursors: Option<CursorWrite>,
 }
 
 impl Flushed {
@@ -48,8 +51,8 @@ impl Flushed {
 
     /// Of a flush of these hints, from a snapshot that holds everything up to `head`.
     pub(super) fn fold(hints: &Hints, head: SequenceId, report: Report) -> Self {
-        let Report { rows, quarantined, .. } = report;
-        let mut flushed = Self { head, rows, quarantined, ..Self::default() };
+        let Report { rows, quarantined, cursors, .. } = report;
+        let mut flushed = Self { head, rows, quarantined, cursors, ..Self::default() };
         for PairsOutcome { mapping, tenancies, outcome } in report.outcomes {
             let add_to = |into: &mut Hints, least: SequenceId| {
                 tenancies.iter().for_each(|tenancy| into.add(*tenancy, [mapping], hints.up_to(*tenancy).max(least)));
@@ -90,6 +93,7 @@ impl Flushed {
         self.behind.merge(&next.behind);
         self.head = next.head;
         (self.retry, self.retry_reason, self.outage) = (next.retry, next.retry_reason, next.outage);
+        self.cursors = next.cursors;
     }
 }
 
@@ -146,7 +150,9 @@ pub(super) struct Report {
     pub(super) outcomes: Vec<PairsOutcome>,
     pub(super) rows: u64,
     pub(super) quarantined: u64,
-    /// Where cursors stand now.
+    /// Cursors that are still being written.
+    pub(super) cursors: Option<CursorWrite>,
+    /// Where cursors stand now, or will.
     pub(super) moved: Vec<(TenancyId, MappingIndex, SequenceId)>,
     /// The last failure of the destination to take rows or cursors.
     pub(super) write_failure: Option<String>,
@@ -156,6 +162,7 @@ impl Report {
     pub(super) fn add(&mut self, other: Self) {
         self.outcomes.extend(other.outcomes);
         self.moved.extend(other.moved);
+        self.cursors = other.cursors;
         self.rows += other.rows;
         self.quarantined += other.quarantined;
         self.write_failure = other.write_failure.or(self.write_failure.take());

@@ -8,7 +8,7 @@ use futures_util::future::join;
 use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
 use tokio::task::JoinSet;
 
-use super::commit_page::{WrittenPage, commit_pages};
+use super::commit_page::{CursorsMove, WrittenPage, commit_pages};
 use super::filter_rows::{ReadPage, Refusal};
 use super::isolate::{PageContent, Refused};
 use super::open::SessionEnd;
@@ -80,7 +80,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             while !self.ending.is_empty() {
                 self.join_one().await;
             }
-            self.commit().await;
+            self.commit(CursorsMove::Meanwhile).await;
         })
         .await;
         (self.report, session)
@@ -138,7 +138,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.note_written(&plan, &page, &durable);
                 self.written.push(WrittenPage::durable(plan, page, &durable));
                 if self.started.elapsed() > LONG_FLUSH {
-                    self.commit().await;
+                    self.commit(CursorsMove::Now).await;
                 }
             }
             Err(error) => {
@@ -198,8 +198,9 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         }
     }
 
-    async fn commit(&mut self) {
-        let committed = commit_pages(&self.route, self.quarantine, std::mem::take(&mut self.written)).await;
+    async fn commit(&mut self, when: CursorsMove) {
+        let written = std::mem::take(&mut self.written);
+        let committed = commit_pages(&self.route, self.quarantine, written, when).await;
         self.report.add(committed);
     }
 }

@@ -1,5 +1,6 @@
 //! A whole worker: the stream, fills beside it, the sweep and the janitor, until it is told to stop.
 
+mod merge_pace;
 mod stream;
 
 use std::sync::Arc;
@@ -81,7 +82,7 @@ pub async fn run_to<D: Destination>(
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let shared = Shared { destination, mappings, limits, pauses };
-    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher };
+    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher, last: None };
     parts.spawn(stream.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
-use lockstep_queue::{Consumer, Delivery, Publisher};
+use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
 use tokio::time::timeout;
 
-use crate::flush::{Failed, Flushed, Flusher};
+use super::merge_pace::MergePace;
+use crate::flush::{CursorWrite, CursorsMove, Failed, Flushed, Flusher};
 use crate::hints::Hints;
 use crate::shared::Shared;
 
@@ -23,22 +24,46 @@ pub(super) struct Stream<D> {
     pub(super) consumer: Consumer,
     pub(super) publisher: Arc<Publisher>,
     pub(super) flusher: Flusher<D>,
+    /// The last batch, while its cursors are being written.
+    pub(super) last: Option<Unsettled>,
+}
+
+/// A batch that is shipped, and whose messages are let go when its cursors have moved.
+pub(super) struct Unsettled {
+    deliveries: Vec<Delivery>,
+    hints: Hints,
+    failed: Vec<Failed>,
+    cursors: CursorWrite,
 }
 
 impl<D: Destination> Stream<D> {
     /// Works until `shutdown`; then the batch in hand is finished if that does not take too long. What is not finished
     /// goes back to the queue.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
+        let (pace, destination) = (MergePace::default(), self.shared.destination.clone());
+        tokio::join!(self.take_batches(&pace, &shutdown), pace.watch(&destination, &shutdown));
+        let within = self.shared.limits.stop_within;
+        if finish_in_time(&shutdown, within, self.settle_last(&shutdown)).await.is_none() {
+            tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
+        }
+        self.consumer.close().await;
+    }
+
+    async fn take_batches(&mut self, pace: &MergePace, shutdown: &Shutdown) {
         let mut backoff = Backoff::for_connections();
         let every = self.shared.limits.look_every;
         // While shipping is paused nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
         while shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await.is_some() {
-            let Some(next) = shutdown.run_until_cancelled(timeout(every, self.consumer.next())).await else { break };
+            let next = shutdown.run_until_cancelled(timeout(every, self.next(shutdown))).await;
+            let Some(next) = next else { break };
             match next {
                 Ok(Ok(first)) => {
                     backoff.reset();
+                    if pace.wait(shutdown).await.is_none() {
+                        break;
+                    }
                     let within = self.shared.limits.stop_within;
-                    if finish_in_time(&shutdown, within, self.work(first, &shutdown)).await.is_none() {
+                    if finish_in_time(shutdown, within, self.work(first, shutdown)).await.is_none() {
                         tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
                     }
                 }
@@ -55,7 +80,30 @@ impl<D: Destination> Stream<D> {
                 }
             }
         }
-        self.consumer.close().await;
+    }
+
+    /// The next message. Meanwhile the messages of the last batch are let go, once its cursors have moved.
+    async fn next(&mut self, shutdown: &Shutdown) -> Result<Delivery, QueueError> {
+        while let Some(last) = &mut self.last {
+            tokio::select! {
+                biased;
+                next = self.consumer.next() => return next,
+                () = last.cursors.ended() => {}
+            }
+            self.settle_last(shutdown).await;
+        }
+        self.consumer.next().await
+    }
+
+    /// Lets the messages of the last batch go. Where its cursors did not move it is shipped again.
+    async fn settle_last(&mut self, shutdown: &Shutdown) {
+        let Some(Unsettled { deliveries, hints, mut failed, cursors }) = self.last.take() else { return };
+        if let Err(error) = self.flusher.settled(cursors).await {
+            tracing::warn!(%error, tenancies = hints.len(), "cursors were not moved: their rows are shipped again");
+            let Some(again) = self.ship_and_announce(hints, CursorsMove::Now, shutdown).await else { return };
+            failed.extend(again.failed);
+        }
+        self.settle(deliveries, &failed).await;
     }
 
     /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
@@ -63,8 +111,14 @@ impl<D: Destination> Stream<D> {
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
-        if let Some(failed) = self.ship_and_announce(hints, shutdown).await {
-            self.settle(deliveries, &failed).await;
+        let shipped = self.ship_and_announce(hints.clone(), CursorsMove::Meanwhile, shutdown).await;
+        self.settle_last(shutdown).await;
+        match shipped {
+            Some(Flushed { failed, cursors: Some(cursors), .. }) => {
+                self.last = Some(Unsettled { deliveries, hints, failed, cursors });
+            }
+            Some(Flushed { failed, .. }) => self.settle(deliveries, &failed).await,
+            None => {}
         }
     }
 
@@ -83,21 +137,21 @@ impl<D: Destination> Stream<D> {
 
     /// Ships, and announces what is left: pages that are still to come, so that they alternate with other work (FAIR-1);
     /// and what the replica may not show yet, after it has had some time. Meanwhile nothing else is done: what comes now is
-    /// further ahead. Returns what failed, or `None` where it was time to stop before that.
-    async fn ship_and_announce(&mut self, hints: Hints, shutdown: &Shutdown) -> Option<Vec<Failed>> {
-        let flushed = self.ship(hints, shutdown).await?;
+    /// further ahead. Returns `None` where it was time to stop before that.
+    async fn ship_and_announce(&mut self, hints: Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
+        let flushed = self.ship(hints, cursors, shutdown).await?;
         self.announce(&flushed.more, shutdown).await?;
         if !flushed.behind.is_empty() {
             let wait = self.flusher.replica_wait(&flushed);
             shutdown.run_until_cancelled(tokio::time::sleep(wait)).await?;
             self.announce(&flushed.behind, shutdown).await?;
         }
-        Some(flushed.failed)
+        Some(flushed)
     }
 
     /// Flushes until nothing is to be tried again. While source or destination are away that takes as long as it takes.
     /// Returns `None` where it was time to stop before that.
-    async fn ship(&mut self, mut left: Hints, shutdown: &Shutdown) -> Option<Flushed> {
+    async fn ship(&mut self, mut left: Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
         let mut shipped = Flushed::default();
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
@@ -111,7 +165,7 @@ impl<D: Destination> Stream<D> {
                     return Some(shipped);
                 }
             }
-            shipped.continue_with(self.flusher.flush(&left).await);
+            shipped.continue_with(self.flusher.flush_with(&left, cursors).await);
             let is_progress = shipped.retry.pairs() < left.pairs();
             left = std::mem::take(&mut shipped.retry);
             if left.is_empty() {
