@@ -16,13 +16,20 @@ const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
 pub(crate) struct Definitions(PathBuf);
 
 impl Definitions {
-    fn new(files: &[(&str, &str)]) -> Result<Self> {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("lockstep-definitions-{}", Uuid::new_v4().simple()));
         std::fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         for (name, text) in files {
             std::fs::write(directory.join(name), text)?;
         }
         Ok(Self(directory))
+    }
+}
+
+impl Definitions {
+    /// An installation that uses them; nothing is in its source yet.
+    pub(crate) async fn stage(&self) -> Result<Stage> {
+        Stage::of(Installation::create().await?.with_mappings(self.0.clone())).await
     }
 }
 
@@ -47,7 +54,7 @@ const EXPECTED: [&str; 4] = [
 /// A small world with invoices that were there before capture, and the definition that syncs them.
 pub(crate) async fn with_invoices() -> Result<(Stage, Definitions)> {
     let definitions = Definitions::new(&[("invoices.toml", DEFINITION), ("README.txt", "no definition")])?;
-    let stage = Stage::of(Installation::create().await?.with_mappings(definitions.0.clone())).await?;
+    let stage = definitions.stage().await?;
     stage.sql(lockstep_testkit::databases::SOURCE_SCHEMA).await?;
     stage.sql(include_str!("world.sql")).await?;
     stage.sql(include_str!("custom_mapping/invoices.sql")).await?;
@@ -112,7 +119,7 @@ async fn custom_mapping_that_is_wrong_is_refused_by_every_program() -> Result<()
         .replace("type = \"float64\"\n", "type = \"money\"\n")
         .replace("sql = \"{customer.displayName}\"", "sql = \"{buyer.name}\"");
     let definitions = Definitions::new(&[("invoices.toml", &wrong), ("users.toml", "name = \"users\"\ntable = 7\n")])?;
-    let stage = Stage::of(Installation::create().await?.with_mappings(definitions.0.clone())).await?;
+    let stage = definitions.stage().await?;
     for (program, arguments) in [
         ("lockstep", &["migrate"][..]),
         ("lockstep", &["status"]),
@@ -141,7 +148,7 @@ async fn custom_mapping_that_does_not_fit_its_table_is_refused() -> Result<()> {
         .replace("type = \"uuid?\"", "type = \"int64?\"")
         .replace("type = \"int32?\"", "type = \"int32\"");
     let definitions = Definitions::new(&[("invoices.toml", &misfit)])?;
-    let stage = Stage::of(Installation::create().await?.with_mappings(definitions.0.clone())).await?;
+    let stage = definitions.stage().await?;
     stage.sql(lockstep_testkit::databases::SOURCE_SCHEMA).await?;
     stage.sql(include_str!("world.sql")).await?;
     stage.sql(include_str!("custom_mapping/invoices.sql")).await?;

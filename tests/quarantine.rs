@@ -11,19 +11,19 @@ const REFUSE: &str =
     "ALTER TABLE {raw}.users ADD CONSTRAINT no_hunter CHECK NOT like(ifNull(display_name, ''), '%hunter2%')";
 const HUNTERS: &str = r#"UPDATE "ProjectUser" SET "displayName" = 'hunter2' WHERE "projectUserId" IN (SELECT min("projectUserId"::text)::uuid FROM "ProjectUser")"#;
 
-async fn quarantine(stage: &Stage, arguments: &[&str]) -> Result<Finished> {
+pub(crate) async fn quarantine(stage: &Stage, arguments: &[&str]) -> Result<Finished> {
     stage.installation.succeed("lockstep", &[&["quarantine"], arguments].concat()).await
 }
 
 /// The entries, as `lockstep quarantine list` tells them.
-async fn listed(stage: &Stage) -> Result<Vec<Value>> {
+pub(crate) async fn listed(stage: &Stage) -> Result<Vec<Value>> {
     let told = quarantine(stage, &["list", "--output", "json"]).await?.stdout;
     let told: Value = serde_json::from_str(&told).with_context(|| format!("no JSON: {told}"))?;
     Ok(told["entries"].as_array().context("entries")?.clone())
 }
 
 /// Waits until nothing is on its way, while something is in quarantine.
-async fn all_else_in_step(stage: &Stage) -> Result<()> {
+pub(crate) async fn all_else_in_step(stage: &Stage) -> Result<()> {
     let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "60"]).await?;
     ensure!(waited.code == Some(1) && waited.stderr.contains("1 rows were refused"), "{waited:?}");
     Ok(())

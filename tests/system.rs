@@ -47,4 +47,5 @@ mod src_1;
 mod stage;
 mod takeover;
 mod tasks;
+mod unreadable;
 mod ver_1;

@@ -59,7 +59,7 @@ enum Command {
     Resync(Reporting<resync::ResyncArgs>),
     /// Recover after the source was restored to an earlier state
     Rewind(Reporting<rewind::RewindArgs>),
-    /// Show rows that a destination refused, ship them again, or forget them
+    /// Show rows that were refused or could not be read, ship them again, or forget them
     Quarantine(Reporting<quarantine::QuarantineArgs>),
     /// Erase the rows of a deleted tenancy from the destination, and print the receipt
     Erase(Reporting<erase::EraseArgs>),

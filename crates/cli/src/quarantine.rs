@@ -1,4 +1,4 @@
-//! `lockstep quarantine`: rows that a destination refused, each with its error.
+//! `lockstep quarantine`: rows that a destination refused or the source could not give, each with its error.
 
 use clap::{Args, Subcommand};
 use lockstep_core::{MappingName, TenancyId};

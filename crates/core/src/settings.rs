@@ -1,13 +1,16 @@
 //! Settings: the same names as flags and in the environment, for every program; wrong ones are reported as one list.
 
+mod check;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use secrecy::SecretString;
 
+use self::check::{Check, given};
 use crate::exit;
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
@@ -63,6 +66,9 @@ pub struct SettingsArgs {
     /// File with certificate authorities (PEM) to trust beside the system's, for all three services
     #[arg(long, env = "LOCKSTEP_TLS_CA_FILE", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,
+    /// Bytes of one value of a row, as text; a row with a longer one goes into quarantine (default: 16777216)
+    #[arg(long, env = "LOCKSTEP_MAX_VALUE_BYTES", value_name = "BYTES", global = true)]
+    max_value_bytes: Option<String>,
     /// What is logged, as a tracing filter (default: info,lapin=off)
     #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER", global = true)]
     log: Option<String>,
@@ -117,6 +123,8 @@ pub struct Settings {
     pub mappings_dir: Option<PathBuf>,
     /// Further certificate authorities.
     pub tls_ca_file: Option<PathBuf>,
+    /// Bytes of one value of a row: a row with a longer one is refused, and goes into quarantine.
+    pub max_value_bytes: usize,
     /// A tracing filter.
     pub log: String,
     /// For people or for machines.
@@ -124,6 +132,9 @@ pub struct Settings {
     /// Where health and metrics are served.
     pub listen: Option<SocketAddr>,
 }
+
+/// What a value may have unless it is set: 16 MiB. Postgres makes hundreds of megabytes of text of a few kilobytes of JSON.
+pub const DEFAULT_MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything that is wrong with the settings, at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,7 +178,29 @@ impl SettingsArgs {
             (self.amqp_url.as_deref(), self.amqp_url_file.as_deref()),
             &["amqp://", "amqps://"],
         );
-        let clickhouse_url = check.url(
+        let clickhouse = self.clickhouse(needs, &mut check);
+        let settings = Settings {
+            source_url,
+            source_read_url,
+            amqp_url,
+            clickhouse,
+            queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),
+            mappings_dir: check.directory("LOCKSTEP_MAPPINGS_DIR", self.mappings_dir.as_deref()),
+            tls_ca_file: check.file("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
+            max_value_bytes: check.bytes(
+                "LOCKSTEP_MAX_VALUE_BYTES",
+                self.max_value_bytes.as_deref(),
+                DEFAULT_MAX_VALUE_BYTES,
+            ),
+            log: check.log_filter(self.log.as_deref()),
+            log_format: check.log_format(self.log_format.as_deref()),
+            listen: check.listen(self.listen.as_deref()),
+        };
+        check.result(settings)
+    }
+
+    fn clickhouse(&self, needs: Needs, check: &mut Check) -> ClickHouseSettings {
+        let url = check.url(
             "LOCKSTEP_CLICKHOUSE_URL",
             needs.clickhouse,
             (self.clickhouse_url.as_deref(), None),
@@ -178,7 +211,7 @@ impl SettingsArgs {
             (self.clickhouse_password.as_deref(), self.clickhouse_password_file.as_deref()),
         );
         let clickhouse = ClickHouseSettings {
-            url: clickhouse_url,
+            url,
             user: given(self.clickhouse_user.as_deref()).unwrap_or("default").to_owned(),
             password: SecretString::from(password.unwrap_or_default()),
             raw_database: check.identifier(
@@ -193,19 +226,7 @@ impl SettingsArgs {
             ),
         };
         check.databases_differ(&clickhouse);
-        let settings = Settings {
-            source_url,
-            source_read_url,
-            amqp_url,
-            clickhouse,
-            queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),
-            mappings_dir: check.directory("LOCKSTEP_MAPPINGS_DIR", self.mappings_dir.as_deref()),
-            tls_ca_file: check.file("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
-            log: check.log_filter(self.log.as_deref()),
-            log_format: check.log_format(self.log_format.as_deref()),
-            listen: check.listen(self.listen.as_deref()),
-        };
-        if check.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(check.problems)) }
+        clickhouse
     }
 }
 
@@ -221,126 +242,6 @@ pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
     })
 }
 
-/// The broker's client logs every failed attempt as an error of its own; what matters is said once, by `lockstep-queue`.
-const DEFAULT_LOG: &str = "info,lapin=off";
-
-fn given(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
-}
-
-/// Checks settings one by one and keeps what was wrong.
-#[derive(Default)]
-struct Check {
-    problems: Vec<String>,
-}
-
-impl Check {
-    fn secret(&mut self, name: &str, (value, file): (Option<&str>, Option<&Path>)) -> Option<String> {
-        let file = file.filter(|file| !file.as_os_str().is_empty());
-        match (given(value), file) {
-            (Some(_), Some(_)) => {
-                self.problems.push(format!("{name} and {name}_FILE are both set: keep one"));
-                None
-            }
-            (Some(value), None) => Some(value.to_owned()),
-            (None, Some(file)) => match std::fs::read_to_string(file) {
-                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => {
-                    self.problems.push(format!("{name}_FILE: cannot read {}: {error}", file.display()));
-                    None
-                }
-            },
-            (None, None) => None,
-        }
-    }
-
-    fn url(&mut self, name: &str, needed: bool, from: (Option<&str>, Option<&Path>), schemes: &[&str]) -> SecretUrl {
-        let before = self.problems.len();
-        let value = self.secret(name, from);
-        match value {
-            Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => return SecretUrl::new(value),
-            Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
-            None if needed && self.problems.len() == before => {
-                self.problems.push(format!("{name} is missing: set it to {}…", schemes[0]));
-            }
-            None => {}
-        }
-        SecretUrl::new("")
-    }
-
-    fn identifier(&mut self, name: &str, value: Option<&str>, default: &str) -> String {
-        let value = given(value).unwrap_or(default);
-        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !plain || value.starts_with(|first: char| first.is_ascii_digit()) {
-            self.problems.push(format!("{name} must be letters, digits and _, not starting with a digit: {value:?}"));
-        }
-        value.to_owned()
-    }
-
-    fn databases_differ(&mut self, clickhouse: &ClickHouseSettings) {
-        if clickhouse.raw_database == clickhouse.view_database {
-            self.problems.push(
-                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE and LOCKSTEP_CLICKHOUSE_VIEW_DATABASE must differ: \
-                 raw tables and views have the same names"
-                    .to_owned(),
-            );
-        }
-    }
-
-    fn queue_prefix(&mut self, value: Option<&str>) -> String {
-        let value = given(value).unwrap_or("lockstep");
-        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // RabbitMQ's names hold 255 bytes; ours add at most 40.
-        if !plain || value.len() > 200 {
-            self.problems.push("LOCKSTEP_QUEUE_PREFIX must be at most 200 letters, digits, `.`, `_` or `-`".to_owned());
-        }
-        value.to_owned()
-    }
-
-    fn directory(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
-        let value = value.filter(|value| !value.as_os_str().is_empty())?;
-        if !value.is_dir() {
-            self.problems.push(format!("{name}: {} is no directory", value.display()));
-        }
-        Some(value.to_owned())
-    }
-
-    fn file(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
-        let value = value.filter(|value| !value.as_os_str().is_empty())?;
-        if !value.is_file() {
-            self.problems.push(format!("{name}: {} is no file", value.display()));
-        }
-        Some(value.to_owned())
-    }
-
-    fn log_filter(&mut self, value: Option<&str>) -> String {
-        let value = given(value).unwrap_or(DEFAULT_LOG);
-        if let Err(error) = value.parse::<tracing_subscriber::EnvFilter>() {
-            self.problems.push(format!("LOCKSTEP_LOG is no tracing filter: {error}"));
-        }
-        value.to_owned()
-    }
-
-    fn log_format(&mut self, value: Option<&str>) -> LogFormat {
-        match given(value) {
-            None | Some("pretty") => LogFormat::Pretty,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
-                self.problems.push(format!("LOCKSTEP_LOG_FORMAT must be pretty or json, not {other:?}"));
-                LogFormat::Pretty
-            }
-        }
-    }
-
-    fn listen(&mut self, value: Option<&str>) -> Option<SocketAddr> {
-        let value = given(value)?;
-        value
-            .parse()
-            .map_err(|_| self.problems.push(format!("LOCKSTEP_LISTEN must be ADDRESS:PORT, not {value:?}")))
-            .ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,6 +254,7 @@ mod tests {
             amqp_url: Some("http://hunter2@host".into()),
             clickhouse_raw_database: Some("a b".into()),
             clickhouse_password_file: Some("/nonexistent/secret".into()),
+            max_value_bytes: Some("16M".into()),
             log_format: Some("xml".into()),
             listen: Some("nowhere".into()),
             ..SettingsArgs::default()
@@ -364,6 +266,7 @@ mod tests {
             "LOCKSTEP_CLICKHOUSE_URL is missing",
             "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must be",
             "LOCKSTEP_CLICKHOUSE_PASSWORD_FILE: cannot read /nonexistent/secret",
+            "LOCKSTEP_MAX_VALUE_BYTES must be a number of bytes, 1 at least, not \"16M\"",
             "LOCKSTEP_LOG_FORMAT must be",
             "LOCKSTEP_LISTEN must be",
         ] {
@@ -377,7 +280,8 @@ mod tests {
         let args = SettingsArgs { listen: Some(String::new()), log: Some(" ".into()), ..SettingsArgs::default() };
         let settings = args.resolve(Needs::default()).unwrap();
         assert_eq!(settings.listen, None);
-        assert_eq!(settings.log, DEFAULT_LOG);
+        assert_eq!(settings.log, check::DEFAULT_LOG);
+        assert_eq!(settings.max_value_bytes, DEFAULT_MAX_VALUE_BYTES);
         assert_eq!(settings.queue_prefix, "lockstep");
         assert_eq!(settings.clickhouse.raw_database, "analytics_internal");
         assert_eq!(settings.clickhouse.view_database, "default");

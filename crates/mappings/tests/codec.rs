@@ -166,3 +166,23 @@ fn a_null_where_none_is_allowed_is_said_by_column_and_writes_nothing() {
     assert_eq!(read.unwrap_err().to_string(), "column id: is null, which its type does not allow");
     assert!(out.is_empty());
 }
+
+#[test]
+fn a_value_that_is_longer_than_its_limit_is_named_by_column_alone() {
+    let mut row = 10_i16.to_be_bytes().to_vec();
+    let (small, count) = (7_i32.to_be_bytes(), 7_i64.to_be_bytes());
+    let columns = [Some(&[1; 16][..]), Some(b"hunter2"), Some(&count), Some(&small), Some(&[1])];
+    for field_of_row in [Some(&[1; 16][..]), Some(b"p"), Some(b"main")].into_iter().chain(columns) {
+        field(&mut row, field_of_row);
+    }
+    field(&mut row, Some(&1_i64.to_be_bytes()));
+    field(&mut row, Some(&0_i16.to_be_bytes()));
+    let (mapping, message) = (mapping(), [header(), row].concat());
+    let fits = |limit| {
+        CopyReader::default().rows::<CodecError>(&message, |fields| Row::read(fields, &mapping)?.fits(&mapping, limit))
+    };
+    assert_eq!(fits(16), Ok(()));
+    let error = fits(15).unwrap_err();
+    assert!(error.is_of_row());
+    assert_eq!(error.to_string(), "column id: a value has 16 bytes, and LOCKSTEP_MAX_VALUE_BYTES is 15");
+}

@@ -35,6 +35,7 @@ fn statements(set: &MappingSet, mapping: &Mapping) -> String {
     let mut section = |title: &str, sql: &str| writeln!(text, "---- {title}\n{sql}\n").unwrap();
     section("fetch: a page of changes", &fetch::page(mapping, &[work()], limits));
     section("fetch: former locations", &fetch::former_locations(mapping, &[(work(), SequenceId::new(50))]));
+    section("fetch: the next change", &fetch::next_change(mapping));
     section("fetch: what other systems read", &fetch::plain_select(mapping));
     section("fill: a range", &fill::range(mapping, BlockRange { first: 0, end: 2048 }, SequenceId::new(60)));
     section("expand: a range of a fill", &expand::block_range(mapping, 1, BlockRange { first: 7, end: 8 }));

@@ -6,7 +6,7 @@ use lockstep_mappings::SourceTable;
 use tokio::time::timeout;
 
 use crate::connect::PoolerSign;
-use crate::sql_state::SqlStateKind;
+use crate::sqlstate::{SqlStateKind, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +84,13 @@ fn listed(tables: &[SourceTable]) -> String {
     tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// The server's own message without the detail, which can quote rows.
+/// The server's own message without the detail, which can quote rows; and not even that where it can quote values.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        Some(db) => {
+            let sqlstate = db.code().code();
+            format!("{} (SQLSTATE {sqlstate})", without_values(sqlstate).unwrap_or(db.message()))
+        }
         None => {
             let mut text = error.to_string();
             let mut source = std::error::Error::source(error);

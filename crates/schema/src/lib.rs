@@ -12,10 +12,10 @@ pub mod locks;
 pub mod migrations;
 pub mod pauses;
 pub mod row_security;
-mod sql_state;
+mod sqlstate;
 mod tables;
 pub mod tasks;
 
 pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};
-pub use sql_state::SqlStateKind;
+pub use sqlstate::SqlStateKind;

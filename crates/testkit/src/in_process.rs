@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{ClickHouseSettings, Settings};
+use lockstep_core::settings::{ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, Settings};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
@@ -31,6 +31,7 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
         queue_prefix: format!("lockstep-{suffix}"),
         mappings_dir,
         tls_ca_file: None,
+        max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
         log: "info,lapin=off".to_owned(),
         log_format: LogFormat::Pretty,
         listen: None,

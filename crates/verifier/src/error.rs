@@ -76,6 +76,11 @@ impl VerifyError {
         Self::OutOfOrder { mapping: mapping.to_owned(), side }
     }
 
+    /// Whether a row that was read is at fault, as it seems: others can be.
+    pub(crate) fn is_of_row(&self) -> bool {
+        matches!(self, Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_of_row))
+    }
+
     /// What a program ends with: 78 where the settings are wrong, else 3.
     pub const fn exit_code(&self) -> u8 {
         match self {

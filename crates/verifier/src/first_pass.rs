@@ -1,7 +1,8 @@
 //! The first pass over a mapping: every row of both sides, once, side by side.
 //!
 //! What differs here may have been on its way; the second look ([`crate::recheck`]) finds out. Where more keys differ than
-//! are kept, nothing is said of the rest, unless the mapping is being filled.
+//! are kept, nothing is said of the rest, unless the mapping is being filled. Rows that the source cannot give are left
+//! out, and named.
 
 use std::pin::pin;
 
@@ -10,7 +11,7 @@ use lockstep_core::TenancyId;
 use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, Shape};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::{self, Key, Scope};
+use lockstep_mappings::postgres::compare::{self, Key, Part, Scope};
 
 use crate::error::VerifyError;
 use crate::judge::Kind;
@@ -19,6 +20,7 @@ use crate::merge::{Meeting, Merge, Side};
 use crate::progress::Progress;
 use crate::source_rows::SourceRows;
 use crate::storage;
+use crate::unreadable::Unreadable;
 
 /// Progress is told once in so many rows.
 const ROWS_PER_STEP: u64 = 1024;
@@ -46,6 +48,8 @@ pub(crate) struct FirstPass {
     pub(crate) unjudged: u64,
     /// Rows of ClickHouse with a key that Postgres cannot hold: no row of the source ever became one of them.
     pub(crate) impossible: u64,
+    /// Rows that the source could not give.
+    pub(crate) unreadable: Unreadable,
 }
 
 /// Compares one mapping. `sides.source` is in a snapshot. At most `limit` differing keys are kept.
@@ -56,12 +60,32 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
     limit: usize,
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
+    match compare(sides, mapping, scope, Unreadable::default(), limit, progress).await {
+        Err(error) if error.is_of_row() => storage::go_on(sides.source).await?,
+        compared => return compared,
+    }
+    let unreadable = Unreadable::find(sides.source, mapping, scope).await?;
+    if unreadable.is_cut() {
+        return Ok(FirstPass { unreadable, ..FirstPass::default() });
+    }
+    compare(sides, mapping, scope, unreadable, limit, progress).await
+}
+
+async fn compare<D: Destination + Compare>(
+    sides: &Sides<'_, D>,
+    mapping: &Mapping,
+    scope: Scope<'_>,
+    unreadable: Unreadable,
+    limit: usize,
+    progress: &Progress,
+) -> Result<FirstPass, VerifyError> {
     let shape = Shape::of(mapping);
     let filled = storage::is_filled(sides.source, mapping, &sides.destination.id()).await?;
-    let mut source = SourceRows::open(sides.source, &compare::rows(mapping, scope), &shape).await?;
+    let sql = compare::rows_of(mapping, scope, Part::Without(&unreadable.positions));
+    let mut source = SourceRows::open(sides.source, &sql, &shape).await?;
     let mut destination = pin!(sides.destination.rows(mapping, scope));
     let mut merge = Merge::new(&shape);
-    let mut pass = FirstPass::default();
+    let mut pass = FirstPass { unreadable, ..FirstPass::default() };
     loop {
         // The source comes first: while it sorts, no stream of the destination waits for its reader.
         while let Some(side) = merge.wants() {
@@ -93,6 +117,8 @@ impl FirstPass {
             Meeting::Different(source, _) => (Kind::Different, source),
         };
         match shape.key(row) {
+            // Nothing is known of it but that it is there.
+            Some(key) if self.unreadable.keys.contains_key(&key) => {}
             Some(key) if self.differing.len() < limit => {
                 // A key that is twice on one side comes as two meetings; one second look serves both.
                 if self.differing.last().is_none_or(|last| last.key != key) {

@@ -50,6 +50,8 @@ pub enum Kind {
     Unexpected,
     /// Both have it, with different values.
     Different,
+    /// The source has it and cannot give it: nothing else is known.
+    Unreadable,
 }
 
 /// Why a difference may still go away by itself.
@@ -106,6 +108,8 @@ pub(crate) enum Judgement {
     Owed(Version),
     /// The sides differ, and not because of timing.
     Real,
+    /// The source cannot give the row. No look says so: there is none.
+    Unreadable,
 }
 
 /// Judges a look; `before` is the judgement about the look before it at the same key.

@@ -6,7 +6,8 @@
 //! that can be known. Nothing is written anywhere, and no sync is started.
 //!
 //! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
-//! put them to work.
+//! put them to work. A row that the source cannot give is named, and never called equal; the others are compared
+//! (`unreadable`).
 
 pub mod command;
 mod error;
@@ -21,6 +22,7 @@ mod report;
 mod service;
 mod source_rows;
 mod storage;
+mod unreadable;
 
 pub use error::VerifyError;
 pub use finding::Finding;

@@ -10,10 +10,11 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
 
 use crate::error::VerifyError;
-use crate::first_pass::Differing;
+use crate::first_pass::{Differing, FirstPass};
 use crate::judge::{Judgement, Kind, Why, judge};
 use crate::look::{Looker, Sides};
 use crate::progress::Progress;
+use crate::storage;
 
 /// Keys in one look.
 const KEYS_PER_LOOK: usize = 200;
@@ -43,6 +44,7 @@ pub(crate) enum Outcome {
     Settled,
     InFlight(Why),
     Real,
+    Unreadable,
 }
 
 impl Doubt {
@@ -51,12 +53,18 @@ impl Doubt {
         Self { key, kind, tenancy, columns: Vec::new(), judgement: None }
     }
 
+    /// A row that the source could not give.
+    fn unreadable(key: Key, tenancy: Option<TenancyId>) -> Self {
+        let (kind, judgement) = (Kind::Unreadable, Some(Judgement::Unreadable));
+        Self { key, kind, tenancy, columns: Vec::new(), judgement }
+    }
+
     const fn is_owed(&self) -> bool {
         matches!(self.judgement, Some(Judgement::Owed(_)))
     }
 
     const fn is_open(&self) -> bool {
-        !matches!(self.judgement, Some(Judgement::Settled | Judgement::Real))
+        !matches!(self.judgement, Some(Judgement::Settled | Judgement::Real | Judgement::Unreadable))
     }
 
     /// What it comes to when no more looks are taken.
@@ -64,6 +72,7 @@ impl Doubt {
         match &self.judgement {
             Some(Judgement::Settled) => Outcome::Settled,
             Some(Judgement::Real) => Outcome::Real,
+            Some(Judgement::Unreadable) => Outcome::Unreadable,
             Some(Judgement::InFlight(why)) => Outcome::InFlight(*why),
             Some(Judgement::Owed(_)) | None => Outcome::InFlight(Why::KeptChanging),
         }
@@ -78,24 +87,45 @@ pub(crate) struct Doubts<'a> {
 }
 
 impl<'a> Doubts<'a> {
-    pub(crate) fn new(mapping: &'a Mapping, differing: Vec<Differing>) -> Self {
-        let doubts = differing.into_iter().map(Doubt::new).collect();
-        Self { looker: Looker::new(mapping), name: mapping.name.as_str(), doubts }
+    /// What the first pass over the mapping left open.
+    pub(crate) fn new(mapping: &'a Mapping, pass: &mut FirstPass) -> Self {
+        let unreadable = std::mem::take(&mut pass.unreadable.keys).into_iter();
+        let unreadable = unreadable.map(|(key, tenancy)| Doubt::unreadable(key, Some(tenancy)));
+        let differing = std::mem::take(&mut pass.differing).into_iter().map(Doubt::new);
+        Self {
+            looker: Looker::new(mapping),
+            name: mapping.name.as_str(),
+            doubts: differing.chain(unreadable).collect(),
+        }
     }
 
     fn open(&self) -> usize {
         self.doubts.iter().filter(|doubt| doubt.is_open()).count()
     }
 
-    /// One look at everything that is still open.
+    /// One look at everything that is still open. Where a row cannot be read, keys are looked at in halves.
     async fn round<D: Destination + Compare>(&mut self, sides: &Sides<'_, D>) -> Result<(), VerifyError> {
         let mut open: Vec<&mut Doubt> = self.doubts.iter_mut().filter(|doubt| doubt.is_open()).collect();
-        let mut rest = open.as_mut_slice();
-        while !rest.is_empty() {
-            let (chunk, after) = rest.split_at_mut(chunk_length(rest));
-            rest = after;
+        let (mut at, mut most) = (0, KEYS_PER_LOOK);
+        while at < open.len() {
+            let length = chunk_length(&open[at..], most);
+            let chunk = &mut open[at..at + length];
             let keys: Vec<_> = chunk.iter().map(|doubt| doubt.key.clone()).collect();
-            let seen = self.looker.look(sides, &keys).await?;
+            let seen = match self.looker.look(sides, &keys).await {
+                Ok(seen) => seen,
+                Err(error) if error.is_of_row() => {
+                    storage::give_up_look(sides.source).await?;
+                    if let [doubt] = chunk {
+                        **doubt = Doubt::unreadable(doubt.key.clone(), doubt.tenancy);
+                        (at, most) = (at + 1, KEYS_PER_LOOK);
+                    } else {
+                        most = length / 2;
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            (at, most) = (at + length, KEYS_PER_LOOK.min(most * 2));
             for (doubt, seen) in chunk.iter_mut().zip(seen) {
                 doubt.kind = seen.look.kind.unwrap_or(doubt.kind);
                 doubt.tenancy = seen.tenancy.or(doubt.tenancy);
@@ -107,10 +137,10 @@ impl<'a> Doubts<'a> {
     }
 }
 
-/// How many doubts one look takes: at least one.
-fn chunk_length(doubts: &[&mut Doubt]) -> usize {
+/// How many doubts one look takes: one at least, and `most` at most.
+fn chunk_length(doubts: &[&mut Doubt], most: usize) -> usize {
     let mut bytes = 0;
-    let fits = doubts.iter().take(KEYS_PER_LOOK).take_while(|doubt| {
+    let fits = doubts.iter().take(most).take_while(|doubt| {
         bytes += key_bytes(&doubt.key);
         bytes <= KEY_BYTES_PER_LOOK
     });

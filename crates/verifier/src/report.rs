@@ -23,7 +23,7 @@ pub enum Verdict {
     Different,
     /// What differs is on its way.
     InFlight,
-    /// More differs than could be looked at.
+    /// More differs than could be looked at, or rows could not be read; nothing else differs.
     Unfinished,
 }
 
@@ -63,7 +63,9 @@ pub struct MappingReport {
     pub in_flight: u64,
     /// Rows that differed in the first pass and were too many to be looked at again.
     pub unjudged: u64,
-    /// The first findings: real differences, then what is in flight.
+    /// Rows that Postgres could not give: nothing is known about them. Where it is 1,000, the mapping was not compared.
+    pub unreadable: u64,
+    /// The first findings: real differences, rows that could not be read, then what is in flight.
     pub findings: Vec<Finding>,
 }
 
@@ -72,27 +74,30 @@ impl MappingReport {
         let count = |wanted: &dyn Fn(&Doubt) -> bool| doubts.iter().filter(|doubt| wanted(doubt)).count() as u64;
         let real = |kind| count(&|doubt| doubt.outcome() == Outcome::Real && doubt.kind == kind);
         let in_flight = count(&|doubt| matches!(doubt.outcome(), Outcome::InFlight(_))) + pass.in_flight;
+        let unreadable = count(&|doubt| doubt.outcome() == Outcome::Unreadable);
         let settled = count(&|doubt| doubt.outcome() == Outcome::Settled);
         let (missing, different) = (real(Kind::Missing), real(Kind::Different));
         let unexpected = real(Kind::Unexpected) + pass.impossible;
         let findings = |wanted: fn(Outcome) -> bool| doubts.iter().filter(move |doubt| wanted(doubt.outcome()));
         let first = findings(|outcome| outcome == Outcome::Real);
-        let then = findings(|outcome| matches!(outcome, Outcome::InFlight(_)));
-        let shown = first.chain(then).take(show).map(|doubt| match doubt.outcome() {
+        let then = findings(|outcome| outcome == Outcome::Unreadable);
+        let last = findings(|outcome| matches!(outcome, Outcome::InFlight(_)));
+        let shown = first.chain(then).chain(last).take(show).map(|doubt| match doubt.outcome() {
             Outcome::InFlight(why) => Finding::new(mapping, doubt, Some(why)),
-            Outcome::Real | Outcome::Settled => Finding::new(mapping, doubt, None),
+            Outcome::Real | Outcome::Unreadable | Outcome::Settled => Finding::new(mapping, doubt, None),
         });
         Self {
             name: mapping.name.to_string(),
             source_rows: pass.source_rows,
             destination_rows: pass.destination_rows,
-            equal: missing + unexpected + different + in_flight + pass.unjudged == 0,
+            equal: missing + unexpected + different + in_flight + pass.unjudged + unreadable == 0,
             equal_rows: pass.equal_rows + settled,
             missing,
             unexpected,
             different,
             in_flight,
             unjudged: pass.unjudged,
+            unreadable,
             findings: shown.collect(),
         }
     }
@@ -108,7 +113,7 @@ impl Report {
         let any = |of: fn(&MappingReport) -> u64| mappings.iter().any(|mapping| of(mapping) > 0);
         let verdict = if any(MappingReport::differences) {
             Verdict::Different
-        } else if any(|mapping| mapping.unjudged) {
+        } else if any(|mapping| mapping.unjudged + mapping.unreadable) {
             Verdict::Unfinished
         } else if any(|mapping| mapping.in_flight) {
             Verdict::InFlight

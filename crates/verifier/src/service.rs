@@ -75,7 +75,7 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     for &mapping in &mappings {
         options.progress.comparing(mapping.name.as_str());
         let mut pass = first_pass::compare_all(&sides, mapping, scope, options.max_doubts, &options.progress).await?;
-        doubts.push(Doubts::new(mapping, std::mem::take(&mut pass.differing)));
+        doubts.push(Doubts::new(mapping, &mut pass));
         passes.push(pass);
     }
     storage::end_snapshot(&scan).await?;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::tenancy_table;
+use lockstep_mappings::postgres::compare::{self, Key, Positions};
+use lockstep_mappings::postgres::{literal, table, tenancy_table};
 use lockstep_schema::{Session, Source, row_security};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::error::VerifyError;
@@ -52,7 +53,42 @@ pub(crate) async fn begin_look(client: &Client) -> Result<(), VerifyError> {
 
 /// Opens a snapshot on a connection; it ends with [`end_snapshot`], or with the connection.
 pub(crate) async fn begin_snapshot(client: &Client) -> Result<(), VerifyError> {
-    Ok(client.batch_execute(&format!("{BEGIN}; {SORT_MEMORY}")).await?)
+    Ok(client.batch_execute(&format!("{BEGIN}; {SORT_MEMORY}; SAVEPOINT reads")).await?)
+}
+
+/// Goes on in the snapshot of [`begin_snapshot`] after a statement failed.
+pub(crate) async fn go_on(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute("ROLLBACK TO SAVEPOINT reads").await?)
+}
+
+/// Gives a look up after a statement failed.
+pub(crate) async fn give_up_look(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute("ROLLBACK").await?)
+}
+
+/// How many blocks the table of a mapping has.
+pub(crate) async fn blocks(client: &Client, mapping: &Mapping) -> Result<u32, VerifyError> {
+    let sql = format!(
+        "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        literal(&table(&mapping.source))
+    );
+    let blocks: i64 = client.query_one(&sql, &[]).await?.get(0);
+    Ok(u32::try_from(blocks).unwrap_or(u32::MAX))
+}
+
+/// Whose the row at a single position is, and its key.
+pub(crate) async fn keys_at(
+    client: &Client,
+    mapping: &Mapping,
+    position: &Positions,
+) -> Result<Vec<(Key, TenancyId)>, VerifyError> {
+    let rows = client.query(&compare::keys_at(mapping, position), &[]).await?;
+    let key = |row: &Row| {
+        let location = Location { project_id: row.get(0), branch_id: row.get(1) };
+        let values = (0..mapping.key.len()).map(|index| row.get(2 + index)).collect();
+        (Key { location, values }, TenancyId::new(row.get(2 + mapping.key.len())))
+    };
+    Ok(rows.iter().map(key).collect())
 }
 
 /// Lets the snapshot go, so that it holds back no vacuum.

@@ -72,8 +72,16 @@ pub(crate) struct CursorsAhead {
     pub(crate) tenancies: usize,
     pub(crate) source_at: SequenceId,
 }
+/// The code of [`ShipError::Unreadable`].
+const CANNOT_BE_READ: &str = "LS-0410";
+
 /// The code of [`ShipError::Refused`].
-pub(crate) const CANNOT_BE_WRITTEN: &str = "LS-0407";
+pub(crate) const fn refusal_code(error: &CodecError) -> &'static str {
+    match error {
+        CodecError::TooLong { .. } => "LS-0411",
+        _ => "LS-0407",
+    }
+}
 
 /// Why rows of a mapping did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +95,11 @@ pub(crate) enum ShipError {
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The value itself is never told.
-    #[error("LS-0407: a row of tenancy {tenancy} cannot be written: {error}")]
+    #[error("{}: a row of tenancy {tenancy} cannot be written: {error}", refusal_code(.error))]
     Refused { tenancy: TenancyId, error: CodecError },
+    /// Told from the others by halving.
+    #[error("{CANNOT_BE_READ}: a row of tenancy {tenancy} cannot be read: {reason}")]
+    Unreadable { tenancy: TenancyId, reason: String },
     /// No single row's fault, as it seems.
     #[error(
         "LS-0430: so many rows were refused one after another that no more are set aside; compare the table with its mapping: {reason}"
@@ -117,15 +128,29 @@ impl ShipError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
+            Self::Source(error) => error.kind().is_some_and(SqlStateKind::is_of_row),
             Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
         }
     }
 
+    /// The code and the text with which the row of this tenancy that it is of goes into quarantine.
+    pub(crate) fn of_row(&self, tenancy: TenancyId) -> (&'static str, String) {
+        match self {
+            Self::Refused { error, .. } => (refusal_code(error), self.to_string()),
+            _ => (CANNOT_BE_READ, Self::Unreadable { tenancy, reason: self.to_string() }.to_string()),
+        }
+    }
+
+    /// Whether the source failed, and not what its rows were given to.
+    pub(crate) const fn is_of_source(&self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Source(_) | Self::NotAReplica => "source",
+            Self::Source(_) | Self::Unreadable { .. } | Self::NotAReplica => "source",
             Self::Destination(error) => error.code(),
             Self::Codec(_) | Self::Refused { .. } => "codec",
             Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",
@@ -155,7 +180,7 @@ impl ShipError {
             },
             // No work is at fault.
             Self::NotAReplica => Retry::InPlace,
-            Self::Source(_) | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
+            Self::Source(_) | Self::Unreadable { .. } | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
             Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Retry::Requeue,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES;
 use lockstep_destinations::WriteLimits;
 use lockstep_mappings::postgres::fetch::PageLimits;
 
@@ -16,6 +17,8 @@ pub struct Limits {
     pub page: PageLimits,
     /// Bytes of one mapping in one flush, as they are written. Reading stops there, and the next pages have fewer rows.
     pub page_bytes: u64,
+    /// Bytes of one value. A row with a longer one is refused.
+    pub max_value_bytes: usize,
     /// How pages are cut when they are written.
     pub write: WriteLimits,
     /// How often a mapping that fails while others succeed is retried at once. After that its messages are requeued with a
@@ -52,6 +55,7 @@ impl Default for Limits {
             flush_tenancies: 4096,
             page: PageLimits { tenancy_rows: 100_000, total_rows: 500_000 },
             page_bytes: 256 * 1024 * 1024,
+            max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
             write: WriteLimits::default(),
             tries_in_hand: 6,
             look_every: Duration::from_secs(30),

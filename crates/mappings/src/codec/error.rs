@@ -1,7 +1,7 @@
 //! What can be wrong with bytes. Never says a value.
 
 /// A row could not be read or written. The stream it came from cannot be trusted any further, except after
-/// [`CodecError::Value`], which concerns one row only.
+/// [`CodecError::Value`] and [`CodecError::TooLong`], which concern one row only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// Not what Postgres sends.
@@ -23,4 +23,21 @@ pub enum CodecError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// One row has a value that is longer than values may be.
+    #[error("column {column}: a value has {bytes} bytes, and LOCKSTEP_MAX_VALUE_BYTES is {limit}")]
+    TooLong {
+        /// In the destination.
+        column: String,
+        /// As Postgres sends it.
+        bytes: usize,
+        /// That was set.
+        limit: usize,
+    },
+}
+
+impl CodecError {
+    /// Whether one row is at fault, and the next can be tried.
+    pub const fn is_of_row(&self) -> bool {
+        matches!(self, Self::Value { .. } | Self::TooLong { .. })
+    }
 }

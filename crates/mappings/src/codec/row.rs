@@ -30,6 +30,8 @@ pub struct Row<'a> {
     /// What it says about itself.
     pub head: RowHead<'a>,
     columns: Fields<'a>,
+    /// Bytes of the longest value.
+    longest: usize,
 }
 
 impl<'a> Row<'a> {
@@ -46,12 +48,31 @@ impl<'a> Row<'a> {
         let project_id = present("project_id", fields.next_field()?)?;
         let branch_id = present("branch_id", fields.next_field()?)?;
         let columns = fields;
+        let mut longest = 0;
         for _ in &mapping.columns {
-            fields.next_field()?;
+            longest = longest.max(fields.next_field()?.map_or(0, <[u8]>::len));
         }
         let sequence = SequenceId::new(i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?));
         let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
-        Ok(Self { head: RowHead { tenancy, project_id, branch_id, sequence, deleted }, columns })
+        Ok(Self { head: RowHead { tenancy, project_id, branch_id, sequence, deleted }, columns, longest })
+    }
+
+    /// Checks that no value of this row of `mapping` has more bytes than `limit`.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLong`] names the first column with one that has.
+    pub fn fits(&self, mapping: &Mapping, limit: usize) -> Result<(), CodecError> {
+        if self.longest <= limit {
+            return Ok(());
+        }
+        let mut fields = self.columns;
+        for column in &mapping.columns {
+            let bytes = fields.next_field()?.map_or(0, <[u8]>::len);
+            if bytes > limit {
+                return Err(CodecError::TooLong { column: column.name.clone(), bytes, limit });
+            }
+        }
+        Ok(())
     }
 
     /// The columns of the mapping, in order, and behind them the row's sequence and whether it is a tombstone.

@@ -4,10 +4,12 @@
 //! as the hexadecimal digits of their bits, text and JSON as they are. Independent of the worker's fetch query on purpose.
 
 mod claims;
+mod part;
 
 use lockstep_core::Location;
 
 pub use self::claims::claims;
+pub use self::part::{Part, Positions, keys_at};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
 use crate::column_type::BaseType;
@@ -63,11 +65,17 @@ fn key_bytes(column: &Column) -> String {
 
 /// Every row of the mapping that has an owner, as binary `COPY`: `project_id`, `branch_id`, each column as canonical
 /// text, then `tenancy_id uuid`. Ordered by location and key, byte by byte, unless keys are asked for.
+pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
+    rows_of(mapping, scope, Part::Without(&[]))
+}
+
+/// As [`rows`], of a part of the table alone; a range comes in no order.
 ///
 /// What is Lockstep's own is named `sync_…`, as no exported column is.
-pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
+pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
     let columns: Vec<_> = mapping.columns.iter().map(canonical_column).collect();
     let (from, same) = match scope {
+        Scope::All | Scope::Locations(_) if part.is_range() => (part::tenancies(), part::at(scope)),
         Scope::All => (placed_tenancies(None), String::new()),
         Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new()),
         Scope::Keys(keys) => (
@@ -78,19 +86,20 @@ pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
     };
     let (place, order) = match scope {
         Scope::Keys(_) => ("", String::new()),
+        Scope::All | Scope::Locations(_) if part.is_range() => ("", String::new()),
         Scope::All | Scope::Locations(_) => {
             let keys: Vec<_> = mapping.key_columns().map(key_bytes).collect();
             ("t.sync_place, ", format!("\nORDER BY int4send(c.sync_place::int4) || {}", keys.join(" || ")))
         }
     };
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE TRUE{filter}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE {chosen}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
         exported = row::select_list(mapping, "s"),
         source = table(&mapping.source),
         belongs = row::belongs(mapping, "s"),
         joins = if matches!(scope, Scope::Keys(_)) { row::joins(mapping, "s") } else { plain_joins(mapping) },
-        filter = row::and_filter(mapping, "s"),
+        chosen = part.condition(mapping),
     )
 }
 

@@ -42,6 +42,7 @@ pub fn block_range(mapping: &Mapping, inbox: usize, range: super::fill::BlockRan
         from: format!("{} s", table(&mapping.source)),
         owner: owner_of_row(mapping),
         condition: super::fill::in_range("s", range),
+        filter: safe_filter(mapping),
         target: 0,
         unless_numbered: false,
     }
@@ -55,6 +56,7 @@ struct Search {
     /// Their tenancy, project and branch.
     owner: [String; 3],
     condition: String,
+    filter: String,
     /// Of the expansions.
     target: i32,
     /// Whether rows are left out that got a number since the pass that wrote the expansion: rows that were made together with
@@ -62,16 +64,28 @@ struct Search {
     unless_numbered: bool,
 }
 
+/// The filter of the mapping, unless it can fail: then one row would keep all others from being found. In its place every row
+/// that has a key gets a line, and whoever reads looks at the filter.
+fn safe_filter(mapping: &Mapping) -> String {
+    match (&mapping.filter, row::safe_filter(mapping.filter.as_ref(), "s")) {
+        (None, _) => String::new(),
+        (_, Some(safe)) => format!(" AND ({safe})"),
+        (Some(_), None) => {
+            mapping.key_sources().map(|(_, source)| format!(" AND s.{} IS NOT NULL", identifier(source))).collect()
+        }
+    }
+}
+
 impl Search {
     fn insert(&self, mapping: &Mapping, inbox: usize) -> String {
-        let Self { from, owner, condition, .. } = self;
+        let Self { from, owner, condition, filter, .. } = self;
         let (slots, row) = (slot_names(mapping), Target::row(mapping).id());
         let (owner, keys) = (owner.join(", "), slot_values(mapping, "s"));
         let into = format!(
             "INSERT INTO {CONTROL_SCHEMA}.{} (target, tenancy_id, project_id, branch_id, {slots})",
             INBOXES[inbox]
         );
-        let found = format!("{keys}\nFROM {from}\nWHERE {condition}{}", row::and_filter(mapping, "s"));
+        let found = format!("{keys}\nFROM {from}\nWHERE {condition}{filter}");
         if !self.unless_numbered {
             return format!("{into}\nSELECT {row}, {owner}, {found}");
         }
@@ -109,6 +123,7 @@ fn of_tenancies(mapping: &Mapping) -> Vec<Search> {
         from,
         owner: OF_EXPANSION.map(str::to_owned),
         condition: format!("{} AND e.tenancy_id IS NOT NULL AND {belongs}", asked(&target)),
+        filter: safe_filter(mapping),
         target: target.id(),
         unless_numbered: target.id() == Target::tenancy().id(),
     };
@@ -138,6 +153,7 @@ fn of_all(mapping: &Mapping) -> Search {
         from: expansions_and(mapping),
         owner: owner_of_row(mapping),
         condition: format!("{} AND e.tenancy_id IS NULL AND {since}", asked(&Target::all_rows(mapping))),
+        filter: safe_filter(mapping),
         target: Target::all_rows(mapping).id(),
         unless_numbered: false,
     }
@@ -160,6 +176,8 @@ fn dependents(mapping: &Mapping, join: &Join) -> Search {
             slot_type(join.match_type.base),
             cast = join.match_type.base.postgres_cast(),
         ),
+        // The index that serves this search may have it as its predicate.
+        filter: row::and_filter(mapping, "s"),
         target: Target::dependents(mapping, join).id(),
         unless_numbered: false,
     }

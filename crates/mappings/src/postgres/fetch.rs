@@ -133,6 +133,15 @@ pub fn page(mapping: &Mapping, work: &[ReadFrom], limits: PageLimits) -> String 
     ))
 }
 
+/// The next change of one tenancy, without a look at its row: of the tenancy `$1 uuid` the first number above `$2 bigint`.
+/// For a row that cannot be read.
+pub fn next_change(mapping: &Mapping) -> String {
+    format!(
+        "SELECT c.sequence FROM {CONTROL_SCHEMA}.change c WHERE c.tenancy_id = $1 AND c.mapping = {} AND c.sequence > $2 ORDER BY c.sequence LIMIT 1",
+        Target::row(mapping).id()
+    )
+}
+
 /// What the changes in (after, up to] have made of the other places where tenancies used to live: the row of this key of
 /// whoever lives there now, or a tombstone. Rows as in [`page`], with the former location as project and branch.
 pub fn former_locations(mapping: &Mapping, work: &[(ReadFrom, SequenceId)]) -> String {

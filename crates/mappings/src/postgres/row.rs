@@ -1,6 +1,6 @@
 //! The pieces that queries over source rows are made of: exported values, joins, tenancy and filter.
 
-use super::names::{identifier, table};
+use super::names::{identifier, literal, table};
 use crate::mapping::{Column, Join, Mapping, Tenant, Value};
 use crate::template::{ColumnRef, Template};
 
@@ -43,6 +43,21 @@ pub(super) fn and_filter(mapping: &Mapping, alias: &str) -> String {
     mapping.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, alias)))
 }
 
+/// The filter over the row `alias`, where there is one that cannot fail whatever the row holds.
+pub(super) fn safe_filter(filter: Option<&Template>, alias: &str) -> Option<String> {
+    let rendered = render(filter?, alias);
+    rendered.split(" AND ").all(|term| cannot_fail(term, alias)).then_some(rendered)
+}
+
+/// Whether a condition is one of a column's being null, or of its equality with a constant.
+fn cannot_fail(term: &str, alias: &str) -> bool {
+    let Some(rest) = term.strip_prefix(&format!("{alias}.\"")) else { return false };
+    let Some((name, rest)) = rest.split_once('"') else { return false };
+    let constant = |text: &str| text.len() > 1 && literal(&text[1..text.len() - 1].replace("''", "'")) == text;
+    let compared = ["=", "<>"].iter().find_map(|operator| rest.strip_prefix(&format!(" {operator} ")));
+    !name.is_empty() && (matches!(rest, "" | " IS NULL" | " IS NOT NULL") || compared.is_some_and(constant))
+}
+
 /// The joins of a mapping, each finding at most one row of the tenancy `t`.
 pub(super) fn joins(mapping: &Mapping, alias: &str) -> String {
     mapping.joins.iter().map(|join| joined(mapping, join, alias)).collect()
@@ -72,4 +87,21 @@ pub(super) fn select_list(mapping: &Mapping, alias: &str) -> String {
         .map(|column| format!("{} AS {}", exported(column, alias), identifier(&column.name)))
         .collect();
     columns.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_1_only_conditions_that_cannot_fail_are_the_triggers_own() {
+        for term in ["s.\"a\" IS NULL", "s.\"a\" IS NOT NULL", "s.\"a\" = 'x''y'", "s.\"a\" <> 'x'", "s.\"a\""] {
+            assert!(cannot_fail(term, "s"), "{term}");
+        }
+        for term in
+            ["(s.\"a\")::int > 5", "s.\"a\" = f('x')", "s.\"a\" = s.\"b\"", "1/s.\"a\" = 0", "s.\"a\" = 'x' OR g('y')"]
+        {
+            assert!(!cannot_fail(term, "s"), "{term}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::plan::{Mode, Step};
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
 use crate::migrations::{Migrations, run};
-use crate::sql_state::SqlStateKind;
+use crate::sqlstate::SqlStateKind;
 
 /// How often a step that cannot get its lock is tried: with [`LOCK_TIMEOUT`], some minutes.
 const LOCK_ATTEMPTS: u32 = 200;

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
-use crate::sql_state::SqlStateKind;
+use crate::sqlstate::SqlStateKind;
 
 /// A trigger or a function of Lockstep's, as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -43,11 +43,16 @@ impl Report {
                 format!("Different: {} rows, and {in_flight} in flight.", sum(MappingReport::differences))
             }
             Verdict::InFlight => format!("In flight: {in_flight} rows are still on their way, nothing else differs."),
-            Verdict::Unfinished => format!(
-                "LS-0308: {} rows differed and were too many to be looked at twice, {in_flight} are in flight. Run it again when \
-                 the sync has caught up, or narrow it with --mapping and --tenant.",
-                sum(|mapping| mapping.unjudged)
-            ),
+            Verdict::Unfinished => match (sum(|mapping| mapping.unjudged), sum(|mapping| mapping.unreadable)) {
+                (0, unreadable) => format!(
+                    "LS-0310: Postgres could not give {unreadable} rows, so nothing is known of them; {in_flight} are in flight. \
+                     Nothing else differs. `lockstep quarantine list` says why."
+                ),
+                (unjudged, _) => format!(
+                    "LS-0308: {unjudged} rows differed and were too many to be looked at twice, {in_flight} are in flight. Run \
+                     it again when the sync has caught up, or narrow it with --mapping and --tenant."
+                ),
+            },
         }
     }
 }
@@ -78,6 +83,9 @@ fn state(mapping: &MappingReport) -> String {
     if mapping.unjudged > 0 {
         parts.push(format!("{} not judged", mapping.unjudged));
     }
+    if mapping.unreadable > 0 {
+        parts.push(format!("{} not readable", mapping.unreadable));
+    }
     parts.join(", ")
 }
 
@@ -89,7 +97,8 @@ fn findings(text: &mut String, mapping: &MappingReport) {
     for finding in &mapping.findings {
         let _ = writeln!(text, "  {}", line(finding));
     }
-    let more = (mapping.differences() + mapping.in_flight).saturating_sub(mapping.findings.len() as u64);
+    let all = mapping.differences() + mapping.unreadable + mapping.in_flight;
+    let more = all.saturating_sub(mapping.findings.len() as u64);
     if more > 0 {
         let _ = writeln!(text, "  … and {more} more (--show)");
     }
@@ -101,6 +110,7 @@ fn line(finding: &Finding) -> String {
         Kind::Missing => "missing in ClickHouse",
         Kind::Unexpected => "only in ClickHouse",
         Kind::Different => "different",
+        Kind::Unreadable => "not readable in Postgres",
     };
     let columns =
         if finding.columns.is_empty() { String::new() } else { format!(" in {}", finding.columns.join(", ")) };

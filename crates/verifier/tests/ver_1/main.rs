@@ -11,3 +11,4 @@ mod fixture;
 mod in_flight;
 mod program;
 mod tenancies;
+mod unreadable;

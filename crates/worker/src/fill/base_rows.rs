@@ -8,7 +8,7 @@ use lockstep_mappings::codec::{CodecError, Row, RowHead};
 use tokio_postgres::Client;
 
 use crate::error::{ShipError, Violation};
-use crate::flush::{RowFilter, push};
+use crate::flush::{OpenPage, RowFilter, push};
 use crate::storage::{is_at, look_up};
 
 /// Tenancies that are remembered while a range of the base is read: some tens of megabytes at most.
@@ -41,7 +41,7 @@ impl<'a> BaseRows<'a> {
 }
 
 impl RowFilter for BaseRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut impl PageWriter) -> Result<bool, ShipError> {
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
         let head = &row.head;
         if head.sequence != self.floor || head.deleted {
             return Err(Violation::Order { tenancy: head.tenancy, sequence: head.sequence }.into());
@@ -51,8 +51,7 @@ impl RowFilter for BaseRows<'_> {
             Some(_) => return Err(Violation::Location(head.tenancy).into()),
             None => self.note(head)?,
         }
-        push(row, page)?;
-        Ok(true)
+        push(row, page)
     }
 
     async fn verify_before_send(&mut self) -> Result<(), ShipError> {

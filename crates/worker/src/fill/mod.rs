@@ -151,20 +151,21 @@ impl<D: Destination> Filler<D> {
         self.handed_over.get(mapping).is_none_or(|blocks| *blocks < MAX_HANDED_OVER)
     }
 
-    /// A range was refused: it is cut in halves, and a single block handed to the stream, which finds the row.
+    /// A row of a range was refused, or could not be read: the range is cut in halves, and a single block handed to the
+    /// stream, which finds the row.
     async fn isolate(&mut self, fills: &mut Fills, claim: &Claim, error: &ShipError) -> Result<(), ShipError> {
         let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
         if claim.blocks.end - first_block > 1 {
             if fills.split(claim).await? {
                 let blocks = claim.blocks.end - first_block;
-                tracing::info!(%mapping, first_block, blocks, %error, "a range was refused: it is tried in halves");
+                tracing::info!(%mapping, first_block, blocks, %error, "a range did not get through: it is tried in halves");
             }
             return Ok(());
         }
         let Some(index) = self.shared.mappings.index(mapping) else { return Ok(()) };
         if let Some(rows) = fills.hand_over(self.shared.mappings.get(index), claim).await? {
             *self.handed_over.entry(mapping.clone()).or_default() += 1;
-            tracing::warn!(%mapping, first_block, rows, %error, "a block was refused: its rows are shipped one by one");
+            tracing::warn!(%mapping, first_block, rows, %error, "a block did not get through: its rows are shipped one by one");
         }
         Ok(())
     }
@@ -196,7 +197,7 @@ impl<D: Destination> Filler<D> {
             return Ok(RangeEnd::Rewritten);
         }
         let start = PageStart { mapping, from: &[], window, limits: self.shared.limits.write };
-        let mut page = OpenPage::open(&self.shared.destination, start);
+        let mut page = OpenPage::open(&self.shared.destination, start, &self.shared.limits);
         let mut rows = BaseRows::new(fills.client(), claim.floor);
         let sql = fill::range(mapping, claim.blocks, claim.floor);
         // A range is shipped whole, however much its rows hold outside of their blocks.

@@ -9,7 +9,8 @@ use lockstep_mappings::codec::{CodecError, Row, RowHead};
 use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom};
 
 use super::isolate::{Isolation, MAX_IN_A_ROW, PageContent, Streaks, TenantRows};
-use crate::error::{CANNOT_BE_WRITTEN, ShipError, Violation};
+use super::write_page::OpenPage;
+use crate::error::{ShipError, Violation, refusal_code};
 use crate::storage::{Residence, Residences, is_at};
 
 /// Rows of one page that are refused; where there are more, the next page begins with them.
@@ -17,11 +18,11 @@ const MAX_REFUSALS: usize = 1_000;
 
 /// Checks rows and pushes those that may be written.
 pub(crate) trait RowFilter {
-    /// Pushes the row into the page, or returns `false` where it is not to be written.
+    /// Pushes the row into the page, unless it is not to be written.
     ///
     /// # Errors
     /// The read must not go on, and the page must not be ended.
-    fn accept(&mut self, row: &Row<'_>, page: &mut impl PageWriter) -> Result<bool, ShipError>;
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError>;
 
     /// Called before rows leave this process.
     ///
@@ -33,10 +34,10 @@ pub(crate) trait RowFilter {
 }
 
 /// Pushes a row that cannot be told from the others: where it cannot be written, the whole read fails.
-pub(crate) fn push(row: &Row<'_>, page: &mut impl PageWriter) -> Result<(), ShipError> {
-    page.push(row).map_err(|error| match error {
-        CodecError::Value { .. } => ShipError::Refused { tenancy: row.head.tenancy, error },
-        other => other.into(),
+pub(crate) fn push(row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+    page.push(row).map_err(|error| match error.is_of_row() {
+        true => ShipError::Refused { tenancy: row.head.tenancy, error },
+        false => error.into(),
     })
 }
 
@@ -147,18 +148,16 @@ impl<'a> PageRows<'a> {
                 self.streaks.accepted(self.at);
                 return Ok(true);
             }
-            Err(error @ CodecError::Value { .. }) if self.streaks.are_hopeless(self.at) => {
-                progress.stuck = Some(error);
-            }
-            Err(CodecError::Value { .. }) if self.refusals.len() >= MAX_REFUSALS => self.full = true,
-            Err(error @ CodecError::Value { .. }) => {
+            Err(error) if !error.is_of_row() => return Err(error.into()),
+            Err(error) if self.streaks.are_hopeless(self.at) => progress.stuck = Some(error),
+            Err(_) if self.refusals.len() >= MAX_REFUSALS => self.full = true,
+            Err(error) => {
                 progress.last = head.sequence;
                 self.streaks.refused(self.at);
-                let error = ShipError::Refused { tenancy: head.tenancy, error }.to_string();
-                let (tenancy, sequence) = (head.tenancy, head.sequence);
-                self.refusals.push(Refusal { tenancy, sequence, code: CANNOT_BE_WRITTEN, error });
+                let (tenancy, sequence, code) = (head.tenancy, head.sequence, refusal_code(&error));
+                let error = ShipError::Refused { tenancy, error }.to_string();
+                self.refusals.push(Refusal { tenancy, sequence, code, error });
             }
-            Err(error) => return Err(error.into()),
         }
         Ok(false)
     }
@@ -207,6 +206,13 @@ impl<'a> PageRows<'a> {
         accepted.map(|((work, _), progress)| (work.tenancy, own(progress))).collect()
     }
 
+    /// The tenancies that may have the row which the source could not give: it comes behind all that came, since those come
+    /// in order. And among how many of their next rows it is: two at least, since no row is known to stand alone.
+    pub(super) fn suspects(&self) -> PageContent {
+        let left = self.work.iter().zip(&self.progress).skip(self.at);
+        left.map(|((work, _), progress)| (work.tenancy, TenantRows::among(u64::from(progress.rows) + 1))).collect()
+    }
+
     /// The page ended. `head` is the last number given out in the snapshot that was read: whatever a tenancy
     /// has up to there was in the page, if the page holds all its rows (SEQ-1).
     pub(super) fn finish(self, head: SequenceId) -> ReadPage {
@@ -234,8 +240,8 @@ impl<'a> PageRows<'a> {
 }
 
 impl RowFilter for PageRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut impl PageWriter) -> Result<bool, ShipError> {
-        self.take(&row.head, || page.push(row))
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+        self.take(&row.head, || page.push(row)).map(drop)
     }
 }
 
@@ -260,7 +266,7 @@ impl<'a> FormerRows<'a> {
 }
 
 impl RowFilter for FormerRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut impl PageWriter) -> Result<bool, ShipError> {
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
         let head = &row.head;
         let Some((residence, work, up_to)) = self.expected.get(&head.tenancy) else {
             return Err(Violation::Tenancy(head.tenancy).into());
@@ -278,7 +284,7 @@ impl RowFilter for FormerRows<'_> {
         if own.sequences.len() <= MAX_IN_A_ROW as usize {
             own.sequences.insert(head.sequence);
         }
-        Ok(true)
+        Ok(())
     }
 }
 

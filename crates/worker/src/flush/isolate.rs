@@ -1,5 +1,6 @@
-//! Finding the rows that a destination refuses: a page that was refused is read again in halves, until one row stands
-//! alone and can be set aside. Only those who are under suspicion are read in small pages (FAIR-1).
+//! Finding the rows that a destination refuses, or that the source cannot give: a page that did not get through is read
+//! again in halves, until one row stands alone and can be set aside. Only those who are under suspicion are read in small
+//! pages (FAIR-1).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,13 +19,20 @@ const GROWTH: u32 = 4;
 /// Suspects that are remembered; beyond it all are forgotten, which costs time only.
 const MAX_SUSPECTS: usize = 65_536;
 
-/// What of one tenancy went into a page.
+/// What of one tenancy went into a page that was refused, or should have gone into one that could not be read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct TenantRows {
     /// Rows and tombstones.
     pub(super) rows: u64,
     /// Their numbers, as far as they matter: the last row's, and those of tombstones for former locations.
     pub(super) sequences: BTreeSet<SequenceId>,
+}
+
+impl TenantRows {
+    /// Rows that have not been read: one of these, and not the only one for all that is known, cannot be.
+    pub(super) fn among(rows: u64) -> Self {
+        Self { rows: rows.max(2), sequences: BTreeSet::new() }
+    }
 }
 
 /// What went into a page, by tenancy. Those of which nothing did have no entry.
@@ -58,7 +66,7 @@ impl Streaks {
     }
 }
 
-/// What follows from a refused page.
+/// What follows from a page that did not get through.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refused {
     /// Its tenancies are to be read again: the next pages are smaller.
@@ -148,7 +156,7 @@ impl Isolation {
         (pages, left.to_vec())
     }
 
-    /// A page was refused, for a reason that lies in its rows.
+    /// A page was refused or could not be read, for a reason that lies in one of these rows.
     pub(super) fn refused(&mut self, content: &PageContent) -> Refused {
         let mut whose = content.iter();
         let Some((tenancy, own)) = whose.next() else { return Refused::Hopeless };

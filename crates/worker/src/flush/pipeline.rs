@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
+use lockstep_core::TenancyId;
 use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
 use tokio::task::JoinSet;
 
@@ -114,6 +115,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.write_failed(plan, None, &content, error);
                 SessionEnd::Usable
             }
+            Err(Unread { error, content }) if error.is_refusal() => self.isolate(plan, &content, error).await,
             Err(Unread { error, .. }) => {
                 self.failed(plan, &error);
                 // After an error the transaction answers nothing more.
@@ -181,12 +183,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     fn refused(&mut self, plan: PagePlan, page: Option<ReadPage>, content: &PageContent, error: &DestinationError) {
         let isolation = &mut self.states.entry(plan.mapping).or_default().isolation;
         match (isolation.refused(content), page) {
-            (Refused::Narrowed, _) => {
-                let rows = content.values().map(|own| own.rows).sum::<u64>();
-                let mapping = self.route.mappings.name(plan.mapping);
-                tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page was refused: it is tried in parts");
-                self.leave([plan].into(), &Outcome::MorePages);
-            }
+            (Refused::Narrowed, _) => self.narrowed(plan, content, error),
             (Refused::Found(tenancy, sequences), Some(page)) => {
                 let (code, error) = (error.code(), error.to_string());
                 let refusal = |sequence| Refusal { tenancy, sequence, code, error: error.clone() };
@@ -194,6 +191,54 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             }
             (Refused::Found(..) | Refused::Hopeless, _) => {
                 self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() });
+            }
+        }
+    }
+
+    fn narrowed(&mut self, plan: PagePlan, content: &PageContent, error: &dyn std::error::Error) {
+        let rows = content.values().map(|own| own.rows).sum::<u64>();
+        let mapping = self.route.mappings.name(plan.mapping);
+        tracing::info!(%mapping, tenancies = content.len(), rows, %error, "a page did not get through: it is tried in parts");
+        self.leave([plan].into(), &Outcome::MorePages);
+    }
+
+    /// A page was not read to its end because of one of these rows: it is cut down until that row stands alone.
+    async fn isolate(&mut self, plan: PagePlan, content: &PageContent, error: ShipError) -> SessionEnd {
+        // After an error of its own the source answers nothing more until then.
+        if error.is_of_source()
+            && let Err(broken) = self.route.opened.session.go_on().await
+        {
+            self.failed(plan, &broken.into());
+            return SessionEnd::Broken;
+        }
+        match self.states.entry(plan.mapping).or_default().isolation.refused(content) {
+            Refused::Narrowed => self.narrowed(plan, content, &error),
+            Refused::Found(tenancy, _) => return self.set_aside(plan, tenancy, &error).await,
+            Refused::Hopeless => self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() }),
+        }
+        SessionEnd::Usable
+    }
+
+    /// The row of the next change of this tenancy stands alone: only the number tells which it is.
+    async fn set_aside(&mut self, plan: PagePlan, tenancy: TenancyId, error: &ShipError) -> SessionEnd {
+        let work = self.route.work(plan.mapping, tenancy);
+        match self.route.opened.session.next_change(self.route.mappings.get(plan.mapping), work).await {
+            Ok(Some(sequence)) => {
+                let (code, error) = error.of_row(tenancy);
+                let (cursors, more) = (vec![(work, sequence)], plan.tenancies.clone());
+                let refusals = vec![Refusal { tenancy, sequence, code, error }];
+                let page = ReadPage { cursors, more, refusals, ..ReadPage::default() };
+                self.written.push(WrittenPage::refused(plan, page, std::iter::empty()));
+                SessionEnd::Usable
+            }
+            // It is no row's fault.
+            Ok(None) => {
+                self.failed(plan, error);
+                SessionEnd::Usable
+            }
+            Err(broken) => {
+                self.failed(plan, &broken.into());
+                SessionEnd::Broken
             }
         }
     }

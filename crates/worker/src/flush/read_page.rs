@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
-use lockstep_core::failpoint;
+use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Destination, PageStart, PageWriter};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::filter_rows::{FormerRows, PageRows, ReadPage, RowFilter};
-use super::isolate::{Isolation, PageContent};
+use super::isolate::{Isolation, PageContent, TenantRows};
 use super::open::Opened;
 use super::plan_pages::PagePlan;
 use super::write_page::OpenPage;
 use crate::error::ShipError;
 use crate::limits::Limits;
-use crate::mappings::Mappings;
+use crate::mappings::{MappingIndex, Mappings};
 
 /// A read that yields no row for this long has failed. Finding the first row of a page walks indexes only.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,6 +43,14 @@ pub(super) struct Route<'a, D> {
     pub(super) limits: Limits,
 }
 
+impl<D> Route<'_, D> {
+    /// A tenancy of this flush, with its cursor.
+    pub(super) fn work(&self, mapping: MappingIndex, tenancy: TenancyId) -> ReadFrom {
+        let after = self.opened.cursors.get(&(tenancy, self.mappings.name(mapping).clone()));
+        ReadFrom { tenancy, after: after.copied().unwrap_or_default() }
+    }
+}
+
 /// A page that was read to its end, or to a limit, and is not ended yet.
 pub(super) struct Read<P> {
     pub(super) page: ReadPage,
@@ -53,7 +61,8 @@ pub(super) struct Read<P> {
 /// A page that was not read to its end.
 pub(super) struct Unread {
     pub(super) error: ShipError,
-    /// What the destination was given until then.
+    /// Among which rows the one at fault is, if one is: those that may have come next, or, where the destination refuses them,
+    /// those that it was given.
     pub(super) content: PageContent,
 }
 
@@ -64,10 +73,9 @@ pub(super) async fn read_page<D: Destination>(
     plan: &PagePlan,
     isolation: &Isolation,
 ) -> Result<Option<Read<D::Page>>, Unread> {
-    let Opened { session, snapshot, cursors } = route.opened;
+    let Opened { session, snapshot, .. } = route.opened;
     let mapping = route.mappings.get(plan.mapping);
-    let after = |tenancy| cursors.get(&(tenancy, mapping.name.clone())).copied().unwrap_or_default();
-    let work = plan.tenancies.iter().map(|tenancy| ReadFrom { tenancy: *tenancy, after: after(*tenancy) });
+    let work = plan.tenancies.iter().map(|tenancy| route.work(plan.mapping, *tenancy));
     let mut rows = PageRows::new(work, &snapshot.residences, plan.limits, isolation);
     let work = rows.work();
     if work.is_empty() {
@@ -75,10 +83,13 @@ pub(super) async fn read_page<D: Destination>(
     }
     let from: Vec<_> = work.iter().map(|work| (work.tenancy, work.after)).collect();
     let start = PageStart { mapping, from: &from, window: snapshot.window, limits: route.limits.write };
-    let mut open = OpenPage::open(route.destination, start);
+    let mut open = OpenPage::open(route.destination, start, &route.limits);
     let sql = fetch::page(mapping, &work, plan.limits);
     let copied = copy_rows(session.client(), &sql, mapping, &mut rows, &mut open, route.limits.page_bytes).await;
-    let copied = copied.map_err(|error| Unread { error, content: rows.content() })?;
+    let copied = copied.map_err(|error| {
+        let content = if error.is_of_source() { rows.suspects() } else { rows.content() };
+        Unread { error, content }
+    })?;
     if copied == Copied::Stopped {
         rows.stop();
     }
@@ -95,10 +106,22 @@ pub(super) async fn read_page<D: Destination>(
         let mut former = FormerRows::new(&moved, &snapshot.residences, &mut page.content);
         let sql = fetch::former_locations(mapping, &moved);
         if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
-            return Err(Unread { error, content: page.content });
+            let content = match &error {
+                ShipError::Destination(_) => page.content,
+                _ => suspects_of_former(&error, &moved, &page.content),
+            };
+            return Err(Unread { error, content });
         }
     }
     Ok(Some(Read { page, open, copied }))
+}
+
+/// The tenancies that may have the row of a former location which cannot be read or written; the latter says whose it is.
+fn suspects_of_former(error: &ShipError, moved: &[(ReadFrom, SequenceId)], read: &PageContent) -> PageContent {
+    let is_suspect = |tenancy| !matches!(error, ShipError::Refused { tenancy: other, .. } if *other != tenancy);
+    let tenancies = moved.iter().map(|(work, _)| work.tenancy).filter(|tenancy| is_suspect(*tenancy));
+    let rows = |tenancy: TenancyId| read.get(&tenancy).map_or(0, |own| own.rows);
+    tenancies.map(|tenancy| (tenancy, TenantRows::among(rows(tenancy)))).collect()
 }
 
 /// Runs a `COPY … TO STDOUT`, lets each row through `filter` into the page, and sends them as they come, until there are no
@@ -121,8 +144,7 @@ pub(crate) async fn copy_rows<P: PageWriter>(
     while let Some(message) = next_message(stream.as_mut()).await? {
         copy.rows(&message, |fields| {
             let row = Row::read(fields, mapping)?;
-            page.rows += u64::from(filter.accept(&row, &mut page.writer)?);
-            Ok::<_, ShipError>(())
+            filter.accept(&row, page)
         })?;
         if page.writer.is_full() {
             filter.verify_before_send().await?;

@@ -1,12 +1,20 @@
 //! Writing a page: rows that passed their filter are pushed, sent in chunks, and made durable by the page's end.
 
+use std::sync::Arc;
+
 use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Destination, DestinationError, Ended, PageStart, PageWriter, Sent};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::codec::{CodecError, Row};
+
+use crate::limits::Limits;
 
 /// A page that rows are read into.
 pub(crate) struct OpenPage<P> {
     pub(crate) writer: P,
     pub(crate) rows: u64,
+    mapping: Arc<Mapping>,
+    max_value_bytes: usize,
 }
 
 /// A page that is durable. There is no other way to one than [`OpenPage::end`].
@@ -26,8 +34,20 @@ impl DurablePage {
 }
 
 impl<P: PageWriter> OpenPage<P> {
-    pub(crate) fn open<D: Destination<Page = P>>(destination: &D, start: PageStart<'_>) -> Self {
-        Self { writer: destination.open_page(start), rows: 0 }
+    pub(crate) fn open<D: Destination<Page = P>>(destination: &D, start: PageStart<'_>, limits: &Limits) -> Self {
+        let (mapping, max_value_bytes) = (Arc::clone(start.mapping), limits.max_value_bytes);
+        Self { writer: destination.open_page(start), rows: 0, mapping, max_value_bytes }
+    }
+
+    /// Takes a row.
+    ///
+    /// # Errors
+    /// Where [`CodecError::is_of_row`] says so the row is left out, and the next can be pushed.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), CodecError> {
+        row.fits(&self.mapping, self.max_value_bytes)?;
+        self.writer.push(row)?;
+        self.rows += 1;
+        Ok(())
     }
 
     /// Bytes that were sent.

@@ -35,7 +35,8 @@ use crate::{flush, metrics};
 /// waited for, for as long as it takes.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), WorkerError> {
     let destination = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    run_to(&settings, Limits::default(), destination, shutdown).await
+    let limits = Limits { max_value_bytes: settings.max_value_bytes, ..Limits::default() };
+    run_to(&settings, limits, destination, shutdown).await
 }
 
 /// As [`run`], with limits and a destination of one's own: tests use it to make them fail.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use futures_util::future::try_join4;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
+use lockstep_mappings::Mapping;
+use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
@@ -65,7 +67,7 @@ impl FetchSession {
     }
 
     /// Opens a transaction that sees one snapshot, and looks the tenancies up in it: so no tenancy moves between the
-    /// lookup and the reads. All in one round trip.
+    /// lookup and the reads. All in one round trip, and with it the savepoint for [`FetchSession::go_on`].
     ///
     /// # Errors
     /// The session is not to be used again.
@@ -76,7 +78,7 @@ impl FetchSession {
         let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];
         // Sent in this order: `try_join4` polls its futures in turn, and each is sent when it is first polled.
         let answers = try_join4(
-            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SAVEPOINT reads"),
             self.client.query_one(&self.head, &[]),
             self.client.query(&self.look_up, &parameters),
             self.client.query(&self.with_entries, &of_destination),
@@ -86,6 +88,31 @@ impl FetchSession {
         let window = WriteWindow::new(read_at, limit(&head, 1)?);
         let head = SequenceId::new(head.try_get(0)?);
         Ok(Snapshot { head, residences: residences(&rows)?, quarantined: with_entries(&entries)?, window })
+    }
+
+    /// Goes on in the same snapshot after a statement of the transaction failed.
+    ///
+    /// # Errors
+    /// The session is not to be used again.
+    pub(crate) async fn go_on(&self) -> Result<(), SourceError> {
+        let back = timeout(ANSWER_TIMEOUT, self.client.batch_execute("ROLLBACK TO SAVEPOINT reads")).await;
+        Ok(back.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??)
+    }
+
+    /// The number of the next change that a page of this tenancy begins with, if there is one.
+    ///
+    /// # Errors
+    /// The session is not to be used again.
+    pub(crate) async fn next_change(
+        &self,
+        mapping: &Mapping,
+        work: ReadFrom,
+    ) -> Result<Option<SequenceId>, SourceError> {
+        let (sql, tenancy, after) = (next_change(mapping), work.tenancy.as_uuid(), work.after.get());
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenancy, &after];
+        let found = timeout(ANSWER_TIMEOUT, self.client.query_opt(&sql, &parameters)).await;
+        let found = found.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
+        Ok(found.map(|row| row.try_get(0)).transpose()?.map(SequenceId::new))
     }
 
     /// Ends the transaction.

@@ -38,6 +38,16 @@ fn rows_of_some_locations_and_keys() {
 }
 
 #[test]
+fn rows_of_a_part_of_a_table() {
+    let (invitations, locations) = (mapping("team_invitations"), [keys()[0].location.clone()]);
+    let parts = Positions::of_blocks(2).split(2);
+    assert_snapshot!("range_postgres", rows_of(&invitations, Scope::Locations(&locations), Part::Range(&parts[1])));
+    let single = Positions::of_blocks(1).split(2048);
+    assert_snapshot!("without_postgres", rows_of(&invitations, Scope::All, Part::Without(&single[3..5])));
+    assert_snapshot!("keys_at_postgres", keys_at(&invitations, &single[3]));
+}
+
+#[test]
 fn claims_on_keys() {
     let tenancy = "00000000-0000-4000-8000-000000000009".parse().unwrap();
     let after = [ReadFrom { tenancy, after: SequenceId::new(7) }];

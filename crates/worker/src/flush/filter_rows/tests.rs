@@ -234,3 +234,21 @@ proptest! {
         prop_assert_eq!(shipped, rows);
     }
 }
+
+#[test]
+fn a_row_that_cannot_be_read_comes_behind_those_that_came() {
+    let residences = residences();
+    let asked = [work(1, 0), work(2, 0), work(3, 0)];
+    let among = |expected: &[(u128, u64)]| -> PageContent {
+        expected.iter().map(|(number, rows)| (tenancy(*number), TenantRows::among(*rows))).collect()
+    };
+    let mut page = PageRows::new(asked, &residences, MANY, &Isolation::default());
+    assert_eq!(
+        page.suspects(),
+        among(&[(1, 2), (2, 2), (3, 2)]),
+        "nothing came: the first row may have more behind it"
+    );
+    (1..=4).for_each(|sequence| assert_eq!(offer(&mut page, 2, sequence), Ok(true)));
+    refuse(&mut page, 2, 5).unwrap();
+    assert_eq!(page.suspects(), among(&[(2, 6), (3, 2)]), "refused rows have come, too");
+}

@@ -28,12 +28,30 @@ struct World {
     refusals: usize,
     hopeless: usize,
     isolation: Isolation,
+    /// Bad rows are such as the source cannot give; else such as the destination refuses.
+    unreadable: bool,
 }
 
 impl World {
     fn new(rows: Vec<Vec<bool>>) -> Self {
-        let cursors = vec![0; rows.len()];
-        Self { rows, cursors, shipped: 0, set_aside: 0, refusals: 0, hopeless: 0, isolation: Isolation::default() }
+        let (cursors, isolation) = (vec![0; rows.len()], Isolation::default());
+        Self { rows, cursors, shipped: 0, set_aside: 0, refusals: 0, hopeless: 0, isolation, unreadable: false }
+    }
+
+    fn unreadable(rows: Vec<Vec<bool>>) -> Self {
+        Self { unreadable: true, ..Self::new(rows) }
+    }
+
+    /// Whose row may be the one that stopped a read of so many rows of each tenancy, in this order.
+    fn suspects(&self, taken: &[(usize, usize)]) -> PageContent {
+        let good = |&(number, rows): &(usize, usize)| {
+            self.rows[number][self.cursors[number]..][..rows].iter().take_while(|good| **good).count()
+        };
+        let at_fault = taken.iter().position(|of| good(of) < of.1).unwrap();
+        // Those behind have not been read.
+        let came = |(at, of): (usize, &(usize, usize))| if at == 0 { good(of) } else { 0 };
+        let left = taken[at_fault..].iter().enumerate();
+        left.map(|(at, of)| (tenancy(of.0), TenantRows::among(came((at, of)) as u64 + 1))).collect()
     }
 
     /// One flush of these tenancies; returns those that have more.
@@ -74,8 +92,18 @@ impl World {
             return continued;
         }
         self.refusals += 1;
+        if self.unreadable {
+            content = self.suspects(&taken);
+        }
         match self.isolation.refused(&content) {
             Refused::Narrowed => plan.tenancies.clone(),
+            Refused::Found(of, _) if self.unreadable => {
+                let number = usize::try_from(of.as_uuid().as_u128()).unwrap();
+                assert!(!self.rows[number][self.cursors[number]] && rows == 1, "a healthy row is set aside");
+                self.cursors[number] += 1;
+                self.set_aside += 1;
+                plan.tenancies.clone()
+            }
             Refused::Found(of, sequences) => {
                 assert_eq!((rows, sequences.len()), (1, 1), "a healthy row is set aside with it");
                 assert!(content[&of].sequences == sequences);
@@ -115,6 +143,18 @@ fn one_bad_row_among_many_is_found_by_halving() {
 }
 
 #[test]
+fn one_row_that_cannot_be_read_is_found_with_few_reads_that_fail() {
+    let mut rows = vec![vec![true; 500]; 16];
+    rows[11][321] = false;
+    let mut world = World::unreadable(rows);
+    let flushes = world.run();
+    assert_eq!((world.set_aside, world.shipped, world.hopeless), (1, 16 * 500 - 1, 0));
+    // What came before it tells how far to read: halves of that do not fail.
+    assert!(world.refusals <= 6 && flushes <= 40, "{} reads failed in {flushes} flushes", world.refusals);
+    assert_eq!(world.isolation, Isolation::default(), "nobody is under suspicion afterwards");
+}
+
+#[test]
 fn fair_1_healthy_tenancies_are_not_read_in_small_pages() {
     let mut world = World::new(vec![vec![true; 10], vec![false; 50], vec![true; 10], vec![true; 10]]);
     let news: Vec<_> = (0..4).map(tenancy).collect();
@@ -131,7 +171,11 @@ fn fair_1_healthy_tenancies_are_not_read_in_small_pages() {
 
 #[test]
 fn a_tenancy_with_too_many_bad_rows_is_given_up_and_goes_on_when_they_are_mended() {
-    let mut world = World::new(vec![vec![false; 5000], vec![true; 700]]);
+    let rows = || vec![vec![false; 5000], vec![true; 700]];
+    let mut unreadable = World::unreadable(rows());
+    unreadable.run();
+    assert_eq!((unreadable.set_aside, unreadable.shipped, unreadable.hopeless), (100, 700, 1));
+    let mut world = World::new(rows());
     world.run();
     assert_eq!((world.set_aside, world.shipped, world.hopeless), (100, 700, 1));
     assert!(world.flush(&[tenancy(0)]).is_empty() && world.set_aside == 100, "no more of them");
@@ -173,10 +217,15 @@ proptest! {
     ) {
         let bad = rows.iter().flatten().filter(|good| !**good).count();
         let all = rows.iter().map(Vec::len).sum::<usize>();
+        let same = rows.clone();
         let mut world = World::new(rows);
         world.run();
         prop_assert_eq!((world.set_aside, world.shipped, world.hopeless), (bad, all - bad, 0));
         // 2,400 rows at most: 12 halvings for each.
         prop_assert!(world.refusals <= bad * 12, "{} refusals for {bad} rows", world.refusals);
+        let mut world = World::unreadable(same);
+        world.run();
+        prop_assert_eq!((world.set_aside, world.shipped, world.hopeless), (bad, all - bad, 0));
+        prop_assert!(world.refusals <= bad * 12, "{} reads failed for {bad} rows", world.refusals);
     }
 }

@@ -22,7 +22,8 @@ pub enum SqlStateKind {
     Forbidden,
     /// A value is none for its type or constraint.
     Value,
-    /// What a function, a subquery or a limit made of a row.
+    /// What a function, a subquery or a limit made of a row: an error that was raised, two rows where there may be one, a text of
+    /// more than a gigabyte.
     Outcome,
     /// Anything else that is wrong with the statement.
     Statement,
@@ -69,6 +70,22 @@ impl SqlStateKind {
     }
 }
 
+/// What to say in place of Postgres's own message, where that may quote a value of a row.
+pub(crate) fn without_values(sqlstate: &str) -> Option<&'static str> {
+    Some(match sqlstate {
+        "22003" => "a number is out of range",
+        "22007" | "22008" => "a text is no date or time, or it is out of range",
+        "22012" => "division by zero",
+        "22021" | "22P05" => "a character cannot be held or converted",
+        "22P02" => "a text is not of the form that its type has",
+        _ => match sqlstate.get(..2)? {
+            "22" => "a value cannot be used",
+            "38" | "39" | "P0" => "a function failed",
+            _ => return None,
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +119,13 @@ mod tests {
         for state in ["08006", "25P02", "25P03", "53100", "57P03", "58030", "XX001"] {
             assert!(!SqlStateKind::of(state).is_of_statement(), "{state}");
         }
+    }
+
+    #[test]
+    fn messages_that_quote_values_are_replaced() {
+        assert_eq!(without_values("22P02"), Some("a text is not of the form that its type has"));
+        assert_eq!(without_values("22023"), Some("a value cannot be used"));
+        assert_eq!(without_values("P0001"), Some("a function failed"));
+        assert_eq!((without_values("42703"), without_values("54000"), without_values("")), (None, None, None));
     }
 }

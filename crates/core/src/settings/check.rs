@@ -1,0 +1,147 @@
+//! Checking settings one by one: what is wrong is gathered, and said as one list.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::{ClickHouseSettings, Settings, SettingsErrors};
+use crate::secret::SecretUrl;
+use crate::telemetry::LogFormat;
+
+/// The broker's client logs every failed attempt as an error of its own; what matters is said once, by `lockstep-queue`.
+pub(super) const DEFAULT_LOG: &str = "info,lapin=off";
+
+pub(super) fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Checks settings one by one and keeps what was wrong.
+#[derive(Default)]
+pub(super) struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    /// The settings, if nothing was wrong with any of them.
+    pub(super) fn result(self, settings: Settings) -> Result<Settings, SettingsErrors> {
+        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(self.problems)) }
+    }
+
+    pub(super) fn secret(&mut self, name: &str, (value, file): (Option<&str>, Option<&Path>)) -> Option<String> {
+        let file = file.filter(|file| !file.as_os_str().is_empty());
+        match (given(value), file) {
+            (Some(_), Some(_)) => {
+                self.problems.push(format!("{name} and {name}_FILE are both set: keep one"));
+                None
+            }
+            (Some(value), None) => Some(value.to_owned()),
+            (None, Some(file)) => match std::fs::read_to_string(file) {
+                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) => {
+                    self.problems.push(format!("{name}_FILE: cannot read {}: {error}", file.display()));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    pub(super) fn url(
+        &mut self,
+        name: &str,
+        needed: bool,
+        from: (Option<&str>, Option<&Path>),
+        schemes: &[&str],
+    ) -> SecretUrl {
+        let before = self.problems.len();
+        let value = self.secret(name, from);
+        match value {
+            Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => return SecretUrl::new(value),
+            Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
+            None if needed && self.problems.len() == before => {
+                self.problems.push(format!("{name} is missing: set it to {}…", schemes[0]));
+            }
+            None => {}
+        }
+        SecretUrl::new("")
+    }
+
+    pub(super) fn identifier(&mut self, name: &str, value: Option<&str>, default: &str) -> String {
+        let value = given(value).unwrap_or(default);
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !plain || value.starts_with(|first: char| first.is_ascii_digit()) {
+            self.problems.push(format!("{name} must be letters, digits and _, not starting with a digit: {value:?}"));
+        }
+        value.to_owned()
+    }
+
+    pub(super) fn databases_differ(&mut self, clickhouse: &ClickHouseSettings) {
+        if clickhouse.raw_database == clickhouse.view_database {
+            self.problems.push(
+                "LOCKSTEP_CLICKHOUSE_RAW_DATABASE and LOCKSTEP_CLICKHOUSE_VIEW_DATABASE must differ: \
+                 raw tables and views have the same names"
+                    .to_owned(),
+            );
+        }
+    }
+
+    pub(super) fn queue_prefix(&mut self, value: Option<&str>) -> String {
+        let value = given(value).unwrap_or("lockstep");
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        // RabbitMQ's names hold 255 bytes; ours add at most 40.
+        if !plain || value.len() > 200 {
+            self.problems.push("LOCKSTEP_QUEUE_PREFIX must be at most 200 letters, digits, `.`, `_` or `-`".to_owned());
+        }
+        value.to_owned()
+    }
+
+    pub(super) fn bytes(&mut self, name: &str, value: Option<&str>, default: usize) -> usize {
+        let Some(value) = given(value) else { return default };
+        value.parse().ok().filter(|bytes| *bytes > 0).unwrap_or_else(|| {
+            self.problems.push(format!("{name} must be a number of bytes, 1 at least, not {value:?}"));
+            default
+        })
+    }
+
+    pub(super) fn directory(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
+        let value = value.filter(|value| !value.as_os_str().is_empty())?;
+        if !value.is_dir() {
+            self.problems.push(format!("{name}: {} is no directory", value.display()));
+        }
+        Some(value.to_owned())
+    }
+
+    pub(super) fn file(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
+        let value = value.filter(|value| !value.as_os_str().is_empty())?;
+        if !value.is_file() {
+            self.problems.push(format!("{name}: {} is no file", value.display()));
+        }
+        Some(value.to_owned())
+    }
+
+    pub(super) fn log_filter(&mut self, value: Option<&str>) -> String {
+        let value = given(value).unwrap_or(DEFAULT_LOG);
+        if let Err(error) = value.parse::<tracing_subscriber::EnvFilter>() {
+            self.problems.push(format!("LOCKSTEP_LOG is no tracing filter: {error}"));
+        }
+        value.to_owned()
+    }
+
+    pub(super) fn log_format(&mut self, value: Option<&str>) -> LogFormat {
+        match given(value) {
+            None | Some("pretty") => LogFormat::Pretty,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                self.problems.push(format!("LOCKSTEP_LOG_FORMAT must be pretty or json, not {other:?}"));
+                LogFormat::Pretty
+            }
+        }
+    }
+
+    pub(super) fn listen(&mut self, value: Option<&str>) -> Option<SocketAddr> {
+        let value = given(value)?;
+        value
+            .parse()
+            .map_err(|_| self.problems.push(format!("LOCKSTEP_LISTEN must be ADDRESS:PORT, not {value:?}")))
+            .ok()
+    }
+}
