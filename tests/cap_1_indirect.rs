@@ -140,14 +140,14 @@ async fn cap_1_partitions_children_and_parents_are_refused_and_told() -> Result<
         stage.sql(make).await.with_context(|| (*make).to_owned())?;
         let found = stage.installation.run("lockstep", &["doctor"]).await?;
         ensure!(found.code == Some(1) && found.stdout.contains("SessionReplay"), "{make}: {}", found.stdout);
-        let reason = "SELECT reason FROM lockstep.fuse WHERE kind = 'mapping' AND name = 'session_replays'";
+        let reason = "SELECT reason FROM lockstep.pause WHERE kind = 'mapping' AND name = 'session_replays'";
         eventually("the mapping to be stopped alone", DEADLINE, async || {
             let row = stage.client.query_opt(reason, &[]).await?;
             Ok(row.is_some_and(|row| row.get::<_, String>(0).starts_with("LS-0508")))
         })
         .await?;
         stage.sql(undo).await?;
-        stage.until("it to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+        stage.until("it to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     }
     stage.equal().await?;
     stage.end(programs).await

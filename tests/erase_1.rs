@@ -102,11 +102,11 @@ async fn erase_1_and_pause_erases_a_tenancy_that_exists() -> Result<()> {
     ensure!(receipt["removed"]["users"].as_u64() >= Some(3), "{receipt}");
     assert_eq!(versions(&stage, "engines").await?, 0);
     ensure!(versions(&stage, "compilers").await? > 0);
-    let fuse = format!("SELECT count(*) FROM lockstep.fuse WHERE kind = 'tenant' AND name = '{engines}'");
-    assert_eq!(stage.number(&fuse).await?, 1);
+    let paused = format!("SELECT count(*) FROM lockstep.pause WHERE kind = 'tenancy' AND name = '{engines}'");
+    assert_eq!(stage.number(&paused).await?, 1);
     assert_eq!(stage.number(UNFINISHED).await?, 0);
     // When it goes on, it comes whole.
-    stage.sql("DELETE FROM lockstep.fuse").await?;
+    stage.sql("DELETE FROM lockstep.pause").await?;
     let sequencer = stage.sequencer()?;
     stage.equal().await?;
     stage.verified().await?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use lockstep_core::health::Health;
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::faulty::Faulty;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
 use lockstep_schema::Source;
-use lockstep_testkit::held::Held;
 use lockstep_worker::{Flushed, Flusher, Hints, Limits, Mappings};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,14 +42,14 @@ pub(crate) async fn news(stage: &Stage, mappings_named: &[&str]) -> Result<Hints
 
 /// Flushes that have read their rows and may not write them yet.
 pub(crate) struct HeldFlushes {
-    gate: Held<ClickHouse>,
+    gate: Faulty<ClickHouse>,
     flushes: Vec<JoinHandle<Flushed>>,
 }
 
 impl HeldFlushes {
     /// Reads the news of each mapping, and holds there. Each of them must have some.
     pub(crate) async fn after_reading(stage: &Stage, mappings: &[&str]) -> Result<Self> {
-        let gate = Held::new(stage.installation.clickhouse()?);
+        let gate = Faulty::holding_writes(stage.installation.clickhouse()?);
         let mut flushes = Vec::new();
         for mapping in mappings {
             let (mut flusher, news) = (flusher(stage, gate.clone())?, news(stage, &[mapping]).await?);

@@ -91,7 +91,7 @@ async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
     assert_eq!(json(&stage, "pause", &pause, 0).await?["changed"], false);
     let paused = json(&stage, "paused", &[], 0).await?;
     ensure!(paused["paused"][0]["reason"] == "too wide" && paused["paused"][0]["name"] == "users", "{paused}");
-    says(&programs[1], "some_stopped=true", 1).await?;
+    says(&programs[1], "some_paused=true", 1).await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
     let waited = json(&stage, "wait", &["--all", "--timeout", "2"], 2).await?;
     ensure!(waited["outcome"] == "in_flight" && waited["lag"]["passed"].is_number(), "{waited}");

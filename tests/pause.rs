@@ -17,7 +17,7 @@ async fn lockstep(stage: &Stage, arguments: &[&str]) -> Result<String> {
     Ok(stage.installation.succeed("lockstep", arguments).await?.stdout)
 }
 
-/// Waits until a log has said something so many times: a worker has no metric of what is stopped.
+/// Waits until a log has said something so many times: a worker has no metric of what is paused.
 pub(crate) async fn says(program: &Program, text: &str, times: usize) -> Result<()> {
     let said = async || Ok(program.logged()?.matches(text).count() >= times);
     eventually(&format!("the log to say {text:?}"), DEADLINE, said).await
@@ -39,8 +39,8 @@ async fn pause_stops_the_sequencer() -> Result<()> {
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
     lockstep(&stage, &["pause", "sequencer", "--reason", "for a test"]).await?;
-    let stopped = async || Ok(programs[0].metric("lockstep_sequencer_stopped").await? == Some(1.0));
-    eventually("the sequencer to stop", DEADLINE, stopped).await?;
+    let paused = async || Ok(programs[0].metric("lockstep_sequencer_paused").await? == Some(1.0));
+    eventually("the sequencer to pause", DEADLINE, paused).await?;
     let head = stage.number(HEAD).await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'renamed'"#).await?;
     waits_in_vain_for(&stage, "sequencer paused since").await?;
@@ -63,7 +63,7 @@ async fn pause_stops_workers_and_a_destination() -> Result<()> {
     for (round, (part, said)) in parts.into_iter().enumerate() {
         lockstep(&stage, &[&["pause"], part, &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
-            says(worker, " stopped=true", round + 1).await?;
+            says(worker, " paused=true", round + 1).await?;
         }
         let editor = BackgroundEdits::start(&stage, 72).await?;
         editor.go_on(60).await?;
@@ -101,7 +101,7 @@ async fn pause_stops_one_mapping_and_one_tenant() -> Result<()> {
     for (round, (part, arrives, stays)) in parts.into_iter().enumerate() {
         lockstep(&stage, &[&["pause"], &part[..], &["--reason", "for a test"]].concat()).await?;
         for worker in &programs[1..] {
-            says(worker, "some_stopped=true", round + 1).await?;
+            says(worker, "some_paused=true", round + 1).await?;
         }
         let name = if part[0] == "mapping" { "renamed" } else { "again" };
         stage
@@ -111,7 +111,7 @@ async fn pause_stops_one_mapping_and_one_tenant() -> Result<()> {
             .await?;
         stage.until_seen("everything else to arrive", arrives, "1").await?;
         waits_in_vain_for(&stage, &format!("{} {} paused since", part[0], part[1])).await?;
-        assert_eq!(stage.seen(stays).await?, "1", "what was stopped arrived");
+        assert_eq!(stage.seen(stays).await?, "1", "what was paused arrived");
         // Its messages are gone: nobody but the sweep knows that there are news.
         stage.until("all of it to be announced", UNANNOUNCED, 0).await?;
         lockstep(&stage, &[&["resume"], &part[..]].concat()).await?;
@@ -136,7 +136,7 @@ async fn pause_stops_fills() -> Result<()> {
     stage.sql(&format!(r#"UPDATE "Team" SET "displayName" = 'renamed' WHERE "tenancyId" = '{other}'"#)).await?;
     stage.until_seen("the stream", "SELECT countIf(display_name = 'renamed') > 0 FROM {views}.teams", "1").await?;
     let taken = "SELECT count(*) FROM lockstep.fill_range WHERE claimed_until IS NOT NULL OR finished_at IS NOT NULL";
-    assert_eq!(stage.number(taken).await?, 0, "a range was taken that holds rows of a stopped tenant");
+    assert_eq!(stage.number(taken).await?, 0, "a range was taken that holds rows of a paused tenant");
     lockstep(&stage, &["resume", "tenancy", &tenant]).await?;
     let left = "SELECT count(*) FROM lockstep.fill WHERE finished_at IS NULL";
     stage.until("the fills of all other mappings", left, 1).await?;
@@ -164,12 +164,12 @@ async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()>
         assert_eq!(refused.code, Some(78), "{arguments:?}");
         ensure!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
     }
-    assert_eq!(stage.number("SELECT count(*) FROM lockstep.fuse").await?, 0);
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.pause").await?, 0);
     lockstep(&stage, &["pause", "mapping", "teams", "--reason", "too wide"]).await?;
-    ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("before"));
+    ensure!(lockstep(&stage, &["pause", "mapping", "teams", "--reason", "another"]).await?.contains("Already paused"));
     let shown = lockstep(&stage, &["paused"]).await?;
     ensure!(shown.contains("teams") && shown.contains("too wide"), "{shown}");
-    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Goes on"));
+    ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Resumed"));
     ensure!(lockstep(&stage, &["resume", "mapping", "teams"]).await?.contains("Was not paused"));
     stage.end([]).await
 }

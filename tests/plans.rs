@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::postgres::compare::{Key, claims};
-use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
+use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
 use lockstep_mappings::postgres::{expand, quarantine};
 use lockstep_mappings::{Mapping, MappingSet};
@@ -98,7 +98,10 @@ async fn plans_look_rows_up_by_key_whatever_the_data_and_the_indexes() -> Result
     let (users, invitations) = (mapping(&set, "users")?, mapping(&set, "team_invitations")?);
     let mut work = Vec::new();
     for n in 0..300 {
-        work.push(Work { tenancy: TenancyId::new(id_of(&stage, &format!("t{n}")).await?), after: SequenceId::new(10) });
+        work.push(ReadFrom {
+            tenancy: TenancyId::new(id_of(&stage, &format!("t{n}")).await?),
+            after: SequenceId::new(10),
+        });
     }
     let up_to: Vec<_> = work.iter().map(|work| (*work, SequenceId::new(5_000))).collect();
 

@@ -125,10 +125,10 @@ async fn others_go_on(stage: &Stage, told: &str) -> Result<()> {
 
 /// Waits until a mapping is stopped, and says why it was.
 pub(crate) async fn stopped(stage: &Stage, mapping: &str) -> Result<String> {
-    let stopped = format!("SELECT reason FROM lockstep.fuse WHERE kind = 'mapping' AND name = '{mapping}'");
+    let stopped = format!("SELECT reason FROM lockstep.pause WHERE kind = 'mapping' AND name = '{mapping}'");
     let mut reason = String::new();
     eventually(&format!("{mapping} to be stopped"), DEADLINE, async || {
-        let Some(row) = stage.client.query_opt(&stopped, &[]).await? else { bail!("there is no fuse") };
+        let Some(row) = stage.client.query_opt(&stopped, &[]).await? else { bail!("it is not paused") };
         reason = row.try_get(0)?;
         Ok(true)
     })
@@ -160,12 +160,12 @@ async fn renamings(noticed_at_once: bool) -> Result<()> {
         }
     }
     let stops: usize = RENAMINGS.iter().map(|renaming| renaming.stops.len()).sum();
-    assert_eq!(stage.number("SELECT count(*) FROM lockstep.fuse").await?, i64::try_from(stops)?);
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.pause").await?, i64::try_from(stops)?);
     others_go_on(&stage, "meanwhile").await?;
     for Renaming { what, down, .. } in &RENAMINGS {
         stage.sql(down).await.context(*what)?;
     }
-    stage.until("every mapping to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+    stage.until("every mapping to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     stage.equal().await?;
     assert_eq!(stage.number("SELECT count(*) FROM lockstep.quarantine").await?, 0, "a row was blamed for it");
     stage.end(programs).await
@@ -196,7 +196,7 @@ async fn a_column_of_tenancies_that_is_renamed_fails_no_write_and_loses_nothing(
     let reason = stopped(&stage, "users").await?;
     ensure!(reason.contains(r#""Tenancy"."branchId""#), "{reason}");
     stage.sql(r#"ALTER TABLE "Tenancy" RENAME COLUMN "branch" TO "branchId""#).await?;
-    stage.until("every mapping to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+    stage.until("every mapping to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     stage.equal().await?;
     stage.end(programs).await
 }

@@ -197,7 +197,7 @@ async fn resync_goes_on_where_it_was_killed() -> Result<()> {
     let floors = stage.number(FLOORS).await?;
     programs[1].signal("CONT").await?;
     let said = stage.installation.succeed("lockstep", &["resync"]).await?;
-    ensure!(said.stderr.contains("Going on") && said.stdout.contains("1 rows were in ClickHouse alone"), "{said:?}");
+    ensure!(said.stderr.contains("Continuing") && said.stdout.contains("1 rows were in ClickHouse alone"), "{said:?}");
     assert_eq!(stage.number(FLOORS).await?, floors, "it began anew");
     stage.equal().await?;
     stage.end(programs).await

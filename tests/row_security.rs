@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lockstep_testkit::databases::{PrivatePostgres, TestDatabase, connect};
-use lockstep_testkit::installation::Installation;
+use lockstep_testkit::installation::{Installation, Program};
 use tokio_postgres::Client;
 
 use crate::platform_migrations::stopped;
@@ -22,6 +22,26 @@ async fn owned() -> Result<(PrivatePostgres, Stage)> {
     let url = server.url().replace("postgres://postgres@", "postgres://platform@");
     let stage = Stage::of(Installation::around(TestDatabase::create_on(url).await?)?).await?;
     Ok((server, stage))
+}
+
+/// What runs when policies are switched on.
+struct Filled {
+    server: PrivatePostgres,
+    stage: Stage,
+    programs: [Program; 2],
+    application: Client,
+}
+
+/// Everything has arrived, and from now on policies hide rows from Lockstep.
+async fn filled() -> Result<Filled> {
+    let (server, stage) = owned().await?;
+    stage.migrate(&["--standalone"]).await?;
+    stage.sql(include_str!("world.sql")).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    stage.sql(FORCE).await?;
+    let application = application(&server, &stage).await?;
+    Ok(Filled { server, stage, programs, application })
 }
 
 /// The application sees all rows, where Lockstep would see none.
@@ -61,13 +81,7 @@ async fn row_security_is_refused_before_anything_is_read() -> Result<()> {
 
 #[tokio::test]
 async fn row_security_that_is_switched_on_under_a_filled_system_removes_nothing() -> Result<()> {
-    let (server, stage) = owned().await?;
-    stage.migrate(&["--standalone"]).await?;
-    stage.sql(include_str!("world.sql")).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
-    stage.sql(FORCE).await?;
-    let application = application(&server, &stage).await?;
+    let Filled { server: _server, stage, programs, application } = filled().await?;
     application
         .batch_execute(
             r#"UPDATE "Team" SET "displayName" = 'unseen' WHERE "teamId" = id('cobol');
@@ -103,7 +117,7 @@ async fn row_security_that_is_switched_on_under_a_filled_system_removes_nothing(
     assert_eq!(stage.seen(ALL_TEAMS).await?, "3");
     is_refused(&stage).await?;
     stage.sql(r#"ALTER TABLE "Team" NO FORCE ROW LEVEL SECURITY"#).await?;
-    stage.until("the mappings to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+    stage.until("the mappings to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     stage.equal().await?;
     stage.end(programs).await
 }
@@ -111,13 +125,7 @@ async fn row_security_that_is_switched_on_under_a_filled_system_removes_nothing(
 /// TRUNCATE asks no policy, so its trigger must not either.
 #[tokio::test]
 async fn row_security_hides_no_truncate() -> Result<()> {
-    let (server, stage) = owned().await?;
-    stage.migrate(&["--standalone"]).await?;
-    stage.sql(include_str!("world.sql")).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
-    stage.sql(FORCE).await?;
-    let application = application(&server, &stage).await?;
+    let Filled { server: _server, stage, programs, application } = filled().await?;
     application.batch_execute(r#"TRUNCATE "Team" CASCADE"#).await?;
     stage.sql(r#"ALTER TABLE "Team" NO FORCE ROW LEVEL SECURITY"#).await?;
     stage.until_seen("the teams to go", ALL_TEAMS, "0").await?;

@@ -46,5 +46,6 @@ mod smoke;
 mod src_1;
 mod stage;
 mod takeover;
+mod tasks;
 mod unreadable;
 mod ver_1;

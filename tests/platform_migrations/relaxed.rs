@@ -127,7 +127,7 @@ async fn a_column_that_is_dropped_stops_its_mapping_alone() -> Result<()> {
     stage
         .sql(r#"ALTER TABLE "TeamMember" ADD COLUMN "profileImageUrl" text DEFAULT 'https://example.com/new'"#)
         .await?;
-    stage.until("it to go on", "SELECT count(*) FROM lockstep.fuse", 0).await?;
+    stage.until("it to go on", "SELECT count(*) FROM lockstep.pause", 0).await?;
     stage.migrate(&[]).await?;
     stage.equal().await?;
     stage.end(programs).await

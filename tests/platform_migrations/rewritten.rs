@@ -27,7 +27,7 @@ async fn what_changes_nothing_that_is_exported_leaves_all_in_step() -> Result<()
             .await?;
     }
     stage.equal().await?;
-    let stopped = stage.number("SELECT count(*) FROM lockstep.fuse").await?;
+    let stopped = stage.number("SELECT count(*) FROM lockstep.pause").await?;
     assert_eq!(stopped, 0);
     ensure!(stage.installation.run("lockstep", &["migrate"]).await?.code == Some(0), "migrate refused");
     stage.equal().await?;

@@ -24,7 +24,7 @@ pub(crate) struct EraseArgs {
     /// Its branch
     #[arg(long, requires = "project", value_name = "ID")]
     branch: Option<String>,
-    /// Stop waiting after this many seconds; the erasure goes on
+    /// Stop waiting after this many seconds; the erasure continues
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -44,11 +44,13 @@ pub(crate) async fn run(args: &EraseArgs, deployment: &Deployment<'_>) -> Result
 impl Report for EraseReport {
     fn print(&self) {
         let Some(receipt) = &self.receipt else {
-            eprintln!("Not erased yet; it goes on, and the same command waits for it. Is lockstep-worker running?");
+            eprintln!(
+                "Not erased yet. The erasure continues; run the same command again to wait for it. Is lockstep-worker running?"
+            );
             return;
         };
         if self.outcome == EraseOutcome::ErasedBefore {
-            eprintln!("It is erased already; this is the receipt.");
+            eprintln!("It was erased before; this is the receipt.");
         }
         println!("Tenancy {}, erased from {} ({})", receipt.tenancy, receipt.destination, receipt.reason);
         let proven = receipt.proven_at.as_deref().unwrap_or("not proven");

@@ -43,27 +43,27 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(migrate::MigrateArgs),
-    /// Take everything of Lockstep's out of the source database again
+    /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
-    /// Show what waits where, from the inbox to each mapping's backlog
+    /// Show what waits where, how far each mapping is, and what the periodic tasks did
     Status(Reporting<NoArgs>),
-    /// Return when every destination holds what the source holds now
+    /// Wait until every destination holds what the source holds now
     Wait(Reporting<wait::WaitArgs>),
-    /// Stop a part within a second. Nothing is lost: what comes meanwhile is shipped when it is resumed
+    /// Pause a part, within a second. Nothing is lost: changes made meanwhile are shipped when it is resumed
     Pause(Reporting<PauseArgs>),
-    /// Let a part go on that is paused
+    /// Resume a part that is paused
     Resume(Reporting<pause::ResumeArgs>),
     /// Show what is paused, since when, and why
     Paused(Reporting<NoArgs>),
-    /// Export again, while everything goes on and readers see no gap
+    /// Export rows again, while everything keeps running and readers see no gap
     Resync(Reporting<resync::ResyncArgs>),
-    /// Mend what a source that was restored to an earlier state has forgotten
+    /// Recover after the source was restored to an earlier state
     Rewind(Reporting<rewind::RewindArgs>),
     /// Show rows that were refused or could not be read, ship them again, or forget them
     Quarantine(Reporting<quarantine::QuarantineArgs>),
-    /// Have the rows of a tenancy that is gone erased from the destination, and print the receipt
+    /// Erase the rows of a deleted tenancy from the destination, and print the receipt
     Erase(Reporting<erase::EraseArgs>),
-    /// Show or change what holds for all programs together
+    /// Show or change the settings that all programs share
     Settings(Reporting<settings::SettingsCommand>),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
     Doctor(Reporting<doctor::DoctorArgs>),

@@ -62,8 +62,8 @@ impl Report for PauseReport {
     fn print(&self) {
         let said = match (self.paused, self.changed) {
             (true, true) => "Paused",
-            (true, false) => "Was paused before",
-            (false, true) => "Goes on",
+            (true, false) => "Already paused",
+            (false, true) => "Resumed",
             (false, false) => "Was not paused",
         };
         println!("{said}: {}.", format!("{} {}", self.kind, self.name).trim_end());

@@ -19,7 +19,7 @@ enum Action {
     List(Scope),
     /// Ship rows again: for when the destination was mended. A row that was itself mended is shipped by itself
     Retry(Chosen),
-    /// Forget rows without shipping them. The verifier goes on calling them different
+    /// Forget rows without shipping them. The verifier keeps reporting them as different
     Drop(Chosen),
 }
 
@@ -81,7 +81,7 @@ impl Report for Dropped {
     fn print(&self) {
         let rows = self.0.rows;
         println!(
-            "{rows} rows are forgotten. The destination does not hold them: lockstep-verifier goes on calling them different."
+            "{rows} rows are forgotten. The destination does not hold them: lockstep-verifier keeps reporting them as different."
         );
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct ResyncArgs {
     /// Only to this destination
     #[arg(long, value_name = "NAME", default_value = DESTINATION)]
     destination: String,
-    /// Give up waiting after this many seconds. The same command goes on where it was
+    /// Give up waiting after this many seconds. Run the same command again to continue
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -43,7 +43,9 @@ impl Report for ExportReport {
         if let Some(unfinished) = &self.unfinished {
             eprintln!("Not finished: {unfinished}.");
             self.paused.iter().for_each(|part| eprintln!("  - {part}"));
-            eprintln!("Run the same command again to go on. Do sequencer and workers run? See `lockstep status`.");
+            eprintln!(
+                "Run the same command again to continue. Are the sequencer and the workers running? See `lockstep status`."
+            );
             return;
         }
         let whose = match (self.tenancies, self.floor) {

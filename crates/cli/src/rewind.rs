@@ -15,7 +15,7 @@ pub(crate) struct RewindArgs {
     /// Only say what is ahead of the source
     #[arg(long)]
     dry_run: bool,
-    /// Give up waiting after this many seconds. The same command goes on where it was
+    /// Give up waiting after this many seconds. Run the same command again to continue
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     timeout: u64,
 }

@@ -1,7 +1,7 @@
 //! `lockstep status`: what waits where.
 
 use comfy_table::{Table, presets};
-use lockstep_operations::{Queue, Status};
+use lockstep_operations::{Queue, Status, TaskStatus};
 
 use crate::output::{Report, align_right};
 
@@ -28,6 +28,10 @@ impl Report for Status {
         if self.quarantine > 0 {
             println!("quarantine      {} rows refused; see `lockstep quarantine list`", at_least(self.quarantine));
         }
+        for task in self.tasks.iter().filter(|task| task.is_failing) {
+            let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
+            println!("!               {} {} failed at {at}: {error}", task.program, task.name);
+        }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);
         for mapping in &self.mappings {
@@ -41,5 +45,22 @@ impl Report for Status {
         }
         align_right(&mut table, &[1, 3]);
         println!("{table}");
+        print_tasks(&self.tasks);
     }
+}
+
+fn print_tasks(tasks: &[TaskStatus]) {
+    if tasks.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["task", "last run", "took ms", "did", "last failure"]);
+    for task in tasks {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "never".to_owned());
+        let took = task.took_ms.map_or_else(String::new, |took| took.to_string());
+        let name = format!("{} {}", task.program, task.name);
+        table.add_row([name, text(&task.last_run), took, task.did.to_string(), text(&task.failed_at)]);
+    }
+    align_right(&mut table, &[2, 3]);
+    println!("\n{table}");
 }

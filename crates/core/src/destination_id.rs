@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// The platform's own ClickHouse, as Lockstep's tables, fuses, health and errors call it.
+/// The platform's own ClickHouse, as Lockstep's tables, pauses, health and errors call it.
 pub const CLICKHOUSE: &str = "clickhouse";
 
-/// The id of a destination: one word for it in Lockstep's tables, in fuses, health and errors.
+/// The id of a destination: one word for it in Lockstep's tables, in pauses, health and errors.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DestinationId(Cow<'static, str>);
 

@@ -1,5 +1,7 @@
 //! Stopping cleanly: one signal that every loop watches.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 pub use tokio_util::sync::CancellationToken as Shutdown;
 
@@ -28,4 +30,16 @@ pub fn on_signal() -> std::io::Result<Shutdown> {
         }
     });
     Ok(shutdown)
+}
+
+/// Does `work` to its end, but once `shutdown` was signalled for no longer than `within`. Returns `None` when it was given up.
+pub async fn finish_in_time<T>(shutdown: &Shutdown, within: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(within).await;
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = too_long => None,
+    }
 }

@@ -112,7 +112,7 @@ pub trait Destination: Clone + Send + Sync + 'static {
     /// Takes the rows of one page.
     type Page: PageWriter;
 
-    /// What it is called in Lockstep's tables, fuses, health and errors.
+    /// What it is called in Lockstep's tables, pauses, health and errors.
     fn id(&self) -> DestinationId;
 
     /// The cursors of these tenants and mappings, in one question to the destination.

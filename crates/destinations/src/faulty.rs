@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::codec::{CodecError, Row};
+use tokio::sync::watch;
 
 use crate::destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent};
 use crate::error::{DestinationError, Failure};
@@ -37,17 +38,53 @@ pub enum Fault {
 
 type Script = Arc<Mutex<HashMap<Operation, VecDeque<Option<Fault>>>>>;
 
+/// Where writes wait: a process that stands still between reading and writing.
+#[derive(Clone, Debug)]
+struct Gate {
+    /// How many writes have come to it.
+    held: Arc<watch::Sender<usize>>,
+    is_open: Arc<watch::Sender<bool>>,
+}
+
+impl Gate {
+    fn new(is_open: bool) -> Self {
+        Self { held: Arc::new(watch::Sender::new(0)), is_open: Arc::new(watch::Sender::new(is_open)) }
+    }
+
+    async fn pass(&self) {
+        self.held.send_modify(|held| *held += 1);
+        // It fails where nobody can send any more: this one can.
+        let _ = self.is_open.subscribe().wait_for(|is_open| *is_open).await;
+    }
+}
+
 /// A destination that fails by script. Clones share the script; without one it does what the inner destination does.
 #[derive(Clone, Debug)]
 pub struct Faulty<D> {
     inner: D,
     script: Script,
+    gate: Gate,
 }
 
 impl<D> Faulty<D> {
     /// Around a destination that works.
     pub fn new(inner: D) -> Self {
-        Self { inner, script: Script::default() }
+        Self { inner, script: Script::default(), gate: Gate::new(true) }
+    }
+
+    /// As [`Faulty::new`], but every write waits for [`Faulty::let_go`].
+    pub fn holding_writes(inner: D) -> Self {
+        Self { gate: Gate::new(false), ..Self::new(inner) }
+    }
+
+    /// Returns when so many writes wait: everything for them was read, or the first piece of it.
+    pub async fn until_held(&self, writes: usize) {
+        let _ = self.gate.held.subscribe().wait_for(|held| *held >= writes).await;
+    }
+
+    /// Lets all writes go on.
+    pub fn let_go(&self) {
+        self.gate.is_open.send_replace(true);
     }
 
     /// What happens to the next operations of this kind, one each, after what was scripted before. `None` lets one pass.
@@ -98,7 +135,7 @@ impl<D: Destination> Destination for Faulty<D> {
     }
 
     fn open_page(&self, start: PageStart<'_>) -> Self::Page {
-        let script = Faulty { inner: (), script: Arc::clone(&self.script) };
+        let script = Faulty { inner: (), script: Arc::clone(&self.script), gate: self.gate.clone() };
         FaultyPage { inner: self.inner.open_page(start), script, has_rows: false, is_begun: false, fault: None }
     }
 
@@ -123,8 +160,9 @@ pub struct FaultyPage<P> {
 
 impl<P> FaultyPage<P> {
     /// The first rows leave: a page without rows is no operation.
-    fn begin(&mut self) -> Result<(), DestinationError> {
+    async fn begin(&mut self) -> Result<(), DestinationError> {
         if self.has_rows && !std::mem::replace(&mut self.is_begun, true) {
+            self.script.gate.pass().await;
             self.fault = self.script.next(Operation::Write);
         }
         match &self.fault {
@@ -145,7 +183,7 @@ impl<P: PageWriter> PageWriter for FaultyPage<P> {
     }
 
     async fn send(&mut self) -> Result<(), DestinationError> {
-        self.begin()?;
+        self.begin().await?;
         self.inner.send().await
     }
 
@@ -154,7 +192,7 @@ impl<P: PageWriter> PageWriter for FaultyPage<P> {
     }
 
     async fn end(mut self, cursors: &[(TenancyId, SequenceId)]) -> Result<Ended, DestinationError> {
-        self.begin()?;
+        self.begin().await?;
         match self.fault {
             None => self.inner.end(cursors).await,
             Some(Fault::Before(error)) => Err(error),

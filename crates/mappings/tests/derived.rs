@@ -8,7 +8,7 @@ use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::clickhouse::{self, Databases};
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts};
-use lockstep_mappings::postgres::fetch::{self, PageLimits, Work};
+use lockstep_mappings::postgres::fetch::{self, PageLimits, ReadFrom};
 use lockstep_mappings::postgres::fill::{self, BlockRange};
 use lockstep_mappings::postgres::{Target, capture, erase as postgres_erase, expand, inbox, indexes, quarantine};
 use lockstep_mappings::{Mapping, MappingSet};
@@ -24,8 +24,8 @@ fn databases() -> Databases {
     Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None }
 }
 
-fn work() -> Work {
-    Work { tenancy: TenancyId::new(Uuid::from_u128(1)), after: SequenceId::new(41) }
+fn work() -> ReadFrom {
+    ReadFrom { tenancy: TenancyId::new(Uuid::from_u128(1)), after: SequenceId::new(41) }
 }
 
 /// All statements that concern one mapping.

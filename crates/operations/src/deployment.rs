@@ -5,17 +5,21 @@ use lockstep_core::{MappingName, SequenceId};
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_schema::identity::last_sequence;
-use lockstep_schema::{Session, Source};
+use lockstep_schema::{Control, Session, Source};
+use tokio::try_join;
 use tokio_postgres::Client;
 
 use crate::DESTINATION;
 use crate::error::OperationError;
 
-/// Settings, definitions, and a connection to the source database.
+/// Settings, definitions, and connections to the source database.
 pub struct Deployment<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) mappings: &'a MappingSet,
+    /// For statements of our own.
     pub(crate) client: Client,
+    /// For typed reads and writes of Lockstep's own tables, where they are there.
+    control: Option<Control>,
 }
 
 impl<'a> Deployment<'a> {
@@ -25,7 +29,14 @@ impl<'a> Deployment<'a> {
     /// When the settings cannot be used, or Postgres cannot be reached.
     pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
         let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-        Ok(Self { settings, mappings, client: source.connect(Session::Control).await? })
+        let (client, control) = try_join!(source.connect(Session::Control), source.connect_diesel(Session::Control))?;
+        let is_migrated = client.query_one("SELECT to_regclass('lockstep.task') IS NOT NULL", &[]).await?.get(0);
+        Ok(Self { settings, mappings, client, control: Some(control).filter(|_| is_migrated) })
+    }
+
+    /// For Lockstep's own tables.
+    pub(crate) fn control(&self) -> Result<&Control, OperationError> {
+        self.control.as_ref().ok_or(OperationError::NotMigrated)
     }
 
     /// Nothing is sent before the first question.

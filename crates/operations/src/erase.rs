@@ -24,11 +24,11 @@ const WORKERS_OBEY: Duration = Duration::from_secs(3);
 
 /// Asks for it, or joins an erasure that is asked for already. One of a tenancy that has been paused since starts anew.
 const REQUEST: &str = "
-INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, stopped, up_to)
+INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, paused, up_to)
 SELECT $1, $3, 'by hand', $2, (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)
-ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, stopped = EXCLUDED.stopped,
-  requested_at = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.requested_at ELSE EXCLUDED.requested_at END,
-  up_to = CASE WHEN e.stopped = EXCLUDED.stopped THEN e.up_to ELSE EXCLUDED.up_to END
+ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, paused = EXCLUDED.paused,
+  requested_at = CASE WHEN e.paused = EXCLUDED.paused THEN e.requested_at ELSE EXCLUDED.requested_at END,
+  up_to = CASE WHEN e.paused = EXCLUDED.paused THEN e.up_to ELSE EXCLUDED.up_to END
 RETURNING id";
 
 const RECEIPT: &str = "SELECT id, tenancy_id::text, destination, reason, to_char(requested_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(proven_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(finished_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), removed::text FROM lockstep.erasure";
@@ -42,7 +42,7 @@ pub struct EraseRequest {
     pub and_pause: bool,
     /// Where it was, for when nothing is known of it any more.
     pub location: Option<Location>,
-    /// How long is waited; the erasure goes on after that.
+    /// How long is waited; the erasure continues after that.
     pub limit: Duration,
 }
 
@@ -54,7 +54,7 @@ pub enum EraseOutcome {
     Erased,
     /// It had been erased before; the receipt is that of then.
     ErasedBefore,
-    /// The time is up; the erasure goes on.
+    /// The time is up; the erasure continues.
     InFlight,
 }
 
@@ -63,7 +63,7 @@ pub enum EraseOutcome {
 pub struct EraseReport {
     /// In one word.
     pub outcome: EraseOutcome,
-    /// None where the erasure goes on.
+    /// None where the erasure continues.
     #[serde(flatten)]
     pub receipt: Option<Receipt>,
 }
@@ -183,6 +183,6 @@ async fn finished(
         if receipt.finished_at.is_some() {
             return Ok(receipt);
         }
-        waiting.pause(|| "the erasure goes on".to_owned()).await?;
+        waiting.pause(|| "the erasure continues".to_owned()).await?;
     }
 }

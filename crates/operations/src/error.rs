@@ -3,11 +3,11 @@
 use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::{DestinationError, ProvisionError};
 use lockstep_mappings::postgres::facts::Misfit;
-use lockstep_schema::SourceError;
+use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::DESTINATION;
 
-/// Why an operation ended before it was done. The same operation goes on where it was.
+/// Why an operation ended before it was done. The same operation continues where it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
     /// The limit was reached.
@@ -47,7 +47,7 @@ pub enum OperationError {
     /// `--standalone` on tables of somebody else.
     #[error(
         "LS-0018: this database already has a table \"Tenancy\" that Lockstep did not make; nothing was changed. Leave \
-         --standalone away to attach to it, or give an empty database."
+         out --standalone to attach to it, or give an empty database."
     )]
     NotEmpty,
     /// No such tenancy.
@@ -115,7 +115,7 @@ impl From<tokio_postgres::Error> for OperationError {
 impl OperationError {
     /// An error of the source, unless Lockstep's own tables are missing there.
     pub(crate) fn unless_migrated(error: SourceError) -> Self {
-        if error.sqlstate() == Some("42P01") { Self::NotMigrated } else { Self::Source(error) }
+        if error.kind() == Some(SqlStateKind::Missing) { Self::NotMigrated } else { Self::Source(error) }
     }
 
     /// The exit code of a program that ends with this.

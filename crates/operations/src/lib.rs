@@ -22,6 +22,7 @@ mod wait;
 pub use deployment::Deployment;
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
 pub use error::{OperationError, Unfinished};
+pub use lockstep_schema::tasks::TaskStatus;
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{

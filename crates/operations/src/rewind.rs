@@ -79,7 +79,7 @@ pub async fn rewind(
     }
     let mut waiting = Waiting::new(limit, progress);
     if report.ahead.is_empty() {
-        waiting.tell("Going on with what was begun before.");
+        waiting.tell("Continuing what was begun before.");
     } else {
         // All of them: a change that was lost with the source may have been shipped, and its row keeps other content there
         // without any number being ahead.

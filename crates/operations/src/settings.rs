@@ -1,5 +1,6 @@
 //! What holds for all programs together, kept in the source database.
 
+use lockstep_schema::{SourceError, SqlStateKind};
 use serde::Serialize;
 
 use crate::deployment::Deployment;
@@ -53,10 +54,10 @@ pub async fn settings(deployment: &Deployment<'_>) -> Result<SettingsReport, Ope
 pub async fn set_setting(deployment: &Deployment<'_>, name: &str, value: &str) -> Result<(), OperationError> {
     const SET: &str = "UPDATE lockstep.setting SET value = $2::text::interval WHERE name = $1";
     let refused = || OperationError::SettingRefused { name: name.to_owned(), value: value.to_owned() };
-    match deployment.client.execute(SET, &[&name, &value]).await {
+    match deployment.client.execute(SET, &[&name, &value]).await.map_err(SourceError::from) {
         Ok(1) => Ok(()),
         Ok(_) => Err(refused()),
-        Err(error) if error.code().is_some_and(|code| ["22", "23"].contains(&&code.code()[..2])) => Err(refused()),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() == Some(SqlStateKind::Value) => Err(refused()),
+        Err(error) => Err(OperationError::unless_migrated(error)),
     }
 }

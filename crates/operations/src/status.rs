@@ -4,6 +4,7 @@ use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
+use lockstep_schema::tasks::{TaskStatus, statuses};
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -41,6 +42,8 @@ pub struct Status {
     pub paused: Vec<PausedPart>,
     /// Changes that the destination had not passed were dropped: it is being filled again.
     pub needs_refill: bool,
+    /// What the periodic tasks of all programs did last.
+    pub tasks: Vec<TaskStatus>,
     /// Numbers that reached this are "at least".
     pub count_limit: i64,
 }
@@ -111,8 +114,9 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         quarantine: capped(client, "SELECT 1 FROM lockstep.quarantine").await?,
         erasures: capped(client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
         mappings: mapping_statuses(deployment, passed).await?,
-        paused: paused_parts(client).await?,
+        paused: paused_parts(deployment).await?,
         needs_refill: client.query_one(NEEDS_REFILL, &[&DESTINATION]).await?.get(0),
+        tasks: statuses(deployment.control()?).await?,
         count_limit: COUNT_LIMIT,
     })
 }

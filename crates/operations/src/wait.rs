@@ -123,7 +123,7 @@ pub async fn wait(
         waited_ms: waiting.elapsed_ms(),
         lag,
         quarantined_rows,
-        paused: if in_time { Vec::new() } else { paused_parts(client).await? },
+        paused: if in_time { Vec::new() } else { paused_parts(deployment).await? },
     })
 }
 

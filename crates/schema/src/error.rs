@@ -6,7 +6,7 @@ use lockstep_mappings::SourceTable;
 use tokio::time::timeout;
 
 use crate::connect::PoolerSign;
-use crate::sqlstate::{Fault, without_values};
+use crate::sqlstate::{SqlStateKind, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -57,21 +57,14 @@ impl SourceError {
         matches!(self, Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_))
     }
 
-    /// The SQLSTATE, where Postgres gave one.
-    pub fn sqlstate(&self) -> Option<&str> {
+    /// What it speaks of, where Postgres said so. Without a code it is no answer of Postgres: the connection broke, or none came.
+    pub fn kind(&self) -> Option<SqlStateKind> {
         match self {
-            Self::Postgres(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            Self::Postgres(error) => {
+                Some(error.code().map_or(SqlStateKind::Server, |state| SqlStateKind::of(state.code())))
+            }
+            Self::Timeout(_) => Some(SqlStateKind::Server),
             _ => None,
-        }
-    }
-
-    /// What has to change before the same work can succeed.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Timeout(_) => Fault::Passing,
-            // Without a state it is no answer of the server's: the connection broke.
-            Self::Postgres(_) => self.sqlstate().map_or(Fault::Passing, Fault::of),
-            _ => Fault::Statement,
         }
     }
 }

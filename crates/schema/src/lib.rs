@@ -1,18 +1,21 @@
 //! The Postgres side: connections, embedded migrations, and attaching capture to a source database.
 //!
-//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings.
+//! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings,
+//! [`tasks`] for periodic work.
 
 pub mod attach;
 mod connect;
 mod error;
 pub mod fills;
-pub mod fuses;
 pub mod identity;
 pub mod locks;
 pub mod migrations;
+pub mod pauses;
 pub mod row_security;
 mod sqlstate;
+mod tables;
+pub mod tasks;
 
-pub use connect::{PoolerSign, Session, Source};
+pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};
-pub use sqlstate::Fault;
+pub use sqlstate::SqlStateKind;

@@ -1,37 +1,72 @@
-//! What an SQLSTATE says about the work that met it (PostgreSQL documentation, appendix "PostgreSQL Error Codes"): one list
-//! for whoever reads the source.
+//! What an error code of Postgres says: the one place that sorts them.
+//!
+//! Codes and classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 
-/// What has to change before the same work can succeed.
+/// What an error of Postgres speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// Nothing: the server will answer differently by itself.
-    Passing,
-    /// The values of a row, as it seems: the same statement may well read the others.
-    Row,
-    /// The statement, the tables that it names, or a setting.
+pub enum SqlStateKind {
+    /// The connection, resources, an operator, the system: it passes, and everything waits until then.
+    Server,
+    /// The session's own state: everything waits.
+    Session,
+    /// The server's insides, such as an allocation that is too large, or a damaged page: everything waits, unless a row can be
+    /// told from the others.
+    Internal,
+    /// Another transaction was in the way: it passes.
+    Conflict,
+    /// The statement was cancelled, because it took too long.
+    Cancelled,
+    /// A schema, table or column is not there.
+    Missing,
+    /// The role may not do it.
+    Forbidden,
+    /// A value is none for its type or constraint.
+    Value,
+    /// What a function, a subquery or a limit made of a row: an error that was raised, two rows where there may be one, a text of
+    /// more than a gigabyte.
+    Outcome,
+    /// Anything else that is wrong with the statement.
     Statement,
 }
 
-/// Classes: connection, rollback (deadlock, serialization), resources, operator intervention, system.
-const PASSING_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-/// Lock timeout, and a session that was ended because its transaction was idle.
-const PASSING: [&str; 2] = ["55P03", "25P03"];
-/// Classes: a feature not supported (a NaN as a bigint), no case found, cardinality (a subquery that finds two rows), data
-/// exceptions, constraints (of domains: nothing is written), external routines (two classes), program limits (a text of more
-/// than a gigabyte), functions that raise an error, internal errors (an allocation that large, damaged pages and indexes).
-const ROW_CLASSES: [&str; 10] = ["0A", "20", "21", "22", "23", "38", "39", "54", "P0", "XX"];
-
-impl Fault {
-    /// What this SQLSTATE says.
-    pub fn of(sqlstate: &str) -> Self {
-        let is_of = |classes: &[&str]| classes.iter().any(|class| sqlstate.starts_with(class));
-        if is_of(&PASSING_CLASSES) || PASSING.contains(&sqlstate) {
-            Self::Passing
-        } else if is_of(&ROW_CLASSES) {
-            Self::Row
-        } else {
-            Self::Statement
+impl SqlStateKind {
+    /// Sorts a code.
+    pub fn of(state: &str) -> Self {
+        match state {
+            "57014" => Self::Cancelled,
+            // A session that was ended because its transaction was idle.
+            "25P03" => Self::Server,
+            // A lock that was not there in time.
+            "55P03" => Self::Conflict,
+            "42P01" | "42703" | "3F000" => Self::Missing,
+            "42501" => Self::Forbidden,
+            _ => match state.get(..2) {
+                Some("08" | "53" | "57" | "58") => Self::Server,
+                Some("25") => Self::Session,
+                Some("XX") => Self::Internal,
+                // Deadlocks and serialization.
+                Some("40") => Self::Conflict,
+                Some("22" | "23") => Self::Value,
+                // Features, cases, cardinality, external routines (two classes), program limits, errors that functions raise.
+                Some("0A" | "20" | "21" | "38" | "39" | "54" | "P0") => Self::Outcome,
+                _ => Self::Statement,
+            },
         }
+    }
+
+    /// Whether the same may go through later, without anybody doing anything.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Server | Self::Conflict | Self::Cancelled)
+    }
+
+    /// Whether it speaks of the statement, or of the tables that it names: other statements go through.
+    pub const fn is_of_statement(self) -> bool {
+        !matches!(self, Self::Server | Self::Session | Self::Internal)
+    }
+
+    /// Whether a row may be at fault: the same statement may well read the others.
+    pub const fn is_of_row(self) -> bool {
+        matches!(self, Self::Value | Self::Outcome | Self::Internal)
     }
 }
 
@@ -56,15 +91,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_mend() {
+        for state in ["08006", "53300", "57P01", "58030", "25P03", "40001", "40P01", "55P03", "57014"] {
+            assert!(SqlStateKind::of(state).is_passing(), "{state}");
+        }
+        // A column that is missing does not come back by itself.
+        for state in ["42703", "42P01", "42501", "22P02", "23505", "0A000", "25006", "XX000", ""] {
+            assert!(!SqlStateKind::of(state).is_passing(), "{state}");
+        }
+    }
+
+    #[test]
     fn values_are_a_row_s_fault_and_missing_columns_are_not() {
-        for row in ["22003", "22012", "22P02", "22P05", "54000", "XX000", "XX001", "0A000", "21000", "23514", "P0001"] {
-            assert_eq!(Fault::of(row), Fault::Row, "{row}");
+        for row in ["22003", "22P02", "54000", "XX000", "XX001", "0A000", "21000", "23514", "P0001"] {
+            assert!(SqlStateKind::of(row).is_of_row(), "{row}");
         }
-        for statement in ["42703", "42P01", "42501", "3F000", "25006", "55006"] {
-            assert_eq!(Fault::of(statement), Fault::Statement, "{statement}");
+        for other in ["42703", "42P01", "42501", "3F000", "25006", "55006", "08006", "40001", "55P03", "57014"] {
+            assert!(!SqlStateKind::of(other).is_of_row(), "{other}");
         }
-        for passing in ["08006", "40001", "53200", "55P03", "25P03", "57014", "57P01", "58030"] {
-            assert_eq!(Fault::of(passing), Fault::Passing, "{passing}");
+    }
+
+    #[test]
+    fn what_concerns_one_statement_stops_no_other() {
+        for state in ["42703", "22003", "40P01", "55P03", "57014", "P0001"] {
+            assert!(SqlStateKind::of(state).is_of_statement(), "{state}");
+        }
+        for state in ["08006", "25P02", "25P03", "53100", "57P03", "58030", "XX001"] {
+            assert!(!SqlStateKind::of(state).is_of_statement(), "{state}");
         }
     }
 

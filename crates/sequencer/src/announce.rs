@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::error::SequencerError;
-use crate::figures;
+use crate::metrics;
 use crate::storage::announcements::Announcements;
 
 /// Tenancies in one message.
@@ -100,7 +100,7 @@ impl Announcer {
             if !batches.is_empty() {
                 publisher.publish(&batches).await?;
             }
-            figures::published(began.elapsed());
+            metrics::published(began.elapsed());
             self.health.ready("queue");
             failpoint!(
                 "sequencer::announced::before",

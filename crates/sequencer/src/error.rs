@@ -82,12 +82,3 @@ impl SequencerError {
         }
     }
 }
-
-/// Whether the server's answer speaks of the statement, or of the tables it names: then only that part of the work fails.
-/// Otherwise the server or the connection is in trouble, and everything waits.
-pub(crate) fn is_of_statement(error: &SourceError) -> bool {
-    let Some(sqlstate) = error.sqlstate() else { return false };
-    // Connection, transaction state, resources and operator intervention concern all alike; but a statement that was
-    // cancelled (57014) took too long.
-    sqlstate == "57014" || !["08", "25", "53", "57", "58", "XX"].iter().any(|class| sqlstate.starts_with(class))
-}

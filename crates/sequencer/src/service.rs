@@ -10,6 +10,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
+use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -18,12 +19,11 @@ use tokio::time::sleep;
 use crate::announce::Announcer;
 use crate::error::SequencerError;
 use crate::expander::Expander;
-use crate::figures;
 use crate::leader;
+use crate::metrics;
 use crate::plan::polling::{self, Polling};
 use crate::step::{Numbering, Report};
 use crate::storage::leadership::LeaderLock;
-use crate::tasks::repeat;
 use crate::upkeep::Upkeep;
 use crate::watch::Watch;
 
@@ -39,8 +39,8 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
-    figures::describe();
-    figures::set(figures::LEADER, false);
+    metrics::describe();
+    metrics::set(metrics::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
@@ -62,21 +62,21 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         settings,
         health: health.clone(),
         wake: Arc::clone(&wake.announcer),
-        leading: is_leading.clone(),
+        leading: is_leading,
         mappings: Arc::clone(&mappings),
         open: None,
     };
     let mut announcing = JoinSet::new();
     announcing.spawn(announcer.run(stop_announcing.clone()));
-    let _tasks = periodic_tasks(&source, &mappings, &wake, &is_leading);
     let mut sequencer = Sequencer {
-        numbering: Numbering::new(source.clone(), mappings).guarded_by(clickhouse),
+        numbering: Numbering::new(source.clone(), Arc::clone(&mappings)).guarded_by(clickhouse),
         source,
+        mappings,
         health,
         wake,
         leading,
         backoff: Backoff::for_connections(),
-        stopped: false,
+        paused: false,
     };
     let leadership = tokio::select! {
         ended = sequencer.lead_until(&shutdown) => ended?,
@@ -88,25 +88,6 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leader::release(leadership).await;
     }
     announcer_ended(announced)
-}
-
-/// Starts what is done beside the passes; it ends when the set is dropped.
-fn periodic_tasks(
-    source: &Source,
-    mappings: &Arc<MappingSet>,
-    wake: &Wake,
-    leading: &watch::Receiver<bool>,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let upkeep = Upkeep::new(Arc::clone(&wake.announcer));
-    tasks.spawn(repeat(upkeep, source.clone(), Arc::default(), leading.clone()));
-    // One may be busy with a tenancy of many millions of rows.
-    for expander in [Expander(Arc::clone(mappings)), Expander(Arc::clone(mappings))] {
-        tasks.spawn(repeat(expander, source.clone(), Arc::clone(&wake.expander), leading.clone()));
-    }
-    let watch = Watch { mappings: Arc::clone(mappings) };
-    tasks.spawn(repeat(watch, source.clone(), Arc::clone(&wake.watch), leading.clone()));
-    tasks
 }
 
 fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {
@@ -124,12 +105,13 @@ struct Wake {
 struct Sequencer {
     source: Source,
     numbering: Numbering,
+    mappings: Arc<MappingSet>,
     health: Health,
     wake: Wake,
     leading: watch::Sender<bool>,
     backoff: Backoff,
-    /// Whether an operator has stopped it.
-    stopped: bool,
+    /// Whether an operator has paused it.
+    paused: bool,
 }
 
 impl Sequencer {
@@ -143,11 +125,11 @@ impl Sequencer {
             self.numbering.forget();
             // What a former leader left.
             self.wake.announcer.notify_one();
-            self.wake.expander.notify_one();
-            self.wake.watch.notify_one();
+            let mut tasks = self.periodic_tasks();
             let why = tokio::select! {
                 ended = self.pass_until(shutdown) => return ended.map(|()| Some(leadership)),
                 why = leader::lost(&leadership) => why,
+                Some(Err(panicked)) = tasks.join_next() => return Err(SequencerError::Internal(panicked.to_string())),
             };
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
@@ -156,9 +138,22 @@ impl Sequencer {
         }
     }
 
+    /// Starts what is done beside the passes while this sequencer leads; it ends when the set is dropped.
+    fn periodic_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let driver = Driver::new("sequencer", self.source.clone(), Shutdown::new(), &mut tasks);
+        driver.spawn(&mut tasks, Upkeep::new(Arc::clone(&self.wake.announcer)), Arc::default());
+        // One may be busy with a tenancy of many millions of rows.
+        for _ in 0..2 {
+            driver.spawn(&mut tasks, Expander(Arc::clone(&self.mappings)), Arc::clone(&self.wake.expander));
+        }
+        driver.spawn(&mut tasks, Watch { mappings: Arc::clone(&self.mappings) }, Arc::clone(&self.wake.watch));
+        tasks
+    }
+
     fn set_leading(&self, leads: bool) {
         self.leading.send_replace(leads);
-        figures::set(figures::LEADER, leads);
+        metrics::set(metrics::LEADER, leads);
     }
 
     async fn pass_until(&mut self, shutdown: &Shutdown) -> Result<(), SequencerError> {
@@ -205,11 +200,11 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
-        figures::set(figures::WENT_BACK, false);
-        if report.stopped != self.stopped {
-            self.stopped = report.stopped;
-            figures::set(figures::STOPPED, report.stopped);
-            let what = if report.stopped { "paused" } else { "resumed" };
+        metrics::set(metrics::WENT_BACK, false);
+        if report.paused != self.paused {
+            self.paused = report.paused;
+            metrics::set(metrics::PAUSED, report.paused);
+            let what = if report.paused { "paused" } else { "resumed" };
             tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
@@ -232,7 +227,7 @@ impl Sequencer {
         let wait_ms = wait.as_millis();
         let attempt = self.backoff.attempts();
         if let SequencerError::SourceWentBack { .. } = error {
-            figures::set(figures::WENT_BACK, true);
+            metrics::set(metrics::WENT_BACK, true);
             tracing::error!(attempt, wait_ms, %error, "nothing is numbered, looking again");
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::Notify;
 
-use crate::figures;
+use crate::metrics;
 use crate::storage::upkeep::UpkeepSession;
-use crate::tasks::Task;
 
+const EVERY: Duration = Duration::from_millis(250);
 const TRUNCATE_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -29,21 +30,21 @@ impl Upkeep {
 
 impl Task for Upkeep {
     const NAME: &'static str = "upkeep";
-    const EVERY: Duration = Duration::from_millis(250);
     const TIMEOUT: Duration = Duration::from_secs(40);
     type Session = UpkeepSession;
+    type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<UpkeepSession, SourceError> {
         UpkeepSession::open(source).await
     }
 
-    async fn run(&mut self, _: &Source, session: &mut UpkeepSession) -> Result<usize, SourceError> {
+    async fn run(&mut self, _: &Source, session: &mut UpkeepSession) -> Result<Ran, SourceError> {
         let mut did = 0;
         session.cover().await?;
         if is_due(&mut self.truncated, TRUNCATE_EVERY) {
             did += usize::from(session.truncate().await?);
             let depth = session.unannounced().await?;
-            figures::set(figures::UNANNOUNCED, depth);
+            metrics::set(metrics::UNANNOUNCED, depth);
             if depth > 0 {
                 // Usually they are on their way. Those of a leader that died are not.
                 self.announcing.notify_one();
@@ -53,7 +54,7 @@ impl Task for Upkeep {
             session.prune().await?;
             did += usize::from(session.drop_changes().await?);
         }
-        Ok(did)
+        Ok(Ran::did(did, EVERY))
     }
 }
 

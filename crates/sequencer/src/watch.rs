@@ -1,7 +1,7 @@
 //! The watch: looks at the catalog every half minute, and at once after a migration where an event trigger tells (CAP-1).
 //!
-//! What can go past triggers is noticed here. A mapping whose table no longer fits its definition is stopped alone, and goes
-//! on by itself when it fits again. A table whose rows may have changed without a row trigger (it was rewritten, a column was
+//! What can go past triggers is noticed here. A mapping whose table no longer fits its definition is paused alone, and resumed
+//! by itself when it fits again. A table whose rows may have changed without a row trigger (it was rewritten, a column was
 //! replaced, an enum's label renamed) has its mappings filled again. So has one that got a trigger which may change rows on
 //! the way: ours is installed anew. A trigger that is missing or disabled is said loudly: `lockstep migrate` puts it back, and
 //! has the mappings filled again.
@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
+use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
-use crate::figures;
+use crate::metrics;
 use crate::storage::watch::WatchSession;
-use crate::tasks::Task;
+
+/// Noticed within a minute, with room for a look that fails.
+const EVERY: Duration = Duration::from_secs(20);
 
 /// Looks at the catalog.
 pub(crate) struct Watch {
@@ -25,27 +28,26 @@ pub(crate) struct Watch {
 
 impl Task for Watch {
     const NAME: &'static str = "watch";
-    /// Noticed within a minute, with room for a look that fails.
-    const EVERY: Duration = Duration::from_secs(20);
     const TIMEOUT: Duration = Duration::from_secs(60);
     type Session = WatchSession;
+    type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<WatchSession, SourceError> {
         WatchSession::open(source).await
     }
 
-    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<usize, SourceError> {
+    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<Ran, SourceError> {
         let mut live = inspect(source, &self.mappings).await?;
         if live.captured.is_empty() {
-            return Ok(0);
+            return Ok(Ran::did(0, EVERY));
         }
         if self.mend_outflanked(source, session, &live).await? {
             live = inspect(source, &self.mappings).await?;
         }
         let flawed = self.tell_flaws(&live);
         let changed = self.changed_tables(&live);
-        let fitting = self.stop_misfits(session, &live).await?;
-        let stopped = session.stopped().await?;
+        let fitting = self.pause_misfits(session, &live).await?;
+        let paused = session.paused().await?;
         let wanted = session.wanted_refills().await?;
         let destination_needs_it = session.needs_refill().await?;
         let mut due = Vec::new();
@@ -54,7 +56,7 @@ impl Task for Watch {
             let tables: Vec<_> = mapping.joins.iter().map(|join| &join.table).chain([&mapping.source]).collect();
             let reason = if let Some(reason) = wanted.get(name) {
                 reason.as_str()
-            } else if stopped.contains(name) {
+            } else if paused.contains(name) {
                 "it fits its table again"
             } else if tables.iter().any(|table| changed.contains(*table)) {
                 "its table was altered, and rows may have changed without a trigger"
@@ -80,7 +82,7 @@ impl Task for Watch {
                 Err(error) => tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet"),
             }
         }
-        Ok(filled)
+        Ok(Ran::did(filled, EVERY))
     }
 }
 
@@ -135,7 +137,7 @@ impl Watch {
     fn tell_flaws(&self, live: &Live) -> BTreeSet<SourceTable> {
         let found = flaws(&self.mappings, live);
         let missing: Vec<&Flaw> = found.iter().filter(|flaw| flaw.kind.may_have_missed()).collect();
-        figures::set(figures::FLAWED_TRIGGERS, missing.len());
+        metrics::set(metrics::FLAWED_TRIGGERS, missing.len());
         for Flaw { table, name, kind } in &missing {
             let table = table.as_ref().map_or("", |table| table.name.as_str());
             tracing::error!(
@@ -148,8 +150,8 @@ impl Watch {
         missing.into_iter().filter_map(|flaw| flaw.table.clone()).collect()
     }
 
-    /// Stops mappings that do not fit; returns the others.
-    async fn stop_misfits(&self, session: &WatchSession, live: &Live) -> Result<Vec<&Mapping>, SourceError> {
+    /// Pauses mappings that do not fit; returns the others.
+    async fn pause_misfits(&self, session: &WatchSession, live: &Live) -> Result<Vec<&Mapping>, SourceError> {
         let mut fitting = Vec::new();
         for mapping in self.mappings.iter() {
             let misfits = live.misfits_of(mapping);
@@ -158,11 +160,11 @@ impl Watch {
                 continue;
             };
             let reason = format!("LS-0508: {first}");
-            if session.stop(mapping, &reason).await? {
-                tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is stopped; the others go on");
+            if session.pause(mapping, &reason).await? {
+                tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is paused; the others go on");
             }
         }
-        figures::set(figures::MISFITS, self.mappings.iter().count() - fitting.len());
+        metrics::set(metrics::MISFITS, self.mappings.iter().count() - fitting.len());
         Ok(fitting)
     }
 }

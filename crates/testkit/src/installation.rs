@@ -6,18 +6,16 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{ClickHouseSettings, Settings};
-use lockstep_core::telemetry::LogFormat;
+use lockstep_core::settings::Settings;
 use lockstep_destinations::ClickHouse;
 use lockstep_oracle::Endpoint;
 use lockstep_queue::{Topology, delete_queues_and_messages};
-use secrecy::SecretString;
 use tokio::process::Command;
 
 pub use program::{Finished, Program};
 
 use crate::databases::{Services, TestDatabase, services};
+use crate::in_process;
 
 /// Where the programs are; `cargo xtask` says so in this variable.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
@@ -91,25 +89,7 @@ impl Installation {
 
     /// Its settings, for programs that run inside this process.
     pub fn settings(&self) -> Settings {
-        Settings {
-            source_url: SecretUrl::new(self.database.url()),
-            source_read_url: None,
-            amqp_url: SecretUrl::new(&self.services.amqp_url),
-            clickhouse: ClickHouseSettings {
-                url: SecretUrl::new(&self.services.clickhouse_url),
-                user: self.services.clickhouse_user.clone(),
-                password: SecretString::from(self.services.clickhouse_password.clone()),
-                raw_database: self.raw_database(),
-                view_database: self.view_database(),
-            },
-            queue_prefix: self.queue_prefix(),
-            mappings_dir: self.mappings_dir.clone(),
-            tls_ca_file: None,
-            max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
-            log: "info,lapin=off".to_owned(),
-            log_format: LogFormat::Pretty,
-            listen: None,
-        }
+        in_process::settings(&self.database, &self.services, &self.suffix, self.mappings_dir.clone())
     }
 
     /// A client for its ClickHouse.

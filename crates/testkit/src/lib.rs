@@ -5,7 +5,7 @@ pub mod attached;
 pub mod data;
 pub mod databases;
 pub mod edits;
-pub mod held;
+pub mod in_process;
 pub mod installation;
 pub mod passes;
 pub mod proxy;

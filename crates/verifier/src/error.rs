@@ -4,12 +4,9 @@ use lockstep_core::{TenancyId, exit};
 use lockstep_destinations::DestinationError;
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
-use lockstep_schema::{Fault, SourceError};
+use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::merge::Side;
-
-/// Undefined table, column or schema.
-const NOT_THERE: [&str; 3] = ["42P01", "42703", "3F000"];
 
 /// Why verification did not come to its end. Nothing was written, and nothing is known to differ or to be equal.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +78,7 @@ impl VerifyError {
 
     /// Whether a row that was read is at fault, as it seems: others can be.
     pub(crate) fn is_of_row(&self) -> bool {
-        matches!(self, Self::Source(error) if error.fault() == Fault::Row)
+        matches!(self, Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_of_row))
     }
 
     /// What a program ends with: 78 where the settings are wrong, else 3.
@@ -96,10 +93,7 @@ impl VerifyError {
 
 impl From<SourceError> for VerifyError {
     fn from(error: SourceError) -> Self {
-        match error.sqlstate() {
-            Some(state) if NOT_THERE.contains(&state) => Self::NotPrepared(error),
-            _ => Self::Source(error),
-        }
+        if error.kind() == Some(SqlStateKind::Missing) { Self::NotPrepared(error) } else { Self::Source(error) }
     }
 }
 

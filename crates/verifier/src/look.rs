@@ -10,7 +10,7 @@ use lockstep_destinations::compare::{Compare, Row, Shape};
 use lockstep_destinations::{Destination, Selection};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Scope};
-use lockstep_mappings::postgres::fetch::Work;
+use lockstep_mappings::postgres::fetch::ReadFrom;
 use tokio_postgres::Client;
 
 use crate::error::VerifyError;
@@ -123,7 +123,8 @@ impl<'a> Looker<'a> {
     ) -> Result<HashMap<Key, Vec<Claim>>, VerifyError> {
         let mut found: HashMap<Key, Vec<Claim>> = HashMap::new();
         let first = |tenancy: &TenancyId| self.first_cursors.get(tenancy).copied().unwrap_or_default();
-        let after: Vec<_> = tenancies.iter().map(|tenancy| Work { tenancy: *tenancy, after: first(tenancy) }).collect();
+        let after: Vec<_> =
+            tenancies.iter().map(|tenancy| ReadFrom { tenancy: *tenancy, after: first(tenancy) }).collect();
         let fields = self.mapping.key.len();
         for row in source.query(&compare::claims(self.mapping, keys, &after), &[]).await? {
             let location = Location { project_id: row.get(0), branch_id: row.get(1) };

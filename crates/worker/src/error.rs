@@ -5,7 +5,7 @@ use lockstep_destinations::{self as destinations, DestinationError, Failure};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_queue::QueueError;
-use lockstep_schema::{Fault, SourceError};
+use lockstep_schema::{SourceError, SqlStateKind};
 
 /// Why a worker did not start, or ended other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ pub(crate) enum ShipError {
     QuarantineFull { reason: String },
     /// Reading there would move cursors past rows that the source holds and it does not.
     #[error(
-        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or leave it away"
+        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or unset it"
     )]
     NotAReplica,
 }
@@ -128,7 +128,7 @@ impl ShipError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
-            Self::Source(error) => error.fault() == Fault::Row,
+            Self::Source(error) => error.kind().is_some_and(SqlStateKind::is_of_row),
             Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
         }
@@ -173,7 +173,7 @@ impl ShipError {
     /// What follows from this failure.
     pub(crate) fn retry(&self) -> Retry {
         match self {
-            Self::Source(error) if error.fault() == Fault::Passing => Retry::InPlace,
+            Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_passing) => Retry::InPlace,
             Self::Destination(error) => match error.failure() {
                 Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
                 Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Retry::Requeue,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Beside it run [`fill`] (rows that were there before), [`sweep`] (how far the destination is, and what got lost on the way)
-//! and [`janitor`] (what is taken away for good), and all of it heeds the [`fusebox`]. A message is only a hint: what a
+//! and [`janitor`] (what is taken away for good), and all of it heeds the [`pauses`]. A message is only a hint: what a
 //! flush does depends on the cursors and the source alone, so doing it twice, or by two workers at once, changes nothing
 //! (IDEM-1).
 //!
@@ -15,13 +15,13 @@
 mod error;
 mod fill;
 mod flush;
-mod fusebox;
 mod hints;
 mod janitor;
 mod limits;
 mod mappings;
-mod measure;
+mod metrics;
 mod pace;
+mod pauses;
 mod service;
 mod shared;
 mod storage;

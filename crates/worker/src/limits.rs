@@ -9,7 +9,7 @@ use lockstep_mappings::postgres::fetch::PageLimits;
 /// How much is done at once, and how often. The defaults are what was measured to be best on two cores.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Messages that may be in hand at once: those of the flush under way and those that gather meanwhile.
+    /// Messages that a worker may hold at once: those of the flush under way, and those that gather meanwhile.
     pub prefetch_messages: u16,
     /// Tenancies of one flush. The last message that is merged may exceed it, by 1,000 at most.
     pub flush_tenancies: usize,
@@ -21,29 +21,30 @@ pub struct Limits {
     pub max_value_bytes: usize,
     /// How pages are cut when they are written.
     pub write: WriteLimits,
-    /// How often a mapping that fails while others get through is tried in place; then its messages come again later.
+    /// How often a mapping that fails while others succeed is retried at once. After that its messages are requeued with a
+    /// delay.
     pub tries_in_hand: u32,
-    /// How often an idle worker looks whether source and destination answer.
+    /// How often an idle worker checks that source and destination answer.
     pub look_every: Duration,
-    /// How often it is looked how far the destination has come.
+    /// How often the sweep looks how far the destination has come.
     pub sweep_every: Duration,
-    /// How long a cursor may stand still that is behind before it is announced again.
+    /// How long a cursor that is behind may stand still before its tenancy is announced again.
     pub announce_again_after: Duration,
-    /// How often an idle worker asks for ranges to be filled.
+    /// How often an idle worker looks for ranges to fill.
     pub fill_poll_every: Duration,
-    /// How often it is looked for tenancies that are gone, and deleted rows; more often where
-    /// the wait before an erasure is short.
+    /// How often the janitor looks for tenancies that are gone and for deleted rows; more often where the wait before an erasure
+    /// is short.
     pub janitor_every: Duration,
-    /// Tenancies that are erased together: each statement rewrites parts of a table, for one as for many. 20,000 are one or
-    /// two statements a table.
+    /// Tenancies that are erased together: a statement rewrites parts of a table, for one tenancy as for many. 20,000 take one
+    /// or two statements a table.
     pub erasures_at_once: u32,
-    /// How often a table of the destination is looked at for deleted rows.
+    /// How often the janitor looks at a table of the destination for deleted rows.
     pub clean_up_every: Duration,
-    /// A table is rewritten where so many of a hundred rows are tombstones that can go.
+    /// A table is rewritten when this many of a hundred of its rows are tombstones that can go.
     pub clean_up_percent: u32,
-    /// A table with any such tombstone is rewritten where it was not for so long.
+    /// A table with any such tombstone is rewritten when it was not rewritten for this long.
     pub clean_up_at_least_every: Duration,
-    /// How long a flush in hand may take after the signal to stop.
+    /// How long a flush or a range under way may take after the signal to stop.
     pub stop_within: Duration,
 }
 

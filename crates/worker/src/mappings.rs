@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lockstep_core::{MappingName, TenancyId};
 use lockstep_mappings::{Mapping, MappingSet};
-use lockstep_schema::fuses::Fuses;
+use lockstep_schema::pauses::Pauses;
 
 /// One of the [`Mappings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,9 +60,9 @@ impl Mappings {
         self.iter().map(|mapping| mapping.name.clone()).collect()
     }
 
-    /// Whether a fuse stops rows of this tenancy in this mapping.
-    pub(crate) fn are_stopped(&self, fuses: &Fuses, tenancy: TenancyId, index: MappingIndex) -> bool {
-        fuses.stop_tenancy(tenancy) || fuses.stop_mapping(self.name(index))
+    /// Whether rows of this tenancy in this mapping are paused.
+    pub(crate) fn are_paused(&self, pauses: &Pauses, tenancy: TenancyId, index: MappingIndex) -> bool {
+        pauses.is_tenancy_paused(tenancy) || pauses.is_mapping_paused(self.name(index))
     }
 }
 

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use lockstep_schema::Source;
-
-use crate::fusebox::Fusebox;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
+use crate::pauses::KnownPauses;
 
 /// Every part has a clone of its own.
 #[derive(Clone)]
 pub(crate) struct Shared<D> {
-    pub(crate) source: Source,
     pub(crate) destination: D,
     pub(crate) mappings: Arc<Mappings>,
     pub(crate) limits: Limits,
-    pub(crate) fusebox: Fusebox,
+    pub(crate) pauses: KnownPauses,
 }

@@ -8,31 +8,29 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_queue::Publisher;
-use lockstep_schema::SourceError;
-use lockstep_schema::fuses::Fuses;
+use lockstep_schema::pauses::Pauses;
+use lockstep_schema::tasks::{Ran, Task};
+use lockstep_schema::{Source, SourceError};
 
-use crate::fusebox::SEEN_BY_ALL;
 use crate::hints::Hints;
 use crate::pace::jittered;
+use crate::pauses::SEEN_BY_ALL;
 use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
 
 /// Numbers that are followed in one step.
 const STEP_NUMBERS: i64 = 50_000;
-/// A round that takes longer has failed.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(300);
-/// Tenancies and mappings that are behind, of which is known: 20 MB at most. Beyond it nothing new is followed.
+/// Pairs of tenancy and mapping that are known to be behind: 20 MB at most. With more of them nothing new is followed.
 const MAX_BEHIND: usize = 100_000;
-/// How long a cursor may stand still that was behind when a sweep began.
+/// How long a cursor that was behind when a sweep began may stand still.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
-/// How often the quarantine is looked through.
+/// How often the sweep looks through the quarantine.
 const QUARANTINE_EVERY: Duration = Duration::from_secs(30);
-/// A cursor that stays stuck is announced ever more seldom: its messages may be failing, and lie with the dead letters.
+/// A cursor that stays stuck is announced at ever longer intervals, up to this many times the first: its messages may be
+/// failing, and lie with the dead letters.
 const LONGEST_WAIT: u32 = 32;
 
 /// A tenancy and mapping with a change that its cursor has not passed.
@@ -45,7 +43,7 @@ struct Behind {
     since: Instant,
     /// How often it was announced again there.
     announced: u32,
-    /// It was behind when this worker began to sweep: whether it was ever announced, nobody knows.
+    /// It was behind when this worker began to sweep: nobody knows whether it was ever announced.
     from_before: bool,
 }
 
@@ -73,125 +71,103 @@ type AllBehind = HashMap<(TenancyId, MappingName), Behind>;
 pub(crate) struct Sweep<D> {
     shared: Shared<D>,
     publisher: Arc<Publisher>,
-    session: Option<ProgressSession>,
+    /// How often anything had been resumed when this worker last looked.
+    resumed: Option<i64>,
+}
+
+/// What a sweep leaves for the next.
+pub(crate) struct Progress {
+    session: ProgressSession,
     /// Up to where changes were followed, and who was found to be behind there.
     followed: Option<SequenceId>,
     behind: AllBehind,
-    /// How often anything had been let go on when this worker last looked.
-    mended: Option<i64>,
     looked_through: Option<Instant>,
 }
 
 /// Why a round was not finished.
 #[derive(Debug, thiserror::Error)]
-enum SweepError {
+pub(crate) enum SweepError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Destination(#[from] DestinationError),
     #[error(transparent)]
     Queue(#[from] lockstep_queue::QueueError),
-    #[error("LS-0409: a round of the sweep was not done within {} s", ROUND_TIMEOUT.as_secs())]
-    Timeout,
 }
 
-impl<D: Destination> Sweep<D> {
-    pub(crate) fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
-        let (session, followed, behind) = (None, None, AllBehind::new());
-        Self { shared, publisher, session, followed, behind, mended: None, looked_through: None }
-    }
+impl<D: Destination> Task for Sweep<D> {
+    const NAME: &'static str = "sweep";
+    const TIMEOUT: Duration = Duration::from_secs(300);
+    type Session = Progress;
+    type Error = SweepError;
 
-    /// Sweeps until `shutdown`.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut backoff = Backoff::for_connections();
-        while let Some(fuses) = shutdown.run_until_cancelled(self.shared.fusebox.go()).await {
-            let mut at_once = false;
-            if self.mended.replace(fuses.mended).is_some_and(|mended| mended != fuses.mended) {
-                // News were passed over that nobody announces any more: everything that is behind is announced.
-                at_once = true;
-                if shutdown.run_until_cancelled(tokio::time::sleep(SEEN_BY_ALL)).await.is_none() {
-                    return;
-                }
-            }
-            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round(&fuses, at_once));
-            let Some(swept) = shutdown.run_until_cancelled(round).await else { return };
-            let wait = match swept.unwrap_or(Err(SweepError::Timeout)) {
-                Ok(()) => {
-                    backoff.reset();
-                    jittered(self.shared.limits.sweep_every)
-                }
-                Err(error) => {
-                    self.session = None;
-                    self.followed = None;
-                    self.behind.clear();
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, wait_ms = wait.as_millis(), "a sweep was not finished, trying again");
-                    wait
-                }
-            };
-            let mended = self.shared.fusebox.mended_since(fuses.mended);
-            if shutdown.run_until_cancelled(tokio::time::timeout(wait, mended)).await.is_none() {
-                return;
-            }
-        }
+    async fn open(&self, source: &Source) -> Result<Progress, SweepError> {
+        let session = ProgressSession::open(source, &self.shared.mappings).await?;
+        Ok(Progress { session, followed: None, behind: AllBehind::new(), looked_through: None })
     }
 
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
-    async fn round(&mut self, fuses: &Fuses, at_once: bool) -> Result<(), SweepError> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => ProgressSession::open(&self.shared.source, &self.shared.mappings).await?,
-        };
-        if session.lead().await? {
-            let (passed, head) = session.position().await?;
-            self.look_again(&session).await?;
-            let followed = self.follow(&session, passed, head).await?;
-            let through = self.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
-            if through > passed {
-                failpoint!("worker::passed::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
-                session.advance(through).await?;
-                failpoint!("worker::passed::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
-            }
-            self.announce(fuses, at_once).await?;
-            if self.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
-                session.look_through_quarantine(through.max(passed)).await?;
-                self.looked_through = Some(Instant::now());
-            }
-        } else {
-            self.followed = None;
-            self.behind.clear();
+    async fn run(&mut self, _: &Source, progress: &mut Progress) -> Result<Ran, SweepError> {
+        let every = jittered(self.shared.limits.sweep_every);
+        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
+        // News were passed over that nobody announces any more: everything that is behind is announced.
+        let at_once = self.resumed.replace(pauses.resumed).is_some_and(|before| before != pauses.resumed);
+        if at_once {
+            tokio::time::sleep(SEEN_BY_ALL).await;
         }
-        self.session = Some(session);
-        Ok(())
+        if !progress.session.lead().await? {
+            return Ok(Ran::skipped(every));
+        }
+        let (passed, head) = progress.session.position().await?;
+        self.look_again(progress).await?;
+        let followed = self.follow(progress, passed, head).await?;
+        let through = progress.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
+        if through > passed {
+            failpoint!("worker::passed::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
+            progress.session.advance(through).await?;
+            failpoint!("worker::passed::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        }
+        let announced = self.announce(progress, &pauses, at_once).await?;
+        if progress.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
+            progress.session.look_through_quarantine(through.max(passed)).await?;
+            progress.looked_through = Some(Instant::now());
+        }
+        Ok(Ran::did(announced, every))
+    }
+}
+
+impl<D: Destination> Sweep<D> {
+    pub(crate) const fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
+        Self { shared, publisher, resumed: None }
     }
 
     /// Follows changes up to `head`; returns up to where.
     async fn follow(
-        &mut self,
-        session: &ProgressSession,
+        &self,
+        progress: &mut Progress,
         passed: SequenceId,
         head: SequenceId,
     ) -> Result<SequenceId, SweepError> {
-        let is_first = self.followed.is_none();
-        let mut at = self.followed.unwrap_or(passed);
-        while at < head && self.behind.len() < MAX_BEHIND {
+        let is_first = progress.followed.is_none();
+        let mut at = progress.followed.unwrap_or(passed);
+        while at < head && progress.behind.len() < MAX_BEHIND {
             let up_to = SequenceId::new(head.get().min(at.get() + STEP_NUMBERS));
-            let changed = session.changed(at, up_to).await?;
-            self.note(session, changed, is_first).await?;
+            let changed = progress.session.changed(at, up_to).await?;
+            self.note(progress, changed, is_first).await?;
             at = up_to;
         }
-        self.followed = Some(at);
+        progress.followed = Some(at);
         Ok(at)
     }
 
     /// Asks again for the cursors of those who were behind.
-    async fn look_again(&mut self, session: &ProgressSession) -> Result<(), SweepError> {
-        let changed = self.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
-        self.note(session, changed, false).await
+    async fn look_again(&self, progress: &mut Progress) -> Result<(), SweepError> {
+        let changed = progress.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
+        self.note(progress, changed, false).await
     }
 
     /// Takes note of who is behind these changes.
-    async fn note(&mut self, session: &ProgressSession, changed: Changed, from_before: bool) -> Result<(), SweepError> {
+    async fn note(&self, progress: &mut Progress, changed: Changed, from_before: bool) -> Result<(), SweepError> {
         if changed.is_empty() {
             return Ok(());
         }
@@ -203,35 +179,35 @@ impl<D: Destination> Sweep<D> {
             .filter(|(pair, last)| {
                 let is_late = cursor_of(&cursors, pair) < *last;
                 if !is_late {
-                    self.behind.remove(pair);
+                    progress.behind.remove(pair);
                 }
                 is_late
             })
             .collect();
-        // Of a tenancy that is nowhere nothing can be shipped: nothing of it is missing.
-        let known = session.known(&tenancies_of(&late)).await?;
+        // A tenancy that lives nowhere has nothing to ship, so nothing of it is missing.
+        let known = progress.session.known(&tenancies_of(&late)).await?;
         let now = Instant::now();
         for (pair, last) in late {
             if known.get(pair.0).is_none() {
-                self.behind.remove(&pair);
+                progress.behind.remove(&pair);
                 continue;
             }
             let cursor = cursor_of(&cursors, &pair);
             let behind =
-                self.behind.entry(pair).or_insert(Behind { last, cursor, since: now, announced: 0, from_before });
+                progress.behind.entry(pair).or_insert(Behind { last, cursor, since: now, announced: 0, from_before });
             behind.last = behind.last.max(last);
             behind.moved(cursor, now);
         }
         Ok(())
     }
 
-    /// Announces again whoever has stood still for long, or everybody who is behind.
-    async fn announce(&mut self, fuses: &Fuses, at_once: bool) -> Result<(), SweepError> {
+    /// Announces again the tenancies whose cursors have stood still for long, or all that are behind. Returns how many.
+    async fn announce(&self, progress: &mut Progress, pauses: &Pauses, at_once: bool) -> Result<usize, SweepError> {
         let (now, mut hints) = (Instant::now(), Hints::default());
-        for ((tenancy, mapping), behind) in &mut self.behind {
+        for ((tenancy, mapping), behind) in &mut progress.behind {
             let Some(index) = self.shared.mappings.index(mapping) else { continue };
-            let is_stopped = self.shared.mappings.are_stopped(fuses, *tenancy, index);
-            if !is_stopped && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
+            let is_paused = self.shared.mappings.are_paused(pauses, *tenancy, index);
+            if !is_paused && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
                 hints.add(*tenancy, [index], behind.last);
                 (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }
@@ -240,7 +216,7 @@ impl<D: Destination> Sweep<D> {
             self.publisher.publish(&[hints.to_batch(&self.shared.mappings)]).await?;
             tracing::info!(tenancies = hints.len(), "changes were announced again that had not arrived");
         }
-        Ok(())
+        Ok(hints.len())
     }
 }
 

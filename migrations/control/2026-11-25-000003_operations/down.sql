@@ -1,2 +1,2 @@
-DROP TABLE lockstep.clean_up, lockstep.erasure, lockstep.setting, lockstep.resync, lockstep.fuse, lockstep.fuse_mended;
-DROP FUNCTION lockstep.setting_changed(), lockstep.count_mended_fuses();
+DROP TABLE lockstep.task, lockstep.clean_up, lockstep.erasure, lockstep.setting, lockstep.resync, lockstep.pause, lockstep.resumed;
+DROP FUNCTION lockstep.setting_changed(), lockstep.count_resumed();

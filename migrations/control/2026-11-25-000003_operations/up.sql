@@ -1,33 +1,33 @@
 -- What is paused: a row stops a part of Lockstep, deleting the row lets it go on. `lockstep pause` writes it; so may you.
-CREATE TABLE lockstep.fuse (
-    kind text NOT NULL CHECK (kind IN ('sequencer', 'worker', 'mapping', 'destination', 'tenant')),
+CREATE TABLE lockstep.pause (
+    kind text NOT NULL CHECK (kind IN ('sequencer', 'workers', 'mapping', 'destination', 'tenancy')),
     -- Of the mapping, the destination or the tenancy; empty for all sequencers and for all workers.
     name text NOT NULL DEFAULT '',
-    blown_at timestamptz NOT NULL DEFAULT now(),
+    paused_at timestamptz NOT NULL DEFAULT now(),
     reason text NOT NULL DEFAULT '',
-    -- Lockstep stopped it by itself, and lets it go on when what the reason says is mended.
+    -- Lockstep paused it by itself, and resumes it when what the reason says is mended.
     automatic boolean NOT NULL DEFAULT FALSE,
     PRIMARY KEY (kind, name),
-    CHECK ((name = '') = (kind IN ('sequencer', 'worker')))
+    CHECK ((name = '') = (kind IN ('sequencer', 'workers')))
 );
 
--- How often something was let go on. A worker that looks at fuses now and then could miss one that was off for a moment,
--- and what another worker passed over meanwhile; it cannot miss that this number has grown.
-CREATE TABLE lockstep.fuse_mended (
+-- How often something was resumed. A worker that looks at pauses now and then could miss one that lasted a moment, and what
+-- another worker passed over meanwhile; it cannot miss that this number has grown.
+CREATE TABLE lockstep.resumed (
     singleton boolean PRIMARY KEY DEFAULT TRUE CHECK (singleton),
     times bigint NOT NULL DEFAULT 0
 );
-INSERT INTO lockstep.fuse_mended DEFAULT VALUES;
-CREATE FUNCTION lockstep.count_mended_fuses() RETURNS trigger
+INSERT INTO lockstep.resumed DEFAULT VALUES;
+CREATE FUNCTION lockstep.count_resumed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $lockstep$
 BEGIN
-  UPDATE lockstep.fuse_mended SET times = times + 1;
+  UPDATE lockstep.resumed SET times = times + 1;
   RETURN NULL;
 END
 $lockstep$;
-CREATE TRIGGER lockstep_mended AFTER UPDATE OR DELETE OR TRUNCATE ON lockstep.fuse
-    FOR EACH STATEMENT EXECUTE FUNCTION lockstep.count_mended_fuses();
-ALTER TABLE lockstep.fuse ENABLE ALWAYS TRIGGER lockstep_mended;
+CREATE TRIGGER lockstep_resumed AFTER UPDATE OR DELETE OR TRUNCATE ON lockstep.pause
+    FOR EACH STATEMENT EXECUTE FUNCTION lockstep.count_resumed();
+ALTER TABLE lockstep.pause ENABLE ALWAYS TRIGGER lockstep_resumed;
 
 -- What `lockstep resync` and `lockstep rewind` export again. A command that was killed goes on where its row is.
 CREATE TABLE lockstep.resync (
@@ -82,9 +82,9 @@ CREATE TABLE lockstep.erasure (
     tenancy_id uuid NOT NULL,
     destination text NOT NULL,
     reason text NOT NULL CHECK (reason IN ('automatic', 'by hand')),
-    -- It exists in the source, and is not shipped: its fuse is blown.
-    stopped boolean NOT NULL DEFAULT FALSE,
-    -- When it was seen to be gone (or stopped), by a snapshot that was taken before this moment.
+    -- It exists in the source, and is not shipped: it is paused.
+    paused boolean NOT NULL DEFAULT FALSE,
+    -- When it was seen to be gone (or paused), by a snapshot that was taken before this moment.
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- The last number that had been given out at requested_at: no row of it has a higher one in the destination.
     up_to bigint NOT NULL,
@@ -106,4 +106,21 @@ CREATE TABLE lockstep.clean_up (
     cleaned_at timestamptz NOT NULL,
     dropped_rows bigint NOT NULL,
     PRIMARY KEY (mapping_name, destination)
+);
+
+-- What the periodic tasks of each program did last: written by the sequencer that leads and by workers, all tasks of a process
+-- in one statement every few seconds. Where several workers do a task, the latest of them is what its row tells.
+CREATE TABLE lockstep.task (
+    -- sequencer or worker.
+    program text NOT NULL,
+    name text NOT NULL,
+    -- When a run last ended that did not fail, and how long it took.
+    last_run timestamptz,
+    took_ms bigint,
+    -- How many things all runs did.
+    did bigint NOT NULL,
+    -- When a run last failed, and why, without values of rows.
+    failed_at timestamptz,
+    error text,
+    PRIMARY KEY (program, name)
 );

@@ -51,7 +51,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FOR_TESTS: [&str; 2] = [ORACLE, TESTKIT];
 
 /// Libraries that stay behind one crate's interface.
-const CONFINED: &[(&str, &str)] = &[("lapin", QUEUE), ("clickhouse", DESTINATIONS)];
+const CONFINED: &[(&str, &str)] =
+    &[("lapin", QUEUE), ("clickhouse", DESTINATIONS), ("diesel", SCHEMA), ("diesel-async", SCHEMA)];
 
 /// One dependency of one package, as `cargo metadata` lists it.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The HTTP connection below everything: no delay, TLS, timeouts, compression.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,9 +8,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lockstep_core::authorities::authorities;
 use lockstep_core::settings::ClickHouseSettings;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 
@@ -59,7 +57,8 @@ fn connector(encrypted: bool, tls_ca_file: Option<&Path>) -> Result<HttpsConnect
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
     tcp.enforce_http(false);
     // Nobody is trusted where nobody has to be: a container without authorities can speak plain HTTP.
-    let roots = if encrypted { authorities(tls_ca_file)? } else { RootCertStore::empty() };
+    let roots = if encrypted { authorities(tls_ca_file) } else { Ok(RootCertStore::empty()) };
+    let roots = roots.map_err(|what| error(Failure::Misconfigured, what))?;
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_or_http().enable_http1().wrap_connector(tcp))
 }
 
@@ -79,29 +78,6 @@ fn check_url(url: &str) -> Result<bool, DestinationError> {
         "https" => Ok(true),
         _ => wrong("must start with http:// or https://"),
     }
-}
-
-/// The system's certificate authorities, and those in the file.
-fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, DestinationError> {
-    let wrong = |what: String| error(Failure::Misconfigured, what);
-    let mut roots = RootCertStore::empty();
-    // Single certificates of the system that cannot be used are no reason to stop.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        let unreadable = |why: &dyn Display| wrong(format!("cannot read {}: {why}", file.display()));
-        let mut found = 0;
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|why| unreadable(&why))? {
-            roots.add(certificate.map_err(|why| unreadable(&why))?).map_err(|why| unreadable(&why))?;
-            found += 1;
-        }
-        if found == 0 {
-            return Err(unreadable(&"it holds no certificate"));
-        }
-    }
-    if roots.is_empty() {
-        return Err(wrong("no certificate authorities: install the system's, or set LOCKSTEP_TLS_CA_FILE".to_owned()));
-    }
-    Ok(roots)
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, DestinationError> {

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, pin_mut};
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::{Destination, Ended, Moment, PageStart, PageWriter, WriteLimits, WriteWindow};
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
-use lockstep_mappings::postgres::fetch::{PageLimits, Work, page};
+use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, page};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
 
@@ -32,7 +32,7 @@ pub(super) async fn ship(
         let from = [(tenancy, after)];
         let start = PageStart { mapping: &mapping, from: &from, window, limits: WriteLimits::default() };
         let mut rows = destination.open_page(start);
-        let last = read(&client, &mapping, Work { tenancy, after }, &mut rows).await?;
+        let last = read(&client, &mapping, ReadFrom { tenancy, after }, &mut rows).await?;
         let cursors = [(tenancy, users.clone(), last)];
         match rows.end(&[(tenancy, last)]).await? {
             Ended::RowsOnly => destination.advance(&cursors, window).await?,
@@ -45,7 +45,7 @@ pub(super) async fn ship(
 async fn read(
     client: &tokio_postgres::Client,
     mapping: &Mapping,
-    work: Work,
+    work: ReadFrom,
     rows: &mut impl PageWriter,
 ) -> anyhow::Result<SequenceId> {
     let limits = PageLimits { tenancy_rows: 100_000, total_rows: 100_000 };

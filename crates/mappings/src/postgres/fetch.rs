@@ -17,9 +17,9 @@ use super::row;
 use super::target::Target;
 use crate::mapping::Mapping;
 
-/// How far one tenancy's destination is: its changes start above `after`.
+/// From where one tenancy is read: its changes above the cursor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Work {
+pub struct ReadFrom {
     /// Whose rows.
     pub tenancy: TenancyId,
     /// The cursor.
@@ -36,7 +36,7 @@ pub struct PageLimits {
 }
 
 /// Ids and integers only, so literals are safe: `COPY` takes no parameters.
-pub(super) fn arrays(work: &[Work]) -> String {
+pub(super) fn arrays(work: &[ReadFrom]) -> String {
     let tenancies: Vec<_> = work.iter().map(|work| work.tenancy.to_string()).collect();
     let after: Vec<_> = work.iter().map(|work| work.after.to_string()).collect();
     format!("'{{{}}}'::uuid[], '{{{}}}'::bigint[]", tenancies.join(","), after.join(","))
@@ -120,7 +120,7 @@ fn row_columns(mapping: &Mapping) -> String {
 }
 
 /// One page of changes as binary `COPY`.
-pub fn page(mapping: &Mapping, work: &[Work], limits: PageLimits) -> String {
+pub fn page(mapping: &Mapping, work: &[ReadFrom], limits: PageLimits) -> String {
     copy(&format!(
         "SELECT w.tenancy_id, t.\"projectId\", t.\"branchId\", {columns}\nFROM unnest({arrays}) AS w(tenancy_id, after)\nCROSS JOIN LATERAL {tenancy}\nCROSS JOIN LATERAL {changes} ORDER BY c.sequence LIMIT {limit}) c\nCROSS JOIN LATERAL {shown}\nLIMIT {total}",
         columns = row_columns(mapping),
@@ -144,7 +144,7 @@ pub fn next_change(mapping: &Mapping) -> String {
 
 /// What the changes in (after, up to] have made of the other places where tenancies used to live: the row of this key of
 /// whoever lives there now, or a tombstone. Rows as in [`page`], with the former location as project and branch.
-pub fn former_locations(mapping: &Mapping, work: &[(Work, SequenceId)]) -> String {
+pub fn former_locations(mapping: &Mapping, work: &[(ReadFrom, SequenceId)]) -> String {
     let ranges: Vec<_> = work.iter().map(|(work, _)| *work).collect();
     let up_to: Vec<_> = work.iter().map(|(_, up_to)| up_to.to_string()).collect();
     let shown =

@@ -37,7 +37,7 @@ pub const WRITTEN: &str = "(pg_current_wal_insert_lsn() - '0/0')::bigint";
 
 /// What waits, in one row: `pg_current_snapshot()` as text; transactions with lines (`bigint[]`) and how many each has
 /// (`bigint[]`), of the first `$3 bigint` lines that the snapshot of `$1` and `$2` did not see, those of transactions up
-/// to `$4 bigint`, not those of `$5 bigint[]`; the fences that wait (`bigint[]`); whether a fuse stops the sequencer; and
+/// to `$4 bigint`, not those of `$5 bigint[]`; the fences that wait (`bigint[]`); whether the sequencer is paused; and
 /// the first expansion that waits (`bigint?`); whether a line is about a tenancy; and [`WRITTEN`].
 pub fn look(stopped: &str) -> String {
     let lines = INBOXES.map(|inbox| {

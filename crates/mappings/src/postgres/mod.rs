@@ -19,5 +19,5 @@ mod row;
 mod target;
 
 pub(crate) use key::MAX_OF_A_KIND;
-pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, table, tenancy_table};
+pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, stable_hash, table, tenancy_table};
 pub use target::Target;

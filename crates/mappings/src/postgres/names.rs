@@ -27,8 +27,9 @@ pub fn table(table: &SourceTable) -> String {
     format!("{}.{}", identifier(&table.schema), identifier(&table.name))
 }
 
-/// FNV-1a over 64 bits: stable across releases. It guards against change and chance, not against attack.
-pub(super) fn stable_hash(text: &str) -> u64 {
+/// FNV-1a over 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>): stable across releases. It guards against change and
+/// chance, not against attack.
+pub fn stable_hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 

@@ -48,7 +48,7 @@ pub struct ExportReport {
     pub floor: Option<i64>,
     /// Rows that were in the destination alone, and were removed; none where it is not finished.
     pub stale_rows: Option<i64>,
-    /// Why it is not finished. The same operation goes on where it was.
+    /// Why it is not finished. The same operation continues where it was.
     pub unfinished: Option<String>,
     /// How long it took.
     pub took_ms: u64,
@@ -89,7 +89,7 @@ impl ExportReport {
                 stale_rows: None,
                 unfinished: Some(unfinished.to_string()),
                 took_ms,
-                paused: paused_parts(&deployment.client).await?,
+                paused: paused_parts(deployment).await?,
             }),
             Err(error) => Err(error),
         }
@@ -136,7 +136,7 @@ async fn filled(
     waiting: &mut Waiting<'_>,
 ) -> Result<Exported, OperationError> {
     if under_way(&deployment.client, mappings, REASON).await? {
-        waiting.tell("Going on with what was begun before.");
+        waiting.tell("Continuing what was begun before.");
     } else {
         begin(&mut deployment.client, mappings, REASON, None).await?;
     }

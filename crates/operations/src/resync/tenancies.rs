@@ -81,7 +81,7 @@ INSERT INTO lockstep.resync (purpose, destination, tenancies, mappings, floor) V
     ids.dedup();
     let row = match client.query_opt(SAME, &[&DESTINATION, &ids, &mappings]).await? {
         Some(row) => {
-            waiting.tell(&format!("Going on with what was begun at sequence {}.", row.get::<_, i64>(1)));
+            waiting.tell(&format!("Continuing what was begun at sequence {}.", row.get::<_, i64>(1)));
             row
         }
         None => client.query_one(NEW, &[&DESTINATION, &ids, &mappings]).await?,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lockstep_core::retry::Backoff;
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use super::plan::{Mode, Step};
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
 use crate::migrations::{Migrations, run};
+use crate::sqlstate::SqlStateKind;
 
 /// How often a step that cannot get its lock is tried: with [`LOCK_TIMEOUT`], some minutes.
 const LOCK_ATTEMPTS: u32 = 200;
@@ -71,7 +71,7 @@ async fn together(client: &Client, step: &Step, tell: &mut impl FnMut(ApplyEvent
     loop {
         let Err(error) = client.batch_execute(&sql).await else { return Ok(()) };
         client.batch_execute("ROLLBACK").await?;
-        let busy = matches!(error.code(), Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED);
+        let busy = error.code().is_some_and(|state| SqlStateKind::of(state.code()) == SqlStateKind::Conflict);
         if !busy || backoff.attempts() >= LOCK_ATTEMPTS {
             return Err(error.into());
         }

@@ -9,12 +9,13 @@ use lockstep_mappings::postgres::facts::{
 };
 use lockstep_mappings::postgres::{capture, fetch, table, tenancy_table};
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
+use crate::sqlstate::SqlStateKind;
 
 /// A trigger or a function of Lockstep's, as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,13 +131,13 @@ async fn refused(client: &Client, set: &MappingSet) -> Result<BTreeMap<String, M
     let mut refused = BTreeMap::new();
     for mapping in set.iter() {
         let Err(error) = client.prepare(&fetch::plain_select(mapping)).await else { continue };
-        // Names (42) and values (22) that a definition says; whatever else is wrong is no fault of a definition.
-        let Some(said) =
-            error.as_db_error().filter(|said| ["42", "22"].iter().any(|class| said.code().code().starts_with(class)))
+        // Names and values that a definition says; whatever else is wrong is no fault of a definition.
+        let kind = |said: &DbError| SqlStateKind::of(said.code().code());
+        let Some(said) = error.as_db_error().filter(|said| kind(said).is_of_statement() && !kind(said).is_passing())
         else {
             return Err(error.into());
         };
-        let remedy = if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE {
+        let remedy = if kind(said) == SqlStateKind::Forbidden {
             "let a superuser run ALTER ROLE … BYPASSRLS for the role that Lockstep connects as, or grant it SELECT"
         } else {
             "migrate the platform to a version that has it, or correct the definition"

@@ -26,6 +26,9 @@ const LOOKING: &str = "lockstep look";
 /// How long finding out about a pooler may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A connection for typed reads and writes of Lockstep's own tables.
+pub type Control = AsyncPgConnection;
+
 /// How to reach the source database.
 #[derive(Clone)]
 pub struct Source {
@@ -68,7 +71,7 @@ impl Source {
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses, and [`SourceError::Pooler`].
-    pub async fn connect_diesel(&self, session: Session) -> Result<AsyncPgConnection, SourceError> {
+    pub async fn connect_diesel(&self, session: Session) -> Result<Control, SourceError> {
         use diesel_async::SimpleAsyncConnection;
         self.refuse_pooler().await?;
         let (client, connection) = self.named(session.name()).connect(self.tls.clone()).await?;

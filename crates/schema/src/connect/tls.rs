@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lockstep_core::authorities::authorities;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -43,15 +43,7 @@ pub(super) fn connector(verify: Verify, ca_file: Option<&Path>) -> Result<MakeRu
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SourceError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        let failed = |error: &dyn std::fmt::Display| SourceError::Tls(format!("{}: {error}", file.display()));
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))? {
-            roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
-        }
-    }
-    Ok(roots)
+    authorities(ca_file).map_err(SourceError::Tls)
 }
 
 /// Checks the authority, or nothing, and never the name.

@@ -12,7 +12,7 @@ use lockstep_mappings::postgres::Target;
 use lockstep_schema::{Source, SourceError, within};
 
 use crate::error::SequencerError;
-use crate::figures;
+use crate::metrics;
 use crate::plan::fences::Fences;
 use crate::plan::intake::{Intake, PASS_LINES, Scope, Unfinished, decide};
 use crate::plan::polling::Found;
@@ -59,8 +59,8 @@ pub struct Report {
     pub more: bool,
     /// Whether a captured table was altered, or a mapping has to be filled again.
     pub watch: bool,
-    /// Whether an operator has stopped the sequencer.
-    pub stopped: bool,
+    /// Whether an operator has paused the sequencer.
+    pub paused: bool,
     /// How far the server's log was written, where nothing waits and no transaction runs that has written.
     pub still_at: Option<i64>,
 }
@@ -187,13 +187,13 @@ impl Numbering {
                 Intake::LookAgain(next) => scope = next,
             }
         };
-        let fences = if looked.stopped { &[][..] } else { &looked.fences };
+        let fences = if looked.paused { &[][..] } else { &looked.fences };
         self.fences.looked(fences, &looked.now, looked.first_expansion);
         let waits = !looked.lines.is_empty() || plan.more || !last.unfinished.is_empty() || self.fences.are_waiting();
-        if looked.stopped || !waits {
+        if looked.paused || !waits {
             // A transaction that runs may have written already that it is committed.
             let still_at = looked.now.running.is_empty().then_some(looked.written);
-            return Ok(Some(Report { stopped: looked.stopped, still_at, ..Report::default() }));
+            return Ok(Some(Report { paused: looked.paused, still_at, ..Report::default() }));
         }
         self.pass(session, last, &looked, plan).await
     }
@@ -241,7 +241,7 @@ impl Numbering {
         failpoint!("sequencer::pass_commit::before", return Err(SourceError::Timeout(began.elapsed()).into()));
         let id = session.insert_and_commit(head, &plan.consumed, &unfinished).await?;
         failpoint!("sequencer::pass_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
-        figures::pass(began.elapsed(), tally.changes);
+        metrics::pass(began.elapsed(), tally.changes);
         let more = plan.more || !unfinished.is_empty();
         *last = LastPass { id, last_sequence: head, consumed: plan.consumed, unfinished };
         Ok(Some(Report {

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use lockstep_core::failpoint;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::{Target, expand, inbox};
-use lockstep_schema::{Session, Source, SourceError};
+use lockstep_schema::{Session, Source, SourceError, SqlStateKind};
 use tokio_postgres::Client;
-
-use crate::error::is_of_statement;
 
 /// Expansions of one transaction.
 const AT_ONCE: i64 = 500;
@@ -50,7 +48,7 @@ impl ExpansionSession {
             self.client.batch_execute("SAVEPOINT expand").await?;
             match self.client.execute(&expand.sql, &[&ids]).await.map_err(SourceError::from) {
                 Ok(_) => self.client.batch_execute("RELEASE expand").await?,
-                Err(error) if is_of_statement(&error) => {
+                Err(error) if error.kind().is_some_and(SqlStateKind::is_of_statement) => {
                     let mapping = &expand.mapping.name;
                     tracing::error!(%mapping, %error, "LS-0504: rows cannot be searched; the mapping is filled again once it fits");
                     self.client.batch_execute("ROLLBACK TO expand").await?;

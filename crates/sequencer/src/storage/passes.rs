@@ -4,8 +4,8 @@ use futures_util::future::try_join;
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::inbox;
-use lockstep_schema::fuses::SEQUENCER_IS_STOPPED;
 use lockstep_schema::locks::ORDERING_LOCK;
+use lockstep_schema::pauses::SEQUENCER_IS_PAUSED;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::types::Oid;
 use tokio_postgres::{Client, Row};
@@ -29,7 +29,7 @@ pub(crate) struct Looked {
     /// Transactions with lines, and how many.
     pub(crate) lines: Vec<(i64, i64)>,
     pub(crate) fences: Vec<i64>,
-    pub(crate) stopped: bool,
+    pub(crate) paused: bool,
     pub(crate) first_expansion: Option<i64>,
     /// Whether a line is about a tenancy.
     pub(crate) about_tenancies: bool,
@@ -90,7 +90,7 @@ impl PassSession {
         check_sequence(&client).await?;
         Ok(Self {
             client,
-            look: Query::new(inbox::look(SEQUENCER_IS_STOPPED)),
+            look: Query::new(inbox::look(SEQUENCER_IS_PAUSED)),
             last: Query::new(LAST),
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),
@@ -110,7 +110,7 @@ impl PassSession {
             now: seen(&row, 0)?,
             lines: xids.into_iter().zip(lines).collect(),
             fences: row.try_get(3)?,
-            stopped: row.try_get(4)?,
+            paused: row.try_get(4)?,
             first_expansion: row.try_get(5)?,
             about_tenancies: row.try_get(6)?,
             written: row.try_get(7)?,

@@ -1,7 +1,7 @@
 //! Keeping Lockstep's own tables small.
 
 use lockstep_mappings::postgres::inbox::{self, INBOXES, TURN_TRANSACTIONS, inbox_of};
-use lockstep_schema::{Session, Source, SourceError};
+use lockstep_schema::{Session, Source, SourceError, SqlStateKind};
 use tokio_postgres::Client;
 
 use crate::plan::intake::Unfinished;
@@ -85,7 +85,7 @@ WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amna
         // What could not be locked at once is in use by a reader: another time.
         self.client.batch_execute(if matches!(emptied, Ok(true)) { "COMMIT" } else { "ROLLBACK" }).await?;
         match emptied {
-            Err(error) if error.sqlstate() == Some("55P03") => Ok(false),
+            Err(error) if error.kind() == Some(SqlStateKind::Conflict) => Ok(false),
             other => other,
         }
     }

@@ -1,4 +1,4 @@
-//! What the watch writes down: which mappings are stopped, filled again, and what tables were when they were looked at.
+//! What the watch writes down: which mappings are paused, filled again, and what tables were when they were looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +21,16 @@ impl WatchSession {
         Ok(Self { client: source.connect(Session::Control).await? })
     }
 
-    /// Stops a mapping that does not fit, unless it is stopped already. Returns whether that is new.
-    pub(crate) async fn stop(&self, mapping: &Mapping, reason: &str) -> Result<bool, SourceError> {
-        const STOP: &str = "INSERT INTO lockstep.fuse (kind, name, reason, automatic) VALUES ('mapping', $1, $2, TRUE) ON CONFLICT (kind, name) DO NOTHING";
-        Ok(self.client.execute(STOP, &[&mapping.name.as_str(), &reason]).await? == 1)
+    /// Pauses a mapping that does not fit, unless it is paused already. Returns whether that is new.
+    pub(crate) async fn pause(&self, mapping: &Mapping, reason: &str) -> Result<bool, SourceError> {
+        const PAUSE: &str = "INSERT INTO lockstep.pause (kind, name, reason, automatic) VALUES ('mapping', $1, $2, TRUE) ON CONFLICT (kind, name) DO NOTHING";
+        Ok(self.client.execute(PAUSE, &[&mapping.name.as_str(), &reason]).await? == 1)
     }
 
-    /// Mappings that were stopped so.
-    pub(crate) async fn stopped(&self) -> Result<BTreeSet<String>, SourceError> {
-        const STOPPED: &str = "SELECT name FROM lockstep.fuse WHERE kind = 'mapping' AND automatic";
-        Ok(self.client.query(STOPPED, &[]).await?.iter().map(|row| row.get(0)).collect())
+    /// Mappings that were paused so.
+    pub(crate) async fn paused(&self) -> Result<BTreeSet<String>, SourceError> {
+        const PAUSED: &str = "SELECT name FROM lockstep.pause WHERE kind = 'mapping' AND automatic";
+        Ok(self.client.query(PAUSED, &[]).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Mappings that are to be filled again, each with the reason.
@@ -59,7 +59,7 @@ impl WatchSession {
         Ok(self.client.query_one(NEEDS, &[&CLICKHOUSE]).await?.try_get(0)?)
     }
 
-    /// Begins to fill a mapping again, notes the shapes of its tables, and lets it go on if it was stopped, in one
+    /// Begins to fill a mapping again, notes the shapes of its tables, and resumes it if it was paused, in one
     /// transaction.
     pub(crate) async fn refill(
         &self,
@@ -73,7 +73,7 @@ impl WatchSession {
         statements.extend(shapes.iter().map(|(table, shape, relaxed)| note_shape(table, shape, *relaxed)));
         let name = literal(mapping.name.as_str());
         statements.push(format!("DELETE FROM lockstep.refill WHERE mapping_name = {name}"));
-        statements.push(format!("DELETE FROM lockstep.fuse WHERE kind = 'mapping' AND automatic AND name = {name}"));
+        statements.push(format!("DELETE FROM lockstep.pause WHERE kind = 'mapping' AND automatic AND name = {name}"));
         let statements = statements.join(";\n");
         if let Err(error) = self.client.batch_execute(&format!("BEGIN;\n{statements};\nCOMMIT")).await {
             self.client.batch_execute("ROLLBACK").await?;

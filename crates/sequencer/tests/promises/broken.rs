@@ -59,7 +59,10 @@ async fn fair_1_a_search_that_fails_does_not_stop_others_and_has_its_mapping_fil
     fixture.until("the user to follow", &format!("SELECT EXISTS (SELECT FROM lockstep.change WHERE sequence > {before} AND uuid_1 = '00000000-0000-0000-0000-000000000001')")).await;
     fixture.until("expansions to be gone", EXPANDED).await;
     fixture
-        .until("the mapping to be stopped", "SELECT EXISTS (SELECT FROM lockstep.fuse WHERE name = 'team_invitations')")
+        .until(
+            "the mapping to be stopped",
+            "SELECT EXISTS (SELECT FROM lockstep.pause WHERE name = 'team_invitations')",
+        )
         .await;
     fixture
         .until(

@@ -60,14 +60,14 @@ async fn cap_1_a_mapping_that_no_longer_fits_is_stopped_alone_and_filled_again_w
     let fills = "(SELECT floor FROM lockstep.fill WHERE mapping_name = 'teams')";
     let before = fixture.number(&format!("SELECT {fills}")).await;
     fixture.execute(r#"ALTER TABLE "Team" RENAME COLUMN "displayName" TO "title""#).await;
-    let stopped = "SELECT count(*) = 2 FROM lockstep.fuse WHERE kind = 'mapping' AND automatic AND name IN ('teams', 'team_invitations') AND reason LIKE 'LS-0508: %displayName%'";
+    let stopped = "SELECT count(*) = 2 FROM lockstep.pause WHERE kind = 'mapping' AND automatic AND name IN ('teams', 'team_invitations') AND reason LIKE 'LS-0508: %displayName%'";
     fixture.until("the mappings to be stopped", stopped).await;
-    assert_eq!(fixture.number("SELECT count(*) FROM lockstep.fuse").await, 2, "others go on");
+    assert_eq!(fixture.number("SELECT count(*) FROM lockstep.pause").await, 2, "others go on");
     fixture.users(tenancy, 0, 1).await;
     let numbered = "SELECT EXISTS (SELECT FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users')";
     fixture.until("a user to be numbered", numbered).await;
     fixture.execute(r#"ALTER TABLE "Team" RENAME COLUMN "title" TO "displayName""#).await;
-    fixture.until("the mappings to go on", "SELECT NOT EXISTS (SELECT FROM lockstep.fuse)").await;
+    fixture.until("the mappings to go on", "SELECT NOT EXISTS (SELECT FROM lockstep.pause)").await;
     fixture.until("the mapping to be filled again", &format!("SELECT {fills} > {before}")).await;
     sequencer.stop().await;
     fixture.remove().await;

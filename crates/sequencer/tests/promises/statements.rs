@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::postgres::compare::{self, Key, Scope};
-use lockstep_mappings::postgres::fetch::{self, PageLimits, Work};
+use lockstep_mappings::postgres::fetch::{self, PageLimits, ReadFrom};
 use lockstep_mappings::postgres::fill::{self, BlockRange};
 use lockstep_mappings::postgres::{erase, expand, inbox, quarantine};
 use lockstep_mappings::{Mapping, MappingSet};
@@ -20,7 +20,7 @@ fn copied(statement: &str) -> String {
 
 fn of_mapping(mapping: &Mapping) -> Vec<String> {
     let tenancy = TenancyId::new(Uuid::from_u128(1));
-    let work = [Work { tenancy, after: SequenceId::new(1) }];
+    let work = [ReadFrom { tenancy, after: SequenceId::new(1) }];
     let range = BlockRange { first: 0, end: 2 };
     let location = Location { project_id: "it's".into(), branch_id: "main".into() };
     let values = mapping.key_columns().map(|column| match column.column_type.to_string().as_str() {

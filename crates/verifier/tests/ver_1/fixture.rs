@@ -1,26 +1,22 @@
 //! Both sides for one test, and the hands that fill them: numbering and shipping, each as one plain step.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{ClickHouseSettings, Settings};
-use lockstep_core::telemetry::LogFormat;
+use lockstep_core::settings::Settings;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
-use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table};
+use lockstep_mappings::clickhouse::{Databases, raw_table};
 use lockstep_mappings::codec::{CodecError, CopyReader, Row, append_row_binary};
-use lockstep_mappings::postgres::fetch::{PageLimits, Work, former_locations, page};
+use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
 use lockstep_mappings::postgres::{expand, inbox};
 use lockstep_mappings::{Mapping, MappingSet};
-use lockstep_schema::{Source, attach};
-use lockstep_testkit::databases::{Services, TestDatabase, services, unique_suffix};
+use lockstep_testkit::databases::{TestDatabase, services, unique_suffix};
+use lockstep_testkit::in_process;
 use lockstep_verifier::{Finding, MappingReport, Report, Verdict, VerifyError, VerifyOptions, verify};
-use secrecy::SecretString;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -62,22 +58,10 @@ impl Fixture {
             std::fs::write(directory.join(name), text).unwrap();
             directory
         });
-        let settings = settings(&database, &services()?, &suffix, mappings_dir);
+        let settings = in_process::settings(&database, &services()?, &suffix, mappings_dir);
         let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-        let source = Source::new(&settings.source_url, None)?;
-        let steps = attach::plan(&set, &attach::inspect(&source, &set).await?, &BTreeSet::new());
-        attach::apply(&source, &steps.expect("the definitions fit"), |_| {}).await?;
-        let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
-        let of = &settings.clickhouse;
-        let databases = Databases::from(of);
-        for statement in create_databases(&databases).into_iter().chain(cursor_table(&databases).create()) {
-            clickhouse.execute(&statement).await?;
-        }
-        for mapping in set.iter() {
-            for statement in raw_table(mapping, &databases).create() {
-                clickhouse.execute(&statement).await?;
-            }
-        }
+        let clickhouse = in_process::install(&settings, &set).await?;
+        let databases = clickhouse.databases().clone();
         Ok(Self { database, client, clickhouse, settings, set, databases })
     }
 
@@ -139,7 +123,7 @@ impl Fixture {
     pub(crate) async fn ship(&self) -> anyhow::Result<()> {
         let tenancies = self.tenancies().await?;
         let after = SequenceId::BASE;
-        let work: Vec<_> = tenancies.iter().map(|&tenancy| Work { tenancy, after }).collect();
+        let work: Vec<_> = tenancies.iter().map(|&tenancy| ReadFrom { tenancy, after }).collect();
         for mapping in self.set.iter() {
             self.copy(mapping, &page(mapping, &work, LIMITS)).await?;
         }
@@ -150,7 +134,7 @@ impl Fixture {
     pub(crate) async fn ship_former_locations(&self) -> anyhow::Result<()> {
         let (after, up_to) = (SequenceId::BASE, SequenceId::new(i64::MAX));
         let work: Vec<_> =
-            self.tenancies().await?.into_iter().map(|tenancy| (Work { tenancy, after }, up_to)).collect();
+            self.tenancies().await?.into_iter().map(|tenancy| (ReadFrom { tenancy, after }, up_to)).collect();
         for mapping in self.set.iter() {
             self.copy(mapping, &former_locations(mapping, &work)).await?;
         }
@@ -293,33 +277,6 @@ pub(crate) fn environment(settings: &Settings) -> Vec<(&'static str, String)> {
         ("LOCKSTEP_CLICKHOUSE_RAW_DATABASE", settings.clickhouse.raw_database.clone()),
         ("LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", settings.clickhouse.view_database.clone()),
     ]
-}
-
-fn settings(
-    database: &TestDatabase,
-    services: &Services,
-    suffix: &str,
-    mappings_dir: Option<std::path::PathBuf>,
-) -> Settings {
-    Settings {
-        source_url: SecretUrl::new(database.url()),
-        source_read_url: None,
-        amqp_url: SecretUrl::new(""),
-        clickhouse: ClickHouseSettings {
-            url: SecretUrl::new(&services.clickhouse_url),
-            user: services.clickhouse_user.clone(),
-            password: SecretString::from(services.clickhouse_password.clone()),
-            raw_database: format!("lockstep_test_{suffix}"),
-            view_database: format!("lockstep_test_{suffix}_views"),
-        },
-        queue_prefix: String::new(),
-        mappings_dir,
-        tls_ca_file: None,
-        max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
-        log: "warn".to_owned(),
-        log_format: LogFormat::Pretty,
-        listen: None,
-    }
 }
 
 /// The n-th id of a test.

@@ -4,74 +4,54 @@
 //! A fill can end when the destination has passed the number that covers its ranges and what was written meanwhile: then
 //! every row of the source has a version at or above the floor there.
 
+use std::time::Duration;
+
 use lockstep_core::failpoint;
-use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::Erase;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Source;
+use lockstep_schema::tasks::{Ran, Task};
 
 use crate::error::ShipError;
 use crate::limits::Limits;
-use crate::measure;
 use crate::pace::jittered;
 use crate::storage::fill_end::{Due, FillEndSession};
 
 /// Ends the fills of a destination.
 pub(crate) struct FillEnd<D> {
-    source: Source,
-    destination: D,
-    set: MappingSet,
-    limits: Limits,
-    session: Option<FillEndSession>,
+    pub(crate) destination: D,
+    pub(crate) set: MappingSet,
+    pub(crate) limits: Limits,
+}
+
+impl<D: Erase + Send + Sync + 'static> Task for FillEnd<D> {
+    const NAME: &'static str = "end fills";
+    /// Each statement has a limit of its own.
+    const TIMEOUT: Duration = Duration::MAX;
+    type Session = FillEndSession;
+    type Error = ShipError;
+
+    async fn open(&self, source: &Source) -> Result<FillEndSession, ShipError> {
+        Ok(FillEndSession::open(source).await?)
+    }
+
+    async fn run(&mut self, _: &Source, session: &mut FillEndSession) -> Result<Ran, ShipError> {
+        let every = jittered(self.limits.fill_poll_every / 2);
+        if !session.lead().await? {
+            return Ok(Ran::skipped(every));
+        }
+        let mut ended = 0;
+        for due in session.due().await? {
+            if let Some(mapping) = self.set.iter().find(|mapping| mapping.name.as_str() == due.mapping) {
+                self.end(session, mapping, &due).await?;
+                ended += 1;
+            }
+        }
+        Ok(Ran::did(ended, every))
+    }
 }
 
 impl<D: Erase> FillEnd<D> {
-    pub(crate) const fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
-        Self { source, destination, set, limits, session: None }
-    }
-
-    /// Works until `shutdown`.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut backoff = Backoff::for_connections();
-        loop {
-            let Some(done) = shutdown.run_until_cancelled(self.round()).await else { return };
-            let wait = match done {
-                Ok(()) => {
-                    backoff.reset();
-                    jittered(self.limits.fill_poll_every / 2)
-                }
-                Err(error) => {
-                    self.session = None;
-                    measure::failed(error.kind());
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, wait_ms = wait.as_millis(), "a fill could not be ended, trying again");
-                    wait
-                }
-            };
-            if shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    async fn round(&mut self) -> Result<(), ShipError> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => FillEndSession::open(&self.source).await?,
-        };
-        if session.lead().await? {
-            for due in session.due().await? {
-                let Some(mapping) = self.set.iter().find(|mapping| mapping.name.as_str() == due.mapping) else {
-                    continue;
-                };
-                self.end(&session, mapping, &due).await?;
-            }
-        }
-        self.session = Some(session);
-        Ok(())
-    }
-
     async fn end(&self, session: &FillEndSession, mapping: &Mapping, due: &Due) -> Result<(), ShipError> {
         // A row that was refused is there with its old number, if at all: it must not be taken for a stale one.
         if due.quarantined {
@@ -81,13 +61,10 @@ impl<D: Erase> FillEnd<D> {
         let stale = self.destination.remove_stale(mapping, due.floor, None).await?;
         failpoint!(
             "worker::fill_end::before",
-            return Err(lockstep_schema::SourceError::Timeout(std::time::Duration::ZERO).into())
+            return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
         );
         session.finish(due, Some(stale)).await?;
-        failpoint!(
-            "worker::fill_end::after",
-            return Err(lockstep_schema::SourceError::Timeout(std::time::Duration::ZERO).into())
-        );
+        failpoint!("worker::fill_end::after", return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into()));
         tracing::info!(mapping = %mapping.name, reason = due.reason, stale, "a mapping is filled");
         Ok(())
     }

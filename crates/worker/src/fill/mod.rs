@@ -8,21 +8,19 @@ mod end;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{MappingName, failpoint};
 use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::postgres::fill;
-use lockstep_schema::fuses::Fuses;
-use lockstep_schema::{Session, SourceError};
+use lockstep_schema::tasks::{Ran, Task};
+use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
 
 use self::base_rows::BaseRows;
 pub(crate) use self::end::FillEnd;
 use crate::error::{Retry, ShipError};
 use crate::flush::{DurablePage, OpenPage, copy_rows};
-use crate::measure;
-use crate::pace::{finish_in_time, jittered};
+use crate::metrics;
+use crate::pace::jittered;
 use crate::shared::Shared;
 use crate::storage::fills::{CLAIM_FOR, Claim, Fills, RENEW_EVERY, Scan, open_scan};
 
@@ -37,15 +35,10 @@ const MAX_HANDED_OVER: u32 = 16;
 pub(crate) struct Filler<D> {
     shared: Shared<D>,
     worker: String,
-    connections: Option<Connections>,
+    /// Where ranges are read, while claims and lookups go over the session.
+    scan: Option<Client>,
     /// Blocks that were handed over since a range of the mapping got through.
     handed_over: HashMap<MappingName, u32>,
-}
-
-/// Rows are read over one connection while claims and lookups go over the other.
-struct Connections {
-    scan: Client,
-    fills: Fills,
 }
 
 /// What became of a range.
@@ -57,83 +50,80 @@ enum RangeEnd {
     Lost,
 }
 
-impl<D: Destination> Filler<D> {
-    pub(crate) fn new(shared: Shared<D>, worker: String) -> Self {
-        Self { shared, worker, connections: None, handed_over: HashMap::new() }
+impl<D: Destination> Task for Filler<D> {
+    const NAME: &'static str = "fill";
+    /// A range takes as long as its destination takes to write it.
+    const TIMEOUT: Duration = Duration::MAX;
+    type Session = Fills;
+    type Error = ShipError;
+
+    fn grace(&self) -> Duration {
+        self.shared.limits.stop_within
     }
 
-    /// Takes ranges until `shutdown`; asks now and then while there are none.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut backoff = Backoff::for_connections();
-        // A range holds rows of all tenancies: while one of them is stopped none is taken, so that none of its rows is
-        // left out for good.
-        while let Some(fuses) = shutdown.run_until_cancelled(self.shared.fusebox.go_for_all_tenancies()).await {
-            let within = self.shared.limits.stop_within;
-            let Some(took) = finish_in_time(&shutdown, within, self.take_one(&fuses)).await else { return };
-            let wait = match took {
-                Ok(true) => {
-                    backoff.reset();
-                    continue;
-                }
-                Ok(false) => jittered(self.shared.limits.fill_poll_every),
-                Err(error) => {
-                    self.connections = None;
-                    measure::failed(error.kind());
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, wait_ms = wait.as_millis(), "a range of a fill failed");
-                    wait
-                }
-            };
-            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
-        }
+    async fn open(&self, source: &Source) -> Result<Fills, ShipError> {
+        let control = source.connect(Session::Control).await?;
+        Ok(Fills::new(control, &self.worker, &self.shared.mappings.names()))
     }
 
-    /// Claims and ships one range. False: there is none.
-    async fn take_one(&mut self, fuses: &Fuses) -> Result<bool, ShipError> {
-        let mut connections = match self.connections.take() {
-            Some(connections) => connections,
-            None => self.connect().await?,
-        };
-        for mapping in connections.fills.catch_up(&self.shared.mappings).await? {
-            failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+    /// Claims and ships one range, if there is one. A range holds rows of all tenancies: while one of them is paused none is
+    /// taken, so that none of its rows is left out for good.
+    async fn run(&mut self, source: &Source, fills: &mut Fills) -> Result<Ran, ShipError> {
+        let every = jittered(self.shared.limits.fill_poll_every);
+        let pauses = self.shared.pauses.if_shipping().filter(|pauses| !pauses.is_some_tenancy_paused());
+        let Some(pauses) = pauses else { return Ok(Ran::skipped(every)) };
+        for mapping in fills.catch_up(&self.shared.mappings).await? {
+            failpoint!(
+                "worker::fill_catch_up::after",
+                return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
+            );
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
         }
-        let claim = connections.fills.claim(|mapping| !fuses.stop_mapping(mapping)).await?;
-        let claimed = claim.is_some();
-        let usable = match claim {
-            Some(claim) => self.take(&mut connections, &claim).await?,
-            None => true,
+        let Some(claim) = fills.claim(|mapping| !pauses.is_mapping_paused(mapping)).await? else {
+            return Ok(Ran::did(0, every));
         };
-        self.connections = usable.then_some(connections);
-        Ok(claimed)
+        let scan = match self.scan.take() {
+            Some(scan) => scan,
+            None => source.connect(Session::Scan).await?,
+        };
+        if self.take(&scan, fills, &claim).await? {
+            self.scan = Some(scan);
+        }
+        Ok(Ran::did(1, Duration::ZERO))
+    }
+}
+
+impl<D: Destination> Filler<D> {
+    pub(crate) fn new(shared: Shared<D>, worker: String) -> Self {
+        Self { shared, worker, scan: None, handed_over: HashMap::new() }
     }
 
-    async fn connect(&self) -> Result<Connections, SourceError> {
-        let scan = self.shared.source.connect(Session::Scan).await?;
-        let control = self.shared.source.connect(Session::Control).await?;
-        Ok(Connections { scan, fills: Fills::new(control, &self.worker, &self.shared.mappings.names()) })
-    }
-
-    /// Returns whether the connections can be used again.
-    async fn take(&mut self, connections: &mut Connections, claim: &Claim) -> Result<bool, ShipError> {
+    /// Returns whether the connection can be used again.
+    async fn take(&mut self, scan: &Client, fills: &mut Fills, claim: &Claim) -> Result<bool, ShipError> {
         let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
-        match self.ship(connections, claim).await {
+        match self.ship(scan, fills, claim).await {
             Ok(RangeEnd::Shipped(written)) => {
                 if written.rows > 0 {
                     self.handed_over.remove(mapping);
                 }
-                failpoint!("worker::fill_range::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
-                let is_ours = connections.fills.finish(claim, written.rows).await?;
-                failpoint!("worker::fill_range::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+                failpoint!(
+                    "worker::fill_range::before",
+                    return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
+                );
+                let is_ours = fills.finish(claim, written.rows).await?;
+                failpoint!(
+                    "worker::fill_range::after",
+                    return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
+                );
                 if is_ours {
-                    measure::filled(mapping, &written);
+                    metrics::filled(mapping, &written);
                     tracing::debug!(%mapping, first_block, rows = written.rows, "a range of a fill is shipped");
                 }
                 Ok(true)
             }
             Ok(RangeEnd::Rewritten) => {
                 let Some(index) = self.shared.mappings.index(mapping) else { return Ok(true) };
-                if connections.fills.restart(self.shared.mappings.get(index), claim.filenode).await? {
+                if fills.restart(self.shared.mappings.get(index), claim.filenode).await? {
                     tracing::warn!(%mapping, "its table was rewritten: its ranges begin again");
                 }
                 Ok(true)
@@ -144,14 +134,14 @@ impl<D: Destination> Filler<D> {
                 Ok(false)
             }
             Err(error) if error.is_refusal() && self.may_hand_over(mapping) => {
-                self.isolate(connections, claim, &error).await?;
+                self.isolate(fills, claim, &error).await?;
                 // Perhaps in the middle of a read.
                 Ok(false)
             }
             Err(error) => {
                 let rest = if error.retry() == Retry::Requeue { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.
-                let _ = connections.fills.prolong(claim, rest).await;
+                let _ = fills.prolong(claim, rest).await;
                 Err(error)
             }
         }
@@ -163,22 +153,17 @@ impl<D: Destination> Filler<D> {
 
     /// A row of a range was refused, or could not be read: the range is cut in halves, and a single block handed to the
     /// stream, which finds the row.
-    async fn isolate(
-        &mut self,
-        connections: &mut Connections,
-        claim: &Claim,
-        error: &ShipError,
-    ) -> Result<(), ShipError> {
+    async fn isolate(&mut self, fills: &mut Fills, claim: &Claim, error: &ShipError) -> Result<(), ShipError> {
         let (mapping, first_block) = (&claim.mapping, claim.blocks.first);
         if claim.blocks.end - first_block > 1 {
-            if connections.fills.split(claim).await? {
+            if fills.split(claim).await? {
                 let blocks = claim.blocks.end - first_block;
                 tracing::info!(%mapping, first_block, blocks, %error, "a range did not get through: it is tried in halves");
             }
             return Ok(());
         }
         let Some(index) = self.shared.mappings.index(mapping) else { return Ok(()) };
-        if let Some(rows) = connections.fills.hand_over(self.shared.mappings.get(index), claim).await? {
+        if let Some(rows) = fills.hand_over(self.shared.mappings.get(index), claim).await? {
             *self.handed_over.entry(mapping.clone()).or_default() += 1;
             tracing::warn!(%mapping, first_block, rows, %error, "a block did not get through: its rows are shipped one by one");
         }
@@ -186,8 +171,7 @@ impl<D: Destination> Filler<D> {
     }
 
     /// Reads the range and writes it, renewing the claim meanwhile.
-    async fn ship(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
-        let fills = &connections.fills;
+    async fn ship(&self, scan: &Client, fills: &Fills, claim: &Claim) -> Result<RangeEnd, ShipError> {
         let renewing = async {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
@@ -199,15 +183,14 @@ impl<D: Destination> Filler<D> {
             }
         };
         tokio::select! {
-            shipped = self.read_and_write(connections, claim) => shipped,
+            shipped = self.read_and_write(scan, fills, claim) => shipped,
             lost = renewing => lost,
         }
     }
 
-    async fn read_and_write(&self, connections: &Connections, claim: &Claim) -> Result<RangeEnd, ShipError> {
+    async fn read_and_write(&self, scan: &Client, fills: &Fills, claim: &Claim) -> Result<RangeEnd, ShipError> {
         let Some(index) = self.shared.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
         let mapping = self.shared.mappings.get(index);
-        let scan = &connections.scan;
         let Scan { filenode, window } = open_scan(scan, mapping).await?;
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
@@ -215,7 +198,7 @@ impl<D: Destination> Filler<D> {
         }
         let start = PageStart { mapping, from: &[], window, limits: self.shared.limits.write };
         let mut page = OpenPage::open(&self.shared.destination, start, &self.shared.limits);
-        let mut rows = BaseRows::new(connections.fills.client(), claim.floor);
+        let mut rows = BaseRows::new(fills.client(), claim.floor);
         let sql = fill::range(mapping, claim.blocks, claim.floor);
         // A range is shipped whole, however much its rows hold outside of their blocks.
         copy_rows(scan, &sql, mapping, &mut rows, &mut page, u64::MAX).await?;

@@ -10,7 +10,7 @@ use super::plan_pages::PagePlan;
 use super::read_page::Route;
 use super::write_page::DurablePage;
 use crate::error::ShipError;
-use crate::measure;
+use crate::metrics;
 use crate::storage::quarantine::{Passed, Quarantine};
 
 /// A page whose cursors may move, once the quarantine holds its refusals (CUR-1).
@@ -170,7 +170,7 @@ async fn record_refusals<D>(
         let is_recorded = |row: &&Refusal| recorded.contains(&(mapping.clone(), row.tenancy, row.sequence));
         let (recorded, homeless): (Vec<_>, Vec<_>) = page.refusals.iter().partition(is_recorded);
         if let Some(first) = recorded.first() {
-            measure::quarantined(mapping, recorded.len());
+            metrics::quarantined(mapping, recorded.len());
             report.quarantined += recorded.len() as u64;
             let (tenancy, sequence, error) = (first.tenancy, first.sequence, &first.error);
             tracing::error!(%mapping, rows = recorded.len(), %tenancy, %sequence, error, "rows are refused and set aside; `lockstep quarantine list` shows them");
@@ -190,7 +190,7 @@ async fn record_refusals<D>(
 fn passed_entries<D>(route: &Route<'_, D>, WrittenPage { plan, page, .. }: &WrittenPage) -> Vec<Passed> {
     let (mapping, name) = (plan.mapping, route.mappings.name(plan.mapping));
     let passed = |(work, up_to): &(_, _)| {
-        let lockstep_mappings::postgres::fetch::Work { tenancy, after } = *work;
+        let lockstep_mappings::postgres::fetch::ReadFrom { tenancy, after } = *work;
         let own = page.refusals.iter().filter(|refusal| refusal.tenancy == tenancy);
         let refused: Vec<_> = own.map(|refusal| refusal.sequence).collect();
         let has_entries = !refused.is_empty() || route.opened.snapshot.quarantined.contains(&(tenancy, name.clone()));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::PageWriter;
 use lockstep_mappings::codec::{CodecError, Row, RowHead};
-use lockstep_mappings::postgres::fetch::{PageLimits, Work};
+use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom};
 
 use super::isolate::{Isolation, MAX_IN_A_ROW, PageContent, Streaks, TenantRows};
 use super::write_page::OpenPage;
@@ -56,7 +56,7 @@ pub(crate) struct Refusal {
 #[derive(PartialEq, Eq, Default, Debug)]
 pub(super) struct ReadPage {
     /// Cursors that move, with where they stood: once the page's rows are durable, not before (CUR-1).
-    pub(super) cursors: Vec<(Work, SequenceId)>,
+    pub(super) cursors: Vec<(ReadFrom, SequenceId)>,
     /// Tenancies that a limit kept from being read whole: first those of which nothing was read, so that their turn comes
     /// before the next page of the huge ones (FAIR-1).
     pub(super) more: Vec<TenancyId>,
@@ -98,7 +98,7 @@ struct Progress {
 
 /// The rows of a page. They must come tenancy by tenancy in the order of `work`, each tenancy's by sequence.
 pub(super) struct PageRows<'a> {
-    work: Vec<(Work, &'a Residence)>,
+    work: Vec<(ReadFrom, &'a Residence)>,
     progress: Vec<Progress>,
     limits: PageLimits,
     refusals: Vec<Refusal>,
@@ -114,7 +114,7 @@ pub(super) struct PageRows<'a> {
 impl<'a> PageRows<'a> {
     /// Rows of these tenancies; those that do not exist are left out.
     pub(super) fn new(
-        work: impl IntoIterator<Item = Work>,
+        work: impl IntoIterator<Item = ReadFrom>,
         residences: &'a Residences,
         limits: PageLimits,
         isolation: &Isolation,
@@ -128,7 +128,7 @@ impl<'a> PageRows<'a> {
     }
 
     /// The tenancies and their cursors, in order.
-    pub(super) fn work(&self) -> Vec<Work> {
+    pub(super) fn work(&self) -> Vec<ReadFrom> {
         self.work.iter().map(|(work, _)| *work).collect()
     }
 
@@ -247,13 +247,17 @@ impl RowFilter for PageRows<'_> {
 
 /// What changes of tenancies have made of their former locations: rows of whoever lives there now, and tombstones.
 pub(super) struct FormerRows<'a> {
-    expected: HashMap<TenancyId, (&'a Residence, Work, SequenceId)>,
+    expected: HashMap<TenancyId, (&'a Residence, ReadFrom, SequenceId)>,
     content: &'a mut PageContent,
 }
 
 impl<'a> FormerRows<'a> {
     /// Of these tenancies, each with its cursor and where that will stand. What is accepted is added to `content`.
-    pub(super) fn new(moved: &[(Work, SequenceId)], residences: &'a Residences, content: &'a mut PageContent) -> Self {
+    pub(super) fn new(
+        moved: &[(ReadFrom, SequenceId)],
+        residences: &'a Residences,
+        content: &'a mut PageContent,
+    ) -> Self {
         let expected = moved
             .iter()
             .filter_map(|(work, up_to)| Some((work.tenancy, (residences.get(work.tenancy)?, *work, *up_to))));

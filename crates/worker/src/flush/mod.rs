@@ -43,7 +43,7 @@ use crate::error::ShipError;
 use crate::hints::Hints;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
-use crate::measure;
+use crate::metrics;
 use crate::storage::quarantine::Quarantine;
 
 /// What health calls the source.
@@ -109,7 +109,7 @@ impl<D: Destination> Flusher<D> {
         self.opener.forget_cursors();
         self.health.not_ready(DESTINATION, error.to_string());
         let error = ShipError::Destination(error);
-        measure::failed(error.kind());
+        metrics::failed(error.kind());
         Err(error)
     }
 
@@ -120,7 +120,7 @@ impl<D: Destination> Flusher<D> {
             Err(error) => Flushed::outage(hints, &error),
         };
         let took = started.elapsed();
-        measure::flushed(hints.len(), took);
+        metrics::flushed(hints.len(), took);
         let (more, retry) = (flushed.more.pairs(), flushed.retry.pairs());
         let took_ms = took.as_millis();
         tracing::debug!(tenancies = hints.len(), rows = flushed.rows, more, retry, took_ms, "flushed");

@@ -19,7 +19,7 @@ use super::{DESTINATION, SOURCE};
 use crate::error::{CursorsAhead, ShipError};
 use crate::hints::Hints;
 use crate::mappings::Mappings;
-use crate::measure;
+use crate::metrics;
 use crate::storage::replica::{self, Primary};
 use crate::storage::{FetchSession, Snapshot};
 
@@ -169,7 +169,7 @@ impl Opener {
         }
         hints.retain(|tenancy, mapping| !ahead.has(tenancy, mapping));
         let error = CursorsAhead { tenancies: ahead.len(), source_at };
-        measure::failed("cursor ahead");
+        metrics::failed("cursor ahead");
         if self.logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
             self.logged = Some(Instant::now());
             tracing::error!(%error, "rows are not shipped");
@@ -184,7 +184,7 @@ impl Opener {
     pub(super) fn note_behind(&self, flushed: &mut Flushed, hints: &Hints) {
         if self.replica.is_some() {
             flushed.note_behind(hints);
-            measure::replica_lag(hints.furthest().max(flushed.head).get() - flushed.head.get());
+            metrics::replica_lag(hints.furthest().max(flushed.head).get() - flushed.head.get());
         }
     }
 

@@ -6,7 +6,7 @@ use super::commit_page::CursorWrite;
 use crate::error::{Retry, ShipError};
 use crate::hints::Hints;
 use crate::mappings::{MappingIndex, Mappings};
-use crate::measure;
+use crate::metrics;
 
 /// Work that failed in a way that trying again at once does not mend.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Flushed {
 impl Flushed {
     /// Nothing was tried, because the source or the destination does not answer.
     pub(super) fn outage(hints: &Hints, error: &ShipError) -> Self {
-        measure::failed(error.kind());
+        metrics::failed(error.kind());
         Self { retry: hints.clone(), retry_reason: Some(error.to_string()), outage: true, ..Self::default() }
     }
 
@@ -130,7 +130,7 @@ impl PairsOutcome {
         tenancies: Vec<TenancyId>,
         error: &ShipError,
     ) -> Self {
-        measure::failed(error.kind());
+        metrics::failed(error.kind());
         let name = mappings.name(mapping);
         let reason = format!("{name}: {error}");
         let outcome = match error.retry() {

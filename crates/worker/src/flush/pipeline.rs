@@ -18,7 +18,7 @@ use super::plan_pages::{MappingState, MappingStates, PagePlan};
 use super::read_page::{Copied, Read, Route, Unread, read_page};
 use super::write_page::{DurablePage, OpenPage};
 use crate::error::ShipError;
-use crate::measure;
+use crate::metrics;
 use crate::storage::quarantine::Quarantine;
 
 /// Pages that are written at the same time: one is being read, the others are being ended by the destination.
@@ -156,7 +156,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
         isolation.passed(&page.streaks, &page.content, &page.more, page_size.limits(self.route.limits.page));
         let mapping = self.route.mappings.name(plan.mapping);
-        measure::written(mapping, durable);
+        metrics::written(mapping, durable);
         if durable.rows > 0 {
             let (rows, bytes, writes) = (durable.rows, durable.sent.bytes, durable.sent.writes);
             let since_start_ms = self.started.elapsed().as_millis();

@@ -9,7 +9,7 @@ use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Destination, PageStart, PageWriter};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
-use lockstep_mappings::postgres::fetch::{self, Work};
+use lockstep_mappings::postgres::fetch::{self, ReadFrom};
 use lockstep_schema::SourceError;
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -45,9 +45,9 @@ pub(super) struct Route<'a, D> {
 
 impl<D> Route<'_, D> {
     /// A tenancy of this flush, with its cursor.
-    pub(super) fn work(&self, mapping: MappingIndex, tenancy: TenancyId) -> Work {
+    pub(super) fn work(&self, mapping: MappingIndex, tenancy: TenancyId) -> ReadFrom {
         let after = self.opened.cursors.get(&(tenancy, self.mappings.name(mapping).clone()));
-        Work { tenancy, after: after.copied().unwrap_or_default() }
+        ReadFrom { tenancy, after: after.copied().unwrap_or_default() }
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn read_page<D: Destination>(
     }
     let mut page = rows.finish(snapshot.head);
     let has_moved =
-        |work: &Work| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
+        |work: &ReadFrom| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
     let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
     if copied == Copied::Stopped {
         // The session is still busy. The next page is smaller, so that it can be read to its end.
@@ -117,7 +117,7 @@ pub(super) async fn read_page<D: Destination>(
 }
 
 /// The tenancies that may have the row of a former location which cannot be read or written; the latter says whose it is.
-fn suspects_of_former(error: &ShipError, moved: &[(Work, SequenceId)], read: &PageContent) -> PageContent {
+fn suspects_of_former(error: &ShipError, moved: &[(ReadFrom, SequenceId)], read: &PageContent) -> PageContent {
     let is_suspect = |tenancy| !matches!(error, ShipError::Refused { tenancy: other, .. } if *other != tenancy);
     let tenancies = moved.iter().map(|(work, _)| work.tenancy).filter(|tenancy| is_suspect(*tenancy));
     let rows = |tenancy: TenancyId| read.get(&tenancy).map_or(0, |own| own.rows);

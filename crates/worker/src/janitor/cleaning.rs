@@ -59,7 +59,7 @@ impl<D: Destination + Erase> Janitor<D> {
     }
 }
 
-/// Whether a table is rewritten for these tombstones, having been so long ago (never: none).
+/// Whether a table is rewritten for these tombstones; it was rewritten `last` ago, or never.
 fn is_worth_it(found: OldTombstones, last: Option<Duration>, limits: Limits) -> bool {
     let many = found.tombstones.saturating_mul(100) >= found.rows.saturating_mul(u64::from(limits.clean_up_percent));
     let long_ago = last.is_none_or(|ago| ago >= limits.clean_up_at_least_every);

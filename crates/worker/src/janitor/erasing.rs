@@ -1,4 +1,4 @@
-//! Erasing tenancies that are gone, or stopped by hand, from the destination (ERASE-1).
+//! Erasing tenancies that are gone, or paused by hand, from the destination (ERASE-1).
 //!
 //! The order is: rows of all mappings, counted before and after; cursors; and only then what the source still knows of the
 //! tenancy. Killed anywhere, the next round starts with the rows again and finds fewer.
@@ -96,7 +96,7 @@ impl<D: Destination + Erase> Janitor<D> {
         });
         let mut rows_of = RowsOf::new();
         for place in places {
-            // Where two were, the first has them all.
+            // Two tenancies may have lived at a place: all of its rows are credited to the first.
             *rows_of.entry(place.tenancy).or_default() += counts.remove(&place.location).unwrap_or_default();
         }
         // Written down first: a round that is killed behind the removal could not count them again.

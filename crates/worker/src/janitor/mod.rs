@@ -14,20 +14,16 @@ mod shared;
 
 use std::time::{Duration, Instant};
 
-use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{Destination, DestinationError, Erase};
 use lockstep_mappings::MappingSet;
+use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
 pub(crate) use self::places::{Due, Place, RowsOf};
 use crate::limits::Limits;
-use crate::measure;
+use crate::metrics;
 use crate::pace::jittered;
 use crate::storage::janitor::JanitorSession;
-
-/// A round that takes longer has failed; the next one goes on where it stopped.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// What a round did.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -65,9 +61,6 @@ pub enum JanitorError {
         /// How many.
         under_way: u64,
     },
-    /// The round took too long.
-    #[error("LS-0441: erasing and cleaning up were not done within {} min; the next round goes on", ROUND_TIMEOUT.as_secs() / 60)]
-    Timeout,
 }
 
 impl From<tokio_postgres::Error> for JanitorError {
@@ -88,36 +81,30 @@ pub struct Janitor<D> {
     looked_at: Vec<Option<Instant>>,
 }
 
+impl<D: Destination + Erase> Task for Janitor<D> {
+    const NAME: &'static str = "janitor";
+    /// The next run goes on where one that took longer stopped.
+    const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+    /// It keeps its own: tests run single rounds.
+    type Session = ();
+    type Error = JanitorError;
+
+    async fn open(&self, _: &Source) -> Result<(), JanitorError> {
+        Ok(())
+    }
+
+    async fn run(&mut self, _: &Source, (): &mut ()) -> Result<Ran, JanitorError> {
+        let (round, every) = self.round_and_wait().await?;
+        let did = round.map(|round| round.erased + usize::try_from(round.dropped).unwrap_or(usize::MAX));
+        Ok(Ran { did, next_in: every })
+    }
+}
+
 impl<D: Destination + Erase> Janitor<D> {
-    /// Connects with the first round.
+    /// Connects in its first round.
     pub fn new(source: Source, destination: D, set: MappingSet, limits: Limits) -> Self {
         let looked_at = vec![None; set.iter().count()];
         Self { source, destination, set, limits, session: None, next_to_clean: 0, looked_at }
-    }
-
-    /// One round after the other until `shutdown`.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut backoff = Backoff::for_connections();
-        loop {
-            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round_and_pause());
-            let Some(done) = shutdown.run_until_cancelled(round).await else { return };
-            let wait = match done.unwrap_or(Err(JanitorError::Timeout)) {
-                Ok((_, pause)) => {
-                    backoff.reset();
-                    jittered(pause)
-                }
-                Err(error) => {
-                    self.session = None;
-                    measure::failed("janitor");
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, wait_ms = wait.as_millis(), "erasing and cleaning up failed, trying again");
-                    wait
-                }
-            };
-            if shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return;
-            }
-        }
     }
 
     /// Does what is due, if it is this worker that does it.
@@ -125,28 +112,27 @@ impl<D: Destination + Erase> Janitor<D> {
     /// # Errors
     /// Whatever source or destination fail with. What was not done is done by the next round.
     pub async fn round(&mut self) -> Result<Round, JanitorError> {
-        Ok(self.round_and_pause().await?.0)
+        Ok(self.round_and_wait().await?.0.unwrap_or_default())
     }
 
-    /// Also how long to rest: shorter than the waits that it keeps.
-    async fn round_and_pause(&mut self) -> Result<(Round, Duration), JanitorError> {
+    /// Returns what was done, or `None` where another worker does it, and how long to wait: shorter than the waits that it keeps.
+    async fn round_and_wait(&mut self) -> Result<(Option<Round>, Duration), JanitorError> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => JanitorSession::open(&self.source).await?,
         };
-        let mut round = Round::default();
-        let mut pause = self.limits.janitor_every;
+        let (mut round, mut every) = (None, self.limits.janitor_every);
         if session.lead().await? {
             let wait = session.late_write_wait().await?;
-            pause = pause.min(wait / 4);
-            self.work(&session, wait, &mut round).await?;
+            every = every.min(wait / 4);
+            round = Some(self.work(&session, wait).await?);
         }
         self.session = Some(session);
-        Ok((round, pause))
+        Ok((round, jittered(every)))
     }
 
-    async fn work(&mut self, session: &JanitorSession, wait: Duration, round: &mut Round) -> Result<(), JanitorError> {
-        let mut noticed = 0;
+    async fn work(&mut self, session: &JanitorSession, wait: Duration) -> Result<Round, JanitorError> {
+        let (mut noticed, mut round) = (0, Round::default());
         loop {
             let (new, more) = self.notice(session).await?;
             noticed += new;
@@ -166,7 +152,7 @@ impl<D: Destination + Erase> Janitor<D> {
             }
         }
         round.dropped = self.clean(session, wait).await?;
-        measure::janitor(round);
-        Ok(())
+        metrics::janitor(&round);
+        Ok(round)
     }
 }

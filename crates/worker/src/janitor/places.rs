@@ -40,7 +40,7 @@ pub(crate) struct Due {
     pub(crate) id: i64,
     pub(crate) tenancy: TenancyId,
     /// It exists in the source, and is not shipped.
-    pub(crate) stopped: bool,
+    pub(crate) paused: bool,
     /// No row of it has a higher number in the destination.
     pub(crate) up_to: SequenceId,
 }

@@ -36,13 +36,13 @@ impl<D: Destination + Erase> Janitor<D> {
         places: &[&Place],
     ) -> Result<(), JanitorError> {
         let mut counts = self.count(removal, places).await?;
-        // Where two were, the first has them all.
+        // Two tenancies may have lived at a place: all of its rows are credited to the first.
         let places: Vec<&Place> =
             places.iter().copied().filter(|place| counts.remove(&place.location).is_some()).collect();
-        let stopped: Vec<_> = due.iter().filter(|due| due.stopped).map(|due| due.tenancy).collect();
+        let paused: Vec<_> = due.iter().filter(|due| due.paused).map(|due| due.tenancy).collect();
         let (mut rows_of, mut dead, mut is_whole) = (RowsOf::new(), Vec::new(), true);
         let mut walk = Walk { places: &places, after: None };
-        while let Some((tenancy, found)) = self.next_dead(session, removal, &stopped, &mut walk).await? {
+        while let Some((tenancy, found)) = self.next_dead(session, removal, &paused, &mut walk).await? {
             *rows_of.entry(tenancy).or_default() += found.iter().map(|(_, rows)| rows).sum::<u64>();
             if dead.len() < KEYS_REMOVED {
                 dead.extend(found.into_iter().map(|(key, _)| key));
@@ -56,7 +56,7 @@ impl<D: Destination + Erase> Janitor<D> {
         }
         dead.clear();
         let mut walk = Walk { places: &places, after: None };
-        while let Some((_, found)) = self.next_dead(session, removal, &stopped, &mut walk).await? {
+        while let Some((_, found)) = self.next_dead(session, removal, &paused, &mut walk).await? {
             dead.extend(found.into_iter().map(|(key, _)| key));
             if dead.len() >= KEYS_REMOVED {
                 self.remove(removal, &dead).await?;
@@ -71,7 +71,7 @@ impl<D: Destination + Erase> Janitor<D> {
         &self,
         session: &JanitorSession,
         removal: Removal<'_>,
-        stopped: &[TenancyId],
+        paused: &[TenancyId],
         walk: &mut Walk<'_>,
     ) -> Result<Option<(TenancyId, Vec<(Key, u64)>)>, JanitorError> {
         let Some((place, others)) = walk.places.split_first() else { return Ok(None) };
@@ -81,7 +81,7 @@ impl<D: Destination + Erase> Janitor<D> {
         } else {
             walk.after = found.last().map(|(key, _)| key.clone());
         }
-        Ok(Some((place.tenancy, session.dead(removal.mapping, found, stopped).await?)))
+        Ok(Some((place.tenancy, session.dead(removal.mapping, found, paused).await?)))
     }
 
     async fn remove(&self, removal: Removal<'_>, keys: &[Key]) -> Result<(), JanitorError> {

@@ -12,6 +12,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
+use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
 
@@ -19,13 +20,13 @@ use self::stream::Stream;
 use crate::error::WorkerError;
 use crate::fill::{FillEnd, Filler};
 use crate::flush::Flusher;
-use crate::fusebox::watch_fuses;
 use crate::janitor::Janitor;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
+use crate::pauses::ReadPauses;
 use crate::shared::Shared;
 use crate::sweep::Sweep;
-use crate::{flush, measure};
+use crate::{flush, metrics};
 
 /// Ships announced tenants to ClickHouse until `shutdown`.
 ///
@@ -56,7 +57,7 @@ pub async fn run_to<D: Destination>(
         let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
         tracing::info!(%bound, "serving health and metrics");
     }
-    measure::describe();
+    metrics::describe();
     health.not_ready("queue", "not connected yet");
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
@@ -79,18 +80,20 @@ pub async fn run_to<D: Destination>(
     let publisher = Arc::new(publisher);
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let (fusebox, watch) = watch_fuses(source.clone(), stopping.clone());
-    parts.spawn(watch);
-    let shared = Shared { source: source.clone(), destination, mappings, limits, fusebox };
+    let resumed = Arc::default();
+    let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
+    let shared = Shared { destination, mappings, limits, pauses };
     let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher, last: None };
     parts.spawn(stream.run(stopping.clone()));
-    parts.spawn(Filler::new(shared.clone(), name).run(stopping.clone()));
-    parts.spawn(Sweep::new(shared, Arc::clone(&publisher)).run(stopping.clone()));
+    let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
+    tasks.spawn(&mut parts, read_pauses, Arc::default());
+    tasks.spawn(&mut parts, Filler::new(shared.clone(), name), Arc::default());
+    tasks.spawn(&mut parts, Sweep::new(shared, Arc::clone(&publisher)), resumed);
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let fill_end = FillEnd::new(source.clone(), clickhouse.clone(), set.clone(), limits);
-    parts.spawn(fill_end.run(stopping.clone()));
-    parts.spawn(Janitor::new(source, clickhouse, set, limits).run(stopping.clone()));
+    let fill_end = FillEnd { destination: clickhouse.clone(), set: set.clone(), limits };
+    tasks.spawn(&mut parts, fill_end, Arc::default());
+    tasks.spawn(&mut parts, Janitor::new(source, clickhouse, set, limits), Arc::default());
     let outcome = all_ended(parts, &stopping).await;
     if let Some(publisher) = Arc::into_inner(publisher) {
         publisher.close().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lockstep_core::retry::Backoff;
-use lockstep_core::shutdown::Shutdown;
+use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
 use tokio::time::timeout;
@@ -12,7 +12,6 @@ use tokio::time::timeout;
 use super::merge_pace::MergePace;
 use crate::flush::{CursorWrite, CursorsMove, Failed, Flushed, Flusher};
 use crate::hints::Hints;
-use crate::pace::finish_in_time;
 use crate::shared::Shared;
 
 /// Reasons that are written into a message that is put off.
@@ -53,8 +52,8 @@ impl<D: Destination> Stream<D> {
     async fn take_batches(&mut self, pace: &MergePace, shutdown: &Shutdown) {
         let mut backoff = Backoff::for_connections();
         let every = self.shared.limits.look_every;
-        // While a fuse is blown nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
-        while shutdown.run_until_cancelled(self.shared.fusebox.go()).await.is_some() {
+        // While shipping is paused nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
+        while shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await.is_some() {
             let next = shutdown.run_until_cancelled(timeout(every, self.next(shutdown))).await;
             let Some(next) = next else { break };
             match next {
@@ -157,11 +156,11 @@ impl<D: Destination> Stream<D> {
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
         loop {
-            // A fuse may have blown since the message was taken, or while the destination was away.
-            let fuses = shutdown.run_until_cancelled(self.shared.fusebox.go()).await?;
-            if fuses.stop_something() {
-                // The sweep finds it when it is let go on.
-                left.retain(|tenancy, mapping| !self.shared.mappings.are_stopped(&fuses, tenancy, mapping));
+            // Something may have been paused since the message was taken, or while the destination was away.
+            let pauses = shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await?;
+            if pauses.is_some_part_paused() {
+                // The sweep finds it when it is resumed.
+                left.retain(|tenancy, mapping| !self.shared.mappings.are_paused(&pauses, tenancy, mapping));
                 if left.is_empty() {
                     return Some(shipped);
                 }

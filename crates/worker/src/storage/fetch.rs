@@ -6,7 +6,7 @@ use futures_util::future::try_join4;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::fetch::{Work, next_change};
+use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
@@ -103,7 +103,11 @@ impl FetchSession {
     ///
     /// # Errors
     /// The session is not to be used again.
-    pub(crate) async fn next_change(&self, mapping: &Mapping, work: Work) -> Result<Option<SequenceId>, SourceError> {
+    pub(crate) async fn next_change(
+        &self,
+        mapping: &Mapping,
+        work: ReadFrom,
+    ) -> Result<Option<SequenceId>, SourceError> {
         let (sql, tenancy, after) = (next_change(mapping), work.tenancy.as_uuid(), work.after.get());
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenancy, &after];
         let found = timeout(ANSWER_TIMEOUT, self.client.query_opt(&sql, &parameters)).await;

@@ -1,6 +1,7 @@
 //! Fills that can end.
 
 use lockstep_core::SequenceId;
+use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 
@@ -37,19 +38,16 @@ pub(crate) struct Due {
 /// A connection for ending fills. While it lives and holds the lock, no other worker does it.
 pub(crate) struct FillEndSession {
     client: Client,
-    leading: bool,
+    lock: SessionLock,
 }
 
 impl FillEndSession {
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
-        Ok(Self { client: source.connect(Session::Control).await?, leading: false })
+        Ok(Self { client: source.connect(Session::Control).await?, lock: SessionLock::new(FILL_LOCK) })
     }
 
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        if !self.leading {
-            self.leading = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&FILL_LOCK]).await?.try_get(0)?;
-        }
-        Ok(self.leading)
+        self.lock.try_take(&self.client).await
     }
 
     pub(crate) async fn due(&self) -> Result<Vec<Due>, SourceError> {

@@ -7,6 +7,7 @@ use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::{Target, erase, inbox, table, tenancy_table};
+use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -38,23 +39,19 @@ pub(crate) type Gone = HashMap<TenancyId, Vec<(MappingName, SequenceId)>>;
 /// A connection of the janitor's. While it lives and holds the lock, no other worker's janitor does anything.
 pub(crate) struct JanitorSession {
     pub(super) client: Client,
-    leading: bool,
+    lock: SessionLock,
 }
 
 impl JanitorSession {
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client.batch_execute("SET statement_timeout = '60s'").await?;
-        Ok(Self { client, leading: false })
+        Ok(Self { client, lock: SessionLock::new(JANITOR_LOCK) })
     }
 
-    /// Whether this is the one, from now on as long as the connection lives.
+    /// Tries to become the one janitor, and returns whether this is it: from then on as long as the connection lives.
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        if !self.leading {
-            self.leading =
-                self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&JANITOR_LOCK]).await?.try_get(0)?;
-        }
-        Ok(self.leading)
+        self.lock.try_take(&self.client).await
     }
 
     /// How long the janitor waits for what was read before to be written, or never.
@@ -104,9 +101,9 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
 
     /// Drops erasures of tenancies that are back, or are shipped again.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
-        let stopped = "e.stopped AND EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = e.tenancy_id::text)";
+        let paused = "e.paused AND EXISTS (SELECT 1 FROM lockstep.pause f WHERE f.kind = 'tenancy' AND f.name = e.tenancy_id::text)";
         let sql = format!(
-            "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({stopped}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
+            "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({paused}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
             table(&tenancy_table())
         );
         for row in self.client.query(&sql, &[&DESTINATION]).await? {
@@ -119,7 +116,7 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
     /// Erasures whose wait is over, at most `limit`.
     pub(crate) async fn due(&self, limit: u32) -> Result<Vec<Due>, SourceError> {
         let sql = format!(
-            "SELECT e.id, e.tenancy_id, e.stopped, e.up_to FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND e.requested_at + {} < clock_timestamp() ORDER BY e.requested_at, e.id LIMIT $2",
+            "SELECT e.id, e.tenancy_id, e.paused, e.up_to FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND e.requested_at + {} < clock_timestamp() ORDER BY e.requested_at, e.id LIMIT $2",
             erase::erasure_wait()
         );
         erasures(&self.client.query(&sql, &[&DESTINATION, &i64::from(limit)]).await?)
@@ -151,12 +148,12 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
             .collect()
     }
 
-    /// Those of the keys that no tenancy has in the source but those that exist, and are `stopped` to be erased.
+    /// Those of these keys that no tenancy has in the source, not counting the tenancies that are `paused` and to be erased.
     pub(crate) async fn dead(
         &self,
         mapping: &Mapping,
         found: Vec<(Key, u64)>,
-        stopped: &[TenancyId],
+        paused: &[TenancyId],
     ) -> Result<Vec<(Key, u64)>, SourceError> {
         if found.is_empty() {
             return Ok(found);
@@ -165,7 +162,7 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
         let is_text = |key: &Key| !key.values.iter().any(|value| value.contains('\0'));
         let keys: Vec<Key> = found.iter().map(|(key, _)| key).filter(|key| is_text(key)).cloned().collect();
         let mut dead = HashSet::new();
-        for row in self.client.query(&erase::dead_keys(mapping, &keys, stopped), &[]).await? {
+        for row in self.client.query(&erase::dead_keys(mapping, &keys, paused), &[]).await? {
             let values: Result<Vec<String>, _> = (0..row.len()).map(|column| row.try_get(column)).collect();
             dead.insert(values?);
         }
@@ -184,12 +181,12 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
         Ok(())
     }
 
-    /// How long ago the first of those tenancies was seen to be gone, or stopped to be erased, that are not erased yet; those
-    /// that are stopped without that are not shipped, and nothing of theirs is hidden.
+    /// How long ago the first tenancy that is not erased yet was seen to be gone, or was paused to be erased. One that is only
+    /// paused does not count: nothing of it is shipped, and nothing of it is hidden.
     pub(crate) async fn oldest_erasure(&self) -> Result<Option<Duration>, SourceError> {
         let sql = "SELECT (extract(epoch FROM clock_timestamp() - min(x.since)) * 1000)::bigint FROM (
   SELECT min(l.gone_at) AS since FROM lockstep.tenancy_location l WHERE l.gone_at IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM lockstep.fuse f WHERE f.kind = 'tenant' AND f.name = l.tenancy_id::text)
+    AND NOT EXISTS (SELECT 1 FROM lockstep.pause f WHERE f.kind = 'tenancy' AND f.name = l.tenancy_id::text)
   UNION ALL SELECT min(e.requested_at) FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL) x";
         let row = self.client.query_one(sql, &[&DESTINATION]).await?;
         match row.try_get::<_, Option<i64>>(0)? {
@@ -213,10 +210,10 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
         Ok(())
     }
 
-    /// Ends erasures; returns how many. Tenancies that are gone are forgotten, but for those that came back meanwhile; those
-    /// that were stopped by hand will come whole when they go on: all their rows are searched.
+    /// Ends erasures; returns how many. Tenancies that are gone are forgotten, except those that came back meanwhile. Those that
+    /// were paused by hand are shipped whole when they are resumed: all their rows are searched.
     pub(crate) async fn finish(&self, due: &[Due]) -> Result<u64, SourceError> {
-        let (stopped, gone): (Vec<Due>, Vec<Due>) = due.iter().cloned().partition(|due| due.stopped);
+        let (paused, gone): (Vec<Due>, Vec<Due>) = due.iter().cloned().partition(|due| due.paused);
         let tenancy = table(&tenancy_table());
         let again = format!(
             "WITH again AS (INSERT INTO lockstep.expansion (target, tenancy_id, project_id, branch_id)
@@ -231,7 +228,7 @@ places AS (DELETE FROM lockstep.tenancy_location l USING gone g WHERE l.tenancy_
 UPDATE lockstep.erasure e SET finished_at = clock_timestamp() FROM gone g WHERE e.id = g.id"
         );
         let mut finished = 0;
-        for (sql, some) in [(again, stopped), (forget, gone)] {
+        for (sql, some) in [(again, paused), (forget, gone)] {
             let (ids, tenancies, _) = columns(&some);
             if !ids.is_empty() {
                 finished += self.client.execute(&sql, &[&ids, &tenancies]).await?;
@@ -253,7 +250,7 @@ fn erasures(rows: &[Row]) -> Result<Vec<Due>, SourceError> {
             Ok(Due {
                 id: row.try_get(0)?,
                 tenancy: TenancyId::new(row.try_get(1)?),
-                stopped: row.try_get(2)?,
+                paused: row.try_get(2)?,
                 up_to: SequenceId::new(row.try_get(3)?),
             })
         })

@@ -11,7 +11,6 @@ pub(crate) mod quarantine;
 pub(crate) mod replica;
 mod tenancies;
 
-pub(crate) use connection::SideConnection;
 pub(crate) use fetch::{FetchSession, Snapshot};
 pub(crate) use tenancies::{Residence, Residences, is_at, look_up};
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::postgres::{Target, quarantine};
+use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::{DESTINATION, Residences, look_up};
 use crate::mappings::Mappings;
-use crate::measure;
+use crate::metrics;
 
 /// One sweep at a time, whichever worker does it: the bytes of `locksswp`.
 pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
@@ -33,7 +34,7 @@ pub(crate) type Changed = HashMap<(TenancyId, MappingName), SequenceId>;
 pub(crate) struct ProgressSession {
     client: Client,
     mappings: HashMap<i32, MappingName>,
-    leading: bool,
+    lock: SessionLock,
 }
 
 impl ProgressSession {
@@ -44,16 +45,12 @@ impl ProgressSession {
             .await?;
         client.execute(BEGIN, &[&DESTINATION]).await?;
         let mappings = mappings.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
-        Ok(Self { client, mappings, leading: false })
+        Ok(Self { client, mappings, lock: SessionLock::new(SWEEP_LOCK) })
     }
 
-    /// Whether this worker is the one that sweeps, from now on as long as the connection lives.
+    /// Tries to become the one worker that sweeps, and returns whether this is it: from then on as long as the connection lives.
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        if !self.leading {
-            self.leading =
-                self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&SWEEP_LOCK]).await?.try_get(0)?;
-        }
-        Ok(self.leading)
+        self.lock.try_take(&self.client).await
     }
 
     /// Through which number everything has been shipped, and the last that was given out.
@@ -79,7 +76,7 @@ impl ProgressSession {
         Ok(changed)
     }
 
-    /// Those of these tenancies of which something can be shipped.
+    /// Those of these tenancies that have something to ship.
     pub(crate) async fn known(&self, tenancies: &[TenancyId]) -> Result<Residences, SourceError> {
         look_up(&self.client, tenancies).await
     }
@@ -101,7 +98,7 @@ impl ProgressSession {
         const COUNT: &str = "SELECT count(*) FROM lockstep.quarantine WHERE destination = $1 AND mapping_name = $2";
         for name in self.mappings.values() {
             let rows = self.client.query_one(COUNT, &[&DESTINATION, &name.as_str()]).await?.try_get(0)?;
-            measure::in_quarantine(name, rows);
+            metrics::in_quarantine(name, rows);
         }
         Ok(())
     }

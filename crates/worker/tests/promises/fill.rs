@@ -7,7 +7,6 @@ use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_schema::fills;
 use lockstep_testkit::attached;
 use lockstep_testkit::databases::{TestDatabase, eventually};
-use lockstep_testkit::held::Held;
 use lockstep_worker::Limits;
 
 use crate::fixture::{DEADLINE, House};
@@ -344,7 +343,7 @@ async fn a_refill_with_rows_in_quarantine_removes_nothing_and_says_so() {
 async fn a_range_that_arrives_late_does_not_bring_back_what_was_deleted_meanwhile() {
     let house = platform().await;
     let sequencer = house.start_sequencer();
-    let held = Held::new(house.clickhouse.clone());
+    let held = Faulty::holding_writes(house.clickhouse.clone());
     // One worker has read ranges and stands still; a row of them is deleted, and another ships that.
     let slow = house.start_to(held.clone(), quick());
     held.until_held(1).await;

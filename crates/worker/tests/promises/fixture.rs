@@ -1,26 +1,23 @@
 //! A source database with capture, ClickHouse databases and a queue, all of the test's own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::health::Health;
-use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{ClickHouseSettings, Settings};
+use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_core::telemetry::LogFormat;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{Databases, create_databases, cursor_table, raw_table, view};
+use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::postgres::Target;
 use lockstep_oracle::{Endpoint, compare};
 use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
-use lockstep_schema::{Source, attach};
+use lockstep_schema::Source;
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
+use lockstep_testkit::in_process;
 use lockstep_testkit::passes::{Passes, RunningSequencer};
 use lockstep_worker::{Flushed, Flusher, Hints, Limits, Mappings, WorkerError, run_to};
-use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -71,60 +68,18 @@ impl House {
 
     /// Around a database that has source tables.
     pub(crate) async fn attached_to(database: TestDatabase) -> Self {
-        let services = services().unwrap();
-        let suffix = unique_suffix();
-        let databases = Databases {
-            raw: format!("lockstep_worker_{suffix}"),
-            views: format!("lockstep_worker_{suffix}_views"),
-            cluster: None,
-        };
-        let settings = Settings {
-            source_url: SecretUrl::new(database.url()),
-            source_read_url: None,
-            amqp_url: SecretUrl::new(services.amqp_url),
-            clickhouse: ClickHouseSettings {
-                url: SecretUrl::new(services.clickhouse_url),
-                user: services.clickhouse_user,
-                password: SecretString::from(services.clickhouse_password),
-                raw_database: databases.raw.clone(),
-                view_database: databases.views.clone(),
-            },
-            queue_prefix: format!("lockstep-worker-{suffix}"),
-            mappings_dir: None,
-            tls_ca_file: None,
-            max_value_bytes: lockstep_core::settings::DEFAULT_MAX_VALUE_BYTES,
-            log: "info".to_owned(),
-            log_format: LogFormat::Pretty,
-            listen: None,
-        };
+        let settings = in_process::settings(&database, &services().unwrap(), &unique_suffix(), None);
         let set = MappingSet::load(None).unwrap();
-        let source = Source::new(&settings.source_url, None).unwrap();
-        let live = attach::inspect(&source, &set).await.unwrap();
-        let steps = attach::plan(&set, &live, &BTreeSet::new()).unwrap();
-        attach::apply(&source, &steps, |_| {}).await.unwrap();
-        let clickhouse = ClickHouse::connect(&settings.clickhouse, None).unwrap();
+        let clickhouse = in_process::install(&settings, &set).await.unwrap();
+        let databases = clickhouse.databases().clone();
         let client = database.connect().await.unwrap();
-        let passes = Mutex::new(Passes::new(source, &set));
-        let house = Self { database, client, settings, clickhouse, set, databases, passes };
-        house.create_tables().await;
-        house
+        let passes = Mutex::new(Passes::new(Source::new(&settings.source_url, None).unwrap(), &set));
+        Self { database, client, settings, clickhouse, set, databases, passes }
     }
 
     /// There is nothing that a fill would have to do.
     pub(crate) async fn filled(&self) {
         self.run_sql("DELETE FROM lockstep.fill_range; UPDATE lockstep.fill SET finished_at = clock_timestamp()").await;
-    }
-
-    async fn create_tables(&self) {
-        let mut statements = create_databases(&self.databases);
-        statements.extend(cursor_table(&self.databases).create());
-        for mapping in self.set.iter() {
-            statements.extend(raw_table(mapping, &self.databases).create());
-            statements.push(view(mapping, &self.databases));
-        }
-        for statement in statements {
-            self.clickhouse.execute(&statement).await.unwrap();
-        }
     }
 
     pub(crate) async fn run_sql(&self, sql: &str) {

@@ -2,7 +2,7 @@
 
 use lockstep_core::TenancyId;
 use lockstep_destinations::ClickHouse;
-use lockstep_testkit::held::Held;
+use lockstep_destinations::faulty::Faulty;
 use lockstep_worker::{Flushed, Limits};
 use tokio::task::JoinHandle;
 
@@ -14,12 +14,15 @@ const THERE: &str = "SELECT count() FROM {raw}.users";
 const TOMBSTONES_ALONE: &str = "SELECT count() > 0 AND min(sync_is_deleted) = 1 FROM {raw}.users";
 
 /// One worker has read a user, and stands still; the user is deleted, and another worker writes the tombstone.
-async fn a_worker_that_stands_still(house: &House, limit: &str) -> (Held<ClickHouse>, JoinHandle<Flushed>, TenancyId) {
+async fn a_worker_that_stands_still(
+    house: &House,
+    limit: &str,
+) -> (Faulty<ClickHouse>, JoinHandle<Flushed>, TenancyId) {
     let tenancy = house.known_tenancy().await;
     house.user(tenancy, "ada").await;
     house.pass().await;
     house.limit_late_writes(limit).await;
-    let held = Held::new(house.clickhouse.clone());
+    let held = Faulty::holding_writes(house.clickhouse.clone());
     let mut flusher = house.flusher_to(held.clone(), Limits::default());
     let news = house.news(&[tenancy]);
     let flush = tokio::spawn(async move { flusher.flush(&news).await });

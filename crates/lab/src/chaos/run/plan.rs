@@ -1,5 +1,6 @@
 //! What will happen, and when: a function of the seed alone.
 
+use lockstep_mappings::postgres::stable_hash;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -69,11 +70,9 @@ impl Plan {
         Self { operations, faults: faults(&mut rng, end_ms) }
     }
 
-    /// Tells two plans apart: FNV-1a, 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>), over their text.
+    /// Tells two plans apart.
     pub(super) fn fingerprint(&self) -> u64 {
-        format!("{self:?}")
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        stable_hash(&format!("{self:?}"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
+use lockstep_schema::SqlStateKind;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Client;
@@ -86,8 +87,7 @@ async fn attempt(url: &str, client: &mut Option<Client>, seeded: &Seeded) -> any
 /// Whether the server was away or going, or another lane in the way, rather than anything wrong with the statement.
 fn is_passing(error: &anyhow::Error) -> bool {
     match sqlstate(error) {
-        // Classes: connection, rollback (deadlock), operator intervention.
-        Some(state) => ["08", "40", "57"].iter().any(|class| state.code().starts_with(class)),
+        Some(state) => SqlStateKind::of(state.code()).is_passing(),
         // No answer of the server's.
         None => error.chain().any(|cause| cause.is::<tokio_postgres::Error>() || cause.is::<Elapsed>()),
     }

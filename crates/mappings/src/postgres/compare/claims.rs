@@ -3,7 +3,7 @@
 use super::{Key, canonical, wanted};
 use crate::mapping::Mapping;
 use crate::postgres::erase::is_being_erased;
-use crate::postgres::fetch::{Work, arrays};
+use crate::postgres::fetch::{ReadFrom, arrays};
 use crate::postgres::inbox;
 use crate::postgres::key::slots;
 use crate::postgres::names::{CONTROL_SCHEMA, table, tenancy_table};
@@ -16,7 +16,7 @@ use crate::postgres::target::Target;
 /// Returns one row for each key and tenancy that is or was at its location: `project_id`, `branch_id`, the key as canonical
 /// text, `tenancy_id uuid`, `gone bool` (it is no row of `"Tenancy"`), `sequence bigint?` (the last change of the key), and
 /// `waiting bool` (something that concerns the key is still to be numbered or erased).
-pub fn claims(mapping: &Mapping, keys: &[Key], after: &[Work]) -> String {
+pub fn claims(mapping: &Mapping, keys: &[Key], after: &[ReadFrom]) -> String {
     let slots = slots(mapping);
     let each = |one: &dyn Fn(usize) -> String| (0..slots.len()).map(one).collect::<Vec<_>>();
     let names = each(&|slot| format!("k{}", slot + 1));
@@ -69,7 +69,7 @@ fn searches(mapping: &Mapping) -> String {
 
 /// Tenancies that are or were at a location of `w`, each with what is known to have arrived of it. Where one was that came
 /// and left since the last pass, only its lines know.
-fn located(after: &[Work]) -> String {
+fn located(after: &[ReadFrom]) -> String {
     let wanted = |alias: &str, project: &str, branch: &str| {
         format!("({alias}.{project}, {alias}.{branch}) IN (SELECT w.project_id, w.branch_id FROM w)")
     };

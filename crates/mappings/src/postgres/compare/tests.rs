@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::postgres::fetch::Work;
+use crate::postgres::fetch::ReadFrom;
 use crate::{MappingSet, clickhouse};
 use lockstep_core::SequenceId;
 
@@ -50,6 +50,6 @@ fn rows_of_a_part_of_a_table() {
 #[test]
 fn claims_on_keys() {
     let tenancy = "00000000-0000-4000-8000-000000000009".parse().unwrap();
-    let after = [Work { tenancy, after: SequenceId::new(7) }];
+    let after = [ReadFrom { tenancy, after: SequenceId::new(7) }];
     assert_snapshot!(claims(&mapping("team_invitations"), &keys(), &after));
 }

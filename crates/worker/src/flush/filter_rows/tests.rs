@@ -25,8 +25,8 @@ fn residences() -> Residences {
     residences
 }
 
-fn work(number: u128, after: i64) -> Work {
-    Work { tenancy: tenancy(number), after: SequenceId::new(after) }
+fn work(number: u128, after: i64) -> ReadFrom {
+    ReadFrom { tenancy: tenancy(number), after: SequenceId::new(after) }
 }
 
 /// A row at the place of this number.

@@ -1,0 +1,142 @@
+//! Periodic work: one driver for all of it. What each task did is in the metrics, and in `lockstep.task`, which
+//! `lockstep status` shows.
+
+mod status;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_core::retry::Backoff;
+use lockstep_core::shutdown::{Shutdown, finish_in_time};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::status::{Statuses, Writer};
+pub use self::status::{TaskStatus, statuses};
+use crate::connect::Source;
+use crate::error::SourceError;
+
+/// Work that a program does again and again. It carries no truth: what is not finished is done by the next run, or by
+/// another process.
+pub trait Task: Send + 'static {
+    /// Its name in logs, metrics and `lockstep.task`.
+    const NAME: &'static str;
+    /// A run that takes longer has failed.
+    const TIMEOUT: Duration;
+    /// What a run leaves for the next. It is dropped when a run fails.
+    type Session: Send;
+    /// Why a run fails. Its text holds no values of rows.
+    type Error: Display + From<SourceError> + Send;
+
+    /// How long a run may go on after the signal to stop.
+    fn grace(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Opens what the runs need.
+    ///
+    /// # Errors
+    /// When that fails; it is tried again.
+    fn open(&self, source: &Source) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// When that fails; the session is dropped, and the next run comes after a growing wait.
+    fn run(
+        &mut self,
+        source: &Source,
+        session: &mut Self::Session,
+    ) -> impl Future<Output = Result<Ran, Self::Error>> + Send;
+}
+
+/// What a run did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ran {
+    /// How many things; `None` where the run had nothing to look at.
+    pub did: Option<usize>,
+    /// The longest pause before the next.
+    pub next_in: Duration,
+}
+
+impl Ran {
+    /// It has looked, and did so many things.
+    pub const fn did(things: usize, next_in: Duration) -> Self {
+        Self { did: Some(things), next_in }
+    }
+
+    /// It was not its turn: another process does it, or it is paused. Its status stays.
+    pub const fn skipped(next_in: Duration) -> Self {
+        Self { did: None, next_in }
+    }
+}
+
+/// Runs the tasks of one program.
+#[derive(Clone)]
+pub struct Driver {
+    source: Source,
+    statuses: Statuses,
+    stop: Shutdown,
+}
+
+impl Driver {
+    /// Runs tasks until `stop`, or until the set `on` which they are is dropped, and writes their statuses.
+    pub fn new(program: &'static str, source: Source, stop: Shutdown, on: &mut JoinSet<()>) -> Self {
+        status::describe();
+        let driver = Self { source, statuses: Statuses::default(), stop };
+        driver.spawn(on, Writer::new(program, driver.statuses.clone()), Arc::default());
+        driver
+    }
+
+    /// Runs a task at once, then whenever `wake` asks for it, and as often as it says itself.
+    pub fn spawn<T: Task>(&self, on: &mut JoinSet<()>, task: T, wake: Arc<Notify>) {
+        on.spawn(self.clone().repeat(task, wake));
+    }
+
+    async fn repeat<T: Task>(self, mut task: T, wake: Arc<Notify>) {
+        let (mut session, mut backoff) = (None, Backoff::for_connections());
+        while !self.stop.is_cancelled() {
+            let (began, grace) = (Instant::now(), task.grace());
+            let running = timeout(T::TIMEOUT, run_once(&mut task, &self.source, session.take()));
+            let Some(ran) = finish_in_time(&self.stop, grace, running).await else { return };
+            let took = began.elapsed();
+            let failed = match ran {
+                Ok(Ok((open, ran))) => {
+                    session = Some(open);
+                    backoff.reset();
+                    if let Some(did) = ran.did {
+                        self.statuses.ran(T::NAME, took, did);
+                    }
+                    self.stop.run_until_cancelled(timeout(ran.next_in, wake.notified())).await;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("LS-0025: it was not done within {} s", T::TIMEOUT.as_secs()),
+            };
+            let wait = backoff.next_wait();
+            tracing::warn!(
+                task = T::NAME,
+                wait_ms = wait.as_millis(),
+                error = failed,
+                "a periodic task failed, trying again"
+            );
+            self.statuses.failed(T::NAME, took, failed);
+            self.stop.run_until_cancelled(sleep(wait)).await;
+        }
+    }
+}
+
+async fn run_once<T: Task>(
+    task: &mut T,
+    source: &Source,
+    session: Option<T::Session>,
+) -> Result<(T::Session, Ran), T::Error> {
+    let mut session = match session {
+        Some(session) => session,
+        None => task.open(source).await?,
+    };
+    let ran = task.run(source, &mut session).await?;
+    Ok((session, ran))
+}

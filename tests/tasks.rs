@@ -1,0 +1,69 @@
+//! `lockstep status` shows what each periodic task did last, and why one fails.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::databases::eventually;
+use serde_json::Value;
+
+use crate::stage::{DEADLINE, Stage};
+
+/// All of them, with their programs.
+const TASKS: [&str; 8] = [
+    "sequencer expand",
+    "sequencer upkeep",
+    "sequencer watch",
+    "worker end fills",
+    "worker fill",
+    "worker janitor",
+    "worker pauses",
+    "worker sweep",
+];
+
+async fn tasks(stage: &Stage) -> Result<Vec<Value>> {
+    let status = stage.installation.succeed("lockstep", &["status", "--output", "json"]).await?;
+    let status: Value = serde_json::from_str(&status.stdout)?;
+    Ok(status["tasks"].as_array().context("status has no tasks")?.clone())
+}
+
+async fn task(stage: &Stage, name: &str) -> Result<Value> {
+    let found = tasks(stage).await?.into_iter().find(|task| task["name"] == name);
+    found.with_context(|| format!("status does not show {name}"))
+}
+
+#[tokio::test]
+async fn status_shows_what_each_task_did_and_why_one_fails() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.in_step().await?;
+    eventually("every task to have told of a run", DEADLINE, async || {
+        let told = tasks(&stage).await?;
+        let names: Vec<_> = told
+            .iter()
+            .map(|task| [&task["program"], &task["name"]].map(|text| text.as_str().unwrap_or("?")).join(" "))
+            .collect();
+        Ok(names == TASKS && told.iter().all(|task| task["last_run"].is_string() && task["took_ms"].is_number()))
+    })
+    .await?;
+    stage.installation.succeed("lockstep", &["resync", "--mapping", "users"]).await?;
+    eventually("the fill to be counted", DEADLINE, async || {
+        Ok(task(&stage, "fill").await?["did"] == 1 && task(&stage, "end fills").await?["did"].as_i64() >= Some(1))
+    })
+    .await?;
+
+    stage.sql("ALTER TABLE lockstep.change_partition RENAME TO out_of_sight").await?;
+    eventually("the failure to be shown", DEADLINE, async || Ok(task(&stage, "upkeep").await?["is_failing"] == true))
+        .await?;
+    let upkeep = task(&stage, "upkeep").await?;
+    ensure!(upkeep["failed_at"].is_string(), "{upkeep}");
+    ensure!(
+        upkeep["error"].as_str().is_some_and(|error| error.contains("LS-0012") && error.contains("42P01")),
+        "{upkeep}"
+    );
+    let printed = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
+    ensure!(printed.contains("sequencer upkeep failed at "), "{printed}");
+
+    stage.sql("ALTER TABLE lockstep.out_of_sight RENAME TO change_partition").await?;
+    eventually("the task to run again", DEADLINE, async || Ok(task(&stage, "upkeep").await?["is_failing"] == false))
+        .await?;
+    ensure!(task(&stage, "upkeep").await?["error"] == upkeep["error"], "the last failure stays to be read");
+    stage.end(programs).await
+}
