@@ -15,6 +15,8 @@ const HUGE: u32 = 3;
 const FLOOR_SECONDS: f64 = 8.0 * 60.0;
 /// How long it is measured what an idle worker costs: its sweep looks some eighty times.
 const IDLE: Duration = Duration::from_secs(20);
+const NUMBERS: &str =
+    "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users'";
 /// All of Lockstep's.
 const SESSIONS: &str =
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep %'";
@@ -40,6 +42,7 @@ pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
     let (held, cursors) = found.first().copied().unwrap_or_default();
     anyhow::ensure!(held == rows, "ClickHouse holds {held} of {rows} rows");
     let shipped = worker.metric(r#"lockstep_worker_rows_total{mapping="users"}"#).await?.unwrap_or_default();
+    let numbers: i64 = client.query_one(NUMBERS, &[]).await?.get(0);
     let status_began = Instant::now();
     installation.succeed("lockstep", &["status"]).await?;
     let status = status_began.elapsed().as_secs_f64();
@@ -69,6 +72,7 @@ pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
             ("seconds_of_the_inserts", json!(rounded(made))),
             ("rows_per_second", json!(per_second(rows, seconds))),
             ("duplicates_shipped_percent", json!(rounded(duplicates * 100.0))),
+            ("numbers_given", json!(numbers)),
             ("cursors", json!(cursors)),
             ("pairs_with_rows", json!(tenants + HUGE)),
             ("status_seconds", json!(rounded(status))),

@@ -108,12 +108,13 @@ impl Opener {
         let (snapshot, cursors) =
             join(session.begin(tenancies), self.recent_or_read(destination, hints, mappings)).await;
         note(&self.health, SOURCE, &snapshot);
-        let (mut snapshot, (cursors, asked_at)) = (snapshot?, cursors?);
+        let (mut snapshot, (mut cursors, asked_at)) = (snapshot?, cursors?);
         if let Some(asked_at) = asked_at {
             let at =
                 |tenancy, mapping| cursors.get(&(tenancy, mappings.name(mapping).clone())).copied().unwrap_or_default();
             let told = hints.iter().map(|(tenancy, mapping, _)| (tenancy, mapping, at(tenancy, mapping)));
             self.recent.note(told, asked_at);
+            self.recent.raise(&mut cursors, hints, mappings, asked_at);
         }
         match &mut self.replica {
             Some(replica) => snapshot.residences.keep_only(&replica.primary.living(tenancies).await?),

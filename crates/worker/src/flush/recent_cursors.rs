@@ -34,7 +34,7 @@ pub(super) struct RecentCursors {
 }
 
 impl RecentCursors {
-    /// Remembers what the destination said, or has taken.
+    /// Remembers what the destination said, or was given. A cursor that is remembered further up stays, as long as it counts.
     pub(super) fn note(&mut self, cursors: impl Iterator<Item = (TenancyId, MappingIndex, SequenceId)>, now: Instant) {
         if self.cursors.len() >= MAX_REMEMBERED {
             self.cursors.retain(|_, remembered| now.duration_since(remembered.since) < MAX_AGE);
@@ -43,7 +43,21 @@ impl RecentCursors {
             }
         }
         for (tenancy, mapping, at) in cursors.take(MAX_REMEMBERED) {
-            self.cursors.insert((tenancy, mapping), Remembered { at, since: now });
+            let remembered = self.cursors.entry((tenancy, mapping)).or_insert(Remembered { at, since: now });
+            if remembered.at <= at || now.duration_since(remembered.since) >= MAX_AGE {
+                *remembered = Remembered { at, since: now };
+            }
+        }
+    }
+
+    /// Raises cursors that were asked for to where this worker has moved them meanwhile, or is moving them: what they pass is
+    /// durable.
+    pub(super) fn raise(&self, cursors: &mut Cursors, hints: &Hints, mappings: &Mappings, now: Instant) {
+        for (tenancy, mapping, _) in hints.iter() {
+            let remembered = self.cursors.get(&(tenancy, mapping));
+            let Some(remembered) = remembered.filter(|one| now.duration_since(one.since) < MAX_AGE) else { continue };
+            let cursor = cursors.entry((tenancy, mappings.name(mapping).clone())).or_default();
+            *cursor = (*cursor).max(remembered.at);
         }
     }
 
@@ -98,6 +112,21 @@ mod tests {
         assert_eq!(recent.of(&announced(&mappings, Some(50)), &mappings, now + MAX_AGE), None, "too long ago");
         recent.forget();
         assert_eq!(recent.of(&announced(&mappings, Some(50)), &mappings, now), None);
+    }
+
+    #[test]
+    fn a_cursor_that_is_being_written_is_not_read_as_it_was() {
+        let mappings = test_mappings();
+        let (mut recent, now) = (RecentCursors::default(), Instant::now());
+        let (tenancy, mapping) = (TenancyId::new(Uuid::from_u128(1)), mappings.all().next().unwrap());
+        let pair = (tenancy, mappings.names()[0].clone());
+        let hints = announced(&mappings, None);
+        recent.note([(tenancy, mapping, SequenceId::new(50))].into_iter(), now);
+        for (asked, raised) in [(None, 50), (Some(40), 50), (Some(60), 60)] {
+            let mut cursors: Cursors = asked.map(|at| (pair.clone(), SequenceId::new(at))).into_iter().collect();
+            recent.raise(&mut cursors, &hints, &mappings, now);
+            assert_eq!(cursors[&pair], SequenceId::new(raised));
+        }
     }
 
     #[test]

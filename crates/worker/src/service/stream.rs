@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
@@ -165,7 +166,8 @@ impl<D: Destination> Stream<D> {
                     return Some(shipped);
                 }
             }
-            shipped.continue_with(self.flusher.flush_with(&left, cursors).await);
+            // A flush is a large future, and this one is deep: it need not be part of this.
+            shipped.continue_with(self.flusher.flush_with(&left, cursors).boxed().await);
             let is_progress = shipped.retry.pairs() < left.pairs();
             left = std::mem::take(&mut shipped.retry);
             if left.is_empty() {
