@@ -61,14 +61,14 @@ impl LagProbe {
         let client = installation.database().connect().await?;
         let (stop, lags) = (Shutdown::new(), Arc::new(Mutex::new(Vec::new())));
         let probe = Probe { client, clickhouse: installation.clickhouse()?, views: installation.view_database() };
-        let probed = probe.user().await?;
+        let (probed, place) = probe.user().await?;
         let (task_stop, task_lags) = (stop.clone(), Arc::clone(&lags));
         let task = tokio::spawn(async move {
             for number in 0_u64.. {
                 if task_stop.run_until_cancelled(tokio::time::sleep(pause + moment(number))).await.is_none() {
                     break;
                 }
-                let lag = probe.measure(&probed.user, &format!("lag probe {number}")).await?;
+                let lag = probe.measure(&probed.user, &place, &format!("lag probe {number}")).await?;
                 let mut lags = task_lags.lock().unwrap_or_else(PoisonError::into_inner);
                 if lags.len() >= KEPT {
                     lags.remove(0);
@@ -132,22 +132,27 @@ struct Probe {
 }
 
 impl Probe {
-    /// A user of the first tenancy that no edit finds: it belongs to no team and has no channels.
-    async fn user(&self) -> anyhow::Result<ProbedUser> {
+    /// A user of the first tenancy that no edit finds, with project and branch: it belongs to no team and has no channels.
+    async fn user(&self) -> anyhow::Result<(ProbedUser, [String; 2])> {
         const INSERT: &str = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "updatedAt", "lastActiveAt", "signedUpAt", "isAnonymous", "restrictedByAdmin")
 SELECT t."id", gen_random_uuid(), t."projectId", t."branchId", now(), now(), now(), TRUE, FALSE FROM "Tenancy" t ORDER BY t."id" LIMIT 1
-RETURNING "tenancyId", "projectUserId""#;
+RETURNING "tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId""#;
         let row = self.client.query_one(INSERT, &[]).await.context("inserting the lag probe's user")?;
-        Ok(ProbedUser { tenancy: row.get(0), user: row.get(1) })
+        Ok((ProbedUser { tenancy: row.get(0), user: row.get(1) }, [row.get(2), row.get(3)]))
     }
 
-    async fn measure(&self, user: &uuid::Uuid, name: &str) -> anyhow::Result<Lag> {
+    async fn measure(&self, user: &uuid::Uuid, place: &[String; 2], name: &str) -> anyhow::Result<Lag> {
         let update = r#"UPDATE "ProjectUser" SET "displayName" = $1 WHERE "projectUserId" = $2"#;
         if self.client.execute(update, &[&name, user]).await? != 1 {
             bail!("the lag probe's user is gone");
         }
         let (committed_at, committed) = (SystemTime::now().duration_since(UNIX_EPOCH)?, Instant::now());
-        let look = format!("SELECT count() FROM {}.users WHERE id = '{user}' AND display_name = '{name}'", self.views);
+        // As a tenant asks: of its own place. Looking must not become the load.
+        let [project, branch] = place;
+        let look = format!(
+            "SELECT count() FROM {}.users WHERE project_id = '{project}' AND branch_id = '{branch}' AND id = '{user}' AND display_name = '{name}' SETTINGS max_threads = 1",
+            self.views
+        );
         loop {
             // A question that sees it was asked when it was visible, however long the answer takes.
             let took = committed.elapsed();
