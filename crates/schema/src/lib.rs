@@ -7,6 +7,7 @@ pub mod attach;
 mod connect;
 mod error;
 pub mod fills;
+mod fit;
 pub mod identity;
 pub mod locks;
 pub mod migrations;
@@ -18,4 +19,5 @@ pub mod tasks;
 
 pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};
+pub use fit::fits_its_table;
 pub use sqlstate::SqlStateKind;

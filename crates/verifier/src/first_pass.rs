@@ -12,6 +12,7 @@ use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, Shape};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Part, Scope};
+use lockstep_schema::fits_its_table;
 
 use crate::error::VerifyError;
 use crate::judge::Kind;
@@ -61,7 +62,12 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
     match compare(sides, mapping, scope, Unreadable::default(), limit, progress).await {
-        Err(error) if error.is_of_row() => storage::go_on(sides.source).await?,
+        Err(error) if error.is_of_row() => {
+            storage::go_on(sides.source).await?;
+            if !fits_its_table(sides.source, mapping).await? {
+                return Err(error);
+            }
+        }
         compared => return compared,
     }
     let unreadable = Unreadable::find(sides.source, mapping, scope).await?;

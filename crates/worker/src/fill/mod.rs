@@ -12,7 +12,7 @@ use lockstep_core::{MappingName, failpoint};
 use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::postgres::fill;
 use lockstep_schema::tasks::{Ran, Task};
-use lockstep_schema::{Session, Source};
+use lockstep_schema::{Session, Source, SourceError, fits_its_table};
 use tokio_postgres::Client;
 
 use self::base_rows::BaseRows;
@@ -73,10 +73,7 @@ impl<D: Destination> Task for Filler<D> {
         let pauses = self.shared.pauses.if_shipping().filter(|pauses| !pauses.is_some_tenancy_paused());
         let Some(pauses) = pauses else { return Ok(Ran::skipped(every)) };
         for mapping in fills.catch_up(&self.shared.mappings).await? {
-            failpoint!(
-                "worker::fill_catch_up::after",
-                return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
-            );
+            failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");
         }
         let Some(claim) = fills.claim(|mapping| !pauses.is_mapping_paused(mapping)).await? else {
@@ -106,15 +103,9 @@ impl<D: Destination> Filler<D> {
                 if written.rows > 0 {
                     self.handed_over.remove(mapping);
                 }
-                failpoint!(
-                    "worker::fill_range::before",
-                    return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
-                );
+                failpoint!("worker::fill_range::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
                 let is_ours = fills.finish(claim, written.rows).await?;
-                failpoint!(
-                    "worker::fill_range::after",
-                    return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
-                );
+                failpoint!("worker::fill_range::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
                 if is_ours {
                     metrics::filled(mapping, &written);
                     tracing::debug!(%mapping, first_block, rows = written.rows, "a range of a fill is shipped");
@@ -133,7 +124,7 @@ impl<D: Destination> Filler<D> {
                 // In the middle of a read.
                 Ok(false)
             }
-            Err(error) if error.is_refusal() && self.may_hand_over(mapping) => {
+            Err(error) if self.may_isolate(fills, mapping, &error).await? => {
                 self.isolate(fills, claim, &error).await?;
                 // Perhaps in the middle of a read.
                 Ok(false)
@@ -147,8 +138,17 @@ impl<D: Destination> Filler<D> {
         }
     }
 
-    fn may_hand_over(&self, mapping: &MappingName) -> bool {
-        self.handed_over.get(mapping).is_none_or(|blocks| *blocks < MAX_HANDED_OVER)
+    /// Whether a row may be at fault, and not too many were before.
+    async fn may_isolate(&self, fills: &Fills, name: &MappingName, error: &ShipError) -> Result<bool, SourceError> {
+        let may_hand_over = self.handed_over.get(name).is_none_or(|blocks| *blocks < MAX_HANDED_OVER);
+        if !error.is_refusal() || !may_hand_over {
+            return Ok(false);
+        }
+        let mapping = self.shared.mappings.index(name).map(|index| self.shared.mappings.get(index));
+        match mapping.filter(|_| error.is_of_source()) {
+            Some(mapping) => fits_its_table(fills.client(), mapping).await,
+            None => Ok(true),
+        }
     }
 
     /// A row of a range was refused, or could not be read: the range is cut in halves, and a single block handed to the

@@ -204,12 +204,19 @@ impl<'a, D: Destination> Pipeline<'a, D> {
 
     /// A page was not read to its end because of one of these rows: it is cut down until that row stands alone.
     async fn isolate(&mut self, plan: PagePlan, content: &PageContent, error: ShipError) -> SessionEnd {
-        // After an error of its own the source answers nothing more until then.
-        if error.is_of_source()
-            && let Err(broken) = self.route.opened.session.go_on().await
-        {
-            self.failed(plan, &broken.into());
-            return SessionEnd::Broken;
+        if error.is_of_source() {
+            // After an error of its own the source answers nothing more until then.
+            match self.route.opened.session.go_on(self.route.mappings.get(plan.mapping)).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.failed(plan, &error);
+                    return SessionEnd::Usable;
+                }
+                Err(broken) => {
+                    self.failed(plan, &broken.into());
+                    return SessionEnd::Broken;
+                }
+            }
         }
         match self.states.entry(plan.mapping).or_default().isolation.refused(content) {
             Refused::Narrowed => self.narrowed(plan, content, &error),

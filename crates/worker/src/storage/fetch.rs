@@ -7,7 +7,7 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
-use lockstep_schema::{Session, Source, SourceError};
+use lockstep_schema::{Session, Source, SourceError, fits_its_table};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
 
@@ -90,11 +90,21 @@ impl FetchSession {
         Ok(Snapshot { head, residences: residences(&rows)?, quarantined: with_entries(&entries)?, window })
     }
 
-    /// Goes on in the same snapshot after a statement of the transaction failed.
+    /// Goes on in the same snapshot after a statement about a mapping failed. Returns whether the mapping fits its table, so
+    /// that a row may have been at fault.
     ///
     /// # Errors
     /// The session is not to be used again.
-    pub(crate) async fn go_on(&self) -> Result<(), SourceError> {
+    pub(crate) async fn go_on(&self, mapping: &Mapping) -> Result<bool, SourceError> {
+        self.go_back().await?;
+        let fits = fits_its_table(&self.client, mapping).await?;
+        if !fits {
+            self.go_back().await?;
+        }
+        Ok(fits)
+    }
+
+    async fn go_back(&self) -> Result<(), SourceError> {
         let back = timeout(ANSWER_TIMEOUT, self.client.batch_execute("ROLLBACK TO SAVEPOINT reads")).await;
         Ok(back.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??)
     }

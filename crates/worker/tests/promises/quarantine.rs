@@ -299,3 +299,23 @@ async fn an_entry_whose_row_the_destination_took_after_all_goes() {
     assert_eq!(house.quarantined().await, []);
     house.remove().await;
 }
+
+/// The code of the error is that of a value, and no row is at fault: it is the definition that names the label.
+#[tokio::test(flavor = "multi_thread")]
+async fn cap_1_a_label_that_was_renamed_sets_no_row_aside() {
+    let house = House::new().await;
+    let tenancy = house.known_tenancy().await;
+    house.users(tenancy, 3).await;
+    house.pass().await;
+    let label = |from: &str, to: &str| format!(r#"ALTER TYPE "ContactChannelType" RENAME VALUE '{from}' TO '{to}'"#);
+    house.run_sql(&label("EMAIL", "ADDRESS")).await;
+    let flushed = house.flusher(Limits::default()).flush(&house.news(&[tenancy])).await;
+    let reasons: Vec<_> = flushed.failed.iter().map(|failed| &failed.reason).collect();
+    assert!(reasons.iter().any(|reason| reason.starts_with("users: ") && reason.contains("22P02")), "{reasons:?}");
+    assert!(flushed.quarantined == 0 && flushed.more.is_empty(), "{flushed:?}");
+    house.run_sql(&label("ADDRESS", "EMAIL")).await;
+    let flushed = house.flusher(Limits::default()).flush(&house.news(&[tenancy])).await;
+    assert!(flushed.failed.is_empty() && flushed.quarantined == 0, "{flushed:?}");
+    house.assert_equal().await;
+    house.remove().await;
+}
