@@ -11,7 +11,7 @@ const WAITING_FOR_THEIR_TURN: &str =
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73746570'::bigint";
-/// Sequencers that are at the end of a pass, with its numbers, and do not get through.
+/// Sequencers that are in the middle of a pass, with its numbers, and do not get through.
 const AT_THE_GATE: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name = 'lockstep sequencer' AND wait_event = 'PgSleep'";
 /// Holds up a pass for as long as the test pleases. A lock would end it too soon.
@@ -25,7 +25,7 @@ BEGIN
     END LOOP;
     RETURN NEW;
 END $$;
-CREATE TRIGGER gate BEFORE INSERT ON lockstep.pass FOR EACH ROW EXECUTE FUNCTION wait_at_the_gate()"#;
+CREATE TRIGGER gate BEFORE INSERT ON lockstep.change FOR EACH ROW EXECUTE FUNCTION wait_at_the_gate()"#;
 const HEAD: &str = "SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1";
 
 /// The old leader is in the middle of a pass when it loses its leadership; then it stands still for as long as the new

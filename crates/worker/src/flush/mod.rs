@@ -105,7 +105,10 @@ impl<D: Destination> Flusher<D> {
     /// # Errors
     /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
     pub(crate) async fn settled(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
-        let Err(error) = cursors.outcome().await else { return Ok(()) };
+        let Err(error) = cursors.outcome().await else {
+            self.opener.cursors_have_moved();
+            return Ok(());
+        };
         self.opener.forget_cursors();
         self.health.not_ready(DESTINATION, error.to_string());
         let error = ShipError::Destination(error);

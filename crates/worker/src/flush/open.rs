@@ -75,7 +75,15 @@ impl Opener {
             self.forget_cursors();
         } else {
             self.recent.note(report.moved.iter().copied(), Instant::now());
+            if report.cursors.is_some() {
+                self.recent.are_moving(report.moved.clone());
+            }
         }
+    }
+
+    /// Cursors that were being written have moved.
+    pub(super) fn cursors_have_moved(&mut self) {
+        self.recent.have_moved();
     }
 
     /// Takes no cursor for granted any more.
@@ -101,7 +109,11 @@ impl Opener {
         let open = self.session.take().filter(|session| !session.client().is_closed());
         let session = match open {
             Some(session) => Ok(session),
-            None => self.connect().await,
+            None => {
+                // Of a source that was restored cursors may be anywhere (SRC-1), and a restoration ends all sessions.
+                self.forget_cursors();
+                self.connect().await
+            }
         };
         let session = session.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
         let tenancies = hints.tenancies();
@@ -114,7 +126,7 @@ impl Opener {
                 |tenancy, mapping| cursors.get(&(tenancy, mappings.name(mapping).clone())).copied().unwrap_or_default();
             let told = hints.iter().map(|(tenancy, mapping, _)| (tenancy, mapping, at(tenancy, mapping)));
             self.recent.note(told, asked_at);
-            self.recent.raise(&mut cursors, hints, mappings, asked_at);
+            self.recent.raise(&mut cursors, mappings);
         }
         match &mut self.replica {
             Some(replica) => snapshot.residences.keep_only(&replica.primary.living(tenancies).await?),

@@ -4,7 +4,7 @@
 //! Lest that becomes usual where several workers take turns with a tenancy, a cursor counts only where it stands at or above
 //! the last change that was announced before: then nobody else had anything to ship.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use lockstep_core::{SequenceId, TenancyId};
@@ -31,10 +31,12 @@ struct Remembered {
 #[derive(Default, Debug)]
 pub(super) struct RecentCursors {
     cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
+    /// Where the last flushes move cursors to, while that is being written: what they pass is durable.
+    moving: VecDeque<Vec<(TenancyId, MappingIndex, SequenceId)>>,
 }
 
 impl RecentCursors {
-    /// Remembers what the destination said, or was given. A cursor that is remembered further up stays, as long as it counts.
+    /// Remembers what the destination said, or was given.
     pub(super) fn note(&mut self, cursors: impl Iterator<Item = (TenancyId, MappingIndex, SequenceId)>, now: Instant) {
         if self.cursors.len() >= MAX_REMEMBERED {
             self.cursors.retain(|_, remembered| now.duration_since(remembered.since) < MAX_AGE);
@@ -43,26 +45,31 @@ impl RecentCursors {
             }
         }
         for (tenancy, mapping, at) in cursors.take(MAX_REMEMBERED) {
-            let remembered = self.cursors.entry((tenancy, mapping)).or_insert(Remembered { at, since: now });
-            if remembered.at <= at || now.duration_since(remembered.since) >= MAX_AGE {
-                *remembered = Remembered { at, since: now };
-            }
+            self.cursors.insert((tenancy, mapping), Remembered { at, since: now });
         }
     }
 
-    /// Raises cursors that were asked for to where this worker has moved them meanwhile, or is moving them: what they pass is
-    /// durable.
-    pub(super) fn raise(&self, cursors: &mut Cursors, hints: &Hints, mappings: &Mappings, now: Instant) {
-        for (tenancy, mapping, _) in hints.iter() {
-            let remembered = self.cursors.get(&(tenancy, mapping));
-            let Some(remembered) = remembered.filter(|one| now.duration_since(one.since) < MAX_AGE) else { continue };
-            let cursor = cursors.entry((tenancy, mappings.name(mapping).clone())).or_default();
-            *cursor = (*cursor).max(remembered.at);
+    /// These cursors of one flush are being written.
+    pub(super) fn are_moving(&mut self, cursors: Vec<(TenancyId, MappingIndex, SequenceId)>) {
+        self.moving.push_back(cursors);
+    }
+
+    /// Those that have been written for longest are where they go.
+    pub(super) fn have_moved(&mut self) {
+        self.moving.pop_front();
+    }
+
+    /// Raises cursors that were asked for to where they are being moved.
+    pub(super) fn raise(&self, cursors: &mut Cursors, mappings: &Mappings) {
+        for (tenancy, mapping, at) in self.moving.iter().flatten() {
+            let cursor = cursors.entry((*tenancy, mappings.name(*mapping).clone())).or_default();
+            *cursor = (*cursor).max(*at);
         }
     }
 
     pub(super) fn forget(&mut self) {
         self.cursors.clear();
+        self.moving.clear();
     }
 
     /// The cursors of all these pairs, or `None` where one of them has to be asked for.
@@ -117,16 +124,18 @@ mod tests {
     #[test]
     fn a_cursor_that_is_being_written_is_not_read_as_it_was() {
         let mappings = test_mappings();
-        let (mut recent, now) = (RecentCursors::default(), Instant::now());
+        let mut recent = RecentCursors::default();
         let (tenancy, mapping) = (TenancyId::new(Uuid::from_u128(1)), mappings.all().next().unwrap());
         let pair = (tenancy, mappings.names()[0].clone());
-        let hints = announced(&mappings, None);
-        recent.note([(tenancy, mapping, SequenceId::new(50))].into_iter(), now);
-        for (asked, raised) in [(None, 50), (Some(40), 50), (Some(60), 60)] {
+        let raised = |recent: &RecentCursors, asked: Option<i64>| {
             let mut cursors: Cursors = asked.map(|at| (pair.clone(), SequenceId::new(at))).into_iter().collect();
-            recent.raise(&mut cursors, &hints, &mappings, now);
-            assert_eq!(cursors[&pair], SequenceId::new(raised));
-        }
+            recent.raise(&mut cursors, &mappings);
+            cursors.get(&pair).map(|at| at.get())
+        };
+        recent.are_moving(vec![(tenancy, mapping, SequenceId::new(50))]);
+        assert_eq!([None, Some(40), Some(60)].map(|asked| raised(&recent, asked)), [Some(50), Some(50), Some(60)]);
+        recent.have_moved();
+        assert_eq!(raised(&recent, Some(40)), Some(40), "the destination knows");
     }
 
     #[test]
