@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::error::SourceError;
+use crate::sqlstate::SqlStateKind;
 
 /// Planning waits for locks of whoever alters the table.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +23,9 @@ pub async fn fits_its_table(client: &Client, mapping: &Mapping) -> Result<bool, 
     let explained = timeout(PLAN_TIMEOUT, client.batch_execute(&explain)).await;
     match explained.map_err(|_| SourceError::Timeout(PLAN_TIMEOUT))? {
         Ok(()) => Ok(true),
-        Err(error) if error.code().is_some() => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) => match error.code() {
+            Some(state) if !SqlStateKind::of(state.code()).is_passing() => Ok(false),
+            _ => Err(error.into()),
+        },
     }
 }

@@ -131,10 +131,14 @@ impl PageWriter for Page {
     }
 }
 
+/// Parts of this size, in bytes, are no longer merged with every insert's.
+const SETTLED_PART_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Each insert makes a part: how many wait to be merged in the raw table, or the table of cursors, that has most of them.
 pub(super) async fn most_active_parts(server: &ClickHouse) -> Result<u64, DestinationError> {
     let raw = literal(&server.databases.raw);
-    let of_tables =
-        format!("SELECT count() AS parts FROM system.parts WHERE active AND database = {raw} GROUP BY table");
+    let of_tables = format!(
+        "SELECT count() AS parts FROM system.parts WHERE active AND database = {raw} AND bytes_on_disk < {SETTLED_PART_BYTES} GROUP BY table"
+    );
     server.fetch_one(&format!("SELECT max(parts) FROM ({of_tables})")).await
 }

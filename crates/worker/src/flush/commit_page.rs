@@ -15,12 +15,17 @@ use crate::storage::quarantine::{Passed, Quarantine};
 
 /// A page whose cursors may move, once the quarantine holds its refusals (CUR-1).
 pub(super) struct WrittenPage {
-    plan: PagePlan,
-    page: ReadPage,
+    pub(super) plan: PagePlan,
+    pub(super) page: ReadPage,
     ended: Ended,
 }
 
 impl WrittenPage {
+    /// What is to be done again.
+    pub(super) fn into_plan(self) -> PagePlan {
+        self.plan
+    }
+
     /// All of its rows but the refusals are durable.
     pub(super) const fn durable(plan: PagePlan, page: ReadPage, durable: &DurablePage) -> Self {
         Self { plan, page, ended: durable.ended() }

@@ -130,7 +130,8 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    async fn ship(&mut self, opened: Opened, hints: &Hints) -> Flushed {
+    async fn ship(&mut self, mut opened: Opened, hints: &Hints) -> Flushed {
+        let confirmation = opened.confirmation.take();
         let head = opened.snapshot.head;
         let unknown = hints.len() - opened.snapshot.residences.len();
         if unknown > 0 {
@@ -141,7 +142,8 @@ impl<D: Destination> Flusher<D> {
         let (pages, waiting) = plan_pages(&shipped, &mut self.states, self.limits.page);
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
-        let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
+        let (mut report, session) =
+            Pipeline::new(route, confirmation, &mut self.states, &mut self.quarantine).run(pages).await;
         self.opener.remember(&report);
         report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {

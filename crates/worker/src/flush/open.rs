@@ -14,7 +14,7 @@ use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_schema::Source;
 
 use super::outcome::{Flushed, Outcome, PairsOutcome, Report};
-use super::recent_cursors::RecentCursors;
+use super::recent_cursors::{Confirmation, RecentCursors};
 use super::{DESTINATION, SOURCE};
 use crate::error::{CursorsAhead, ShipError};
 use crate::hints::Hints;
@@ -32,6 +32,8 @@ pub(super) struct Opened {
     pub(super) session: FetchSession,
     pub(super) snapshot: Snapshot,
     pub(super) cursors: Cursors,
+    /// For cursors that were remembered, what the destination says of them, once it does.
+    pub(super) confirmation: Option<Confirmation>,
 }
 
 /// What a flush leaves of its session.
@@ -120,6 +122,9 @@ impl Opener {
         let (snapshot, cursors) =
             join(session.begin(tenancies), self.recent_or_read(destination, hints, mappings)).await;
         note(&self.health, SOURCE, &snapshot);
+        if cursors.is_err() {
+            self.forget_cursors();
+        }
         let (mut snapshot, (mut cursors, asked_at)) = (snapshot?, cursors?);
         if let Some(asked_at) = asked_at {
             let at =
@@ -139,7 +144,13 @@ impl Opener {
             None => {}
         }
         tracing::debug!(head = %snapshot.head, asked = asked_at.is_some(), "a snapshot is open");
-        Ok(Opened { session, snapshot, cursors })
+        let confirmation = asked_at.is_none().then(|| {
+            let remembered = self.recent.settled(&cursors, mappings);
+            let pairs: (Vec<_>, Vec<_>) = remembered.keys().cloned().unzip();
+            let destination = destination.clone();
+            Confirmation::begin(remembered, async move { read_cursors(&destination, &pairs.0, &pairs.1).await })
+        });
+        Ok(Opened { session, snapshot, cursors, confirmation })
     }
 
     /// The cursors, and when the destination was asked if it was.

@@ -3,17 +3,21 @@
 //! A cursor never moves back (CUR-1), so one that is remembered is at most too low: then rows are shipped once more (IDEM-1).
 //! Lest that becomes usual where several workers take turns with a tenancy, a cursor counts only where it stands at or above
 //! the last change that was announced before: then nobody else had anything to ship.
+//!
+//! A destination may lose what it had taken: a backup is restored into it, another replica answers. So it is asked all the
+//! same, while rows are read and written, and has to confirm a cursor before that moves: see [`Confirmation`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::Cursors;
+use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_destinations::{Cursors, DestinationError};
+use tokio::task::JoinSet;
 
 use crate::hints::Hints;
 use crate::mappings::{MappingIndex, Mappings};
 
-/// A destination that was set back behind our back (a backup was restored into it) must not be skipped over for long.
+/// What was not heard of for so long need not take up room.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// 64 bytes each.
 const MAX_REMEMBERED: usize = 50_000;
@@ -59,6 +63,15 @@ impl RecentCursors {
         self.moving.pop_front();
     }
 
+    /// Those of a flush that are not being written at the moment: of these the destination says where they are.
+    pub(super) fn settled(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
+        let pair =
+            |(tenancy, mapping, _): &(TenancyId, MappingIndex, SequenceId)| (*tenancy, mappings.name(*mapping).clone());
+        let moving: HashSet<_> = self.moving.iter().flatten().map(pair).collect();
+        let settled = cursors.iter().filter(|(pair, _)| !moving.contains(*pair));
+        settled.map(|(pair, at)| (pair.clone(), *at)).collect()
+    }
+
     /// Raises cursors that were asked for to where they are being moved.
     pub(super) fn raise(&self, cursors: &mut Cursors, mappings: &Mappings) {
         for (tenancy, mapping, at) in self.moving.iter().flatten() {
@@ -83,6 +96,37 @@ impl RecentCursors {
             counts.then(|| ((tenancy, mappings.name(mapping).clone()), remembered.at))
         };
         hints.iter().map(known).collect()
+    }
+}
+
+/// What the destination itself says of cursors that a flush has remembered; it is asked beside the flush.
+pub(super) struct Confirmation {
+    remembered: Cursors,
+    asked: JoinSet<Result<Cursors, DestinationError>>,
+}
+
+impl Confirmation {
+    /// Asks by `asking` for cursors that are taken to be `remembered`.
+    pub(super) fn begin(
+        remembered: Cursors,
+        asking: impl Future<Output = Result<Cursors, DestinationError>> + Send + 'static,
+    ) -> Self {
+        let mut asked = JoinSet::new();
+        asked.spawn(asking);
+        Self { remembered, asked }
+    }
+
+    /// The pairs whose cursor stands lower in the destination: it has lost what they passed.
+    ///
+    /// # Errors
+    /// When it cannot be asked: then no cursor may move.
+    pub(super) async fn lost(mut self) -> Result<HashSet<(TenancyId, MappingName)>, DestinationError> {
+        let unanswered = || DestinationError::unanswered(super::DESTINATION);
+        let asked = self.asked.join_next().await.ok_or_else(unanswered)?.map_err(|_| unanswered())??;
+        let is_lower = |(pair, at): &(&(TenancyId, MappingName), &SequenceId)| {
+            asked.get(*pair).copied().unwrap_or_default() < **at
+        };
+        Ok(self.remembered.iter().filter(is_lower).map(|(pair, _)| pair.clone()).collect())
     }
 }
 

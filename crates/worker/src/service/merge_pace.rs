@@ -36,7 +36,7 @@ impl MergePace {
     /// why.
     pub(super) async fn watch(&self, destination: &impl Destination, shutdown: &Shutdown) {
         while shutdown.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
-            if !self.has_written.swap(false, Ordering::Relaxed) {
+            if !self.has_written.swap(false, Ordering::Relaxed) && self.wait_ms.load(Ordering::Relaxed) == 0 {
                 continue;
             }
             let Some(asked) = shutdown.run_until_cancelled(destination.unmerged()).await else { break };

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::merge_pace::MergePace;
@@ -17,6 +19,9 @@ use crate::shared::Shared;
 
 /// Reasons that are written into a message that is put off.
 const MAX_REASONS: usize = 3;
+
+/// How long cursors that are being written may take after the batch in hand has ended, when it is time to stop.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One worker's stream. One flush at a time: what arrives meanwhile gathers and becomes the next, so inserts grow with
 /// the load and not their number.
@@ -43,8 +48,7 @@ impl<D: Destination> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let (pace, destination) = (MergePace::default(), self.shared.destination.clone());
         tokio::join!(self.take_batches(&pace, &shutdown), pace.watch(&destination, &shutdown));
-        let within = self.shared.limits.stop_within;
-        if finish_in_time(&shutdown, within, self.settle_last(&shutdown)).await.is_none() {
+        if finish_in_time(&shutdown, SETTLE_WITHIN, self.settle_last(&shutdown)).await.is_none() {
             tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
         }
         self.consumer.close().await;
@@ -55,7 +59,7 @@ impl<D: Destination> Stream<D> {
         let every = self.shared.limits.look_every;
         // While shipping is paused nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
         while shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await.is_some() {
-            let next = shutdown.run_until_cancelled(timeout(every, self.next(shutdown))).await;
+            let next = shutdown.run_until_cancelled(self.next(every, shutdown)).await;
             let Some(next) = next else { break };
             match next {
                 Ok(Ok(first)) => {
@@ -84,16 +88,16 @@ impl<D: Destination> Stream<D> {
     }
 
     /// The next message. Meanwhile the messages of the last batch are let go, once its cursors have moved.
-    async fn next(&mut self, shutdown: &Shutdown) -> Result<Delivery, QueueError> {
+    async fn next(&mut self, every: Duration, shutdown: &Shutdown) -> Result<Result<Delivery, QueueError>, Elapsed> {
         while let Some(last) = &mut self.last {
             tokio::select! {
                 biased;
-                next = self.consumer.next() => return next,
+                next = self.consumer.next() => return Ok(next),
                 () = last.cursors.ended() => {}
             }
             self.settle_last(shutdown).await;
         }
-        self.consumer.next().await
+        timeout(every, self.consumer.next()).await
     }
 
     /// Lets the messages of the last batch go. Where its cursors did not move it is shipped again.

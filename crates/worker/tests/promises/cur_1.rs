@@ -4,7 +4,8 @@ use lockstep_core::SequenceId;
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure, WriteLimits};
 use lockstep_mappings::postgres::fetch::PageLimits;
-use lockstep_worker::Limits;
+use lockstep_queue::TenantNews;
+use lockstep_worker::{Hints, Limits};
 
 use crate::fixture::House;
 
@@ -125,6 +126,37 @@ async fn cur_1_a_page_with_too_many_bytes_is_stopped_and_goes_on_from_there() {
         left = flushed.retry;
         left.merge(&flushed.more);
     }
+    house.assert_equal().await;
+    house.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_what_the_destination_lost_behind_a_remembered_cursor_is_shipped_again() {
+    let house = House::new().await;
+    let tenancy = house.known_tenancy().await;
+    house.users(tenancy, 10).await;
+    house.pass().await;
+    let mut flusher = house.flusher(Limits::default());
+    flusher.flush(&house.news(&[tenancy])).await;
+    house.assert_equal().await;
+    let before = house.head().await;
+    // As if an older backup had been restored into it.
+    house.change("TRUNCATE TABLE {raw}._stack_sync_metadata SYNC").await;
+    house.change("TRUNCATE TABLE {raw}.users SYNC").await;
+    house.users(tenancy, 5).await;
+    house.pass().await;
+    let news = TenantNews {
+        tenancy,
+        mappings: vec!["users".parse().unwrap()],
+        sequence: house.head().await,
+        previous: vec![before],
+    };
+    let mut hints = Hints::default();
+    hints.add_batch(&[news].into_iter().collect(), &house.mappings());
+    let flushed = flusher.flush(&hints).await;
+    assert_eq!(flushed.retry.pairs(), 1, "{flushed:?}");
+    let flushed = flusher.flush(&flushed.retry).await;
+    assert!(flushed.retry.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
     house.assert_equal().await;
     house.remove().await;
 }
