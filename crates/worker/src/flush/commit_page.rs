@@ -21,11 +21,6 @@ pub(super) struct WrittenPage {
 }
 
 impl WrittenPage {
-    /// What is to be done again.
-    pub(super) fn into_plan(self) -> PagePlan {
-        self.plan
-    }
-
     /// All of its rows but the refusals are durable.
     pub(super) const fn durable(plan: PagePlan, page: ReadPage, durable: &DurablePage) -> Self {
         Self { plan, page, ended: durable.ended() }

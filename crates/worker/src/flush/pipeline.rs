@@ -280,7 +280,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.report.write_failure = Some(error.to_string());
                 let error = ShipError::Destination(error);
                 for written in std::mem::take(&mut self.written) {
-                    self.failed(written.into_plan(), &error);
+                    self.failed(written.plan, &error);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Cursors that this worker has read or moved lately, which need not be asked for again.
+//! Cursors that this worker has read or moved lately, for which a flush need not wait before it reads.
 //!
 //! A cursor never moves back (CUR-1), so one that is remembered is at most too low: then rows are shipped once more (IDEM-1).
 //! Lest that becomes usual where several workers take turns with a tenancy, a cursor counts only where it stands at or above
