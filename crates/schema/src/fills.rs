@@ -7,8 +7,8 @@ use tokio_postgres::Client;
 
 use crate::error::SourceError;
 
-/// Heap blocks of 8 KiB in one range: 16 MiB, some tens of thousands of rows.
-pub const RANGE_BLOCKS: u32 = 2048;
+/// Heap blocks of 8 KiB in one range: 64 MiB, some hundred thousands of rows, which become one piece in the destination.
+pub const RANGE_BLOCKS: u32 = 8192;
 
 /// Statements that begin the fill of a mapping, instead of any that is under way or done, to be run in one transaction after
 /// capture is installed. The number that is drawn is the version of all rows that are read: what happens to a row from now

@@ -99,6 +99,9 @@ async fn change_all(client: &Client) -> anyhow::Result<SequenceId> {
     Ok(SequenceId::new(before))
 }
 
+/// Shipped afterwards: the pull has no part in it either.
+const OTHER: [&str; 2] = ["mapping", "contact_channels"];
+
 /// From the start of a worker to the last row above `after` in ClickHouse, and its peak memory until then.
 async fn ship(
     installation: &Installation,
@@ -108,6 +111,7 @@ async fn ship(
 ) -> anyhow::Result<Shipped> {
     let raw = installation.raw_database();
     let newer = format!("FROM {raw}.users WHERE sync_sequence_id > {}", after.get());
+    installation.succeed("lockstep", &["pause", OTHER[0], OTHER[1], "--reason", "users are measured alone"]).await?;
     let began = Instant::now();
     let worker = installation.start("lockstep-worker", "bench-worker")?;
     let cheap = format!("SELECT count() {newer}");
@@ -120,6 +124,7 @@ async fn ship(
     let found: Vec<(u64,)> = clickhouse.fetch_rows(&format!("SELECT uniqExact(id) {newer}")).await?;
     anyhow::ensure!(found == [(rows,)], "ClickHouse does not hold every row once");
     let peak_memory_mib = peak_memory_mib(&worker)?;
+    installation.succeed("lockstep", &["resume", OTHER[0], OTHER[1]]).await?;
     // The rest of the base, and the cursors: else the next worker would ship it.
     installation.succeed("lockstep", &["wait", "--all", "--timeout", "600"]).await?;
     worker.stop().await?;

@@ -5,9 +5,11 @@ use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, Writ
 use tokio::task::JoinSet;
 
 use super::filter_rows::{ReadPage, Refusal};
+use super::open::Opened;
 use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::PagePlan;
 use super::read_page::Route;
+use super::recent_cursors::Confirmation;
 use super::write_page::DurablePage;
 use crate::error::ShipError;
 use crate::metrics;
@@ -85,7 +87,8 @@ pub(super) async fn commit_pages<D: Destination>(
     let (written, mut report) = record_refusals(route, quarantine, written).await;
     let forward: Vec<CursorAt> = written.iter().flat_map(|written| left_to_move(route, written)).collect();
     let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
-    let advance = advance(route.destination.clone(), forward, route.opened.snapshot.window);
+    let Opened { snapshot, confirmation, .. } = route.opened;
+    let advance = advance(route.destination.clone(), confirmation.clone(), forward, snapshot.window);
     if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() {
         report.cursors = Some(CursorWrite::begin(advance));
     } else if let Err(error) = advance.await {
@@ -129,11 +132,15 @@ fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt>
 
 async fn advance<D: Destination>(
     destination: D,
+    confirmation: Option<Confirmation>,
     forward: Vec<CursorAt>,
     window: WriteWindow,
 ) -> Result<(), DestinationError> {
     if forward.is_empty() {
         return Ok(());
+    }
+    if let Some(confirmation) = confirmation {
+        confirmation.await?;
     }
     failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
     destination.advance(&forward, window).await?;

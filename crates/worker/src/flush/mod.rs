@@ -105,10 +105,9 @@ impl<D: Destination> Flusher<D> {
     /// # Errors
     /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
     pub(crate) async fn settled(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
-        let Err(error) = cursors.outcome().await else {
-            self.opener.cursors_have_moved();
-            return Ok(());
-        };
+        let outcome = cursors.outcome().await;
+        self.opener.cursor_write_ended();
+        let Err(error) = outcome else { return Ok(()) };
         self.opener.forget_cursors();
         self.health.not_ready(DESTINATION, error.to_string());
         let error = ShipError::Destination(error);
@@ -130,8 +129,7 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    async fn ship(&mut self, mut opened: Opened, hints: &Hints) -> Flushed {
-        let confirmation = opened.confirmation.take();
+    async fn ship(&mut self, opened: Opened, hints: &Hints) -> Flushed {
         let head = opened.snapshot.head;
         let unknown = hints.len() - opened.snapshot.residences.len();
         if unknown > 0 {
@@ -142,8 +140,7 @@ impl<D: Destination> Flusher<D> {
         let (pages, waiting) = plan_pages(&shipped, &mut self.states, self.limits.page);
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
-        let (mut report, session) =
-            Pipeline::new(route, confirmation, &mut self.states, &mut self.quarantine).run(pages).await;
+        let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
         self.opener.remember(&report);
         report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {

@@ -14,7 +14,7 @@ use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_schema::Source;
 
 use super::outcome::{Flushed, Outcome, PairsOutcome, Report};
-use super::recent_cursors::{Confirmation, RecentCursors};
+use super::recent_cursors::{self, Confirmation, RecentCursors};
 use super::{DESTINATION, SOURCE};
 use crate::error::{CursorsAhead, ShipError};
 use crate::hints::Hints;
@@ -32,7 +32,7 @@ pub(super) struct Opened {
     pub(super) session: FetchSession,
     pub(super) snapshot: Snapshot,
     pub(super) cursors: Cursors,
-    /// For cursors that were remembered, what the destination says of them, once it does.
+    /// Where cursors were remembered, whether the destination holds what they have passed.
     pub(super) confirmation: Option<Confirmation>,
 }
 
@@ -77,14 +77,14 @@ impl Opener {
             self.forget_cursors();
         } else {
             self.recent.note(report.moved.iter().copied(), Instant::now());
-            if report.cursors.is_some() {
-                self.recent.are_moving(report.moved.clone());
-            }
+        }
+        if report.cursors.is_some() {
+            self.recent.are_moving(report.moved.clone());
         }
     }
 
-    /// Cursors that were being written have moved.
-    pub(super) fn cursors_have_moved(&mut self) {
+    /// A write of cursors has ended, the one that was begun first.
+    pub(super) fn cursor_write_ended(&mut self) {
         self.recent.have_moved();
     }
 
@@ -148,7 +148,7 @@ impl Opener {
             let remembered = self.recent.settled(&cursors, mappings);
             let pairs: (Vec<_>, Vec<_>) = remembered.keys().cloned().unzip();
             let destination = destination.clone();
-            Confirmation::begin(remembered, async move { read_cursors(&destination, &pairs.0, &pairs.1).await })
+            recent_cursors::confirmation(remembered, async move { read_cursors(&destination, &pairs.0, &pairs.1).await })
         });
         Ok(Opened { session, snapshot, cursors, confirmation })
     }

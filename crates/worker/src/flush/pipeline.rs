@@ -16,7 +16,6 @@ use super::open::SessionEnd;
 use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::{MappingState, MappingStates, PagePlan};
 use super::read_page::{Copied, Read, Route, Unread, read_page};
-use super::recent_cursors::Confirmation;
 use super::write_page::{DurablePage, OpenPage};
 use crate::error::ShipError;
 use crate::metrics;
@@ -35,7 +34,6 @@ type PageEnd = (PagePlan, ReadPage, Result<DurablePage, DestinationError>);
 /// One flush under way.
 pub(super) struct Pipeline<'a, D> {
     route: Route<'a, D>,
-    confirmation: Option<Confirmation>,
     states: &'a mut MappingStates,
     quarantine: &'a mut Quarantine,
     started: Instant,
@@ -49,13 +47,12 @@ pub(super) struct Pipeline<'a, D> {
 impl<'a, D: Destination> Pipeline<'a, D> {
     pub(super) fn new(
         route: Route<'a, D>,
-        confirmation: Option<Confirmation>,
         states: &'a mut MappingStates,
         quarantine: &'a mut Quarantine,
     ) -> Self {
         let (started, ending, written) = (Instant::now(), JoinSet::new(), Vec::new());
         let (report, consecutive_outages) = (Report::default(), 0);
-        Self { route, confirmation, states, quarantine, started, ending, written, report, consecutive_outages }
+        Self { route, states, quarantine, started, ending, written, report, consecutive_outages }
     }
 
     /// Ships all pages. One that fails does not stop the others (FAIR-1), unless it takes the session with it: then those
@@ -257,37 +254,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         }
     }
 
-    /// Keeps cursors where they are of which the destination does not hold what they have passed (CUR-1): their pairs are
-    /// shipped again from where it says.
-    async fn confirm(&mut self) {
-        let Some(confirmation) = self.confirmation.take() else { return };
-        match confirmation.lost().await {
-            Ok(lost) if lost.is_empty() => {}
-            Ok(lost) => {
-                tracing::error!(pairs = lost.len(), "the destination has lost what it had: it is shipped again");
-                let error = "its cursor is lower than where this worker had moved it".to_owned();
-                for WrittenPage { plan, page, .. } in &mut self.written {
-                    let name = self.route.mappings.name(plan.mapping);
-                    let tenancies: Vec<_> =
-                        plan.tenancies.iter().copied().filter(|one| lost.contains(&(*one, name.clone()))).collect();
-                    page.stop(&tenancies);
-                    let outcome = Outcome::Retry(error.clone());
-                    self.report.outcomes.push(PairsOutcome::new(plan.mapping, tenancies, outcome));
-                }
-                self.report.write_failure = Some(error);
-            }
-            Err(error) => {
-                self.report.write_failure = Some(error.to_string());
-                let error = ShipError::Destination(error);
-                for written in std::mem::take(&mut self.written) {
-                    self.failed(written.plan, &error);
-                }
-            }
-        }
-    }
-
     async fn commit(&mut self, when: CursorsMove) {
-        self.confirm().await;
         let written = std::mem::take(&mut self.written);
         let committed = commit_pages(&self.route, self.quarantine, written, when).await;
         self.report.add(committed);

@@ -5,14 +5,15 @@
 //! the last change that was announced before: then nobody else had anything to ship.
 //!
 //! A destination may lose what it had taken: a backup is restored into it, another replica answers. So it is asked all the
-//! same, while rows are read and written, and has to confirm a cursor before that moves: see [`Confirmation`].
+//! same, once the rows are written, and has to confirm a cursor before that moves: see [`Confirmation`].
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_destinations::{Cursors, DestinationError};
-use tokio::task::JoinSet;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::{Cursors, DestinationError, Failure};
 
 use crate::hints::Hints;
 use crate::mappings::{MappingIndex, Mappings};
@@ -31,11 +32,11 @@ struct Remembered {
     since: Instant,
 }
 
-/// What is remembered; all of it is forgotten when anything fails.
+/// What is remembered; cursors are forgotten when anything fails.
 #[derive(Default, Debug)]
 pub(super) struct RecentCursors {
     cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
-    /// Where the last flushes move cursors to, while that is being written: what they pass is durable.
+    /// Where the last flushes move cursors to, until their writes have ended: what they pass is durable.
     moving: VecDeque<Vec<(TenancyId, MappingIndex, SequenceId)>>,
 }
 
@@ -58,7 +59,7 @@ impl RecentCursors {
         self.moving.push_back(cursors);
     }
 
-    /// Those that have been written for longest are where they go.
+    /// The write that was begun first has ended.
     pub(super) fn have_moved(&mut self) {
         self.moving.pop_front();
     }
@@ -82,7 +83,6 @@ impl RecentCursors {
 
     pub(super) fn forget(&mut self) {
         self.cursors.clear();
-        self.moving.clear();
     }
 
     /// The cursors of all these pairs, or `None` where one of them has to be asked for.
@@ -99,35 +99,27 @@ impl RecentCursors {
     }
 }
 
-/// What the destination itself says of cursors that a flush has remembered; it is asked beside the flush.
-pub(super) struct Confirmation {
+/// Whether the destination holds what cursors have passed that a flush has remembered: it is asked when the first of them is
+/// to move, and its answer counts for all of the flush. An error means that no cursor may move.
+pub(super) type Confirmation = Shared<BoxFuture<'static, Result<(), DestinationError>>>;
+
+/// Asks by `asking`, once somebody waits for it, whether cursors are where they are `remembered`.
+pub(super) fn confirmation(
     remembered: Cursors,
-    asked: JoinSet<Result<Cursors, DestinationError>>,
-}
-
-impl Confirmation {
-    /// Asks by `asking` for cursors that are taken to be `remembered`.
-    pub(super) fn begin(
-        remembered: Cursors,
-        asking: impl Future<Output = Result<Cursors, DestinationError>> + Send + 'static,
-    ) -> Self {
-        let mut asked = JoinSet::new();
-        asked.spawn(asking);
-        Self { remembered, asked }
-    }
-
-    /// The pairs whose cursor stands lower in the destination: it has lost what they passed.
-    ///
-    /// # Errors
-    /// When it cannot be asked: then no cursor may move.
-    pub(super) async fn lost(mut self) -> Result<HashSet<(TenancyId, MappingName)>, DestinationError> {
-        let unanswered = || DestinationError::unanswered(super::DESTINATION);
-        let asked = self.asked.join_next().await.ok_or_else(unanswered)?.map_err(|_| unanswered())??;
-        let is_lower = |(pair, at): &(&(TenancyId, MappingName), &SequenceId)| {
-            asked.get(*pair).copied().unwrap_or_default() < **at
-        };
-        Ok(self.remembered.iter().filter(is_lower).map(|(pair, _)| pair.clone()).collect())
-    }
+    asking: impl Future<Output = Result<Cursors, DestinationError>> + Send + 'static,
+) -> Confirmation {
+    let confirming = async move {
+        let asked = asking.await?;
+        let is_lower = |(pair, at): &(_, &SequenceId)| asked.get(*pair).copied().unwrap_or_default() < **at;
+        let pairs = remembered.iter().filter(is_lower).count();
+        if pairs == 0 {
+            return Ok(());
+        }
+        tracing::error!(pairs, "the destination has lost what it had: it is shipped again");
+        let reason = "a cursor is lower than where this worker had moved it";
+        Err(DestinationError::new(Failure::Unavailable, super::DESTINATION, reason))
+    };
+    confirming.boxed().shared()
 }
 
 #[cfg(test)]

@@ -87,7 +87,10 @@ pub async fn run_to<D: Destination>(
     parts.spawn(stream.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
-    tasks.spawn(&mut parts, Filler::new(shared.clone(), name), Arc::default());
+    // While the destination makes one range durable, the next is read.
+    for filler in ["a", "b"] {
+        tasks.spawn(&mut parts, Filler::new(shared.clone(), format!("{name}-{filler}")), Arc::default());
+    }
     tasks.spawn(&mut parts, Sweep::new(shared, Arc::clone(&publisher)), resumed);
     // Not through `destination`: what it does is ClickHouse's own, and no write of rows.
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
