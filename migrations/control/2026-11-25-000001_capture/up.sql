@@ -107,8 +107,13 @@ CREATE TABLE lockstep.expansion (
     since bigint,
     -- The last number before the pass that wrote this: what has a higher one is read as what this follows from left it.
     numbered_after bigint,
+    -- Whether it was numbered with a share of a large transaction, and is about a tenancy: it is worked off once no share is
+    -- left. What came together with very many tenancies has its numbers by then, and need not be searched.
+    of_share boolean NOT NULL DEFAULT FALSE,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+CREATE INDEX expansion_at_once_idx ON lockstep.expansion (id) WHERE NOT of_share;
 
 -- Where every tenancy is and was. Rows at a former location must vanish from there; a tenancy that is gone is still known.
 CREATE TABLE lockstep.tenancy_location (

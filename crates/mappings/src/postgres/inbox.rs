@@ -60,7 +60,7 @@ pub fn number_new(set: &MappingSet) -> String {
             line_columns()
         )
     });
-    number(set, &lines.join("\n  UNION ALL "), "0::bigint, NULL::text")
+    number(set, &lines.join("\n  UNION ALL "), "FALSE", "0::bigint, NULL::text")
 }
 
 /// Numbers the next `$3 bigint` lines of the transaction `$1 bigint` behind the position `$2 text` in one inbox, whose file
@@ -78,6 +78,7 @@ pub fn number_share(set: &MappingSet, inbox: usize) -> String {
     let sql = number(
         set,
         &format!("SELECT {} FROM share", line_columns()),
+        &format!("target = {}", Target::tenancy().id()),
         "(SELECT count(*) FROM share), (SELECT max(line_position)::text FROM share)",
     );
     sql.replacen("WITH ", &format!("WITH share AS MATERIALIZED ({share}),\n"), 1)
@@ -90,11 +91,12 @@ pub fn file_of(inbox: usize) -> String {
 
 /// Gives each row that `lines` name the next number, once, and writes down what has to be searched. Returns one row:
 /// the last number (`bigint?`), how many rows were numbered, how many expansions were written, the targets that are not
-/// numbered (`int[]`), and the two values of `position`.
+/// numbered (`int[]`), and the two values of `position`. `of_share` is a condition on what is to be searched: see the
+/// column of that name.
 ///
 /// A row that is found by project and branch belongs to the tenancy there that has no organisation, or else to whoever
 /// was there before: somebody must see to it that it vanishes.
-fn number(set: &MappingSet, lines: &str, position: &str) -> String {
+fn number(set: &MappingSet, lines: &str, of_share: &str, position: &str) -> String {
     let ids = |targets: &[Target]| targets.iter().map(|target| target.id().to_string()).collect::<Vec<_>>().join(", ");
     let rows: Vec<_> = set.iter().map(Target::row).collect();
     let searched: Vec<_> = set
@@ -106,8 +108,8 @@ fn number(set: &MappingSet, lines: &str, position: &str) -> String {
         .collect();
     format!(
         "WITH lines AS MATERIALIZED (SELECT DISTINCT {columns} FROM (\n  {lines}) l),
-searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}, numbered_after)
-  SELECT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1) FROM lines WHERE target IN ({searched}) RETURNING 1),
+searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}, numbered_after, of_share)
+  SELECT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1), {of_share} FROM lines WHERE target IN ({searched}) RETURNING 1),
 numbered AS (INSERT INTO {CONTROL_SCHEMA}.change (sequence, tenancy_id, mapping, {KEY_COLUMNS})
   SELECT nextval('{SEQUENCE}'), n.* FROM (
     SELECT l.tenancy_id, l.target, {keys} FROM lines l WHERE l.tenancy_id IS NOT NULL AND l.target IN ({rows})

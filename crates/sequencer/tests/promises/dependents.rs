@@ -200,6 +200,27 @@ async fn rows_that_come_or_change_with_their_tenancy_get_one_number_each() {
 }
 
 #[tokio::test]
+async fn rows_of_very_many_tenancies_that_come_in_large_transactions_get_one_number_each() {
+    const TENANCIES: i64 = 25_000;
+    let fixture = Fixture::new().await;
+    let mut numbering = fixture.numbering();
+    drain(&mut numbering).await;
+    let tenancies = r#"INSERT INTO "Project" ("id", "displayName", "isProductionMode", "updatedAt") VALUES ('p', 'P', false, now());
+        INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
+        SELECT md5(n::text)::uuid, 'p', 'branch ' || n, 'TRUE', now() FROM generate_series(1, {tenancies}) n"#;
+    fixture.execute(&tenancies.replace("{tenancies}", &TENANCIES.to_string())).await;
+    assert!(numbering.poll().await.unwrap().more, "they are taken in shares");
+    assert!(numbering.poll().await.unwrap().expansions > 0, "some of them have been noted");
+    let users = r#"INSERT INTO "ProjectUser" ("tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId", "lastActiveAt", "signedUpAt", "updatedAt")
+        SELECT "id", "id", "projectId", "branchId", now(), now(), now() FROM "Tenancy""#;
+    fixture.execute(users).await;
+    fixture.expand().await;
+    let numbers = "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users'";
+    assert_eq!(fixture.number(numbers).await, TENANCIES);
+    fixture.remove().await;
+}
+
+#[tokio::test]
 async fn cap_3_invitations_follow_when_another_tenancy_has_no_organisation() {
     let fixture = Fixture::new().await;
     let first = fixture.tenancy(1).await;
