@@ -117,6 +117,7 @@ fn statements_of_all_mappings_together() {
     section("inbox: a look", &inbox::look("FALSE"));
     section("inbox: number what is new", &inbox::number_new(&set));
     section("inbox: number a share", &inbox::number_share(&set, 1));
+    section("inbox: bounds of a transaction", &inbox::bounds_of_transaction(1));
     section("inbox: its file", &inbox::file_of(1));
     section("inbox: note tenancies", &inbox::note_tenancies().join(";\n"));
     section("inbox: note tenancies of a large transaction", &inbox::note_tenancies_of_transaction(1).join(";\n"));

@@ -63,16 +63,25 @@ pub fn number_new(set: &MappingSet) -> String {
     number(set, &lines.join("\n  UNION ALL "), "FALSE", "0::bigint, NULL::text")
 }
 
-/// Numbers the next `$3 bigint` lines of the transaction `$1 bigint` behind the position `$2 text` in one inbox, whose file
-/// is `$4 oid`: in another file, the positions begin anew. Returns what [`number`] returns: how many lines there were, and
-/// the position of the last.
+/// Where the lines of the transaction `$1 bigint`, which has ended, lie in an inbox: a position before the first and that of
+/// the last (`text?`, as `ctid`), and whether one of them is about a tenancy.
+pub fn bounds_of_transaction(inbox: usize) -> String {
+    let table = format!("{CONTROL_SCHEMA}.{}", INBOXES[inbox]);
+    format!(
+        "SELECT format('(%s,0)', (min(ctid)::text::point)[0]::bigint), max(ctid)::text, COALESCE(bool_or(target = {tenancy}), FALSE) FROM {table} WHERE xid = $1",
+        tenancy = Target::tenancy().id()
+    )
+}
+
+/// Numbers the next `$3 bigint` lines of the transaction `$1 bigint` behind the position `$2 text` up to `$4 text` in one
+/// inbox. Returns what [`number`] returns: how many lines there were, and the position of the last.
 ///
 /// The lines of a transaction that has ended do not change, and a scan of a range of positions goes in their order.
 /// Adding 0 keeps the index on transactions out of it, which would start at the beginning for every share.
 pub fn number_share(set: &MappingSet, inbox: usize) -> String {
     let table = format!("{CONTROL_SCHEMA}.{}", INBOXES[inbox]);
     let share = format!(
-        "SELECT ctid AS line_position, {} FROM {table} WHERE ctid > CASE WHEN pg_relation_filenode('{table}'::regclass) = $4 THEN $2::text::tid ELSE '(0,0)'::tid END AND xid + 0 = $1 LIMIT $3",
+        "SELECT ctid AS line_position, {} FROM {table} WHERE ctid > $2::text::tid AND ctid <= $4::text::tid AND xid + 0 = $1 LIMIT $3",
         line_columns(),
     );
     let sql = number(
@@ -107,9 +116,9 @@ fn number(set: &MappingSet, lines: &str, of_share: &str, position: &str) -> Stri
         .chain([Target::tenancy()])
         .collect();
     format!(
-        "WITH lines AS MATERIALIZED (SELECT DISTINCT {columns} FROM (\n  {lines}) l),
+        "WITH lines AS MATERIALIZED (SELECT {columns} FROM (\n  {lines}) l),
 searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}, numbered_after, of_share)
-  SELECT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1), {of_share} FROM lines WHERE target IN ({searched}) RETURNING 1),
+  SELECT DISTINCT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1), {of_share} FROM lines WHERE target IN ({searched}) RETURNING 1),
 numbered AS (INSERT INTO {CONTROL_SCHEMA}.change (sequence, tenancy_id, mapping, {KEY_COLUMNS})
   SELECT nextval('{SEQUENCE}'), n.* FROM (
     SELECT l.tenancy_id, l.target, {keys} FROM lines l WHERE l.tenancy_id IS NOT NULL AND l.target IN ({rows})

@@ -14,31 +14,25 @@ const LARGE_LINES: i64 = PASS_LINES / 4;
 /// Large transactions that become unfinished at once: others wait for a later pass.
 const LARGE_AT_ONCE: usize = 8;
 
-/// Before the first line of an inbox.
-const BEGINNING: &str = "(0,0)";
-
 /// A large transaction, of which some lines have their numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Unfinished {
     pub(crate) xid: i64,
     /// Where its lines are, as an index into the two inboxes.
     pub(crate) inbox: usize,
-    /// The file of that inbox when the position was noted.
+    /// The file of that inbox when positions were noted: in another one they mean nothing.
     pub(crate) file: u32,
     /// The position of the last line that has its number, as `ctid`.
     pub(crate) after: String,
+    /// The position of its last line.
+    pub(crate) until: String,
 }
 
 impl Unfinished {
-    /// Before its first line.
+    /// Before anything is known of its lines.
     pub(crate) fn new(xid: i64) -> Self {
         let inbox = lockstep_mappings::postgres::inbox::inbox_of(xid);
-        Self { xid, inbox, file: 0, after: BEGINNING.to_owned() }
-    }
-
-    /// Whether none of its lines has its number.
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.after == BEGINNING
+        Self { xid, inbox, file: 0, after: String::new(), until: String::new() }
     }
 }
 

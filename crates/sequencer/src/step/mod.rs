@@ -290,7 +290,7 @@ async fn number(
     if looked.about_tenancies {
         session.note_tenancies(&last.consumed, &plan.consumed).await?;
     }
-    if !looked.lines.is_empty() || !plan.large.is_empty() {
+    if !looked.lines.is_empty() {
         tally = session.number_new(&last.consumed, &plan.consumed, &plan.large).await?;
     }
     let mut unfinished: Vec<_> = plan.large.iter().map(|xid| Unfinished::new(*xid)).collect();

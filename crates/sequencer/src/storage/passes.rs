@@ -77,6 +77,7 @@ pub(crate) struct PassSession {
     written: Query,
     number_new: Query,
     number_share: [Query; 2],
+    bounds: [Query; 2],
     note: [Query; 2],
     note_share: [[Query; 2]; 2],
     insert: Query,
@@ -95,6 +96,7 @@ impl PassSession {
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),
             number_share: [0, 1].map(|inbox| Query::new(inbox::number_share(set, inbox))),
+            bounds: [0, 1].map(|inbox| Query::new(inbox::bounds_of_transaction(inbox))),
             note: inbox::note_tenancies().map(Query::new),
             note_share: [0, 1].map(|inbox| inbox::note_tenancies_of_transaction(inbox).map(Query::new)),
             insert: Query::new(INSERT),
@@ -212,20 +214,25 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
         of: &Unfinished,
         lines: i64,
     ) -> Result<(Numbered, Option<Unfinished>), SourceError> {
-        let row = self.client.query_one(&inbox::file_of(of.inbox), &[]).await?;
-        let file: Oid = row.try_get(0)?;
-        if of.is_untouched() {
-            for note in &self.note_share[of.inbox] {
-                self.client.execute(note.on(&self.client).await?, &[&of.xid]).await?;
+        let file: Oid = self.client.query_one(&inbox::file_of(of.inbox), &[]).await?.try_get(0)?;
+        let mut of = of.clone();
+        if of.file != file {
+            let sql = &self.bounds[of.inbox];
+            let row = self.client.query_one(sql.on(&self.client).await?, &[&of.xid]).await?;
+            let (Some(after), Some(until)) = (row.try_get(0)?, row.try_get(1)?) else {
+                return Ok((Numbered::default(), None));
+            };
+            of = Unfinished { file, after, until, ..of };
+            if row.try_get(2)? {
+                for note in &self.note_share[of.inbox] {
+                    self.client.execute(note.on(&self.client).await?, &[&of.xid]).await?;
+                }
             }
         }
-        let row = self
-            .client
-            .query_one(self.number_share[of.inbox].on(&self.client).await?, &[&of.xid, &of.after, &lines, &of.file])
-            .await?;
-        let numbered = numbered(&row)?;
+        let sql = self.number_share[of.inbox].on(&self.client).await?;
+        let numbered = numbered(&self.client.query_one(sql, &[&of.xid, &of.after, &lines, &of.until]).await?)?;
         let (taken, last) = numbered.share.clone();
-        let left = last.filter(|_| taken >= lines).map(|after| Unfinished { after, file, ..of.clone() });
+        let left = last.filter(|last| taken >= lines && *last != of.until).map(|after| Unfinished { after, ..of });
         Ok((numbered, left))
     }
 

@@ -215,7 +215,8 @@ async fn rows_of_very_many_tenancies_that_come_in_large_transactions_get_one_num
         SELECT "id", "id", "projectId", "branchId", now(), now(), now() FROM "Tenancy""#;
     fixture.execute(users).await;
     fixture.expand().await;
-    let numbers = "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users'";
+    let numbers =
+        "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users'";
     assert_eq!(fixture.number(numbers).await, TENANCIES);
     fixture.remove().await;
 }

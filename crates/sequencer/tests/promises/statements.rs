@@ -63,6 +63,7 @@ fn of_all(set: &MappingSet) -> Vec<String> {
         statements.extend(expand::statements(set, index).into_iter().map(|expand| expand.sql));
         statements.extend([
             inbox::number_share(set, index),
+            inbox::bounds_of_transaction(index),
             inbox::file_of(index),
             inbox::has_unseen(index),
             quarantine::retry(index),

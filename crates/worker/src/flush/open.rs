@@ -148,7 +148,10 @@ impl Opener {
             let remembered = self.recent.settled(&cursors, mappings);
             let pairs: (Vec<_>, Vec<_>) = remembered.keys().cloned().unzip();
             let destination = destination.clone();
-            recent_cursors::confirmation(remembered, async move { read_cursors(&destination, &pairs.0, &pairs.1).await })
+            recent_cursors::confirmation(
+                remembered,
+                async move { read_cursors(&destination, &pairs.0, &pairs.1).await },
+            )
         });
         Ok(Opened { session, snapshot, cursors, confirmation })
     }

@@ -45,11 +45,7 @@ pub(super) struct Pipeline<'a, D> {
 }
 
 impl<'a, D: Destination> Pipeline<'a, D> {
-    pub(super) fn new(
-        route: Route<'a, D>,
-        states: &'a mut MappingStates,
-        quarantine: &'a mut Quarantine,
-    ) -> Self {
+    pub(super) fn new(route: Route<'a, D>, states: &'a mut MappingStates, quarantine: &'a mut Quarantine) -> Self {
         let (started, ending, written) = (Instant::now(), JoinSet::new(), Vec::new());
         let (report, consecutive_outages) = (Report::default(), 0);
         Self { route, states, quarantine, started, ending, written, report, consecutive_outages }
