@@ -6,7 +6,7 @@ use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure};
 
 use crate::del_1::{MAPPINGS, ada_can_leave, ada_is, ada_is_seen};
-use crate::held_writes::{HeldFlushes, flusher, news};
+use crate::held_writes::{HeldFlushes, flusher, hints};
 use crate::stage::Stage;
 
 /// What a batch knows, what happens while it is on its way, and whether Ada is there in the end.
@@ -76,18 +76,18 @@ async fn del_1_in_flight_while_the_batch_is_redelivered() -> Result<()> {
     worker.stop().await?;
     let destination = Faulty::new(stage.installation.clickhouse()?);
     let mut flusher = flusher(&stage, destination.clone())?;
-    let news = news(&stage, &MAPPINGS).await?;
+    let hints = hints(&stage, &MAPPINGS).await?;
     let mut is_there = true;
     for (known, meanwhile, there) in ORDERS {
         ready(&stage, known, &mut is_there).await?;
-        flusher.flush(&news).await;
+        flusher.flush(&hints).await;
         numbered(&stage, known).await?;
         let lost = DestinationError::new(Failure::Unavailable, "ClickHouse", "as scripted");
         destination.script(Operation::Advance, [Some(Fault::Before(lost))]);
-        let written = flusher.flush(&news).await;
-        ensure!(written.rows >= 5 && written.retry.pairs() == news.pairs(), "{written:?}");
+        let written = flusher.flush(&hints).await;
+        ensure!(written.rows >= 5 && written.retry.pairs() == hints.pairs(), "{written:?}");
         numbered(&stage, meanwhile).await?;
-        let again = flusher.flush(&news).await;
+        let again = flusher.flush(&hints).await;
         ensure!(again.retry.is_empty() && again.failed.is_empty() && again.more.is_empty(), "{again:?}");
         ada_shows(&stage, there).await?;
         is_there = there;

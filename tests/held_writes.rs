@@ -27,17 +27,17 @@ fn mappings() -> Result<Mappings> {
     Ok(Mappings::new(&MappingSet::load(None)?))
 }
 
-/// All that some mappings of every tenancy may have news of.
-pub(crate) async fn news(stage: &Stage, mappings_named: &[&str]) -> Result<Hints> {
+/// Hints for some mappings of every tenancy.
+pub(crate) async fn hints(stage: &Stage, mappings_named: &[&str]) -> Result<Hints> {
     let all = mappings()?;
     let index = |name: &&str| all.index(&name.parse().ok()?);
     let named: Vec<_> = mappings_named.iter().filter_map(index).collect();
     ensure!(named.len() == mappings_named.len(), "there is a mapping of another name among {mappings_named:?}");
-    let mut news = Hints::default();
+    let mut hints = Hints::default();
     for row in stage.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await? {
-        news.add(TenancyId::new(row.get::<_, Uuid>(0)), named.iter().copied(), SequenceId::BASE);
+        hints.add(TenancyId::new(row.get::<_, Uuid>(0)), named.iter().copied(), SequenceId::BASE);
     }
-    Ok(news)
+    Ok(hints)
 }
 
 /// Flushes that have read their rows and may not write them yet.
@@ -47,13 +47,13 @@ pub(crate) struct HeldFlushes {
 }
 
 impl HeldFlushes {
-    /// Reads the news of each mapping, and holds there. Each of them must have some.
+    /// Reads the changes of each mapping, and holds there. Each of them must have some.
     pub(crate) async fn after_reading(stage: &Stage, mappings: &[&str]) -> Result<Self> {
         let gate = Faulty::holding_writes(stage.installation.clickhouse()?);
         let mut flushes = Vec::new();
         for mapping in mappings {
-            let (mut flusher, news) = (flusher(stage, gate.clone())?, news(stage, &[mapping]).await?);
-            flushes.push(tokio::spawn(async move { flusher.flush(&news).await }));
+            let (mut flusher, hints) = (flusher(stage, gate.clone())?, hints(stage, &[mapping]).await?);
+            flushes.push(tokio::spawn(async move { flusher.flush(&hints).await }));
         }
         let held = timeout(DEADLINE, gate.until_held(mappings.len())).await;
         held.with_context(|| format!("{} pages were not read", mappings.len()))?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_queue::{Publisher, TenantBatch, TenantNews, Topology};
+use lockstep_queue::{Publisher, TenantBatch, TenantHint, Topology};
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{Memory, PrivateBroker, eventually};
 use lockstep_testkit::installation::Program;
@@ -114,14 +114,14 @@ async fn messages_that_come_again_and_in_any_order_change_nothing() -> Result<()
     let hints: Vec<TenantBatch> = tenancies
         .iter()
         .flat_map(|tenancy| {
-            [Vec::new(), names.clone()].map(|mappings| TenantNews {
+            [Vec::new(), names.clone()].map(|mappings| TenantHint {
                 tenancy: *tenancy,
                 mappings,
                 sequence: SequenceId::BASE,
                 previous: Vec::new(),
             })
         })
-        .map(|news| [news.clone(), news].into_iter().collect())
+        .map(|hint| [hint.clone(), hint].into_iter().collect())
         .collect();
     let editor = BackgroundEdits::start(&stage, 71).await?;
     for round in 0..4 {

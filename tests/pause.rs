@@ -112,7 +112,7 @@ async fn pause_stops_one_mapping_and_one_tenant() -> Result<()> {
         stage.until_seen("everything else to arrive", arrives, "1").await?;
         waits_in_vain_for(&stage, &format!("{} {} paused since", part[0], part[1])).await?;
         assert_eq!(stage.seen(stays).await?, "1", "what was paused arrived");
-        // Its messages are gone: nobody but the sweep knows that there are news.
+        // Its messages are gone: nobody but the sweep knows that there are changes.
         stage.until("all of it to be announced", UNANNOUNCED, 0).await?;
         lockstep(&stage, &[&["resume"], &part[..]].concat()).await?;
         // Sooner than a sweep that was not told would announce it again: that takes a minute.

@@ -20,16 +20,16 @@ impl State {
     /// Tenancies with changes above their cursor.
     pub(crate) fn behind(&self) -> Set {
         let changes = self.control.changes.iter().filter(|change| change.sequence <= self.control.pass.last_sequence);
-        let news = changes.filter(|change| change.sequence > self.destination.cursors[change.tenancy]);
-        news.fold(0, |behind, change| behind | 1 << change.tenancy)
+        let hinted = changes.filter(|change| change.sequence > self.destination.cursors[change.tenancy]);
+        hinted.fold(0, |behind, change| behind | 1 << change.tenancy)
     }
 
     /// A broker's confirm is all that is known of a message.
     fn publish(&mut self, from: u8, to: u8) {
         let changes = self.control.changes.iter();
-        let news = changes.filter(|change| change.sequence > from && change.sequence <= to);
-        let news = news.fold(0, |news, change| news | 1 << change.tenancy);
-        self.queue.push(news);
+        let hinted = changes.filter(|change| change.sequence > from && change.sequence <= to);
+        let hinted = hinted.fold(0, |hinted, change| hinted | 1 << change.tenancy);
+        self.queue.push(hinted);
         if from <= self.seen.published {
             self.seen.published = self.seen.published.max(to);
         }
@@ -82,17 +82,17 @@ impl World {
         };
     }
 
-    /// A worker takes up news of these tenancies.
-    pub(crate) fn open(&self, state: &mut State, index: usize, news: Set) {
-        state.workers[index] = Worker::Reading(news, state.destination.cursors);
+    /// A worker takes up hints for these tenancies.
+    pub(crate) fn open(&self, state: &mut State, index: usize, hinted: Set) {
+        state.workers[index] = Worker::Reading(hinted, state.destination.cursors);
         if !self.one_by_one.workers {
             self.read_page(state, index);
         }
     }
 
     pub(crate) fn read_page(&self, state: &mut State, index: usize) {
-        if let Worker::Reading(news, cursors) = state.workers[index] {
-            let page = self.page(state, news, cursors);
+        if let Worker::Reading(hinted, cursors) = state.workers[index] {
+            let page = self.page(state, hinted, cursors);
             Self::look_at(state, &page.rows);
             state.workers[index] = Worker::Shipping(page);
         }
@@ -189,13 +189,13 @@ impl World {
             Killed::Expander => state.expander = Expander::Idle,
             Killed::Announcer => state.announcer = Announcer::Idle,
             Killed::Worker(index) => {
-                let news = match std::mem::replace(&mut state.workers[index], Worker::Idle) {
+                let hinted = match std::mem::replace(&mut state.workers[index], Worker::Idle) {
                     Worker::Idle => 0,
-                    Worker::Reading(news, _) => news,
-                    Worker::Shipping(page) => page.news,
+                    Worker::Reading(hinted, _) => hinted,
+                    Worker::Shipping(page) => page.hinted,
                 };
-                if news != 0 && self.kept.acknowledged_last && self.one_by_one.messages {
-                    state.queue.push(news);
+                if hinted != 0 && self.kept.acknowledged_last && self.one_by_one.messages {
+                    state.queue.push(hinted);
                 }
             }
             Killed::Fill => self.leave_part(state, false),

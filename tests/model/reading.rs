@@ -37,11 +37,11 @@ impl World {
     }
 
     /// Changes above the cursors of these tenancies up to the head, within limits; where cursors may go then.
-    pub(crate) fn page(&self, state: &State, news: Set, cursors: [u8; TENANCIES]) -> Page {
+    pub(crate) fn page(&self, state: &State, hinted: Set, cursors: [u8; TENANCIES]) -> Page {
         let head = state.control.pass.last_sequence;
         let (mut rows, mut forward, mut continued) = (Vec::new(), Vec::new(), 0);
         let mut left = self.page_limit;
-        for tenancy in (0..TENANCIES).filter(|tenancy| has(news, *tenancy)) {
+        for tenancy in (0..TENANCIES).filter(|tenancy| has(hinted, *tenancy)) {
             let after = cursors[tenancy];
             let mut changes: Vec<_> =
                 state.control.changes.iter().filter(|change| change.tenancy == tenancy).copied().collect();
@@ -61,7 +61,7 @@ impl World {
             }
             rows.extend(changes.iter().flat_map(|change| self.rows_of(state, change)));
         }
-        Page { news, rows, forward, continued, head_missing: !self.kept.head_of_snapshot }
+        Page { hinted, rows, forward, continued, head_missing: !self.kept.head_of_snapshot }
     }
 
     /// Looks at rows from outside, in the snapshot in which they were read.

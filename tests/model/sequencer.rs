@@ -126,7 +126,7 @@ impl World {
         let rows = rows(&plan.lines);
         state.next_sequence += small(rows.len());
         if !self.kept.announced_after_commit {
-            state.queue.push(rows.iter().fold(0, |news, (tenancy, _)| news | 1 << tenancy));
+            state.queue.push(rows.iter().fold(0, |hinted, (tenancy, _)| hinted | 1 << tenancy));
         }
         state.sequencers[index] = Sequencer::Numbering(plan, first);
     }

@@ -171,7 +171,7 @@ pub(crate) struct Forward {
 /// A page that is read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Page {
-    pub(crate) news: Set,
+    pub(crate) hinted: Set,
     /// Still to be written.
     pub(crate) rows: Vec<Shipped>,
     /// Empty once the cursors are there.

@@ -230,8 +230,8 @@ impl Model for World {
             }
             Step::Sweep => next.queue.push(state.behind()),
             Step::Take(index, message) => {
-                let news = next.queue.remove(message);
-                self.open(&mut next, index, news);
+                let hinted = next.queue.remove(message);
+                self.open(&mut next, index, hinted);
             }
             Step::Open(index) => self.open(&mut next, index, state.behind()),
             Step::ReadPage(index) => self.read_page(&mut next, index),

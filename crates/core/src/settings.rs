@@ -111,7 +111,7 @@ pub struct ClickHouseSettings {
 pub struct Settings {
     /// The source database.
     pub source_url: SecretUrl,
-    /// A streaming replica of it, from which workers read news; none: they read them from the source itself.
+    /// A streaming replica of it, from which workers read changes; none: they read them from the source itself.
     pub source_read_url: Option<SecretUrl>,
     /// The broker.
     pub amqp_url: SecretUrl,

@@ -1,4 +1,4 @@
-//! What a message says: some tenancies have news. Encoding, decoding and the limits of both.
+//! What a message says: some tenancies have changes. Encoding, decoding and the limits of both.
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use prost::Message;
@@ -18,24 +18,24 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// A tenancy that names more mappings than this is announced as "any of them": a message must not grow without bound.
 const MAX_MAPPINGS: usize = 256;
 
-/// One tenancy has news.
+/// One tenancy has changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TenantNews {
+pub struct TenantHint {
     /// Whose rows.
     pub tenancy: TenancyId,
-    /// Which mappings; none means that any of them may have news.
+    /// Which mappings; none means that any of them may have changes.
     pub mappings: Vec<MappingName>,
-    /// The news have numbers up to this one; [`SequenceId::BASE`] where that is not known.
+    /// The changes have numbers up to this one; [`SequenceId::BASE`] where that is not known.
     pub sequence: SequenceId,
     /// For each of the mappings, the last change that was announced before these; empty where that is not known.
     pub previous: Vec<SequenceId>,
 }
 
-/// Some tenancies have news. A hint only: the truth is the sequence in the source and the cursor in the destination.
+/// Some tenancies have changes. A hint only: the truth is the sequence in the source and the cursor in the destination.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TenantBatch {
     /// In no particular order; a tenancy may occur twice.
-    pub tenants: Vec<TenantNews>,
+    pub tenants: Vec<TenantHint>,
 }
 
 /// The payload is no batch. Says why without repeating what the payload holds; `index` counts tenancies from 0.
@@ -80,8 +80,8 @@ impl TenantBatch {
         let mut payloads = Vec::new();
         let mut current = proto::TenantBatch::default();
         let mut bytes = 0;
-        for news in &self.tenants {
-            let hint = hint(news);
+        for hint in &self.tenants {
+            let hint = to_proto(hint);
             // One byte for the tag, and the hint with its length in front.
             let more = 1 + prost::length_delimiter_len(hint.encoded_len()) + hint.encoded_len();
             if current.tenants.len() == MAX_TENANTS || bytes + more > MAX_BYTES {
@@ -109,29 +109,29 @@ impl TenantBatch {
         if batch.tenants.len() > MAX_TENANTS {
             return Err(DecodeError::TooManyTenants { tenants: batch.tenants.len() });
         }
-        let tenants = batch.tenants.iter().enumerate().map(|(index, hint)| news(index, hint));
+        let tenants = batch.tenants.iter().enumerate().map(|(index, hint)| from_proto(index, hint));
         Ok(Self { tenants: tenants.collect::<Result<_, _>>()? })
     }
 }
 
-impl FromIterator<TenantNews> for TenantBatch {
-    fn from_iter<T: IntoIterator<Item = TenantNews>>(tenants: T) -> Self {
+impl FromIterator<TenantHint> for TenantBatch {
+    fn from_iter<T: IntoIterator<Item = TenantHint>>(tenants: T) -> Self {
         Self { tenants: tenants.into_iter().collect() }
     }
 }
 
-fn hint(news: &TenantNews) -> proto::TenantHint {
-    let named = if news.mappings.len() > MAX_MAPPINGS { &[] } else { news.mappings.as_slice() };
-    let previous = if news.previous.len() == named.len() { news.previous.as_slice() } else { &[] };
+fn to_proto(hint: &TenantHint) -> proto::TenantHint {
+    let named = if hint.mappings.len() > MAX_MAPPINGS { &[] } else { hint.mappings.as_slice() };
+    let previous = if hint.previous.len() == named.len() { hint.previous.as_slice() } else { &[] };
     proto::TenantHint {
-        tenancy_id: news.tenancy.as_uuid().as_bytes().to_vec(),
+        tenancy_id: hint.tenancy.as_uuid().as_bytes().to_vec(),
         mappings: named.iter().map(ToString::to_string).collect(),
-        sequence: news.sequence.get(),
+        sequence: hint.sequence.get(),
         previous: previous.iter().map(|sequence| sequence.get()).collect(),
     }
 }
 
-fn news(index: usize, hint: &proto::TenantHint) -> Result<TenantNews, DecodeError> {
+fn from_proto(index: usize, hint: &proto::TenantHint) -> Result<TenantHint, DecodeError> {
     let id = Uuid::from_slice(&hint.tenancy_id)
         .map_err(|_| DecodeError::IdLength { index, bytes: hint.tenancy_id.len() })?;
     let mappings = hint.mappings.iter().map(|name| {
@@ -143,7 +143,7 @@ fn news(index: usize, hint: &proto::TenantHint) -> Result<TenantNews, DecodeErro
     let number = |sequence: i64| SequenceId::new(sequence.max(SequenceId::BASE.get()));
     let is_known = hint.previous.len() == mappings.len() && hint.previous.iter().all(|sequence| *sequence >= 0);
     let previous = if is_known { hint.previous.iter().copied().map(number).collect() } else { Vec::new() };
-    Ok(TenantNews { tenancy: TenancyId::new(id), mappings, sequence: number(hint.sequence), previous })
+    Ok(TenantHint { tenancy: TenancyId::new(id), mappings, sequence: number(hint.sequence), previous })
 }
 
 #[cfg(test)]

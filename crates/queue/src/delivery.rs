@@ -27,7 +27,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// by default), the broker closes the connection and everything that was not settled is delivered again.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Who has news.
+    /// Who has changes.
     pub batch: TenantBatch,
     /// Which attempt this is; the first is 1.
     pub attempt: u32,

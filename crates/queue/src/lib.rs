@@ -9,7 +9,7 @@
 //!                      {prefix}.tenant-batches.dead ◀────┘ (also, by the broker: 20 times not acknowledged)
 //! ```
 //!
-//! A message is a [`TenantBatch`]: "these tenancies have news". It is a hint and holds nothing that matters. The truth is
+//! A message is a [`TenantBatch`]: "these tenancies have changes". It is a hint and holds nothing that matters. The truth is
 //! the sequence in the source and the cursor in the destination; a message that is lost, repeated, late or out of order
 //! costs time, never data. So this crate prefers sending twice to asking back.
 //!
@@ -43,7 +43,7 @@ mod publisher;
 mod reconnecting;
 mod topology;
 
-pub use batch::{DecodeError, MAX_BYTES, MAX_TENANTS, TenantBatch, TenantNews};
+pub use batch::{DecodeError, MAX_BYTES, MAX_TENANTS, TenantBatch, TenantHint};
 pub use consumer::Consumer;
 pub use declare::{QueueDepths, delete_queues_and_messages, depths};
 pub use delivery::{Delivery, Retried};

@@ -69,7 +69,7 @@ pub(crate) struct PublishSession {
     endpoint: Endpoint,
     /// No answer is outstanding. After a call that was cancelled or timed out, answers could be mistaken for those to
     /// the next, so the session is not used again.
-    settled: bool,
+    answered: bool,
 }
 
 impl Session for PublishSession {
@@ -86,11 +86,11 @@ impl Session for PublishSession {
             .map_err(|_| plan.endpoint.timeout("turning confirms on", PUBLISH_TIMEOUT))?
             .map_err(|error| plan.endpoint.client_error(&error))?;
         declare(&plan.endpoint, link.work(), &plan.topology).await?;
-        Ok(Self { link, endpoint: plan.endpoint.clone(), settled: true })
+        Ok(Self { link, endpoint: plan.endpoint.clone(), answered: true })
     }
 
     fn broken(&self) -> Option<&'static str> {
-        if !self.settled {
+        if !self.answered {
             Some("answers to an earlier call were outstanding")
         } else if self.link.is_open() && self.link.work().status().connected() {
             None
@@ -103,7 +103,7 @@ impl Session for PublishSession {
 impl PublishSession {
     /// Publishes all and waits for all answers.
     async fn publish(&mut self, window: &[Outgoing<'_>]) -> Result<(), QueueError> {
-        self.settled = false;
+        self.answered = false;
         let started = Instant::now();
         let channel = self.link.work();
         let answers = join_all(window.iter().map(|message| publish_one(&self.endpoint, channel, message))).await;
@@ -111,7 +111,7 @@ impl PublishSession {
         let mut count = 0;
         for (message, answer) in window.iter().zip(answers) {
             match answer? {
-                // The queue was deleted. The session stays unsettled: the next one declares the queue again.
+                // The queue was deleted. The session stays unanswered: the next one declares the queue again.
                 Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
                     return Err(QueueError::NoQueue { queue: message.queue.clone() });
                 }
@@ -122,7 +122,7 @@ impl PublishSession {
                 Confirmation::Ack(None) | Confirmation::NotRequested => {}
             }
         }
-        self.settled = true;
+        self.answered = true;
         metrics::confirmed(started.elapsed());
         match refused {
             Some(queue) => {

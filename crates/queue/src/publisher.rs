@@ -1,4 +1,4 @@
-//! The sequencer's side: announces tenancies that have news.
+//! The sequencer's side: announces tenancies that have changes.
 
 use std::path::Path;
 

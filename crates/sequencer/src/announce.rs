@@ -94,9 +94,9 @@ impl Announcer {
         loop {
             let began = Instant::now();
             let Some(page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
-            tracing::debug!(up_to = %page.up_to, tenancies = page.news.len(), "changes are announced");
+            tracing::debug!(up_to = %page.up_to, tenancies = page.hints.len(), "changes are announced");
             let batches: Vec<TenantBatch> =
-                page.news.chunks(MESSAGE_TENANCIES).map(|news| news.iter().cloned().collect()).collect();
+                page.hints.chunks(MESSAGE_TENANCIES).map(|hints| hints.iter().cloned().collect()).collect();
             if !batches.is_empty() {
                 publisher.publish(&batches).await?;
             }

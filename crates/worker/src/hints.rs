@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_queue::{TenantBatch, TenantNews};
+use lockstep_queue::{TenantBatch, TenantHint};
 
 use crate::mappings::{MappingIndex, Mappings};
 
@@ -43,7 +43,7 @@ impl Hints {
     /// Adds what a message says. Names that are not among `mappings` are passed over: a newer sequencer, or one with more
     /// definitions, knows mappings that this worker does not ship.
     pub fn add_batch(&mut self, batch: &TenantBatch, mappings: &Mappings) {
-        for TenantNews { tenancy, mappings: names, sequence, previous } in &batch.tenants {
+        for TenantHint { tenancy, mappings: names, sequence, previous } in &batch.tenants {
             if previous.is_empty() {
                 self.add(*tenancy, mappings.named(names), *sequence);
                 continue;
@@ -143,7 +143,7 @@ impl Hints {
             let Hint { mappings: hinted, up_to } = &self.hints[tenancy];
             let is_all = hinted.len() == mappings.all().count();
             let names = hinted.keys().filter(|_| !is_all).map(|index| mappings.name(*index).clone()).collect();
-            TenantNews { tenancy: *tenancy, mappings: names, sequence: *up_to, previous: Vec::new() }
+            TenantHint { tenancy: *tenancy, mappings: names, sequence: *up_to, previous: Vec::new() }
         };
         self.order.iter().map(said).collect()
     }
@@ -160,9 +160,9 @@ mod tests {
         TenancyId::new(Uuid::from_u128(number))
     }
 
-    fn said(number: u128, mappings: &[&str]) -> TenantNews {
+    fn said(number: u128, mappings: &[&str]) -> TenantHint {
         let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
+        TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
     }
 
     #[test]
@@ -208,11 +208,11 @@ mod tests {
         let users = mappings.named(&["users".parse().unwrap()])[0];
         let told = |previous: &[i64]| {
             let previous = previous.iter().copied().map(SequenceId::new).collect();
-            TenantNews { previous, ..said(1, &["users"]) }
+            TenantHint { previous, ..said(1, &["users"]) }
         };
-        let merged = |messages: &[TenantNews]| {
+        let merged = |messages: &[TenantHint]| {
             let mut hints = Hints::default();
-            messages.iter().for_each(|news| hints.add_batch(&[news.clone()].into_iter().collect(), &mappings));
+            messages.iter().for_each(|hint| hints.add_batch(&[hint.clone()].into_iter().collect(), &mappings));
             hints.iter().collect::<Vec<_>>()
         };
         let previous = Some(SequenceId::new(5));
@@ -224,7 +224,7 @@ mod tests {
     fn the_highest_number_of_a_tenancy_counts_and_is_announced_again() {
         let mappings = test_mappings();
         let numbered =
-            |number, sequence| TenantNews { sequence: SequenceId::new(sequence), ..said(number, &["users"]) };
+            |number, sequence| TenantHint { sequence: SequenceId::new(sequence), ..said(number, &["users"]) };
         let mut hints = Hints::default();
         let batch = [numbered(1, 7), numbered(2, 9), said(3, &["users"]), numbered(1, 5)];
         hints.add_batch(&batch.into_iter().collect(), &mappings);

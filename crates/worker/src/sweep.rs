@@ -1,7 +1,7 @@
 //! The sweep: follows the changes in order, and asks the destination for the cursors of just those whose rows changed.
 //!
 //! So it knows through which number everything has been shipped, which is what `wait`, `status` and the retention of changes
-//! go by, and it finds news that got lost on the way: a cursor that stands still below a change is announced again. What it
+//! go by, and it finds changes whose announcement got lost on the way: a cursor that stands still below a change is announced again. What it
 //! costs depends on what has changed, not on how many tenancies there are.
 
 use std::collections::{BTreeSet, HashMap};
@@ -110,7 +110,7 @@ impl<D: Destination> Task for Sweep<D> {
     async fn run(&mut self, _: &Source, progress: &mut Progress) -> Result<Ran, SweepError> {
         let every = jittered(self.shared.limits.sweep_every);
         let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
-        // News were passed over that nobody announces any more: everything that is behind is announced.
+        // Changes were passed over that nobody announces any more: everything that is behind is announced.
         let at_once = self.resumed.replace(pauses.resumed).is_some_and(|before| before != pauses.resumed);
         if at_once {
             tokio::time::sleep(SEEN_BY_ALL).await;

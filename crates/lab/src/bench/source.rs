@@ -49,7 +49,7 @@ pub(super) async fn measure(runs: u32, tell: impl Fn(&Scenario) -> anyhow::Resul
     let keys = Keys::read(server.control(Variant::Untouched)).await?;
     for case in Case::ALL {
         eprintln!("  {} …", case.name());
-        server.settle().await?;
+        server.flush_dirty_pages().await?;
         let count = runs * if case.is_one_statement() { LONG_ROUNDS } else { SHORT_ROUNDS } + 1;
         let mut rounds = Vec::new();
         for number in 0..count {

@@ -11,7 +11,7 @@ pub use cell::{Action, Cell, Outcome};
 pub use points::{POINTS, Point, Program};
 
 use crate::progress::Progress;
-use cell::House;
+use cell::SharedInstallation;
 
 /// Options of the matrix.
 #[derive(Args, Debug)]
@@ -54,19 +54,19 @@ pub async fn run(args: &MatrixArgs) -> anyhow::Result<bool> {
 /// # Errors
 /// As [`run`].
 pub async fn cells(points: &[Point], actions: &[Action], mut tell: impl FnMut(&Cell)) -> anyhow::Result<Vec<Cell>> {
-    let mut house = House::begin().await?;
+    let mut shared = SharedInstallation::begin().await?;
     let mut cells = Vec::new();
     for point in points {
         for action in actions {
-            let cell = house.cell(point, *action).await?;
+            let cell = shared.cell(point, *action).await?;
             tell(&cell);
             if cell.outcome != Outcome::Equal {
-                house.end().await?;
-                house = House::begin().await?;
+                shared.end().await?;
+                shared = SharedInstallation::begin().await?;
             }
             cells.push(cell);
         }
     }
-    house.end().await?;
+    shared.end().await?;
     Ok(cells)
 }

@@ -10,9 +10,9 @@ fn tenancy(number: u128) -> TenancyId {
     TenancyId::new(Uuid::from_u128(number))
 }
 
-fn news_of(number: u128, mappings: &[&str]) -> TenantNews {
+fn news_of(number: u128, mappings: &[&str]) -> TenantHint {
     let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-    TenantNews { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
+    TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
 }
 
 fn decode_hint(tenancy_id: &[u8], mapping: &str) -> Result<TenantBatch, DecodeError> {
@@ -22,9 +22,9 @@ fn decode_hint(tenancy_id: &[u8], mapping: &str) -> Result<TenantBatch, DecodeEr
     TenantBatch::decode(&proto::TenantBatch { tenants: vec![good, bad] }.encode_to_vec())
 }
 
-fn any_news() -> impl Strategy<Value = TenantNews> {
+fn any_news() -> impl Strategy<Value = TenantHint> {
     let names = vec("[a-z][a-z0-9_]{0,62}", 0..14);
-    (any::<u128>(), names, 0..=i64::MAX, any::<bool>()).prop_map(|(number, names, sequence, is_known)| TenantNews {
+    (any::<u128>(), names, 0..=i64::MAX, any::<bool>()).prop_map(|(number, names, sequence, is_known)| TenantHint {
         tenancy: tenancy(number),
         mappings: names.iter().map(|name| name.parse().unwrap()).collect(),
         sequence: SequenceId::new(sequence),
@@ -60,12 +60,12 @@ fn the_bytes_are_those_of_the_published_format() {
     assert_eq!(batch.encode(), [expected.clone()]);
     // A number that is known comes last, as a variable-length integer.
     let batch =
-        TenantBatch { tenants: vec![TenantNews { sequence: SequenceId::new(300), ..batch.tenants[0].clone() }] };
+        TenantBatch { tenants: vec![TenantHint { sequence: SequenceId::new(300), ..batch.tenants[0].clone() }] };
     expected[1] += 3;
     expected.extend(b"\x18\xac\x02");
     assert_eq!(batch.encode(), [expected.clone()]);
     let previous = [7, 299].map(SequenceId::new).to_vec();
-    let batch = TenantBatch { tenants: vec![TenantNews { previous, ..batch.tenants[0].clone() }] };
+    let batch = TenantBatch { tenants: vec![TenantHint { previous, ..batch.tenants[0].clone() }] };
     expected[1] += 5;
     expected.extend(b"\x22\x03\x07\xab\x02");
     assert_eq!(batch.encode(), [expected]);
@@ -151,7 +151,7 @@ fn messages_without_a_number_and_readers_who_know_none_go_on_working() {
     let tenancy_id = Uuid::from_u128(5).as_bytes().to_vec();
     let former = FormerBatch { tenants: vec![FormerHint { tenancy_id, mappings: vec!["users".to_owned()] }] };
     assert_eq!(TenantBatch::decode(&former.encode_to_vec()).unwrap().tenants, [news_of(5, &["users"])]);
-    let numbered = TenantNews { sequence: SequenceId::new(77), ..news_of(5, &["users"]) };
+    let numbered = TenantHint { sequence: SequenceId::new(77), ..news_of(5, &["users"]) };
     let sent = TenantBatch { tenants: vec![numbered] }.encode();
     assert_eq!(FormerBatch::decode(sent[0].as_slice()).unwrap(), former);
 }

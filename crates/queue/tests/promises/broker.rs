@@ -13,7 +13,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_queue::{Consumer, Delivery, Publisher, QueueDepths, TenantBatch, TenantNews, Topology};
+use lockstep_queue::{Consumer, Delivery, Publisher, QueueDepths, TenantBatch, TenantHint, Topology};
 use lockstep_testkit::databases::eventually;
 use uuid::Uuid;
 
@@ -105,13 +105,13 @@ pub(crate) fn batch(number: u128) -> TenantBatch {
 
 /// A batch of tenancies with these numbers.
 pub(crate) fn batch_of(numbers: impl IntoIterator<Item = u128>) -> TenantBatch {
-    let news = |number| TenantNews {
+    let hint = |number| TenantHint {
         tenancy: TenancyId::new(Uuid::from_u128(number)),
         mappings: Vec::new(),
         sequence: SequenceId::BASE,
         previous: Vec::new(),
     };
-    numbers.into_iter().map(news).collect()
+    numbers.into_iter().map(hint).collect()
 }
 
 /// The next delivery.

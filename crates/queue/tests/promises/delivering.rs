@@ -35,7 +35,7 @@ async fn large_batches_are_split_and_empty_ones_left_out() {
         while numbers.len() < 2_500 {
             let delivery = next(&mut consumer).await;
             lengths.push(delivery.batch.tenants.len());
-            numbers.extend(delivery.batch.tenants.iter().map(|news| news.tenancy));
+            numbers.extend(delivery.batch.tenants.iter().map(|hint| hint.tenancy));
             delivery.ack().await;
         }
         assert_eq!(lengths, [1_000, 1_000, 500]);

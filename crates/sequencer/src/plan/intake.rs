@@ -84,7 +84,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// Looks at lines by transaction until something is taken; tells up to where, what is large, and how much is taken.
-    fn settle(lines: &BTreeMap<i64, i64>) -> (Scope, i64) {
+    fn take_in(lines: &BTreeMap<i64, i64>) -> (Scope, i64) {
         let (before, now) = (Seen { xmax: 50, running: vec![5] }, Seen { xmax: 1_000_000, running: vec![5] });
         let mut scope = Scope::default();
         for _ in 0..200 {
@@ -110,14 +110,14 @@ mod tests {
     fn fair_1_a_large_transaction_is_set_apart_and_everybody_else_is_taken() {
         let mut lines: BTreeMap<_, _> = (100..200).map(|xid| (xid, 3)).collect();
         lines.insert(150, 5_000_000);
-        let (scope, taken) = settle(&lines);
+        let (scope, taken) = take_in(&lines);
         assert_eq!((scope.large, scope.up_to, taken), (vec![150], i64::MAX, 99 * 3));
     }
 
     #[test]
     fn a_backlog_of_small_transactions_is_taken_from_its_oldest_on() {
         let lines: BTreeMap<_, _> = (100..500_100).map(|xid| (xid, 1)).collect();
-        let (scope, taken) = settle(&lines);
+        let (scope, taken) = take_in(&lines);
         assert!(scope.large.is_empty() && taken > 0 && taken < PASS_LINES, "{taken}");
         assert_eq!(scope.up_to, 100 + taken - 1);
     }
@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn many_large_transactions_become_unfinished_a_few_at_a_time() {
         let lines: BTreeMap<_, _> = (100..200).map(|xid| (xid, 6_000)).collect();
-        let (scope, taken) = settle(&lines);
+        let (scope, taken) = take_in(&lines);
         assert!(scope.large.len() <= LARGE_AT_ONCE + 4, "{scope:?}");
         assert!(scope.large.iter().all(|xid| *xid <= scope.up_to) && taken < PASS_LINES);
     }
 
     #[test]
     fn a_few_lines_are_taken_at_once() {
-        assert_eq!(settle(&BTreeMap::from([(100, 1), (101, 2)])), (Scope::default(), 3));
-        assert_eq!(settle(&BTreeMap::new()), (Scope::default(), 0));
+        assert_eq!(take_in(&BTreeMap::from([(100, 1), (101, 2)])), (Scope::default(), 3));
+        assert_eq!(take_in(&BTreeMap::new()), (Scope::default(), 0));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) enum Found {
     /// More than was done at once.
     More,
     /// Something, and it was done.
-    News { changes: i64 },
+    Changes { changes: i64 },
     /// Nothing that could be done.
     Nothing,
 }
@@ -49,7 +49,7 @@ impl Polling {
                 self.idle = SHORTEST;
                 Duration::ZERO
             }
-            Found::News { changes } => {
+            Found::Changes { changes } => {
                 self.idle = SHORTEST;
                 if changes < MANY { (took * TIMES_A_PASS).clamp(SHORTEST, LONGEST) } else { AFTER_MANY }
             }
@@ -75,7 +75,7 @@ mod tests {
     fn idle_waits_double_from_2_to_20_ms_and_finds_start_them_anew() {
         let mut polling = Polling::default();
         assert_eq!(waits_ms(&mut polling, 6, 0), [2, 4, 8, 16, 20, 20]);
-        assert_eq!(polling.next_wait(Found::News { changes: 1 }, Duration::ZERO), SHORTEST);
+        assert_eq!(polling.next_wait(Found::Changes { changes: 1 }, Duration::ZERO), SHORTEST);
         assert_eq!(waits_ms(&mut polling, 2, 0), [2, 4]);
         assert_eq!(polling.next_wait(Found::More, Duration::ZERO), Duration::ZERO);
         assert_eq!(waits_ms(&mut polling, 1, 0), [2]);
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn under_load_passes_take_a_third_of_the_time_at_most_until_they_are_20_ms_apart_or_50() {
         let wait_ms = |changes, took_ms| {
-            Polling::default().next_wait(Found::News { changes }, Duration::from_millis(took_ms)).as_millis()
+            Polling::default().next_wait(Found::Changes { changes }, Duration::from_millis(took_ms)).as_millis()
         };
         assert_eq!([wait_ms(1, 0), wait_ms(9, 1), wait_ms(99, 4), wait_ms(199, 500)], [2, 2, 8, 20]);
         assert_eq!(wait_ms(200, 4), 50);

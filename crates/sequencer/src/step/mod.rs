@@ -69,7 +69,7 @@ impl Report {
     pub(crate) const fn found(&self) -> Found {
         match (self.passed, self.more) {
             (false, _) => Found::Nothing,
-            (true, false) => Found::News { changes: self.changes },
+            (true, false) => Found::Changes { changes: self.changes },
             (true, true) => Found::More,
         }
     }

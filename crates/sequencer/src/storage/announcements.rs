@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::Target;
-use lockstep_queue::TenantNews;
+use lockstep_queue::TenantHint;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
@@ -34,7 +34,7 @@ const DONE: &str = "INSERT INTO lockstep.announced (sequence) VALUES ($1) ON CON
 
 /// Some changes, gathered by tenancy.
 pub(crate) struct Page {
-    pub(crate) news: Vec<TenantNews>,
+    pub(crate) hints: Vec<TenantHint>,
     /// Every change up to here is in it, or in one before.
     pub(crate) up_to: SequenceId,
 }
@@ -62,7 +62,7 @@ impl Announcements {
     /// The next changes, if there are any.
     pub(crate) async fn next(&self) -> Result<Option<Page>, SourceError> {
         let mut up_to = self.at + PAGE_NUMBERS;
-        let mut news: BTreeMap<Uuid, TenantNews> = BTreeMap::new();
+        let mut hints: BTreeMap<Uuid, TenantHint> = BTreeMap::new();
         let parameters: [&(dyn ToSql + Sync); 3] = [&self.at, &up_to, &MOST_PAIRS_WITH_PREVIOUS];
         for row in self.client.query(self.page.on(&self.client).await?, &parameters).await? {
             let sequence = row.try_get(2)?;
@@ -73,7 +73,7 @@ impl Announcements {
             // Changes of a mapping that this sequencer does not know are announced to nobody: its workers do not know it.
             let Some(mapping) = self.mappings.get(&row.try_get(1)?) else { continue };
             let sequence = SequenceId::new(sequence);
-            let of_tenancy = news.entry(tenancy).or_insert_with(|| TenantNews {
+            let of_tenancy = hints.entry(tenancy).or_insert_with(|| TenantHint {
                 tenancy: TenancyId::new(tenancy),
                 mappings: Vec::new(),
                 sequence,
@@ -83,8 +83,8 @@ impl Announcements {
             of_tenancy.sequence = of_tenancy.sequence.max(sequence);
             of_tenancy.previous.extend(row.try_get::<_, Option<i64>>(3)?.map(SequenceId::new));
         }
-        let is_news = up_to > self.at;
-        Ok(is_news.then(|| Page { news: news.into_values().collect(), up_to: SequenceId::new(up_to) }))
+        let is_more = up_to > self.at;
+        Ok(is_more.then(|| Page { hints: hints.into_values().collect(), up_to: SequenceId::new(up_to) }))
     }
 
     /// Writes down that everything up to here was confirmed.

@@ -85,7 +85,7 @@ async fn out_1_every_one_of_many_tenancies_is_announced() {
     let mut announced = std::collections::BTreeSet::new();
     while announced.len() < 2_500 {
         let delivery = consumer.next().await.unwrap();
-        announced.extend(delivery.batch.tenants.iter().map(|news| news.tenancy));
+        announced.extend(delivery.batch.tenants.iter().map(|hint| hint.tenancy));
         delivery.ack().await;
     }
     fixture.until("everything to be announced", ANNOUNCED).await;

@@ -30,7 +30,7 @@ async fn above(fixture: &Fixture, mapping: &str, tenancy: Uuid, after: i64) -> i
 }
 
 /// Numbers everything, with what has to be searched.
-async fn settle(fixture: &Fixture) -> i64 {
+async fn number_all(fixture: &Fixture) -> i64 {
     drain(&mut fixture.numbering()).await;
     fixture.expand().await;
     drain(&mut fixture.numbering()).await;
@@ -71,11 +71,11 @@ async fn cap_3_a_team_with_many_invitations_is_renamed() {
     let tenancy = fixture.tenancy(1).await;
     team(&fixture, tenancy).await;
     fixture.execute(&invitations(0, 2_500)).await;
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     fixture.execute(r#"UPDATE "Team" SET "displayName" = 'new'"#).await;
     let report = drain(&mut fixture.numbering()).await;
     assert_eq!((report.changes, report.expansions), (1, 1));
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(above(&fixture, "team_invitations", tenancy, before).await, 2_500);
     // A column that no invitation shows.
     let before = fixture.head().await;
@@ -90,7 +90,7 @@ async fn cap_3_an_invitation_at_the_same_moment_as_the_rename() {
     let fixture = Fixture::new().await;
     let tenancy = fixture.tenancy(1).await;
     team(&fixture, tenancy).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     let (inviting, renaming) = (fixture.database.connect().await.unwrap(), fixture.database.connect().await.unwrap());
     let rename = r#"BEGIN; UPDATE "Team" SET "displayName" = 'new'"#;
     let invite = format!("BEGIN; {}", invitations(0, 1));
@@ -99,19 +99,19 @@ async fn cap_3_an_invitation_at_the_same_moment_as_the_rename() {
     // it then reads the new name.
     inviting.batch_execute(&invite).await.unwrap();
     renaming.batch_execute(&format!("{rename}; COMMIT")).await.unwrap();
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     assert_eq!(above(&fixture, "team_invitations", tenancy, 0).await, 0);
     inviting.batch_execute("COMMIT").await.unwrap();
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(above(&fixture, "team_invitations", tenancy, before).await, 1);
 
     // The rename commits last: the invitation was read with the old name.
     fixture.execute(r#"DELETE FROM "VerificationCode""#).await;
     renaming.batch_execute(rename).await.unwrap();
     inviting.batch_execute(&format!("{invite}; COMMIT")).await.unwrap();
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     renaming.batch_execute(r#"UPDATE "Team" SET "displayName" = 'newer'; COMMIT"#).await.unwrap();
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(
         above(&fixture, "team_invitations", tenancy, before).await,
         1,
@@ -127,7 +127,7 @@ async fn cap_3_dependent_rows_that_are_locked_are_found_all_the_same() {
     let tenancy = fixture.tenancy(1).await;
     team(&fixture, tenancy).await;
     fixture.execute(&invitations(0, 3)).await;
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     let other = fixture.database.connect().await.unwrap();
     other
         .batch_execute(
@@ -136,7 +136,7 @@ async fn cap_3_dependent_rows_that_are_locked_are_found_all_the_same() {
         .await
         .unwrap();
     fixture.execute(r#"UPDATE "Team" SET "displayName" = 'new'"#).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(above(&fixture, "team_invitations", tenancy, before).await, 3);
     other.batch_execute("ROLLBACK").await.unwrap();
     fixture.remove().await;
@@ -150,9 +150,9 @@ async fn cap_3_all_rows_follow_a_tenancy_that_moves_and_that_goes() {
     fixture.users(bystander, 5_000, 1).await;
     team(&fixture, tenancy).await;
     fixture.execute(&invitations(0, 3)).await;
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     fixture.execute(&format!(r#"UPDATE "Tenancy" SET "branchId" = 'other' WHERE "id" = '{tenancy}'"#)).await;
-    let moved = settle(&fixture).await;
+    let moved = number_all(&fixture).await;
     for (mapping, count) in [("users", 1_200), ("teams", 1), ("team_invitations", 3)] {
         // Invitations stay with their project and branch: there they must vanish.
         assert_eq!(above(&fixture, mapping, tenancy, before).await, count, "{mapping}");
@@ -163,7 +163,7 @@ async fn cap_3_all_rows_follow_a_tenancy_that_moves_and_that_goes() {
     assert_eq!(places, "main other");
 
     fixture.execute(&format!(r#"DELETE FROM "Tenancy" WHERE "id" = '{tenancy}'"#)).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(above(&fixture, "users", tenancy, moved).await, 1_200, "users do not go with it");
     let gone = "SELECT count(*) FROM lockstep.tenancy_location WHERE tenancy_id = $1 AND gone_at IS NOT NULL";
     assert_eq!(fixture.number_of(gone, &[&tenancy]).await, 2);
@@ -172,7 +172,7 @@ async fn cap_3_all_rows_follow_a_tenancy_that_moves_and_that_goes() {
         r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt") VALUES ('{tenancy}', 'p1', 'main', 'TRUE', now())"#
     );
     fixture.execute(&again).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(fixture.number_of(gone, &[&tenancy]).await, 0);
     fixture.remove().await;
 }
@@ -183,7 +183,7 @@ async fn rows_that_come_or_change_with_their_tenancy_get_one_number_each() {
     let tenancy = fixture.tenancy(1).await;
     fixture.users(tenancy, 0, 100).await;
     let numbers = "SELECT count(*) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users' AND c.sequence > $1";
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     assert_eq!(fixture.number_of(numbers, &[&0_i64]).await, 100);
     fixture
         .execute(&format!(
@@ -193,7 +193,7 @@ async fn rows_that_come_or_change_with_their_tenancy_get_one_number_each() {
             user_id(2)
         ))
         .await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(above(&fixture, "users", tenancy, before).await, 100, "all of them follow");
     assert_eq!(fixture.number_of(numbers, &[&before]).await, 100, "none twice");
     fixture.remove().await;
@@ -228,17 +228,17 @@ async fn cap_3_invitations_follow_when_another_tenancy_has_no_organisation() {
     let second = Uuid::from_u128(2);
     fixture.execute(&format!(r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "organizationId", "updatedAt") VALUES ('{second}', 'p1', 'main', '{second}', now())"#)).await;
     fixture.execute(&invitations(0, 3)).await;
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     assert_eq!(above(&fixture, "team_invitations", first, 0).await, 3);
     fixture.execute(&format!(r#"BEGIN; UPDATE "Tenancy" SET "hasNoOrganization" = NULL WHERE "id" = '{first}'; UPDATE "Tenancy" SET "hasNoOrganization" = 'TRUE' WHERE "id" = '{second}'; COMMIT"#)).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     for tenancy in [first, second] {
         assert_eq!(above(&fixture, "team_invitations", tenancy, before).await, 3, "{tenancy}");
     }
     // From now on they are the second's.
     let before = fixture.head().await;
     fixture.execute(r#"UPDATE "VerificationCode" SET "expiresAt" = now() + interval '1 day'"#).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(
         (
             above(&fixture, "team_invitations", first, before).await,
@@ -255,9 +255,9 @@ async fn cap_3_all_rows_of_a_tenancy_or_of_all_can_be_asked_for() {
     let (tenancy, other) = (fixture.tenancy(1).await, fixture.tenancy(2).await);
     fixture.users(tenancy, 0, 5).await;
     fixture.users(other, 10, 5).await;
-    let before = settle(&fixture).await;
+    let before = number_all(&fixture).await;
     fixture.execute(&format!("SELECT lockstep.touch('ProjectUser', '{tenancy}')")).await;
-    let touched = settle(&fixture).await;
+    let touched = number_all(&fixture).await;
     assert_eq!(
         (above(&fixture, "users", tenancy, before).await, above(&fixture, "users", other, before).await),
         (5, 0)
@@ -271,7 +271,7 @@ async fn cap_3_all_rows_of_a_tenancy_or_of_all_can_be_asked_for() {
         ))
         .await;
     fixture.execute(&format!("INSERT INTO lockstep.expansion (target, since) SELECT id, {since} FROM lockstep.target WHERE name = 'users.*'")).await;
-    settle(&fixture).await;
+    number_all(&fixture).await;
     assert_eq!(fixture.changes_after(touched).await, [("users".to_owned(), user_id(12).to_string())]);
     fixture.until("everything to be searched", EXPANDED).await;
     fixture.remove().await;

@@ -26,9 +26,9 @@ async fn a_sequencer_that_stops_finishes_the_open_pass_and_announces_it() {
     fixture.until("the pass to be announced", ANNOUNCED).await;
     loop {
         let delivery = consumer.next().await.unwrap();
-        let news = &delivery.batch.tenants[0];
-        assert_eq!(news.tenancy.as_uuid(), tenancy);
-        let is_last = news.sequence.get() > before;
+        let hint = &delivery.batch.tenants[0];
+        assert_eq!(hint.tenancy.as_uuid(), tenancy);
+        let is_last = hint.sequence.get() > before;
         delivery.ack().await;
         if is_last {
             break;

@@ -58,11 +58,11 @@ impl RowFilter for BaseRows<'_> {
         if self.unverified.is_empty() {
             return Ok(());
         }
-        let residences = look_up(self.lookups, &self.unverified).await?;
+        let locations = look_up(self.lookups, &self.unverified).await?;
         for tenancy in self.unverified.drain(..) {
             // A tenancy that moved or went since the range was begun differs too: the range is read again later, and
             // by then its rows have changes of their own, or are ownerless.
-            if residences.get(tenancy).map(|residence| &residence.now) != self.said.get(&tenancy) {
+            if locations.get(tenancy).map(|locations| &locations.now) != self.said.get(&tenancy) {
                 return Err(Violation::Location(tenancy).into());
             }
         }

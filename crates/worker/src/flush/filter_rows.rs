@@ -11,7 +11,7 @@ use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom};
 use super::isolate::{Isolation, MAX_IN_A_ROW, PageContent, Streaks, TenantRows};
 use super::write_page::OpenPage;
 use crate::error::{ShipError, Violation, refusal_code};
-use crate::storage::{Residence, Residences, is_at};
+use crate::storage::{LocationsByTenancy, TenancyLocations, is_at};
 
 /// Rows of one page that are refused; where there are more, the next page begins with them.
 const MAX_REFUSALS: usize = 1_000;
@@ -98,7 +98,7 @@ struct Progress {
 
 /// The rows of a page. They must come tenancy by tenancy in the order of `work`, each tenancy's by sequence.
 pub(super) struct PageRows<'a> {
-    work: Vec<(ReadFrom, &'a Residence)>,
+    work: Vec<(ReadFrom, &'a TenancyLocations)>,
     progress: Vec<Progress>,
     limits: PageLimits,
     refusals: Vec<Refusal>,
@@ -115,11 +115,11 @@ impl<'a> PageRows<'a> {
     /// Rows of these tenancies; those that do not exist are left out.
     pub(super) fn new(
         work: impl IntoIterator<Item = ReadFrom>,
-        residences: &'a Residences,
+        locations: &'a LocationsByTenancy,
         limits: PageLimits,
         isolation: &Isolation,
     ) -> Self {
-        let known = work.into_iter().filter_map(|work| Some((work, residences.get(work.tenancy)?)));
+        let known = work.into_iter().filter_map(|work| Some((work, locations.get(work.tenancy)?)));
         let work: Vec<_> = known.collect();
         let begun = |last| Progress { last, rows: 0, accepted: 0, last_accepted: last, stuck: None };
         let progress = work.iter().map(|(work, _)| begun(work.after)).collect();
@@ -167,8 +167,8 @@ impl<'a> PageRows<'a> {
         if self.full {
             return Ok(false);
         }
-        let residence = self.turn_to(head.tenancy)?;
-        if !is_at(head, &residence.now) {
+        let locations = self.turn_to(head.tenancy)?;
+        if !is_at(head, &locations.now) {
             return Err(Violation::Location(head.tenancy));
         }
         let progress = &mut self.progress[self.at];
@@ -181,10 +181,10 @@ impl<'a> PageRows<'a> {
     }
 
     /// Rows that come are those of `tenancy`: where it comes after the last one's, it is its turn now.
-    fn turn_to(&mut self, tenancy: TenancyId) -> Result<&'a Residence, Violation> {
-        while let Some((work, residence)) = self.work.get(self.at) {
+    fn turn_to(&mut self, tenancy: TenancyId) -> Result<&'a TenancyLocations, Violation> {
+        while let Some((work, locations)) = self.work.get(self.at) {
             if work.tenancy == tenancy {
-                return Ok(residence);
+                return Ok(locations);
             }
             self.at += 1;
         }
@@ -247,7 +247,7 @@ impl RowFilter for PageRows<'_> {
 
 /// What changes of tenancies have made of their former locations: rows of whoever lives there now, and tombstones.
 pub(super) struct FormerRows<'a> {
-    expected: HashMap<TenancyId, (&'a Residence, ReadFrom, SequenceId)>,
+    expected: HashMap<TenancyId, (&'a TenancyLocations, ReadFrom, SequenceId)>,
     content: &'a mut PageContent,
 }
 
@@ -255,12 +255,12 @@ impl<'a> FormerRows<'a> {
     /// Of these tenancies, each with its cursor and where that will stand. What is accepted is added to `content`.
     pub(super) fn new(
         moved: &[(ReadFrom, SequenceId)],
-        residences: &'a Residences,
+        locations: &'a LocationsByTenancy,
         content: &'a mut PageContent,
     ) -> Self {
         let expected = moved
             .iter()
-            .filter_map(|(work, up_to)| Some((work.tenancy, (residences.get(work.tenancy)?, *work, *up_to))));
+            .filter_map(|(work, up_to)| Some((work.tenancy, (locations.get(work.tenancy)?, *work, *up_to))));
         Self { expected: expected.collect(), content }
     }
 }
@@ -268,10 +268,10 @@ impl<'a> FormerRows<'a> {
 impl RowFilter for FormerRows<'_> {
     fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
         let head = &row.head;
-        let Some((residence, work, up_to)) = self.expected.get(&head.tenancy) else {
+        let Some((locations, work, up_to)) = self.expected.get(&head.tenancy) else {
             return Err(Violation::Tenancy(head.tenancy).into());
         };
-        if !residence.former.iter().any(|former| is_at(head, former)) {
+        if !locations.former.iter().any(|former| is_at(head, former)) {
             return Err(Violation::Location(head.tenancy).into());
         }
         if head.sequence <= work.after || head.sequence > *up_to {

@@ -92,7 +92,7 @@ impl<D: Destination> Flusher<D> {
             return flushed;
         }
         if let Some(cursors) = flushed.cursors.take()
-            && let Err(error) = self.settled(cursors).await
+            && let Err(error) = self.wait_for_cursors(cursors).await
         {
             flushed.retry.merge(hints);
             flushed.retry_reason = Some(error.to_string());
@@ -104,7 +104,7 @@ impl<D: Destination> Flusher<D> {
     ///
     /// # Errors
     /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
-    pub(crate) async fn settled(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
+    pub(crate) async fn wait_for_cursors(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
         let outcome = cursors.outcome().await;
         self.opener.cursor_write_ended();
         let Err(error) = outcome else { return Ok(()) };
@@ -131,7 +131,7 @@ impl<D: Destination> Flusher<D> {
 
     async fn ship(&mut self, opened: Opened, hints: &Hints) -> Flushed {
         let head = opened.snapshot.head;
-        let unknown = hints.len() - opened.snapshot.residences.len();
+        let unknown = hints.len() - opened.snapshot.locations.len();
         if unknown > 0 {
             tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
         }

@@ -134,7 +134,7 @@ impl Opener {
             self.recent.raise(&mut cursors, mappings);
         }
         match &mut self.replica {
-            Some(replica) => snapshot.residences.keep_only(&replica.primary.living(tenancies).await?),
+            Some(replica) => snapshot.locations.keep_only(&replica.primary.living(tenancies).await?),
             None if cursors.values().any(|cursor| *cursor > snapshot.head) => {
                 // Usually others moved it since the snapshot was taken. A later one, taken after the cursors were told, tells
                 // those from cursors that no number given out explains (SRC-1).
@@ -145,7 +145,7 @@ impl Opener {
         }
         tracing::debug!(head = %snapshot.head, asked = asked_at.is_some(), "a snapshot is open");
         let confirmation = asked_at.is_none().then(|| {
-            let remembered = self.recent.settled(&cursors, mappings);
+            let remembered = self.recent.not_moving(&cursors, mappings);
             let pairs: (Vec<_>, Vec<_>) = remembered.keys().cloned().unzip();
             let destination = destination.clone();
             recent_cursors::confirmation(

@@ -76,7 +76,7 @@ pub(super) async fn read_page<D: Destination>(
     let Opened { session, snapshot, .. } = route.opened;
     let mapping = route.mappings.get(plan.mapping);
     let work = plan.tenancies.iter().map(|tenancy| route.work(plan.mapping, *tenancy));
-    let mut rows = PageRows::new(work, &snapshot.residences, plan.limits, isolation);
+    let mut rows = PageRows::new(work, &snapshot.locations, plan.limits, isolation);
     let work = rows.work();
     if work.is_empty() {
         return Ok(None);
@@ -95,7 +95,7 @@ pub(super) async fn read_page<D: Destination>(
     }
     let mut page = rows.finish(snapshot.head);
     let has_moved =
-        |work: &ReadFrom| snapshot.residences.get(work.tenancy).is_some_and(|residence| !residence.former.is_empty());
+        |work: &ReadFrom| snapshot.locations.get(work.tenancy).is_some_and(|locations| !locations.former.is_empty());
     let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
     if copied == Copied::Stopped {
         // The session is still busy. The next page is smaller, so that it can be read to its end.
@@ -103,7 +103,7 @@ pub(super) async fn read_page<D: Destination>(
         page.stop(&moved);
         page.more.extend(moved);
     } else if !moved.is_empty() {
-        let mut former = FormerRows::new(&moved, &snapshot.residences, &mut page.content);
+        let mut former = FormerRows::new(&moved, &snapshot.locations, &mut page.content);
         let sql = fetch::former_locations(mapping, &moved);
         if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
             let content = match &error {

@@ -65,12 +65,12 @@ impl RecentCursors {
     }
 
     /// Those of a flush that are not being written at the moment: of these the destination says where they are.
-    pub(super) fn settled(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
+    pub(super) fn not_moving(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
         let pair =
             |(tenancy, mapping, _): &(TenancyId, MappingIndex, SequenceId)| (*tenancy, mappings.name(*mapping).clone());
         let moving: HashSet<_> = self.moving.iter().flatten().map(pair).collect();
-        let settled = cursors.iter().filter(|(pair, _)| !moving.contains(*pair));
-        settled.map(|(pair, at)| (pair.clone(), *at)).collect()
+        let resting = cursors.iter().filter(|(pair, _)| !moving.contains(*pair));
+        resting.map(|(pair, at)| (pair.clone(), *at)).collect()
     }
 
     /// Raises cursors that were asked for to where they are being moved.
@@ -126,18 +126,18 @@ pub(super) fn confirmation(
 mod tests {
     use super::*;
     use crate::mappings::test_mappings;
-    use lockstep_queue::TenantNews;
+    use lockstep_queue::TenantHint;
     use uuid::Uuid;
 
     fn announced(mappings: &Mappings, previous: Option<i64>) -> Hints {
         let mut hints = Hints::default();
-        let news = TenantNews {
+        let hint = TenantHint {
             tenancy: TenancyId::new(Uuid::from_u128(1)),
             mappings: vec![mappings.names()[0].clone()],
             sequence: SequenceId::new(100),
             previous: previous.map(SequenceId::new).into_iter().collect(),
         };
-        hints.add_batch(&[news].into_iter().collect(), mappings);
+        hints.add_batch(&[hint].into_iter().collect(), mappings);
         hints
     }
 

@@ -21,7 +21,7 @@ use crate::shared::Shared;
 const MAX_REASONS: usize = 3;
 
 /// How long cursors that are being written may take after the batch in hand has ended, when it is time to stop.
-const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One worker's stream. One flush at a time: what arrives meanwhile gathers and becomes the next, so inserts grow with
 /// the load and not their number.
@@ -31,11 +31,11 @@ pub(super) struct Stream<D> {
     pub(super) publisher: Arc<Publisher>,
     pub(super) flusher: Flusher<D>,
     /// The last batch, while its cursors are being written.
-    pub(super) last: Option<Unsettled>,
+    pub(super) last: Option<Unacknowledged>,
 }
 
 /// A batch that is shipped, and whose messages are let go when its cursors have moved.
-pub(super) struct Unsettled {
+pub(super) struct Unacknowledged {
     deliveries: Vec<Delivery>,
     hints: Hints,
     failed: Vec<Failed>,
@@ -48,7 +48,7 @@ impl<D: Destination> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let (pace, destination) = (MergePace::default(), self.shared.destination.clone());
         tokio::join!(self.take_batches(&pace, &shutdown), pace.watch(&destination, &shutdown));
-        if finish_in_time(&shutdown, SETTLE_WITHIN, self.settle_last(&shutdown)).await.is_none() {
+        if finish_in_time(&shutdown, ACKNOWLEDGE_WITHIN, self.acknowledge_last(&shutdown)).await.is_none() {
             tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
         }
         self.consumer.close().await;
@@ -95,20 +95,20 @@ impl<D: Destination> Stream<D> {
                 next = self.consumer.next() => return Ok(next),
                 () = last.cursors.ended() => {}
             }
-            self.settle_last(shutdown).await;
+            self.acknowledge_last(shutdown).await;
         }
         timeout(every, self.consumer.next()).await
     }
 
     /// Lets the messages of the last batch go. Where its cursors did not move it is shipped again.
-    async fn settle_last(&mut self, shutdown: &Shutdown) {
-        let Some(Unsettled { deliveries, hints, mut failed, cursors }) = self.last.take() else { return };
-        if let Err(error) = self.flusher.settled(cursors).await {
+    async fn acknowledge_last(&mut self, shutdown: &Shutdown) {
+        let Some(Unacknowledged { deliveries, hints, mut failed, cursors }) = self.last.take() else { return };
+        if let Err(error) = self.flusher.wait_for_cursors(cursors).await {
             tracing::warn!(%error, tenancies = hints.len(), "cursors were not moved: their rows are shipped again");
             let Some(again) = self.ship_and_announce(hints, CursorsMove::Now, shutdown).await else { return };
             failed.extend(again.failed);
         }
-        self.settle(deliveries, &failed).await;
+        self.acknowledge(deliveries, &failed).await;
     }
 
     /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
@@ -117,12 +117,12 @@ impl<D: Destination> Stream<D> {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
         let shipped = self.ship_and_announce(hints.clone(), CursorsMove::Meanwhile, shutdown).await;
-        self.settle_last(shutdown).await;
+        self.acknowledge_last(shutdown).await;
         match shipped {
             Some(Flushed { failed, cursors: Some(cursors), .. }) => {
-                self.last = Some(Unsettled { deliveries, hints, failed, cursors });
+                self.last = Some(Unacknowledged { deliveries, hints, failed, cursors });
             }
-            Some(Flushed { failed, .. }) => self.settle(deliveries, &failed).await,
+            Some(Flushed { failed, .. }) => self.acknowledge(deliveries, &failed).await,
             None => {}
         }
     }
@@ -212,7 +212,7 @@ impl<D: Destination> Stream<D> {
     }
 
     /// Lets messages go: those of which nothing failed for good, the others come again later.
-    async fn settle(&self, deliveries: Vec<Delivery>, failed: &[Failed]) {
+    async fn acknowledge(&self, deliveries: Vec<Delivery>, failed: &[Failed]) {
         for delivery in deliveries {
             let reasons: BTreeSet<_> = failed
                 .iter()

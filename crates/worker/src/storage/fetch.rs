@@ -1,4 +1,4 @@
-//! A connection for reading news: one transaction, one snapshot for all mappings of a flush.
+//! A connection for reading changes: one transaction, one snapshot for all mappings of a flush.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::DESTINATION;
 use super::quarantine::{WITH_ENTRIES, WithEntries, with_entries};
-use super::tenancies::{Residences, look_up_sql, residences, uuids};
+use super::tenancies::{LocationsByTenancy, locations, look_up_sql, uuids};
 
 /// For statements whose work is small: opening a snapshot, looking tenancies up, closing it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ pub(crate) struct Snapshot {
     /// The last number that a pass gave out.
     pub(crate) head: SequenceId,
     /// The tenancies that exist, or that did and have still to vanish.
-    pub(crate) residences: Residences,
+    pub(crate) locations: LocationsByTenancy,
     /// Which of them have rows in quarantine, by mapping.
     pub(crate) quarantined: WithEntries,
     /// How long what is read in it may be written.
@@ -87,7 +87,7 @@ impl FetchSession {
             timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
         let window = WriteWindow::new(read_at, limit(&head, 1)?);
         let head = SequenceId::new(head.try_get(0)?);
-        Ok(Snapshot { head, residences: residences(&rows)?, quarantined: with_entries(&entries)?, window })
+        Ok(Snapshot { head, locations: locations(&rows)?, quarantined: with_entries(&entries)?, window })
     }
 
     /// Goes on in the same snapshot after a statement about a mapping failed. Returns whether the mapping fits its table, so

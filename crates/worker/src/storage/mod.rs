@@ -12,6 +12,6 @@ pub(crate) mod replica;
 mod tenancies;
 
 pub(crate) use fetch::{FetchSession, Snapshot};
-pub(crate) use tenancies::{Residence, Residences, is_at, look_up};
+pub(crate) use tenancies::{LocationsByTenancy, TenancyLocations, is_at, look_up};
 
 use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

@@ -9,7 +9,7 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{DESTINATION, Residences, look_up};
+use super::{DESTINATION, LocationsByTenancy, look_up};
 use crate::mappings::Mappings;
 use crate::metrics;
 
@@ -77,7 +77,7 @@ impl ProgressSession {
     }
 
     /// Those of these tenancies that have something to ship.
-    pub(crate) async fn known(&self, tenancies: &[TenancyId]) -> Result<Residences, SourceError> {
+    pub(crate) async fn known(&self, tenancies: &[TenancyId]) -> Result<LocationsByTenancy, SourceError> {
         look_up(&self.client, tenancies).await
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// Where one tenancy's rows belong.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Residence {
+pub(crate) struct TenancyLocations {
     pub(crate) now: Location,
     /// Where it was before; whatever changed since it left must vanish there.
     pub(crate) former: Vec<Location>,
@@ -19,16 +19,16 @@ pub(crate) struct Residence {
 
 /// The tenancies that exist, among those that were asked for.
 #[derive(Default, Debug)]
-pub(crate) struct Residences(HashMap<TenancyId, Residence>);
+pub(crate) struct LocationsByTenancy(HashMap<TenancyId, TenancyLocations>);
 
-impl Residences {
+impl LocationsByTenancy {
     /// Adds one row of the lookup: a tenancy with one of its former locations, if it has any.
     pub(crate) fn add(&mut self, tenancy: TenancyId, now: Location, former: Option<Location>) {
-        let residence = self.0.entry(tenancy).or_insert_with(|| Residence { now, former: Vec::new() });
-        residence.former.extend(former);
+        let locations = self.0.entry(tenancy).or_insert_with(|| TenancyLocations { now, former: Vec::new() });
+        locations.former.extend(former);
     }
 
-    pub(crate) fn get(&self, tenancy: TenancyId) -> Option<&Residence> {
+    pub(crate) fn get(&self, tenancy: TenancyId) -> Option<&TenancyLocations> {
         self.0.get(&tenancy)
     }
 
@@ -62,18 +62,18 @@ FROM unnest($1::uuid[]) AS w(tenancy_id) CROSS JOIN LATERAL {}
     )
 }
 
-pub(super) fn residences(rows: &[Row]) -> Result<Residences, SourceError> {
-    let mut residences = Residences::default();
+pub(super) fn locations(rows: &[Row]) -> Result<LocationsByTenancy, SourceError> {
+    let mut locations = LocationsByTenancy::default();
     for row in rows {
         let now = Location { project_id: row.try_get(1)?, branch_id: row.try_get(2)? };
         let former: (Option<String>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
         let former = former.0.zip(former.1).map(|(project_id, branch_id)| Location { project_id, branch_id });
-        residences.add(TenancyId::new(row.try_get(0)?), now, former);
+        locations.add(TenancyId::new(row.try_get(0)?), now, former);
     }
-    Ok(residences)
+    Ok(locations)
 }
 
 /// Looks tenancies up outside of any flush.
-pub(crate) async fn look_up(client: &Client, tenancies: &[TenancyId]) -> Result<Residences, SourceError> {
-    residences(&client.query(&look_up_sql(), &[&uuids(tenancies)]).await?)
+pub(crate) async fn look_up(client: &Client, tenancies: &[TenancyId]) -> Result<LocationsByTenancy, SourceError> {
+    locations(&client.query(&look_up_sql(), &[&uuids(tenancies)]).await?)
 }

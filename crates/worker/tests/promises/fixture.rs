@@ -12,7 +12,7 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::Databases;
 use lockstep_mappings::postgres::Target;
 use lockstep_oracle::{Endpoint, compare};
-use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantNews, Topology, delete_queues_and_messages, depths};
+use lockstep_queue::{Publisher, QueueDepths, TenantBatch, TenantHint, Topology, delete_queues_and_messages, depths};
 use lockstep_schema::Source;
 use lockstep_testkit::databases::{TestDatabase, eventually, services, unique_suffix};
 use lockstep_testkit::in_process;
@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a test gets.
-pub(crate) struct House {
+pub(crate) struct WorkerFixture {
     pub(crate) database: TestDatabase,
     /// A connection of the application's.
     pub(crate) client: Client,
@@ -58,12 +58,12 @@ impl Running {
     }
 }
 
-impl House {
+impl WorkerFixture {
     /// With the standalone schema, attached, without rows.
     pub(crate) async fn new() -> Self {
-        let house = Self::attached_to(TestDatabase::standalone().await.unwrap()).await;
-        house.filled().await;
-        house
+        let fixture = Self::attached_to(TestDatabase::standalone().await.unwrap()).await;
+        fixture.filled().await;
+        fixture
     }
 
     /// Around a database that has source tables.
@@ -104,16 +104,16 @@ impl House {
     }
 
     /// Everything may have changes, for these tenancies.
-    pub(crate) fn news(&self, tenancies: &[TenancyId]) -> Hints {
+    pub(crate) fn hints(&self, tenancies: &[TenancyId]) -> Hints {
         self.numbered(tenancies, SequenceId::BASE)
     }
 
     /// The same, with changes up to this number.
     pub(crate) fn numbered(&self, tenancies: &[TenancyId], up_to: SequenceId) -> Hints {
-        let mut news = Hints::default();
+        let mut hints = Hints::default();
         let mappings = self.mappings();
-        tenancies.iter().for_each(|tenancy| news.add(*tenancy, mappings.all(), up_to));
-        news
+        tenancies.iter().for_each(|tenancy| hints.add(*tenancy, mappings.all(), up_to));
+        hints
     }
 
     /// Gives everything its number that was written, and what depends on it.
@@ -129,7 +129,7 @@ impl House {
     /// Numbers what was written, and flushes once; all of it must get through.
     pub(crate) async fn pass_and_flush(&self, tenancies: &[TenancyId]) -> Flushed {
         self.pass().await;
-        let flushed = self.flusher(Limits::default()).flush(&self.news(tenancies)).await;
+        let flushed = self.flusher(Limits::default()).flush(&self.hints(tenancies)).await;
         assert!(flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
         flushed
     }
@@ -209,13 +209,13 @@ impl House {
     async fn announce_up_to(&self, tenancies: &[TenancyId], mappings: &[&str], sequence: SequenceId) {
         let publisher = Publisher::connect(&self.settings.amqp_url, None, &self.topology()).await.unwrap();
         let mappings: Vec<_> = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        let news = |tenancy: &TenancyId| TenantNews {
+        let hint = |tenancy: &TenancyId| TenantHint {
             tenancy: *tenancy,
             mappings: mappings.clone(),
             sequence,
             previous: Vec::new(),
         };
-        let batch: TenantBatch = tenancies.iter().map(news).collect();
+        let batch: TenantBatch = tenancies.iter().map(hint).collect();
         publisher.publish(&[batch]).await.unwrap();
         publisher.close().await;
     }

@@ -9,14 +9,14 @@ use lockstep_testkit::databases::eventually;
 use lockstep_worker::{Janitor, Limits, Round};
 use uuid::Uuid;
 
-use crate::fixture::{DEADLINE, House};
+use crate::fixture::{DEADLINE, WorkerFixture};
 
 /// A janitor that looks at every table at once.
 pub(crate) fn quick() -> Limits {
     Limits { clean_up_every: Duration::ZERO, ..Limits::default() }
 }
 
-impl House {
+impl WorkerFixture {
     /// What was read is written within this time, and nothing of an older limit is under way.
     pub(crate) async fn limit_late_writes(&self, limit: &str) {
         let set = "UPDATE lockstep.setting SET value = $1::text::interval WHERE name = 'late_write_limit'";

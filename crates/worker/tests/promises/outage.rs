@@ -7,78 +7,78 @@ use lockstep_testkit::databases::eventually;
 use lockstep_testkit::proxy::{Mode, Proxy};
 use lockstep_worker::Limits;
 
-use crate::fixture::{DEADLINE, House};
+use crate::fixture::{DEADLINE, WorkerFixture};
 
 /// Rows come while the service is away; it is tried until it is back.
-async fn rows_survive(house: &House, proxy: &Proxy) {
-    let tenancy = house.tenancy().await;
-    house.users(tenancy, 5).await;
-    house.pass().await;
-    house.announce(&[tenancy], &[]).await;
-    house.eventually_equal().await;
+async fn rows_survive(fixture: &WorkerFixture, proxy: &Proxy) {
+    let tenancy = fixture.tenancy().await;
+    fixture.users(tenancy, 5).await;
+    fixture.pass().await;
+    fixture.announce(&[tenancy], &[]).await;
+    fixture.eventually_equal().await;
     proxy.set(Mode::Cut);
     let before = proxy.refused();
-    house.users(tenancy, 5).await;
-    house.pass().await;
-    house.announce(&[tenancy], &[]).await;
+    fixture.users(tenancy, 5).await;
+    fixture.pass().await;
+    fixture.announce(&[tenancy], &[]).await;
     eventually("the service to be tried again and again", DEADLINE, async || Ok(proxy.refused() >= before + 10))
         .await
         .unwrap();
-    assert_eq!(house.depths().await, QueueDepths::default(), "an attempt was burnt");
+    assert_eq!(fixture.depths().await, QueueDepths::default(), "an attempt was burnt");
     proxy.set(Mode::Pass);
-    house.eventually_equal().await;
+    fixture.eventually_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_clickhouse_is_away() {
-    let house = House::new().await;
-    let (proxy, url) = Proxy::before(house.settings.clickhouse.url.expose()).await.unwrap();
-    let mut settings = house.settings.clickhouse.clone();
+    let fixture = WorkerFixture::new().await;
+    let (proxy, url) = Proxy::before(fixture.settings.clickhouse.url.expose()).await.unwrap();
+    let mut settings = fixture.settings.clickhouse.clone();
     settings.url = SecretUrl::new(url);
     let destination = ClickHouse::connect(&settings, None).unwrap();
     // Away from the start.
     proxy.set(Mode::Cut);
-    let worker = house.start_to(destination, Limits::default());
+    let worker = fixture.start_to(destination, Limits::default());
     eventually("the first try", DEADLINE, async || Ok(proxy.refused() > 0)).await.unwrap();
     proxy.set(Mode::Pass);
-    rows_survive(&house, &proxy).await;
+    rows_survive(&fixture, &proxy).await;
     worker.stop().await;
-    assert_eq!(house.depths().await, QueueDepths::default());
-    house.remove().await;
+    assert_eq!(fixture.depths().await, QueueDepths::default());
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_postgres_is_away() {
-    let mut house = House::new().await;
-    let (proxy, url) = Proxy::before(house.settings.source_url.expose()).await.unwrap();
-    house.settings.source_url = SecretUrl::new(url);
-    let worker = house.start();
-    rows_survive(&house, &proxy).await;
+    let mut fixture = WorkerFixture::new().await;
+    let (proxy, url) = Proxy::before(fixture.settings.source_url.expose()).await.unwrap();
+    fixture.settings.source_url = SecretUrl::new(url);
+    let worker = fixture.start();
+    rows_survive(&fixture, &proxy).await;
     worker.stop().await;
-    assert_eq!(house.depths().await, QueueDepths::default());
-    house.remove().await;
+    assert_eq!(fixture.depths().await, QueueDepths::default());
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_rabbitmq_is_away() {
-    let mut house = House::new().await;
-    let direct = house.settings.amqp_url.clone();
+    let mut fixture = WorkerFixture::new().await;
+    let direct = fixture.settings.amqp_url.clone();
     let (proxy, url) = Proxy::before(direct.expose()).await.unwrap();
-    house.settings.amqp_url = SecretUrl::new(url);
-    let worker = house.start();
-    house.settings.amqp_url = direct;
-    let tenancy = house.tenancy().await;
-    house.users(tenancy, 5).await;
-    house.pass().await;
-    house.announce(&[tenancy], &[]).await;
-    house.eventually_equal().await;
+    fixture.settings.amqp_url = SecretUrl::new(url);
+    let worker = fixture.start();
+    fixture.settings.amqp_url = direct;
+    let tenancy = fixture.tenancy().await;
+    fixture.users(tenancy, 5).await;
+    fixture.pass().await;
+    fixture.announce(&[tenancy], &[]).await;
+    fixture.eventually_equal().await;
     proxy.set(Mode::Cut);
-    house.users(tenancy, 5).await;
-    house.pass().await;
-    house.announce(&[tenancy], &[]).await;
+    fixture.users(tenancy, 5).await;
+    fixture.pass().await;
+    fixture.announce(&[tenancy], &[]).await;
     eventually("the broker to be tried again", DEADLINE, async || Ok(proxy.refused() >= 2)).await.unwrap();
     proxy.set(Mode::Pass);
-    house.eventually_equal().await;
+    fixture.eventually_equal().await;
     worker.stop().await;
-    house.remove().await;
+    fixture.remove().await;
 }

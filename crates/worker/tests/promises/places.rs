@@ -5,14 +5,14 @@ use lockstep_core::TenancyId;
 use lockstep_testkit::data::{Shape, seed};
 use uuid::Uuid;
 
-use crate::fixture::House;
+use crate::fixture::WorkerFixture;
 
-impl House {
+impl WorkerFixture {
     /// Flushes these, one after the other.
     async fn flush_in_turn(&self, tenancies: &[TenancyId]) {
         let mut flusher = self.flusher(lockstep_worker::Limits::default());
         for tenancy in tenancies {
-            let flushed = flusher.flush(&self.news(&[*tenancy])).await;
+            let flushed = flusher.flush(&self.hints(&[*tenancy])).await;
             assert!(flushed.failed.is_empty() && flushed.retry.is_empty(), "{flushed:?}");
         }
     }
@@ -48,166 +48,167 @@ impl House {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn del_1_a_user_that_moves_to_another_organisation_of_its_place_stays_visible() {
-    let house = House::new().await;
-    let [first, second] = house.neighbours().await;
+    let fixture = WorkerFixture::new().await;
+    let [first, second] = fixture.neighbours().await;
     // Enough of them that either number is the lower one for some.
-    house.users(first, 20).await;
-    house.pass_and_flush(&[first, second]).await;
+    fixture.users(first, 20).await;
+    fixture.pass_and_flush(&[first, second]).await;
     for (to, order) in [(second, [first, second]), (first, [first, second]), (second, [second, first])] {
-        house.run_sql(&format!(r#"UPDATE "ProjectUser" SET "tenancyId" = '{to}'"#)).await;
-        house.pass().await;
+        fixture.run_sql(&format!(r#"UPDATE "ProjectUser" SET "tenancyId" = '{to}'"#)).await;
+        fixture.pass().await;
         for tenancy in order {
-            house.flush_in_turn(&[tenancy]).await;
-            assert_eq!(house.ask("SELECT count() FROM {views}.users").await, "20");
+            fixture.flush_in_turn(&[tenancy]).await;
+            assert_eq!(fixture.ask("SELECT count() FROM {views}.users").await, "20");
         }
-        house.assert_equal().await;
+        fixture.assert_equal().await;
     }
-    house.change("OPTIMIZE TABLE {raw}.users FINAL").await;
-    house.assert_equal().await;
-    house.remove().await;
+    fixture.change("OPTIMIZE TABLE {raw}.users FINAL").await;
+    fixture.assert_equal().await;
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn del_1_a_user_that_is_copied_to_another_organisation_and_then_deleted_stays_visible_in_every_order() {
     for copied_first in [true, false] {
         for flushed_first in [0, 1] {
-            let house = House::new().await;
-            let [first, second] = house.neighbours().await;
-            let id = house.user(first, "of the first").await;
-            house.pass_and_flush(&[first, second]).await;
+            let fixture = WorkerFixture::new().await;
+            let [first, second] = fixture.neighbours().await;
+            let id = fixture.user(first, "of the first").await;
+            fixture.pass_and_flush(&[first, second]).await;
             if copied_first {
-                house.user_of_id(second, id, "of the second").await;
-                house.pass_once().await;
-                house.delete_user(first, id).await;
+                fixture.user_of_id(second, id, "of the second").await;
+                fixture.pass_once().await;
+                fixture.delete_user(first, id).await;
             } else {
-                house.delete_user(first, id).await;
-                house.pass_once().await;
-                house.user_of_id(second, id, "of the second").await;
+                fixture.delete_user(first, id).await;
+                fixture.pass_once().await;
+                fixture.user_of_id(second, id, "of the second").await;
             }
-            house.pass().await;
+            fixture.pass().await;
             let order = if flushed_first == 0 { [first, second] } else { [second, first] };
-            house.flush_in_turn(&order).await;
-            assert_eq!(house.names_seen().await, "of the second");
-            house.assert_equal().await;
+            fixture.flush_in_turn(&order).await;
+            assert_eq!(fixture.names_seen().await, "of the second");
+            fixture.assert_equal().await;
             // And it goes for good.
-            house.delete_user(second, id).await;
-            house.pass_and_flush(&[first, second]).await;
-            assert_eq!(house.names_seen().await, "");
-            house.remove().await;
+            fixture.delete_user(second, id).await;
+            fixture.pass_and_flush(&[first, second]).await;
+            assert_eq!(fixture.names_seen().await, "");
+            fixture.remove().await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn del_1_when_a_key_leaves_one_tenancy_the_place_shows_the_row_of_the_other() {
-    let house = House::new().await;
-    let [first, second] = house.neighbours().await;
-    let id = house.user(first, "of the first").await;
-    house.pass_and_flush(&[first, second]).await;
-    house.user_of_id(second, id, "of the second").await;
-    house.pass_and_flush(&[second]).await;
+    let fixture = WorkerFixture::new().await;
+    let [first, second] = fixture.neighbours().await;
+    let id = fixture.user(first, "of the first").await;
+    fixture.pass_and_flush(&[first, second]).await;
+    fixture.user_of_id(second, id, "of the second").await;
+    fixture.pass_and_flush(&[second]).await;
     // Two rows of one key at one place: the later change is shown.
-    assert_eq!(house.names_seen().await, "of the second");
-    house.delete_user(second, id).await;
-    house.pass_and_flush(&[second]).await;
-    assert_eq!(house.names_seen().await, "of the first");
-    house.assert_equal().await;
-    house.move_user(id, second).await;
-    house.pass_and_flush(&[second, first]).await;
-    assert_eq!(house.names_seen().await, "of the first");
-    house.remove().await;
+    assert_eq!(fixture.names_seen().await, "of the second");
+    fixture.delete_user(second, id).await;
+    fixture.pass_and_flush(&[second]).await;
+    assert_eq!(fixture.names_seen().await, "of the first");
+    fixture.assert_equal().await;
+    fixture.move_user(id, second).await;
+    fixture.pass_and_flush(&[second, first]).await;
+    assert_eq!(fixture.names_seen().await, "of the first");
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn del_1_invitations_stay_when_another_tenancy_becomes_the_one_without_organisation() {
     for later_first in [true, false] {
-        let house = House::new().await;
-        seed(&house.client, Shape { tenants: 5, rows: 40, seed: 17 }).await.unwrap();
-        let tenancies = house.tenancies().await;
-        house.pass_and_flush(&tenancies).await;
-        house.assert_equal().await;
-        let organisation = house.tenancies_of(r#""organizationId" IS NOT NULL"#).await[0];
+        let fixture = WorkerFixture::new().await;
+        seed(&fixture.client, Shape { tenants: 5, rows: 40, seed: 17 }).await.unwrap();
+        let tenancies = fixture.tenancies().await;
+        fixture.pass_and_flush(&tenancies).await;
+        fixture.assert_equal().await;
+        let organisation = fixture.tenancies_of(r#""organizationId" IS NOT NULL"#).await[0];
         let place = format!(
             r#"("projectId", "branchId") = (SELECT "projectId", "branchId" FROM "Tenancy" WHERE "id" = '{organisation}')"#
         );
-        let without = house.tenancies_of(&format!(r#"{place} AND "hasNoOrganization" = 'TRUE'"#)).await[0];
-        let seen = format!("SELECT count() FROM {{views}}.team_invitations WHERE {}", house.places(organisation).await);
-        let before: i64 = house.ask(&seen).await.parse().unwrap();
+        let without = fixture.tenancies_of(&format!(r#"{place} AND "hasNoOrganization" = 'TRUE'"#)).await[0];
+        let seen =
+            format!("SELECT count() FROM {{views}}.team_invitations WHERE {}", fixture.places(organisation).await);
+        let before: i64 = fixture.ask(&seen).await.parse().unwrap();
         assert!(before > 0, "no invitations to lose");
         let pass_on = format!(
             r#"BEGIN; UPDATE "Tenancy" SET "hasNoOrganization" = NULL, "organizationId" = gen_random_uuid() WHERE "id" = '{without}';
                UPDATE "Tenancy" SET "hasNoOrganization" = 'TRUE', "organizationId" = NULL WHERE "id" = '{organisation}'; COMMIT"#
         );
-        house.run_sql(&pass_on).await;
-        house.pass().await;
+        fixture.run_sql(&pass_on).await;
+        fixture.pass().await;
         let order = if later_first { [organisation, without] } else { [without, organisation] };
         for tenancy in order {
-            house.flush_in_turn(&[tenancy]).await;
-            assert_eq!(house.ask(&seen).await, before.to_string());
+            fixture.flush_in_turn(&[tenancy]).await;
+            assert_eq!(fixture.ask(&seen).await, before.to_string());
         }
-        house.assert_equal().await;
-        house.remove().await;
+        fixture.assert_equal().await;
+        fixture.remove().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn iso_1_what_a_tenancy_does_elsewhere_does_not_touch_who_took_its_place() {
-    let house = House::new().await;
-    let earlier = house.tenancy().await;
-    let (one, two) = (house.user(earlier, "earlier one").await, house.user(earlier, "earlier two").await);
-    house.pass_and_flush(&[earlier]).await;
-    house.set_place(earlier, "elsewhere").await;
-    house.pass_and_flush(&[earlier]).await;
+    let fixture = WorkerFixture::new().await;
+    let earlier = fixture.tenancy().await;
+    let (one, two) = (fixture.user(earlier, "earlier one").await, fixture.user(earlier, "earlier two").await);
+    fixture.pass_and_flush(&[earlier]).await;
+    fixture.set_place(earlier, "elsewhere").await;
+    fixture.pass_and_flush(&[earlier]).await;
     let here = Uuid::new_v4();
-    house
+    fixture
         .run_sql(&format!(
             r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
                SELECT '{here}', "projectId", 'main', 'TRUE', now() FROM "Tenancy" WHERE "id" = '{earlier}'"#
         ))
         .await;
     let here = TenancyId::new(here);
-    house.user_of_id(here, one, "here one").await;
-    house.user_of_id(here, two, "here two").await;
-    house.pass_and_flush(&[earlier, here]).await;
+    fixture.user_of_id(here, one, "here one").await;
+    fixture.user_of_id(here, two, "here two").await;
+    fixture.pass_and_flush(&[earlier, here]).await;
     let at_main = "SELECT arrayStringConcat(arraySort(groupArray(ifNull(display_name, ''))), ',') FROM {views}.users WHERE branch_id = 'main'";
-    assert_eq!(house.ask(at_main).await, "here one,here two");
-    house.run_sql(&format!(r#"UPDATE "ProjectUser" SET "displayName" = 'earlier changed' WHERE "tenancyId" = '{earlier}' AND "projectUserId" = '{one}'"#)).await;
-    house.delete_user(earlier, two).await;
-    house.pass_and_flush(&[earlier]).await;
-    assert_eq!(house.ask(at_main).await, "here one,here two");
-    house.assert_equal().await;
+    assert_eq!(fixture.ask(at_main).await, "here one,here two");
+    fixture.run_sql(&format!(r#"UPDATE "ProjectUser" SET "displayName" = 'earlier changed' WHERE "tenancyId" = '{earlier}' AND "projectUserId" = '{one}'"#)).await;
+    fixture.delete_user(earlier, two).await;
+    fixture.pass_and_flush(&[earlier]).await;
+    assert_eq!(fixture.ask(at_main).await, "here one,here two");
+    fixture.assert_equal().await;
     // And when it is deleted as a whole.
-    house.delete_tenancy(earlier).await;
-    house.pass_and_flush(&[earlier]).await;
-    assert_eq!(house.ask(at_main).await, "here one,here two");
-    house.rounds("the erasure", |done| done.erased == 1).await;
-    assert_eq!(house.ask(at_main).await, "here one,here two");
-    house.assert_equal().await;
-    house.remove().await;
+    fixture.delete_tenancy(earlier).await;
+    fixture.pass_and_flush(&[earlier]).await;
+    assert_eq!(fixture.ask(at_main).await, "here one,here two");
+    fixture.rounds("the erasure", |done| done.erased == 1).await;
+    assert_eq!(fixture.ask(at_main).await, "here one,here two");
+    fixture.assert_equal().await;
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn iso_1_two_branches_that_swap_show_each_the_rows_of_whoever_is_there() {
     for first_comes_first in [true, false] {
-        let house = House::new().await;
-        let first = house.tenancy().await;
+        let fixture = WorkerFixture::new().await;
+        let first = fixture.tenancy().await;
         let second = TenancyId::new(Uuid::new_v4());
-        house
+        fixture
             .run_sql(&format!(
                 r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
                    SELECT '{second}', "projectId", 'other', 'TRUE', now() FROM "Tenancy""#
             ))
             .await;
-        let same = house.user(first, "first").await;
-        house.user_of_id(second, same, "second").await;
-        house.user(first, "first alone").await;
-        house.user(second, "second alone").await;
-        house.pass_and_flush(&[first, second]).await;
-        house.assert_equal().await;
+        let same = fixture.user(first, "first").await;
+        fixture.user_of_id(second, same, "second").await;
+        fixture.user(first, "first alone").await;
+        fixture.user(second, "second alone").await;
+        fixture.pass_and_flush(&[first, second]).await;
+        fixture.assert_equal().await;
         let swap = |branch: &str, tenancy| {
             format!(r#"UPDATE "Tenancy" SET "branchId" = '{branch}' WHERE "id" = '{tenancy}';"#)
         };
-        house
+        fixture
             .run_sql(&format!(
                 "BEGIN; {}{}{}COMMIT",
                 swap("between", first),
@@ -215,66 +216,66 @@ async fn iso_1_two_branches_that_swap_show_each_the_rows_of_whoever_is_there() {
                 swap("other", first)
             ))
             .await;
-        house.pass().await;
-        house.flush_in_turn(&if first_comes_first { [first, second] } else { [second, first] }).await;
-        house.assert_equal().await;
-        house.remove().await;
+        fixture.pass().await;
+        fixture.flush_in_turn(&if first_comes_first { [first, second] } else { [second, first] }).await;
+        fixture.assert_equal().await;
+        fixture.remove().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn iso_1_a_place_that_is_left_and_taken_by_a_tenancy_with_the_same_ids_shows_what_the_living_one_has() {
-    let house = House::new().await;
-    let earlier = house.tenancy().await;
+    let fixture = WorkerFixture::new().await;
+    let earlier = fixture.tenancy().await;
     let mut ids = Vec::new();
     for name in ["earlier one", "earlier two", "earlier three"] {
-        ids.push(house.user(earlier, name).await);
+        ids.push(fixture.user(earlier, name).await);
     }
-    house.pass_and_flush(&[earlier]).await;
+    fixture.pass_and_flush(&[earlier]).await;
     // Deleted and made anew in one transaction: the place is never without a tenancy.
     let later = TenancyId::new(Uuid::new_v4());
-    house
+    fixture
         .run_sql(&format!(
             r#"BEGIN; DELETE FROM "Tenancy" WHERE "id" = '{earlier}';
                INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt") VALUES ('{later}', 'project {earlier}', 'main', 'TRUE', now());
                COMMIT"#
         ))
         .await;
-    house.user_of_id(later, ids[0], "later one").await;
-    house.pass_and_flush(&[later]).await;
-    house.pass_and_flush(&[earlier]).await;
-    assert_eq!(house.names_seen().await, "later one", "whoever takes a place reads its predecessor's rows");
-    house.assert_equal().await;
-    house.rounds("the erasure", |done| done.erased == 1).await;
-    assert_eq!(house.names_seen().await, "later one");
-    assert_eq!(house.ask("SELECT uniq(id) FROM {raw}.users").await, "1");
-    house.assert_equal().await;
-    house.remove().await;
+    fixture.user_of_id(later, ids[0], "later one").await;
+    fixture.pass_and_flush(&[later]).await;
+    fixture.pass_and_flush(&[earlier]).await;
+    assert_eq!(fixture.names_seen().await, "later one", "whoever takes a place reads its predecessor's rows");
+    fixture.assert_equal().await;
+    fixture.rounds("the erasure", |done| done.erased == 1).await;
+    assert_eq!(fixture.names_seen().await, "later one");
+    assert_eq!(fixture.ask("SELECT uniq(id) FROM {raw}.users").await, "1");
+    fixture.assert_equal().await;
+    fixture.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn erase_1_a_deleted_tenancy_at_a_shared_place_is_hidden_by_key_by_one_flush_and_the_receipt_says_it_then() {
-    let house = House::new().await;
-    let [stays, goes] = house.neighbours().await;
-    house.user(stays, "stays").await;
-    house.users(goes, 10).await;
-    house.pass_and_flush(&[stays, goes]).await;
-    house.limit_late_writes("1 hour").await;
-    house.delete_tenancy(goes).await;
+    let fixture = WorkerFixture::new().await;
+    let [stays, goes] = fixture.neighbours().await;
+    fixture.user(stays, "stays").await;
+    fixture.users(goes, 10).await;
+    fixture.pass_and_flush(&[stays, goes]).await;
+    fixture.limit_late_writes("1 hour").await;
+    fixture.delete_tenancy(goes).await;
     let hidden = "SELECT count(*) FROM lockstep.erasure WHERE hidden_at IS NOT NULL";
-    let mut janitor = house.janitor();
+    let mut janitor = fixture.janitor();
     janitor.round().await.unwrap();
-    assert_eq!(house.number(hidden).await, 0, "the deletion has no number yet");
-    house.pass_once().await;
+    assert_eq!(fixture.number(hidden).await, 0, "the deletion has no number yet");
+    fixture.pass_once().await;
     janitor.round().await.unwrap();
-    assert_eq!(house.number(hidden).await, 0, "its rows were not searched yet");
-    house.pass().await;
+    assert_eq!(fixture.number(hidden).await, 0, "its rows were not searched yet");
+    fixture.pass().await;
     janitor.round().await.unwrap();
-    assert_eq!(house.number(hidden).await, 0, "its rows are shown");
-    house.flush_in_turn(&[goes]).await;
-    assert_eq!(house.names_seen().await, "stays");
+    assert_eq!(fixture.number(hidden).await, 0, "its rows are shown");
+    fixture.flush_in_turn(&[goes]).await;
+    assert_eq!(fixture.names_seen().await, "stays");
     janitor.round().await.unwrap();
-    assert_eq!(house.number(hidden).await, 1);
-    house.assert_equal().await;
-    house.remove().await;
+    assert_eq!(fixture.number(hidden).await, 1);
+    fixture.assert_equal().await;
+    fixture.remove().await;
 }

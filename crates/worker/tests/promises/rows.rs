@@ -3,9 +3,9 @@
 use lockstep_core::TenancyId;
 use uuid::Uuid;
 
-use crate::fixture::House;
+use crate::fixture::WorkerFixture;
 
-impl House {
+impl WorkerFixture {
     /// A tenancy with a project of its own.
     pub(crate) async fn tenancy(&self) -> TenancyId {
         let id = Uuid::new_v4();

@@ -4,23 +4,23 @@ use lockstep_destinations::WriteLimits;
 use lockstep_testkit::data::{Shape, hostile, ownerless, seed};
 use lockstep_worker::Limits;
 
-use crate::fixture::House;
+use crate::fixture::WorkerFixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_hurt_arrive_unchanged() {
-    let house = House::new().await;
-    seed(&house.client, Shape { tenants: 5, rows: 20, seed: 7 }).await.unwrap();
-    ownerless(&house.client, 7).await.unwrap();
-    let tenancies = house.tenancies().await;
+    let fixture = WorkerFixture::new().await;
+    seed(&fixture.client, Shape { tenants: 5, rows: 20, seed: 7 }).await.unwrap();
+    ownerless(&fixture.client, 7).await.unwrap();
+    let tenancies = fixture.tenancies().await;
     for tenancy in &tenancies {
-        hostile(&house.client, tenancy.as_uuid()).await.unwrap();
+        hostile(&fixture.client, tenancy.as_uuid()).await.unwrap();
     }
-    house.pass().await;
+    fixture.pass().await;
     // Chunks far smaller than some rows, and cut as often as can be.
     let write = WriteLimits { chunk_bytes: 1000, write_rows: 50, ..WriteLimits::default() };
-    let mut flusher = house.flusher(Limits { write, ..Limits::default() });
-    let flushed = flusher.flush(&house.news(&tenancies)).await;
+    let mut flusher = fixture.flusher(Limits { write, ..Limits::default() });
+    let flushed = flusher.flush(&fixture.hints(&tenancies)).await;
     assert!(flushed.failed.is_empty() && flushed.retry.is_empty() && flushed.more.is_empty(), "{flushed:?}");
-    house.assert_equal().await;
-    house.remove().await;
+    fixture.assert_equal().await;
+    fixture.remove().await;
 }

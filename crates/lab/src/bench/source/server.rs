@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Makes all three databases alike, and leaves nothing for the server to do by itself.
-    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+    pub(super) async fn flush_dirty_pages(&self) -> anyhow::Result<()> {
         passes::drained(self.control(Variant::Captured)).await?;
         for place in &self.places {
             place.control.batch_execute("VACUUM ANALYZE").await.context("vacuuming")?;

@@ -137,7 +137,7 @@ impl fmt::Display for Cell {
 }
 
 /// The installation that cells share.
-pub(super) struct House {
+pub(super) struct SharedInstallation {
     installation: Installation,
     client: Client,
     rng: StdRng,
@@ -145,16 +145,16 @@ pub(super) struct House {
     steady: Option<(Program, installation::Program)>,
 }
 
-impl House {
+impl SharedInstallation {
     /// Ships a few rows of everything, so that a cell's work is its own edits.
     pub(super) async fn begin() -> anyhow::Result<Self> {
         let installation = Installation::create().await?;
         installation.succeed("lockstep", &["migrate", "--standalone"]).await?;
         let client = installation.database().connect().await?;
         data::seed(&client, SHAPE).await?;
-        let house = Self { installation, client, rng: StdRng::seed_from_u64(1), steady: None };
-        let programs = [house.start(Program::Sequencer, "first")?, house.start(Program::Worker, "first")?];
-        let outcome = house.judge().await?;
+        let shared = Self { installation, client, rng: StdRng::seed_from_u64(1), steady: None };
+        let programs = [shared.start(Program::Sequencer, "first")?, shared.start(Program::Worker, "first")?];
+        let outcome = shared.judge().await?;
         for program in programs {
             let log = program.logged()?;
             ensure!(
@@ -166,7 +166,7 @@ impl House {
         if outcome != Outcome::Equal {
             bail!("not even the seeded rows arrived: {}", outcome.detail());
         }
-        Ok(house)
+        Ok(shared)
     }
 
     /// Stops what runs, and leaves nothing behind.

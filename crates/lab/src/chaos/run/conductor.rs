@@ -101,7 +101,7 @@ impl<'a> Conductor<'a> {
     }
 
     async fn heal(&mut self) -> anyhow::Result<()> {
-        self.services.settle().await?;
+        self.services.until_all_answer().await?;
         for service in SERVICES {
             self.fleet.ways(service, None).for_each(|way| way.set(Mode::Pass));
         }

@@ -59,7 +59,7 @@ impl Services {
     }
 
     /// Waits until all that were restarted answer.
-    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn until_all_answer(&mut self) -> anyhow::Result<()> {
         while let Some(restarted) = self.restarting.join_next().await {
             restarted.context("restarting a service panicked")??;
         }

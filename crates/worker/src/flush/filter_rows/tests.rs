@@ -17,12 +17,12 @@ fn location(number: u128) -> Location {
 }
 
 /// Tenancies 0 to 9 exist.
-fn residences() -> Residences {
-    let mut residences = Residences::default();
+fn locations() -> LocationsByTenancy {
+    let mut locations = LocationsByTenancy::default();
     for number in 0..10 {
-        residences.add(tenancy(number), location(number), None);
+        locations.add(tenancy(number), location(number), None);
     }
-    residences
+    locations
 }
 
 fn work(number: u128, after: i64) -> ReadFrom {
@@ -55,47 +55,47 @@ fn offer(page: &mut PageRows<'_>, number: u128, sequence: i64) -> Result<bool, V
     take(page, number, number, sequence, Ok(()))
 }
 
-fn forward(settled: &ReadPage) -> Vec<(TenancyId, i64)> {
-    settled.cursors.iter().map(|(work, to)| (work.tenancy, to.get())).collect()
+fn forward(finished: &ReadPage) -> Vec<(TenancyId, i64)> {
+    finished.cursors.iter().map(|(work, to)| (work.tenancy, to.get())).collect()
 }
 
 #[test]
 fn a_tenancy_that_was_read_whole_moves_to_the_head_of_the_snapshot() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 10), work(2, 90), work(3, 100)], &residences, LIMITS, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 10), work(2, 90), work(3, 100)], &locations, LIMITS, &Isolation::default());
     offer(&mut page, 1, 20).unwrap();
-    let settled = page.finish(SequenceId::new(100));
+    let finished = page.finish(SequenceId::new(100));
     // The third is there already: a cursor that does not move is not written.
-    assert_eq!(forward(&settled), [(tenancy(1), 100), (tenancy(2), 100)]);
-    assert_eq!(settled.more, []);
+    assert_eq!(forward(&finished), [(tenancy(1), 100), (tenancy(2), 100)]);
+    assert_eq!(finished.more, []);
     // Stamps of a former system lie above a head that was never written.
-    let mut page = PageRows::new([work(1, 0)], &residences, LIMITS, &Isolation::default());
+    let mut page = PageRows::new([work(1, 0)], &locations, LIMITS, &Isolation::default());
     offer(&mut page, 1, 20).unwrap();
     assert_eq!(forward(&page.finish(SequenceId::BASE)), [(tenancy(1), 20)]);
 }
 
 #[test]
 fn cur_1_a_cursor_stops_at_the_last_row_where_a_limit_cut() {
-    let residences = residences();
+    let locations = locations();
     let mut page =
-        PageRows::new([work(4, 0), work(1, 0), work(2, 0), work(3, 0)], &residences, LIMITS, &Isolation::default());
+        PageRows::new([work(4, 0), work(1, 0), work(2, 0), work(3, 0)], &locations, LIMITS, &Isolation::default());
     for (number, sequence) in [(4, 1), (4, 2), (4, 3), (1, 4), (1, 5)] {
         assert_eq!(offer(&mut page, number, sequence), Ok(true));
     }
-    let settled = page.finish(SequenceId::new(100));
-    assert_eq!(forward(&settled), [(tenancy(4), 3), (tenancy(1), 5)]);
+    let finished = page.finish(SequenceId::new(100));
+    assert_eq!(forward(&finished), [(tenancy(4), 3), (tenancy(1), 5)]);
     // Those of which nothing was read come first: their turn is next.
-    assert_eq!(settled.more, [tenancy(2), tenancy(3), tenancy(4), tenancy(1)]);
+    assert_eq!(finished.more, [tenancy(2), tenancy(3), tenancy(4), tenancy(1)]);
 }
 
 #[test]
 fn iso_1_a_row_that_was_not_asked_for_is_refused() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 0), work(2, 0), work(77, 0)], &residences, LIMITS, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 0), work(2, 0), work(77, 0)], &locations, LIMITS, &Isolation::default());
     offer(&mut page, 2, 1).unwrap();
     // Unknown, not asked for, and out of turn.
     for number in [77, 3, 1] {
-        let mut page = PageRows::new([work(1, 0), work(2, 0), work(77, 0)], &residences, LIMITS, &Isolation::default());
+        let mut page = PageRows::new([work(1, 0), work(2, 0), work(77, 0)], &locations, LIMITS, &Isolation::default());
         offer(&mut page, 2, 1).unwrap();
         assert_eq!(offer(&mut page, number, 2), Err(Violation::Tenancy(tenancy(number))));
     }
@@ -104,8 +104,8 @@ fn iso_1_a_row_that_was_not_asked_for_is_refused() {
 
 #[test]
 fn rows_must_come_in_the_order_of_their_sequence() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 10)], &residences, LIMITS, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 10)], &locations, LIMITS, &Isolation::default());
     assert!(offer(&mut page, 1, 10).is_err(), "it is not above the cursor");
     offer(&mut page, 1, 12).unwrap();
     for sequence in [12, 11] {
@@ -119,81 +119,81 @@ fn refuse(page: &mut PageRows<'_>, number: u128, sequence: i64) -> Result<(), Vi
     take(page, number, number, sequence, Err(error)).map(|_| ())
 }
 
-fn refused(settled: &ReadPage) -> Vec<(TenancyId, i64)> {
-    settled.refusals.iter().map(|refusal| (refusal.tenancy, refusal.sequence.get())).collect()
+fn refused(finished: &ReadPage) -> Vec<(TenancyId, i64)> {
+    finished.refusals.iter().map(|refusal| (refusal.tenancy, refusal.sequence.get())).collect()
 }
 
 #[test]
 fn fair_1_a_row_that_cannot_be_written_is_set_aside_and_its_tenancy_goes_on() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 0), work(2, 0)], &residences, LIMITS, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 0), work(2, 0)], &locations, LIMITS, &Isolation::default());
     assert_eq!(offer(&mut page, 1, 1), Ok(true));
     refuse(&mut page, 1, 2).unwrap();
     assert_eq!(offer(&mut page, 2, 4), Ok(true));
     assert_eq!(refuse(&mut page, 2, 4), Err(Violation::Order { tenancy: tenancy(2), sequence: SequenceId::new(4) }));
     assert_eq!(refuse(&mut page, 3, 5), Err(Violation::Tenancy(tenancy(3))), "set aside under another tenancy");
-    let settled = page.finish(SequenceId::new(100));
-    assert_eq!(forward(&settled), [(tenancy(1), 100), (tenancy(2), 100)]);
-    assert_eq!(refused(&settled), [(tenancy(1), 2)]);
-    assert_eq!((settled.refusals[0].code, settled.more.len()), ("LS-0407", 0));
+    let finished = page.finish(SequenceId::new(100));
+    assert_eq!(forward(&finished), [(tenancy(1), 100), (tenancy(2), 100)]);
+    assert_eq!(refused(&finished), [(tenancy(1), 2)]);
+    assert_eq!((finished.refusals[0].code, finished.more.len()), ("LS-0407", 0));
     let mut streaks = Isolation::default().streaks([tenancy(1), tenancy(2)].into_iter());
     streaks.refused(0);
     streaks.accepted(1);
-    assert_eq!(settled.streaks, streaks);
+    assert_eq!(finished.streaks, streaks);
 }
 
 const MANY: PageLimits = PageLimits { tenancy_rows: 10_000, total_rows: 10_000 };
 
 #[test]
 fn a_tenancy_whose_rows_are_all_refused_stops_and_the_others_go_on() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 0), work(2, 0)], &residences, MANY, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 0), work(2, 0)], &locations, MANY, &Isolation::default());
     for sequence in 1..=300 {
         refuse(&mut page, 1, sequence).unwrap();
     }
     assert_eq!(offer(&mut page, 1, 301), Ok(false), "it comes after one that was not set aside");
     assert_eq!(offer(&mut page, 2, 400), Ok(true));
-    let settled = page.finish(SequenceId::new(1000));
-    assert_eq!(forward(&settled), [(tenancy(1), 100), (tenancy(2), 1000)]);
-    assert_eq!((settled.refusals.len(), settled.more.len()), (100, 0));
-    assert_eq!(settled.stuck.iter().map(|(tenancy, _)| *tenancy).collect::<Vec<_>>(), [tenancy(1)]);
+    let finished = page.finish(SequenceId::new(1000));
+    assert_eq!(forward(&finished), [(tenancy(1), 100), (tenancy(2), 1000)]);
+    assert_eq!((finished.refusals.len(), finished.more.len()), (100, 0));
+    assert_eq!(finished.stuck.iter().map(|(tenancy, _)| *tenancy).collect::<Vec<_>>(), [tenancy(1)]);
 }
 
 #[test]
 fn a_mapping_whose_rows_are_all_refused_stops_for_all() {
-    let residences = residences();
-    let mut page = PageRows::new((0..10).map(|number| work(number, 0)), &residences, MANY, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new((0..10).map(|number| work(number, 0)), &locations, MANY, &Isolation::default());
     for (number, sequence) in (0..10).zip((0..10).map(|number| number * 1000)) {
         (1..=30).for_each(|more| refuse(&mut page, number, sequence + more).unwrap());
     }
-    let settled = page.finish(SequenceId::new(100_000));
-    assert_eq!((settled.refusals.len(), settled.stuck.len()), (100, 7));
+    let finished = page.finish(SequenceId::new(100_000));
+    assert_eq!((finished.refusals.len(), finished.stuck.len()), (100, 7));
 }
 
 #[test]
 fn a_page_sets_a_limited_number_of_rows_aside_and_the_next_begins_with_the_rest() {
-    let residences = residences();
-    let mut page = PageRows::new([work(1, 0), work(2, 0)], &residences, MANY, &Isolation::default());
+    let locations = locations();
+    let mut page = PageRows::new([work(1, 0), work(2, 0)], &locations, MANY, &Isolation::default());
     for sequence in 1..=1500 {
         refuse(&mut page, 1, sequence * 2).unwrap();
         offer(&mut page, 1, sequence * 2 + 1).unwrap();
     }
     assert_eq!(offer(&mut page, 2, 5000), Ok(false));
-    let settled = page.finish(SequenceId::new(9000));
-    assert_eq!(settled.refusals.len(), 1000);
-    assert_eq!(forward(&settled), [(tenancy(1), 2001)], "the row behind the thousandth is the last that was taken");
-    assert_eq!(settled.more, [tenancy(2), tenancy(1)]);
+    let finished = page.finish(SequenceId::new(9000));
+    assert_eq!(finished.refusals.len(), 1000);
+    assert_eq!(forward(&finished), [(tenancy(1), 2001)], "the row behind the thousandth is the last that was taken");
+    assert_eq!(finished.more, [tenancy(2), tenancy(1)]);
 }
 
 /// Reads pages of `rows` (tenancy, sequence) as Postgres would, until nobody is to be continued.
 fn read_all(rows: &[(u128, i64)], limits: PageLimits, head: i64) -> Result<Vec<(u128, i64)>, TestCaseError> {
-    let residences = residences();
+    let locations = locations();
     let mut turn: Vec<u128> = (0..10).collect();
     let mut cursors = [0_i64; 10];
     let mut shipped = Vec::new();
     while !turn.is_empty() {
         let asked = turn.iter().map(|number| work(*number, cursors[*number as usize]));
-        let mut page = PageRows::new(asked, &residences, limits, &Isolation::default());
+        let mut page = PageRows::new(asked, &locations, limits, &Isolation::default());
         let each = turn.iter().flat_map(|number| {
             let above = cursors[*number as usize];
             let mut own: Vec<_> = rows.iter().filter(|row| row.0 == *number && row.1 > above).copied().collect();
@@ -206,8 +206,8 @@ fn read_all(rows: &[(u128, i64)], limits: PageLimits, head: i64) -> Result<Vec<(
             prop_assert_eq!(offer(&mut page, *number, *sequence), Ok(true));
         }
         shipped.extend(sent);
-        let settled = page.finish(SequenceId::new(head));
-        for (work, to) in &settled.cursors {
+        let finished = page.finish(SequenceId::new(head));
+        for (work, to) in &finished.cursors {
             let number = work.tenancy.as_uuid().as_u128();
             prop_assert!(to.get() > cursors[number as usize]);
             cursors[number as usize] = to.get();
@@ -216,7 +216,7 @@ fn read_all(rows: &[(u128, i64)], limits: PageLimits, head: i64) -> Result<Vec<(
                 prop_assert!(shipped.contains(row), "{:?} was passed", row);
             }
         }
-        turn = settled.more.iter().map(|tenancy| tenancy.as_uuid().as_u128()).collect();
+        turn = finished.more.iter().map(|tenancy| tenancy.as_uuid().as_u128()).collect();
     }
     Ok(shipped)
 }
@@ -237,12 +237,12 @@ proptest! {
 
 #[test]
 fn a_row_that_cannot_be_read_comes_behind_those_that_came() {
-    let residences = residences();
+    let locations = locations();
     let asked = [work(1, 0), work(2, 0), work(3, 0)];
     let among = |expected: &[(u128, u64)]| -> PageContent {
         expected.iter().map(|(number, rows)| (tenancy(*number), TenantRows::among(*rows))).collect()
     };
-    let mut page = PageRows::new(asked, &residences, MANY, &Isolation::default());
+    let mut page = PageRows::new(asked, &locations, MANY, &Isolation::default());
     assert_eq!(
         page.suspects(),
         among(&[(1, 2), (2, 2), (3, 2)]),

@@ -55,8 +55,8 @@ impl World {
     }
 
     /// One flush of these tenancies; returns those that have more.
-    fn flush(&mut self, news: &[TenancyId]) -> Vec<TenancyId> {
-        let (pages, mut more) = self.isolation.pages(mapping(), news.iter().copied(), MOST);
+    fn flush(&mut self, announced: &[TenancyId]) -> Vec<TenancyId> {
+        let (pages, mut more) = self.isolation.pages(mapping(), announced.iter().copied(), MOST);
         for plan in pages {
             more.extend(self.page(&plan));
         }
@@ -119,10 +119,10 @@ impl World {
     }
 
     fn run(&mut self) -> usize {
-        let mut news: Vec<_> = (0..self.rows.len()).map(tenancy).collect();
+        let mut announced: Vec<_> = (0..self.rows.len()).map(tenancy).collect();
         let mut flushes = 0;
-        while !news.is_empty() {
-            news = self.flush(&news);
+        while !announced.is_empty() {
+            announced = self.flush(&announced);
             flushes += 1;
             assert!(flushes < 10_000, "it does not end");
         }
@@ -157,14 +157,14 @@ fn one_row_that_cannot_be_read_is_found_with_few_reads_that_fail() {
 #[test]
 fn fair_1_healthy_tenancies_are_not_read_in_small_pages() {
     let mut world = World::new(vec![vec![true; 10], vec![false; 50], vec![true; 10], vec![true; 10]]);
-    let news: Vec<_> = (0..4).map(tenancy).collect();
-    let mut left = news.clone();
+    let announced: Vec<_> = (0..4).map(tenancy).collect();
+    let mut left = announced.clone();
     for _ in 0..3 {
         left = world.flush(&left);
     }
     assert_eq!(world.cursors, [10, 0, 10, 10], "all but the one at fault are through");
     assert!(!left.is_empty());
-    let (pages, _) = world.isolation.pages(mapping(), news.into_iter(), MOST);
+    let (pages, _) = world.isolation.pages(mapping(), announced.into_iter(), MOST);
     assert_eq!((pages[0].tenancies.len(), pages[0].limits), (3, MOST));
     assert_eq!(pages[1].tenancies, [tenancy(1)]);
 }
