@@ -1,6 +1,6 @@
 //! Attached: a database that another tool owns, with rows in every state, is captured and synced, and nothing of it changes.
 
-mod catalog;
+pub(crate) mod catalog;
 mod clickhouse;
 mod dump;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::WAYS;
+use super::{WAYS, ways};
 use crate::stage::Stage;
 
 /// Roles are of the whole server.
@@ -32,7 +32,7 @@ async fn app_1_a_role_without_rights_in_our_schema_writes_in_every_way() -> Resu
     application.batch_execute(&format!("SET ROLE {role}")).await?;
     ensure!(application.batch_execute("SELECT * FROM lockstep.inbox").await.is_err(), "it may read the inbox");
     ensure!(application.batch_execute("SELECT lockstep.touch('Team', NULL)").await.is_err(), "it may touch");
-    for way in WAYS.split("\n\n") {
+    for way in ways(&stage).await? {
         application.batch_execute(way).await.with_context(|| way.to_owned())?;
         stage.equal().await.with_context(|| way.to_owned())?;
     }

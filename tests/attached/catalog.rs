@@ -40,7 +40,7 @@ UNION ALL
 SELECT 'schema ' || n.nspname || coalesce(n.nspacl::text, '') FROM pg_namespace n WHERE n.nspname NOT LIKE 'pg\_%'";
 
 /// The lines. Sessions' temporary things are left out.
-pub(super) async fn lines(client: &Client) -> Result<BTreeSet<String>> {
+pub(crate) async fn lines(client: &Client) -> Result<BTreeSet<String>> {
     let rows = client.query(LINES, &[]).await.context("reading the catalogs")?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

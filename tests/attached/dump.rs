@@ -1,25 +1,19 @@
 //! A dump of the platform's schema, which is what its own migration tool compares: while attached it differs in our triggers
 //! and the one searched index alone, and after `lockstep detach` in nothing (APP-1).
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
+use lockstep_testkit::databases::client_program;
 use tokio::process::Command;
 
 use super::{Platform, SEARCHED, catalog, edit, platform, rows};
 use crate::stage::Stage;
 
-/// The statements of `pg_dump`, as often as they are there. None where it is not beside the server's other programs;
-/// then the catalogs have to do.
+/// The statements of `pg_dump`, as often as they are there. None where it is not installed; then the catalogs have to do,
+/// and the test says so at its end.
 async fn statements(stage: &Stage) -> Result<Option<Vec<String>>> {
-    let directory = stage.client.query_one("SELECT setting FROM pg_config() WHERE name = 'BINDIR'", &[]).await?;
-    let program = Path::new(directory.get::<_, &str>(0)).join("pg_dump");
-    if !program.is_file() {
-        return Ok(None);
-    }
+    let Ok(mut program) = pg_dump(stage).await else { return Ok(None) };
     let url = stage.installation.database().url();
-    let dumped =
-        Command::new(program).args(["--schema-only", "-n", "public", url]).output().await.context("dumping")?;
+    let dumped = program.args(["--schema-only", "-n", "public", url]).output().await.context("dumping")?;
     ensure!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
     let dumped = String::from_utf8(dumped.stdout)?;
     // Comments are pg_dump's own, and what begins so is for psql, with a key that is drawn anew each time.
@@ -28,6 +22,11 @@ async fn statements(stage: &Stage) -> Result<Option<Vec<String>>> {
     let mut statements: Vec<_> = lines.join("\n").split(";\n").map(str::to_owned).collect();
     statements.sort_unstable();
     Ok(Some(statements))
+}
+
+async fn pg_dump(stage: &Stage) -> Result<Command> {
+    let version = stage.number("SELECT current_setting('server_version_num')::bigint / 10000").await?;
+    client_program("pg_dump", u32::try_from(version)?)
 }
 
 fn is_ours(statement: &str) -> bool {
@@ -81,6 +80,7 @@ async fn attached_a_dump_of_the_platform_differs_in_triggers_alone_and_after_det
         assert_eq!(rows(&stage.client).await?, written, "detach wrote to rows");
         let again = stage.installation.succeed("lockstep", &["detach"]).await?;
         assert!(again.stdout.starts_with("Nothing to do"), "{}", again.stdout);
+        pg_dump(&stage).await.context("everything held, but only by the catalogs: nothing was dumped")?;
         stage.end([]).await?;
     }
     Ok(())

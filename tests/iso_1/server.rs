@@ -98,7 +98,7 @@ fn engine(stage: &Stage) -> Option<Engine> {
     let xtask = Some(stage.installation.program("xtask")).filter(|xtask| xtask.is_file())?;
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lockstep/clickhouse");
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lockstep/packages");
     let places = cache.map(|cache| cache.join("lockstep")).into_iter().chain([checkout]);
     let kept = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
     let library = kept.flat_map(|entry| ["libchdb.so", "libchdb.dylib"].map(|name| entry.path().join(name)));

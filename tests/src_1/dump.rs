@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::databases::eventually;
-use tokio::process::Command;
+use lockstep_testkit::databases::{client_program, eventually};
 use uuid::Uuid;
 
-use super::server::programs;
 use super::{HEAD, LATER_CHANGES, LOST_CHANGES, refuses};
 use crate::stage::{DEADLINE, Stage};
 
@@ -19,7 +17,7 @@ struct Dump {
 impl Dump {
     async fn of(stage: &Stage) -> Result<Self> {
         let file = std::env::temp_dir().join(format!("lockstep-dump-{}", Uuid::new_v4().simple()));
-        let made = Command::new(programs()?.join("pg_dump"))
+        let made = client_program("pg_dump", major(stage).await?)?
             .args(["--format=custom", "--file"])
             .arg(&file)
             .arg(stage.installation.database().url())
@@ -32,7 +30,7 @@ impl Dump {
 
     /// Loads it, with these options. Not everything that is there can be dropped: what fails is left out, and said.
     async fn load(&self, stage: &Stage, options: &[&str]) -> Result<String> {
-        let loaded = Command::new(programs()?.join("pg_restore"))
+        let loaded = client_program("pg_restore", major(stage).await?)?
             .args(["--clean", "--if-exists", "--dbname", stage.installation.database().url()])
             .args(options)
             .arg(&self.file)
@@ -41,6 +39,12 @@ impl Dump {
             .context("running pg_restore")?;
         Ok(String::from_utf8_lossy(&loaded.stderr).into_owned())
     }
+}
+
+/// The server's major version.
+async fn major(stage: &Stage) -> Result<u32> {
+    let version = stage.number("SELECT current_setting('server_version_num')::bigint / 10000").await?;
+    Ok(u32::try_from(version)?)
 }
 
 impl Drop for Dump {

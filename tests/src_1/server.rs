@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::databases::{connect, eventually};
+use lockstep_testkit::databases::{Tools, connect, eventually};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio_postgres::Client;
@@ -16,17 +16,9 @@ use crate::stage::DEADLINE;
 /// The server, where it runs, and its directory, which goes with it.
 pub(super) struct Server {
     process: Option<Child>,
-    programs: PathBuf,
+    tools: Tools,
     home: PathBuf,
-    account: Option<Account>,
     port: u16,
-}
-
-/// Whom it runs as, where this test runs as root: PostgreSQL does not.
-#[derive(Clone, Copy)]
-struct Account {
-    user: u32,
-    group: u32,
 }
 
 impl Server {
@@ -35,14 +27,14 @@ impl Server {
         // Not below the checkout, which its account may not be able to enter.
         let home = Path::new("/var/tmp").join(format!("lockstep-postgres-{}", Uuid::new_v4().simple()));
         std::fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
-        let account = account().await?;
-        if let Some(account) = account {
-            chown(&home, Some(account.user), Some(account.group))?;
+        let tools = Tools::find()?;
+        if let Some((user, group)) = tools.account {
+            chown(&home, Some(user), Some(group))?;
         }
         // Free a moment ago; taking it is up to the server.
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-        let mut server = Self { process: None, programs: programs()?, home, account, port };
-        let mut initdb = server.command("initdb");
+        let mut server = Self { process: None, tools, home, port };
+        let mut initdb = server.tools.command("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C", "--pgdata"]);
         let made = initdb.arg(server.data()).output().await.context("running initdb")?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
@@ -53,7 +45,7 @@ impl Server {
     /// Starts the server again.
     pub(super) async fn go(&mut self) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.home.join("log"))?;
-        let mut command = self.command("postgres");
+        let mut command = self.tools.command("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=32MB"] {
             command.args(["-c", setting]);
@@ -101,15 +93,6 @@ impl Server {
     fn kept(&self) -> PathBuf {
         self.home.join("kept")
     }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
-        command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
-        if let Some(account) = self.account {
-            command.uid(account.user).gid(account.group);
-        }
-        command
-    }
 }
 
 impl Drop for Server {
@@ -126,26 +109,4 @@ async fn copy(from: &Path, to: &Path) -> Result<()> {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().await.context("running cp")?;
     ensure!(done.success(), "{} could not be copied", from.display());
     Ok(())
-}
-
-/// PostgreSQL's own programs, the newest that are installed.
-pub(super) fn programs() -> Result<PathBuf> {
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let versions = installed
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))));
-    let newest = versions.filter(|(_, programs)| programs.join("initdb").is_file()).max().map(|(_, programs)| programs);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = || std::env::split_paths(&path).find(|directory| directory.join("initdb").is_file());
-    newest.or_else(on_path).context("PostgreSQL is not installed: install the package postgresql")
-}
-
-async fn account() -> Result<Option<Account>> {
-    let own = Command::new("id").arg("-u").output().await?;
-    if own.stdout.trim_ascii() != b"0" {
-        return Ok(None);
-    }
-    let passwd = std::fs::read_to_string("/etc/passwd")?;
-    let line = ["postgres:", "nobody:"].iter().find_map(|name| passwd.lines().find(|line| line.starts_with(name)));
-    let fields: Vec<_> = line.context("there is no user to run PostgreSQL as")?.split(':').collect();
-    Ok(Some(Account { user: fields[2].parse()?, group: fields[3].parse()? }))
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use self::finding::Finding;
+use crate::services::Release;
 use crate::workspace::Workspace;
 use crate::{cargo, run};
 
@@ -44,7 +45,7 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
         eprintln!("check: failed: {}; each says above what to do", failed.join(", "));
         return Ok(ExitCode::FAILURE);
     }
-    if tests { run::test(workspace, &[]) } else { Ok(ExitCode::SUCCESS) }
+    if tests { run::test(workspace, Release::Installed, &[]) } else { Ok(ExitCode::SUCCESS) }
 }
 
 fn said(result: Result<()>) -> bool {

@@ -8,6 +8,7 @@ mod deadline;
 mod environment;
 mod install;
 mod lock;
+mod npm;
 mod ports;
 mod process;
 mod programs;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::services::Release;
 use crate::workspace::Workspace;
 
 /// Everything a developer runs, in one place.
@@ -37,7 +39,7 @@ struct Arguments {
 enum Command {
     /// Start private PostgreSQL, RabbitMQ and ClickHouse for this checkout
     #[command(after_help = services::HELP)]
-    Up,
+    Up(Versions),
     /// Stop them
     Down {
         /// Also remove their data, ports and logs (the downloaded ClickHouse library stays in the user's cache)
@@ -53,6 +55,8 @@ enum Command {
     Status,
     /// Start the services and run every test, with cargo-nextest where it is installed
     Test {
+        #[command(flatten)]
+        versions: Versions,
         /// Passed on to the test runner: a part of a test's name, or its options
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
@@ -81,6 +85,20 @@ enum Command {
     },
 }
 
+/// Which versions of the services are used.
+#[derive(Args)]
+struct Versions {
+    /// PostgreSQL of this major version, from npm, beside the usual one
+    #[arg(long, value_name = "VERSION")]
+    postgres: Option<Release>,
+}
+
+impl Versions {
+    fn postgres(&self) -> Release {
+        self.postgres.unwrap_or(Release::Installed)
+    }
+}
+
 /// Arguments that xtask does not look at.
 #[derive(Args)]
 struct PassedOn {
@@ -100,11 +118,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up => services::up(&Workspace::find()?)?.print(),
+        Command::Up(versions) => services::up(&Workspace::find()?, versions.postgres())?.print(),
         Command::Down { purge } => services::down(&Workspace::find()?, purge)?,
         Command::Restart { service } => services::restart(&Workspace::find()?, &service)?,
         Command::Status => services::status(&Workspace::find()?)?,
-        Command::Test { arguments } => return run::test(&Workspace::find()?, &arguments),
+        Command::Test { versions, arguments } => {
+            return run::test(&Workspace::find()?, versions.postgres(), &arguments);
+        }
         Command::Check { no_tests } => return check::check(&Workspace::find()?, !no_tests),
         Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
         Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::services::Release;
 use crate::workspace::Workspace;
 use crate::{cargo, install, services};
 
@@ -53,9 +54,12 @@ const XTASK_VARIABLE: &str = "LOCKSTEP_XTASK";
 /// Tells those programs which services are ours to restart.
 const PRIVATE_VARIABLE: &str = "LOCKSTEP_PRIVATE_SERVICES";
 
+/// Tells tests that start a PostgreSQL of their own where its programs are, so that it is of the version asked for.
+const POSTGRES_PROGRAMS_VARIABLE: &str = "LOCKSTEP_POSTGRES_BIN_DIR";
+
 /// Runs every test, or those that the arguments select; the runner's exit code is ours.
-pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    let endpoints = services::up(workspace)?;
+pub(crate) fn test(workspace: &Workspace, postgres: Release, arguments: &[OsString]) -> Result<ExitCode> {
+    let endpoints = services::up(workspace, postgres)?;
     install::for_tests(workspace);
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
@@ -67,8 +71,15 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[OsString]) -> Result<Exit
     } else {
         eprintln!("cargo-nextest is not installed; running cargo test");
         command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+        if arguments.iter().all(|argument| !argument.as_encoded_bytes().starts_with(b"-")) {
+            // Parts of names: cargo takes one of them, the test programs themselves any number.
+            command.arg("--");
+        }
     }
     command.args(arguments).env(PROGRAMS_VARIABLE, cargo::binaries(workspace, "debug")?);
+    if let Some(programs) = services::postgres_programs(workspace, postgres) {
+        command.env(POSTGRES_PROGRAMS_VARIABLE, programs);
+    }
     endpoints.apply(&mut command);
     cargo::become_program(command)
 }
@@ -85,7 +96,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<Exi
 
 /// Makes everything fail, on purpose.
 pub(crate) fn chaos(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
-    let endpoints = services::up(workspace)?;
+    let endpoints = services::up(workspace, Release::Installed)?;
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let directory = cargo::binaries(workspace, "debug")?;
     let mut command = Command::new(directory.join("lockstep-chaos"));
@@ -99,7 +110,7 @@ pub(crate) fn chaos(workspace: &Workspace, arguments: &[OsString]) -> Result<Exi
 
 /// Builds a program of the lab, together with the programs that it starts, and becomes it.
 fn lab_program(workspace: &Workspace, name: &str, profile: &str, arguments: &[OsString]) -> Result<ExitCode> {
-    let endpoints = services::up(workspace)?;
+    let endpoints = services::up(workspace, Release::Installed)?;
     let mut build = vec!["build", "--workspace", "--bin", name];
     build.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
     if profile == "release" {

@@ -9,7 +9,7 @@ mod services;
 pub use broker::{Memory, PrivateBroker};
 pub use eventually::eventually;
 pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
-pub use private::PrivatePostgres;
+pub use private::{PrivatePostgres, Tools, client_program};
 pub use services::{Services, checkout, services};
 
 /// Sixteen characters of `0-9a-f`, new at each call: ends ClickHouse database names and queue prefixes.

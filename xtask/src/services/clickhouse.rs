@@ -2,7 +2,6 @@
 
 mod answer;
 mod configuration;
-mod download;
 mod host;
 mod library;
 

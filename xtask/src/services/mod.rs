@@ -7,12 +7,14 @@ mod rabbitmq;
 mod status;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 pub(crate) use self::clickhouse::host as host_clickhouse;
+pub(crate) use self::postgres::Release;
 pub(crate) use self::status::status;
 use crate::deadline::wait_until;
 use crate::environment::{Endpoint, Endpoints};
@@ -39,7 +41,8 @@ it, and its URL, which may hold a password, is not written anywhere.
   LOCKSTEP_CLICKHOUSE_URL  ClickHouse
 
 Programs that are missing are installed with apt-get where that is possible (PostgreSQL, RabbitMQ).
-ClickHouse is a `clickhouse` program on PATH, else a library that npm downloads once (178 MB) and
+PostgreSQL of a certain version (--postgres) comes from npm, has a directory and a port of its own,
+and runs beside the usual one. ClickHouse is a `clickhouse` program on PATH, else a library that npm downloads once (178 MB) and
 that the user's cache keeps.";
 
 /// How long a server may take to answer after its start. RabbitMQ takes half a minute on a busy small machine.
@@ -78,20 +81,33 @@ trait Service: Sync {
     }
 }
 
-fn all(workspace: &Workspace) -> [Box<dyn Service + '_>; 3] {
+/// The three, with PostgreSQL of this release.
+fn three(workspace: &Workspace, release: Release) -> [Box<dyn Service + '_>; 3] {
     [
-        Box::new(postgres::Postgres { workspace }),
+        Box::new(postgres::Postgres { workspace, release }),
         Box::new(rabbitmq::RabbitMq { workspace }),
         Box::new(clickhouse::ClickHouse { workspace }),
     ]
 }
 
-/// Starts what does not run yet, and waits until everything answers.
-pub(crate) fn up(workspace: &Workspace) -> Result<Endpoints> {
+/// The three, and PostgreSQL of every other release that was ever brought up here.
+fn all(workspace: &Workspace) -> Vec<Box<dyn Service + '_>> {
+    three(workspace, Release::Installed).into_iter().chain(postgres::earlier(workspace)).collect()
+}
+
+/// Starts what does not run yet, and waits until everything answers. With PostgreSQL of a certain version, `.lockstep/env`
+/// stays as it is: that names the usual services.
+pub(crate) fn up(workspace: &Workspace, release: Release) -> Result<Endpoints> {
     let _lock = Lock::acquire(workspace)?;
-    let services = all(workspace);
+    let services = three(workspace, release);
     let ports = Ports::remembered(workspace);
-    let given: Vec<_> = services.iter().map(|service| given(service.as_ref(), &ports)).collect();
+    let mut given: Vec<_> = services.iter().map(|service| given(service.as_ref(), &ports)).collect();
+    if release != Release::Installed
+        && let Some(url) = given[0].take()
+        && !is_own(workspace, &url, &ports)
+    {
+        bail!("{} names a server, and --postgres another one: leave one of them out", services[0].variable());
+    }
     let ports = Mutex::new(ports);
     let private =
         services.iter().zip(&given).filter_map(|(service, given)| given.is_none().then_some(service.as_ref()));
@@ -106,8 +122,16 @@ pub(crate) fn up(workspace: &Workspace) -> Result<Endpoints> {
         Endpoint { service: service.name(), variable: service.variable(), private, given }
     });
     let endpoints = Endpoints(endpoints.collect());
-    endpoints.write(workspace)?;
+    if release == Release::Installed {
+        endpoints.write(workspace)?;
+    }
     Ok(endpoints)
+}
+
+/// The directory with the programs of PostgreSQL of a certain version, for tests that start servers of their own. `None`
+/// for the machine's own, which they find by themselves.
+pub(crate) fn postgres_programs(workspace: &Workspace, release: Release) -> Option<PathBuf> {
+    postgres::Postgres { workspace, release }.packaged_programs()
 }
 
 /// The URL that the environment gives for a service. The private one's own URL, as sourced from `.lockstep/env`, is
@@ -116,6 +140,12 @@ fn given(service: &dyn Service, ports: &Ports) -> Option<String> {
     let url = std::env::var(service.variable()).ok().filter(|url| !url.trim().is_empty())?;
     let port = ports.get(service.port_names()[0]);
     (port.map(|port| service.url(port)) != Some(url.clone())).then_some(url)
+}
+
+/// Whether a URL is that of a server of this checkout, as from `.lockstep/env`.
+fn is_own(workspace: &Workspace, url: &str, ports: &Ports) -> bool {
+    let is = |service: &dyn Service| ports.get(service.port_names()[0]).is_some_and(|port| service.url(port) == url);
+    all(workspace).iter().any(|service| is(service.as_ref()))
 }
 
 /// Stops what runs; with `purge` removes every trace of it.

@@ -3,10 +3,12 @@
 mod answer;
 mod binaries;
 mod home;
+mod packaged;
+mod release;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use anyhow::{Context, Result, bail};
 
 use self::binaries::{binaries, candidates};
 use self::home::{Home, own};
+pub(crate) use self::release::Release;
+pub(super) use self::release::earlier;
 use super::Service;
 use crate::account::Account;
 use crate::deadline::wait_until;
@@ -44,9 +48,29 @@ const ORPHANS_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Postgres<'a> {
     pub(super) workspace: &'a Workspace,
+    pub(super) release: Release,
 }
 
 impl Postgres<'_> {
+    fn home(&self) -> Home<'_> {
+        Home(self.workspace, self.release)
+    }
+
+    fn instance(&self) -> String {
+        self.release.instance(self.workspace)
+    }
+
+    /// The directory with the programs of a version from npm; `None` for the machine's own.
+    pub(super) fn packaged_programs(&self) -> Option<PathBuf> {
+        Some(packaged::programs(&self.home().path(), &self.release.packaged()?))
+    }
+
+    /// The directory with the programs of this version; where it is the machine's own, of the version that made the data,
+    /// if there are data.
+    fn programs(&self, version: Option<&str>) -> Result<PathBuf> {
+        self.packaged_programs().map_or_else(|| binaries(version), Ok)
+    }
+
     /// Clears away what a killed server has left: PostgreSQL itself refuses to start while the process id in its lock
     /// file exists, be it of a dead process that nobody has waited for. Called when our server does not run.
     fn forget_killed(&self, data: &Path) -> Result<()> {
@@ -55,7 +79,7 @@ impl Postgres<'_> {
             return Ok(());
         }
         // Its children end by themselves when they notice; before that, a second server would ruin the data.
-        let title = format!("postgres: {}:", self.workspace.instance);
+        let title = format!("postgres: {}:", self.instance());
         wait_until(ORPHANS_LIMIT, || Ok((!any_with(&title)).then_some(())))?
             .with_context(|| format!("children of a killed server still run; end the processes named `{title}`"))?;
         fs::remove_file(&lock).with_context(|| format!("cannot remove {}", lock.display()))
@@ -69,7 +93,7 @@ impl Postgres<'_> {
         // Not every system has the locale C.UTF-8.
         for locale in ["C.UTF-8", "C"] {
             let log = fs::OpenOptions::new().create(true).append(true).open(&traces.log)?;
-            let mut initdb = Command::new(binaries(None)?.join("initdb"));
+            let mut initdb = Command::new(self.programs(None)?.join("initdb"));
             initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale", locale]);
             initdb.arg("--pgdata").arg(&partial).current_dir("/").stdin(Stdio::null());
             initdb.stdout(log.try_clone()?).stderr(log);
@@ -86,7 +110,7 @@ impl Postgres<'_> {
 
 impl Service for Postgres<'_> {
     fn name(&self) -> &'static str {
-        "PostgreSQL"
+        self.release.packaged().map_or("PostgreSQL", |packaged| packaged.name)
     }
 
     fn variable(&self) -> &'static str {
@@ -94,11 +118,11 @@ impl Service for Postgres<'_> {
     }
 
     fn missing_package(&self) -> Option<&'static str> {
-        candidates().is_empty().then_some("postgresql")
+        (self.release == Release::Installed && candidates().is_empty()).then_some("postgresql")
     }
 
     fn port_names(&self) -> &'static [&'static str] {
-        &["postgres"]
+        self.release.port_names()
     }
 
     fn url(&self, port: u16) -> String {
@@ -107,21 +131,24 @@ impl Service for Postgres<'_> {
 
     fn traces(&self) -> Traces {
         Traces {
-            pid_file: Home(self.workspace).path().join("pid"),
-            marker: self.workspace.instance.clone(),
-            log: self.workspace.log(self.name()),
+            pid_file: self.home().path().join("pid"),
+            marker: self.instance(),
+            log: self.workspace.log(&self.name().replace(' ', "-")),
         }
     }
 
     fn prepare(&self, task: &Task) -> Result<()> {
         let account = Account::for_postgres()?;
-        Home(self.workspace).place(account)?;
-        let home = Home(self.workspace).path();
+        self.home().place(account)?;
+        let home = self.home().path();
         for entry in fs::read_dir(&home)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("data.partial-") {
+            if entry.path().extension().is_some_and(|extension| extension.to_string_lossy().starts_with("partial-")) {
                 // Left by a killed run, whose initdb may still be writing there and then fails: no harm.
                 let _ = fs::remove_dir_all(entry.path());
             }
+        }
+        if let Some(packaged) = self.release.packaged() {
+            packaged::install(self.workspace, &home, &packaged, task)?;
         }
         let data = home.join("data");
         if !data.is_dir() {
@@ -134,7 +161,7 @@ impl Service for Postgres<'_> {
     }
 
     fn launch(&self, ports: &[u16]) -> Result<Launch> {
-        let home = Home(self.workspace).path();
+        let home = self.home().path();
         let data = home.join("data");
         let version = fs::read_to_string(data.join("PG_VERSION")).context("the data directory is incomplete")?;
         let mut configuration = OsString::from("config_file=");
@@ -142,9 +169,9 @@ impl Service for Postgres<'_> {
         let set = |setting: String| ["-c".into(), setting.into()];
         let mut arguments = vec!["-D".into(), data.into(), "-c".into(), configuration];
         arguments.extend(set(format!("port={}", ports[0])));
-        arguments.extend(set(format!("cluster_name={}", self.workspace.instance)));
+        arguments.extend(set(format!("cluster_name={}", self.instance())));
         Ok(Launch {
-            program: binaries(Some(version.trim()))?.join("postgres"),
+            program: self.programs(Some(version.trim()))?.join("postgres"),
             arguments,
             environment: vec![("LC_ALL", "C".into())],
             account: Account::for_postgres()?,
@@ -162,6 +189,6 @@ impl Service for Postgres<'_> {
     }
 
     fn purge(&self) -> Result<()> {
-        Home(self.workspace).purge()
+        self.home().purge()
     }
 }

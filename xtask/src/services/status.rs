@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Service, all, given};
+use super::{Service, all, given, is_own};
 use crate::ports::Ports;
 use crate::workspace::Workspace;
 
@@ -19,7 +19,7 @@ pub(crate) fn status(workspace: &Workspace) -> Result<()> {
 
 fn row(service: &dyn Service, workspace: &Workspace, ports: &Ports) -> [String; 6] {
     let none = || "-".to_owned();
-    if let Some(url) = given(service, ports) {
+    if let Some(url) = given(service, ports).filter(|url| !is_own(workspace, url, ports)) {
         return [service.name().to_owned(), "given".to_owned(), none(), host(&url), none(), none()];
     }
     let traces = service.traces();

@@ -1,14 +1,18 @@
 //! A PostgreSQL server of a test's own: one that can be stopped, restored from a copy, or followed by a replica.
 
+mod base_backup;
+mod tools;
+
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use tokio::process::{Child, Command};
 
+use self::base_backup::base_backup;
+pub use self::tools::{Tools, client_program};
 use super::postgres::connect;
 use super::{eventually, free_port, unique_suffix};
 
@@ -18,7 +22,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Small, and without waiting for the disk: nothing of it has to survive the machine.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "shared_buffers=32MB",
@@ -28,6 +32,8 @@ const SETTINGS: [&str; 10] = [
     "timezone=UTC",
     "log_timezone=UTC",
     "hot_standby_feedback=on",
+    // What is written while a replica is copied is there when it asks for it.
+    "wal_keep_size=256MB",
     // In the data directory, not where a killed server would leave it behind.
     "dynamic_shared_memory_type=mmap",
 ];
@@ -75,10 +81,7 @@ impl PrivatePostgres {
     pub async fn replica(&self) -> anyhow::Result<Self> {
         let mut server = Self::placed().await?;
         let data = server.data();
-        let mut copy = server.tools.command("pg_basebackup");
-        copy.args(["--host=127.0.0.1", "--username=postgres", "--write-recovery-conf", "--wal-method=stream"]);
-        copy.args(["--checkpoint=fast", "--no-sync", &format!("--port={}", self.port), "--pgdata"]);
-        run(copy.arg(&data)).await?;
+        base_backup(self, &data, server.tools.account).await?;
         server.launch().await?;
         Ok(server)
     }
@@ -162,61 +165,6 @@ impl Drop for PrivatePostgres {
         }
         // A temporary directory: nothing is lost when some of it stays.
         let _ = fs::remove_dir_all(&self.home);
-    }
-}
-
-/// PostgreSQL's programs, and whom they run as.
-#[derive(Clone, Debug)]
-struct Tools {
-    directory: PathBuf,
-    /// User and group: PostgreSQL refuses to run as root.
-    account: Option<(u32, u32)>,
-}
-
-impl Tools {
-    fn find() -> anyhow::Result<Self> {
-        let directory = programs().context("PostgreSQL is not installed: install the package postgresql")?;
-        Ok(Self { directory, account: account()? })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.directory.join(program));
-        // The directory of the test may be closed to that account.
-        command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
-        if let Some((user, group)) = self.account {
-            command.uid(user).gid(group);
-        }
-        command
-    }
-}
-
-/// The newest version's, where a distribution keeps several side by side; else those on the path.
-fn programs() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let versions = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
-    let mut versions: Vec<_> = versions.map(|(version, path)| (version, path.join("bin"))).collect();
-    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path: Vec<_> = std::env::split_paths(&path).collect();
-    let mut directories = versions.into_iter().map(|(_, directory)| directory).chain(on_path);
-    directories
-        .find(|directory| ["initdb", "postgres", "pg_basebackup"].iter().all(|name| directory.join(name).is_file()))
-}
-
-fn account() -> anyhow::Result<Option<(u32, u32)>> {
-    let me = std::process::Command::new("id").arg("-u").output().context("running id")?;
-    if me.stdout.trim_ascii() != b"0" {
-        return Ok(None);
-    }
-    let passwd = fs::read_to_string(Path::new("/etc/passwd")).context("reading /etc/passwd")?;
-    let found = ["postgres", "nobody"].iter().find_map(|name| {
-        let line = passwd.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        let mut fields = line.split(':').skip(1);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    });
-    match found {
-        Some(account) => Ok(Some(account)),
-        None => bail!("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as"),
     }
 }
 

@@ -7,26 +7,28 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::release::Release;
 use crate::account::Account;
 use crate::workspace::Workspace;
 
-/// `.lockstep/postgres`; a link to a directory in /var/tmp where the account cannot enter the checkout.
-pub(super) struct Home<'a>(pub(super) &'a Workspace);
+/// `.lockstep/postgres`, or `.lockstep/postgres-17` for a certain version; a link to a directory in /var/tmp where the
+/// account cannot enter the checkout.
+pub(super) struct Home<'a>(pub(super) &'a Workspace, pub(super) Release);
 
 impl Home<'_> {
-    /// `.lockstep/postgres`, or the directory that it points to.
+    /// The directory, or the one that it points to.
     pub(super) fn path(&self) -> PathBuf {
         let link = self.link();
         fs::read_link(&link).unwrap_or(link)
     }
 
     fn link(&self) -> PathBuf {
-        self.0.directory.join("postgres")
+        self.0.directory.join(self.1.key())
     }
 
     /// Where the data goes when the server's account cannot enter the checkout.
     fn outside(&self) -> PathBuf {
-        Path::new("/var/tmp").join(&self.0.instance)
+        Path::new("/var/tmp").join(self.1.instance(self.0))
     }
 
     /// Creates the home, in the checkout where the server's account can reach it, else outside.

@@ -7,39 +7,38 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::Package;
 use crate::deadline::wait_until;
 use crate::programs::on_path;
 use crate::progress::Task;
 
-/// Sizes of the package, packed and unpacked, on Linux; for the bars alone.
-const PACKED_BYTES: u64 = 178_000_000;
-const UNPACKED_BYTES: u64 = 569_000_000;
-
-/// Enough for a slow line: 178 MB at 1.2 Mbit/s.
+/// Enough for a slow line: the largest package, of 178 MB, at 1.2 Mbit/s.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const UNPACK_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Downloads the package into the staging directory and unpacks it there; returns the directory with its files.
 /// npm compares the download with the checksum that the registry publishes.
-pub(super) fn unpacked(package: &str, staging: &Path, task: &Task) -> Result<PathBuf> {
+pub(super) fn unpacked(package: &Package, staging: &Path, task: &Task) -> Result<PathBuf> {
+    let Package { name, version, what, packed_bytes, unpacked_bytes, .. } = package;
     let Some(npm) = on_path("npm") else {
         bail!("npm is not installed: install Node.js with npm (package npm of Debian and Ubuntu)");
     };
-    task.say("downloading the ClickHouse library (178 MB)");
+    task.say(&format!("downloading {what} ({} MB)", packed_bytes / 1_000_000));
     let mut pack = Command::new(npm);
-    pack.args(["pack", package, "--silent", "--pack-destination"]).arg(staging).current_dir(staging);
+    let package = format!("{name}@{version}");
+    pack.args(["pack", &package, "--silent", "--pack-destination"]).arg(staging).current_dir(staging);
     // A cache of its own: npm fills it while it downloads, which is what the bar shows, and it is removed afterwards.
     pack.arg("--cache").arg(staging.join("npm-cache"));
-    run(pack, staging, DOWNLOAD_LIMIT, || task.measure(size(staging), PACKED_BYTES))?;
+    run(pack, staging, DOWNLOAD_LIMIT, || task.measure(size(staging), *packed_bytes))?;
     let archive = files(staging).find(|path| path.extension().is_some_and(|extension| extension == "tgz"));
     let archive = archive.context("npm pack has left no archive")?;
 
-    task.say("unpacking the ClickHouse library (566 MB)");
+    task.say(&format!("unpacking {what} ({} MB)", unpacked_bytes / 1_000_000));
     let mut tar = Command::new("tar");
-    tar.arg("-xzf").arg(archive).arg("-C").arg(staging);
+    tar.args(["--no-same-owner", "-xzf"]).arg(archive).arg("-C").arg(staging);
     let package = staging.join("package");
-    run(tar, staging, UNPACK_LIMIT, || task.measure(size(&package), UNPACKED_BYTES))?;
-    task.say("keeping the ClickHouse library");
+    run(tar, staging, UNPACK_LIMIT, || task.measure(size(&package), *unpacked_bytes))?;
+    task.say(&format!("keeping {what}"));
     Ok(package)
 }
 
