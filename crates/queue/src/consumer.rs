@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
 use tokio::time::timeout;
@@ -25,6 +25,11 @@ use crate::topology::Topology;
 
 /// For subscribing.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long this consumer may hold a message unsettled before the broker takes it back: longer than any work takes. Servers
+/// have half an hour by default. RabbitMQ 3.11 and older pass the argument over, and operators can set less: nothing may
+/// depend on it but how often a connection breaks.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Receives batches. Reconnects by itself; what was not acknowledged by then is delivered again.
 pub struct Consumer {
@@ -63,7 +68,7 @@ impl Session for ConsumeSession {
         let queue = short_name(&plan.topology.main_queue())?;
         let subscribing = async {
             channel.basic_qos(plan.prefetch, BasicQosOptions::default()).await?;
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
+            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), arguments()).await
         };
         let messages = timeout(SUBSCRIBE_TIMEOUT, subscribing)
             .await
@@ -76,6 +81,14 @@ impl Session for ConsumeSession {
         let open = self.link.is_open() && self.link.work().channel.status().connected();
         (!open).then_some("the connection was closed")
     }
+}
+
+/// The arguments of <https://www.rabbitmq.com/docs/consumers>.
+fn arguments() -> FieldTable {
+    let timeout_ms = i64::try_from(CONSUMER_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+    let mut table = FieldTable::default();
+    table.insert("x-consumer-timeout".into(), AMQPValue::LongLongInt(timeout_ms));
+    table
 }
 
 impl Consumer {
@@ -144,6 +157,16 @@ impl Consumer {
             if let Some(delivery) = self.decode(message) {
                 return Some(delivery);
             }
+        }
+    }
+
+    /// Gives everything back that was delivered and not settled, for other consumers to take, and holds nothing until the
+    /// next call of [`next`](Self::next), which subscribes again. Does nothing where nothing is held.
+    ///
+    /// Deliveries that are still alive can be settled as before, which has no effect any more.
+    pub async fn give_back(&mut self) {
+        if let Some(session) = self.session.release() {
+            session.link.close().await;
         }
     }
 

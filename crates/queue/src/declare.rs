@@ -123,9 +123,7 @@ fn arguments(plan: &QueuePlan) -> FieldTable {
     if let Some(ttl) = plan.ttl {
         set("x-message-ttl", number(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
     }
-    if let Some(limit) = plan.delivery_limit {
-        set("x-delivery-limit", number(limit.into()));
-    }
+    set("x-delivery-limit", number(plan.delivery_limit.into()));
     if let Some(target) = &plan.dead_letters_to {
         // The default exchange routes by queue name. At least once: the message stays until the target has it.
         set("x-dead-letter-exchange", text(""));

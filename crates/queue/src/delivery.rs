@@ -22,9 +22,9 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A batch to work on. Settle it with [`ack`](Self::ack) or [`retry`](Self::retry) while its
 /// [`Consumer`](crate::Consumer) lives.
 ///
-/// Dropped without that, it goes back to the queue and is delivered again at once, to this consumer or another. After 20
-/// times the broker itself moves it to the dead letters. Held for longer than the broker's consumer timeout (30 minutes
-/// by default), the broker closes the connection and everything that was not settled is delivered again.
+/// Dropped without that, it goes back to the queue and is delivered again at once, to this consumer or another, however
+/// often that happens. Held for longer than the broker's consumer timeout (6 hours, half an hour before RabbitMQ 3.12, or
+/// what its operator has set), the broker takes back everything that was not settled.
 #[derive(Debug)]
 pub struct Delivery {
     /// Who has changes.
@@ -161,7 +161,6 @@ impl RawDelivery {
 impl Drop for RawDelivery {
     fn drop(&mut self) {
         if self.acker.usable() {
-            // Reject, not nack: since RabbitMQ 4.3 only a reject counts towards the queue's delivery limit.
             // The first poll hands the command to the connection's own task; there is nothing to wait for.
             let _ = self.acker.reject(BasicRejectOptions { requeue: true }).now_or_never();
         }

@@ -6,7 +6,7 @@
 //!                  │ after 1 s, 5 s, 30 s, 5 m  │ retry: attempt + 1
 //!                  └── {prefix}.tenant-batches.retry-… ◀─┤
 //!                                                        │ no batch at all · 8 attempts failed
-//!                      {prefix}.tenant-batches.dead ◀────┘ (also, by the broker: 20 times not acknowledged)
+//!                      {prefix}.tenant-batches.dead ◀────┘ (never by the broker: nothing depends on its defaults)
 //! ```
 //!
 //! A message is a [`TenantBatch`]: "these tenancies have changes". It is a hint and holds nothing that matters. The truth is
@@ -18,7 +18,8 @@
 //! - [`Publisher::publish`] returns `Ok` when a quorum of the broker holds every message on disk. A full queue is an
 //!   error, not a silent loss.
 //! - A message leaves the main queue when it was acknowledged, or when its copy in a retry queue or among the dead letters
-//!   is confirmed. A consumer that dies leaves its messages for the next.
+//!   is confirmed. A consumer that dies leaves its messages for the next, however often that happens: the broker gives no
+//!   message up by itself.
 //! - What is no batch never reaches the worker: it goes to the dead letters at once, with the reason in the header
 //!   `x-lockstep-reason`.
 //! - Every queue has a limit in messages and bytes, every message one in tenancies and bytes, every call one in time; but

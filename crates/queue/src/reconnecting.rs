@@ -143,6 +143,11 @@ impl<S: Session> Reconnecting<S> {
 
     /// Takes the session out, to close it.
     pub(crate) fn into_session(mut self) -> Option<S> {
+        self.release()
+    }
+
+    /// Takes the session out, to close it. Another one is opened when it is asked for.
+    pub(crate) fn release(&mut self) -> Option<S> {
         match std::mem::replace(&mut self.state, State::Away) {
             State::Open { session, .. } => Some(session),
             State::Opening(task) => {

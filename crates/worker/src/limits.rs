@@ -24,6 +24,9 @@ pub struct Limits {
     /// How often a mapping that fails while others succeed is retried at once. After that its messages are requeued with a
     /// delay.
     pub tries_in_hand: u32,
+    /// How long a worker that gets nothing through holds its messages. Then it gives them back, for workers that do, and goes
+    /// on trying what it has read from them.
+    pub give_back_after: Duration,
     /// How often an idle worker checks that source and destination answer.
     pub look_every: Duration,
     /// How often the sweep looks how far the destination has come.
@@ -58,6 +61,8 @@ impl Default for Limits {
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
             write: WriteLimits::default(),
             tries_in_hand: 6,
+            // Below the consumer timeout of any broker, which is half an hour by default.
+            give_back_after: Duration::from_secs(60),
             look_every: Duration::from_secs(30),
             sweep_every: Duration::from_millis(250),
             announce_again_after: Duration::from_secs(60),

@@ -35,6 +35,21 @@ impl KnownPauses {
         }
     }
 
+    /// Whether shipping is known to be paused: not before this was read for the first time.
+    pub(crate) fn is_shipping_paused(&self) -> bool {
+        self.0.borrow().as_deref().is_some_and(|pauses| pauses.is_shipping_paused(&DESTINATION.into()))
+    }
+
+    /// Waits until this was read for the first time.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn until_known(&mut self) {
+        if self.0.wait_for(Option::is_some).await.is_err() {
+            // Nobody reads them any more: the worker ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns what else is paused, or `None` while shipping is.
     pub(crate) fn if_shipping(&self) -> Option<Arc<Pauses>> {
         self.0.borrow().clone().filter(|pauses| !pauses.is_shipping_paused(&DESTINATION.into()))

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_queue::{Retried, Topology};
+use lockstep_core::secret::SecretUrl;
+use lockstep_queue::{Consumer, Publisher, QueueDepths, Retried, Topology};
+use lockstep_testkit::databases::PrivateBroker;
 
-use crate::broker::{Broker, as_it_is, batch, header, next, within};
+use crate::broker::{Broker, as_it_is, batch, header, next, until, within};
 
 fn quick_retries(topology: Topology) -> Topology {
     topology.with_retries([Duration::from_millis(150), Duration::from_millis(300)], 4)
@@ -83,25 +85,67 @@ async fn a_message_that_is_given_up_carries_the_beginning_of_its_reason() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_dropped_again_and_again_ends_in_the_dead_letters() {
+async fn a_message_that_comes_back_again_and_again_is_never_given_up() {
     Broker::run(as_it_is, async |broker| {
-        within("confirms", broker.publisher().await.publish(&[batch(1), batch(2)])).await.unwrap();
+        within("confirms", broker.publisher().await.publish(&[batch(1)])).await.unwrap();
         let mut consumer = broker.consumer().await;
-        let mut deliveries = 0;
-        within("the delivery limit", async {
-            while broker.depths().await.dead == 0 {
-                while let Some(delivery) = consumer.try_next() {
-                    if delivery.batch == batch(2) {
-                        delivery.ack().await;
-                    } else {
-                        deliveries += 1;
-                    }
-                }
-            }
-        })
-        .await;
-        assert_eq!(deliveries, 21, "the first delivery and 20 more");
-        assert_eq!(broker.dead_letter().await.data, batch(1).encode()[0]);
+        // RabbitMQ 4 drops after 20 where nothing else is said.
+        for round in 0..100 {
+            let delivery = next(&mut consumer).await;
+            assert_eq!((delivery.redelivered, delivery.attempt), (round > 0, 1));
+        }
+        next(&mut consumer).await.ack().await;
+        assert_eq!(broker.depths().await, QueueDepths::default());
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_for_other_consumers_and_the_next_call_subscribes_again() {
+    Broker::run(as_it_is, async |broker| {
+        let publisher = broker.publisher().await;
+        within("confirms", publisher.publish(&[batch(1), batch(2), batch(3)])).await.unwrap();
+        let mut paused = broker.consumer().await;
+        let held = next(&mut paused).await;
+        // Sent ahead and not taken.
+        until("the others to be sent ahead", async || (broker.depths().await.ready == 0).then_some(())).await;
+        paused.give_back().await;
+        until("all three to be back", async || (broker.depths().await.ready == 3).then_some(())).await;
+        assert!(paused.try_next().is_none(), "what was given back is still there");
+        held.ack().await;
+        assert_eq!(broker.depths().await.ready, 3, "an acknowledgement of what was given back counted");
+
+        let mut other = broker.consumer().await;
+        next(&mut other).await.ack().await;
+        other.close().await;
+        for _ in 0..2 {
+            next(&mut paused).await.ack().await;
+        }
+        assert_eq!(broker.depths().await, QueueDepths::default());
+    })
+    .await;
+}
+
+/// Each time that the broker takes a message back counts as a delivery, up to RabbitMQ 4.2.
+#[tokio::test]
+async fn a_message_that_the_broker_takes_back_again_and_again_is_not_given_up() {
+    let broker = PrivateBroker::impatient(Duration::from_millis(100)).await.unwrap();
+    let (url, topology) = (SecretUrl::new(broker.url()), Topology::new("impatient"));
+    let publisher = within("a publisher", Publisher::connect(&url, None, &topology)).await.unwrap();
+    within("confirms", publisher.publish(&[batch(1)])).await.unwrap();
+    for _ in 0..25 {
+        let mut consumer = within("a consumer", Consumer::connect(&url, None, &topology, 1)).await.unwrap();
+        let held = next(&mut consumer).await;
+        if broker.takes_back_what_consumers_hold() {
+            let again = next(&mut consumer).await;
+            assert!(again.redelivered, "the broker gave a message out twice");
+        }
+        drop(held);
+        consumer.close().await;
+    }
+    let mut consumer = within("a consumer", Consumer::connect(&url, None, &topology, 1)).await.unwrap();
+    next(&mut consumer).await.ack().await;
+    consumer.close().await;
+    let depths = within("depths", lockstep_queue::depths(&url, None, &topology)).await.unwrap();
+    assert_eq!(depths, QueueDepths::default());
 }

@@ -31,6 +31,8 @@ pub struct PrivateBroker {
     home: PathBuf,
     /// For clients, for other nodes, and of the port mapper.
     ports: [u16; 3],
+    /// Within which time a consumer has to settle what it was given.
+    consumer_timeout: Option<Duration>,
     process: Option<Child>,
 }
 
@@ -40,10 +42,23 @@ impl PrivateBroker {
     /// # Errors
     /// When RabbitMQ is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// A broker that takes messages back after this time (`consumer_timeout`, half an hour by default) from whoever holds
+    /// them unsettled, and closes the channel. It looks four times as often.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn impatient(consumer_timeout: Duration) -> anyhow::Result<Self> {
+        Self::start_with(Some(consumer_timeout)).await
+    }
+
+    async fn start_with(consumer_timeout: Option<Duration>) -> anyhow::Result<Self> {
         let home = std::env::temp_dir().join(format!("lockstep-rabbitmq-{}", unique_suffix()));
         fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
         let ports = [free_port().await?, free_port().await?, free_port().await?];
-        let mut broker = Self { home, ports, process: None };
+        let mut broker = Self { home, ports, consumer_timeout, process: None };
         broker.launch(Memory::Enough).await?;
         Ok(broker)
     }
@@ -61,6 +76,11 @@ impl PrivateBroker {
             "listeners.tcp.1 = 127.0.0.1:{port}\nvm_memory_high_watermark.absolute = {watermark}\ndisk_free_limit.absolute = 50MB\nraft.wal_max_size_bytes = 67108864\nlog.file = false\nlog.console = true\n"
         );
         fs::write(file("rabbitmq.conf"), settings)?;
+        let timeout = self.consumer_timeout.map_or_else(String::new, |timeout| {
+            let (timeout, tick) = (timeout.as_millis(), timeout.as_millis() / 4);
+            format!("{{rabbit, [{{consumer_timeout, {timeout}}}, {{channel_tick_interval, {tick}}}]}}")
+        });
+        fs::write(file("advanced.config"), format!("[{timeout}].\n"))?;
         // They exist so that the system's are not read in their place.
         fs::write(file("environment.conf"), "")?;
         fs::write(file("enabled_plugins"), "[].\n")?;
@@ -110,6 +130,22 @@ impl PrivateBroker {
     /// Where clients connect to.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports[0])
+    }
+
+    /// Whether its own consumer timeout counts for Lockstep's consumers: from 3.12 on these ask for hours, and get them.
+    pub fn takes_back_what_consumers_hold(&self) -> bool {
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
+        let version = said.split_once("Starting RabbitMQ ").map_or("", |(_, rest)| rest);
+        let numbers: Vec<u32> = version.split(['.', ' ']).take(2).filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [major, minor] if (major, minor) < (3, 12))
+    }
+
+    /// How often this broker took messages back, as its log has it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn taken_back(&self) -> anyhow::Result<usize> {
+        Ok(fs::read_to_string(self.log())?.matches("delivery acknowledgement on channel").count())
     }
 
     fn log(&self) -> PathBuf {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
+use lockstep_schema::pauses::Pauses;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -56,9 +57,15 @@ impl<D: Destination> Stream<D> {
 
     async fn take_batches(&mut self, pace: &MergePace, shutdown: &Shutdown) {
         let mut backoff = Backoff::for_connections();
-        let every = self.shared.limits.look_every;
-        // While shipping is paused nothing is taken: what the broker has sent ahead is as much as `prefetch_messages`.
-        while shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await.is_some() {
+        let (every, within) = (self.shared.limits.look_every, self.shared.limits.stop_within);
+        loop {
+            if self.shared.pauses.is_shipping_paused() {
+                // Its rows are written; what is left of it is no reason to hold its messages.
+                finish_in_time(shutdown, within, self.settle_last(shutdown)).await;
+            }
+            if shutdown.run_until_cancelled(self.until_shipping()).await.is_none() {
+                break;
+            }
             let next = shutdown.run_until_cancelled(self.next(every, shutdown)).await;
             let Some(next) = next else { break };
             match next {
@@ -67,7 +74,6 @@ impl<D: Destination> Stream<D> {
                     if pace.wait(shutdown).await.is_none() {
                         break;
                     }
-                    let within = self.shared.limits.stop_within;
                     if finish_in_time(shutdown, within, self.work(first, shutdown)).await.is_none() {
                         tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
                     }
@@ -85,6 +91,16 @@ impl<D: Destination> Stream<D> {
                 }
             }
         }
+    }
+
+    /// Waits until shipping is not paused, and returns what else is. Meanwhile no message is held: a broker takes back what is
+    /// held for too long, and counts that against the message.
+    async fn until_shipping(&mut self) -> Arc<Pauses> {
+        self.shared.pauses.until_known().await;
+        if self.shared.pauses.is_shipping_paused() {
+            self.consumer.give_back().await;
+        }
+        self.shared.pauses.until_shipping().await
     }
 
     /// The next message. Meanwhile the messages of the last batch are let go, once its cursors have moved.
@@ -154,15 +170,16 @@ impl<D: Destination> Stream<D> {
         Some(flushed)
     }
 
-    /// Flushes until nothing is to be tried again. While source or destination are away that takes as long as it takes.
-    /// Returns `None` where it was time to stop before that.
+    /// Flushes until nothing is to be tried again. While source or destination are away that takes as long as it takes, and
+    /// after some time the messages go back to the queue: another worker may get them through. Returns `None` where it was time to stop before that.
     async fn ship(&mut self, mut left: Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
         let mut shipped = Flushed::default();
         let mut backoff = Backoff::for_connections();
         let mut tries = 0;
+        let mut last_progress = Instant::now();
         loop {
             // Something may have been paused since the message was taken, or while the destination was away.
-            let pauses = shutdown.run_until_cancelled(self.shared.pauses.until_shipping()).await?;
+            let pauses = shutdown.run_until_cancelled(self.until_shipping()).await?;
             if pauses.is_some_part_paused() {
                 // The sweep finds it when it is resumed.
                 left.retain(|tenancy, mapping| !self.shared.mappings.are_paused(&pauses, tenancy, mapping));
@@ -179,6 +196,7 @@ impl<D: Destination> Stream<D> {
             }
             if is_progress {
                 tries = 0;
+                last_progress = Instant::now();
                 backoff.reset();
                 continue;
             }
@@ -188,6 +206,9 @@ impl<D: Destination> Stream<D> {
             if tries == self.shared.limits.tries_in_hand {
                 shipped.failed.push(Failed { hints: left, reason });
                 return Some(shipped);
+            }
+            if last_progress.elapsed() >= self.shared.limits.give_back_after {
+                self.consumer.give_back().await;
             }
             let wait = backoff.next_wait();
             let (tenancies, wait_ms) = (left.len(), wait.as_millis());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod consumer_timeout;
 mod cur_1;
 mod del_1;
 mod erase_1;
