@@ -18,6 +18,8 @@ pub struct ColumnFacts {
     pub is_enum: bool,
     /// Whether it can be null.
     pub nullable: bool,
+    /// Whether it is generated and not stored, which is the default of PostgreSQL 18.
+    pub is_virtual: bool,
     /// `pg_attribute.attnum`: another one is another column, whatever its name.
     pub number: i16,
     /// Of an enum: each label with what identifies it.
@@ -128,14 +130,16 @@ impl Check<'_> {
 
     fn column(&mut self, table: &SourceTable, name: &str) -> Option<ColumnFacts> {
         let found = self.facts.get(table)?.columns.get(name).cloned();
-        if found.is_none() {
-            let subject = format!("column \"{}\".\"{name}\"", table.name);
-            self.say(
-                subject,
-                "does not exist".to_owned(),
-                "migrate the platform to a version that has it, or correct the definition",
-            );
-        }
+        let (problem, remedy) = match &found {
+            None => ("does not exist", "migrate the platform to a version that has it, or correct the definition"),
+            // A trigger is shown null in its place, before and after: no change of it would be noticed.
+            Some(live) if live.is_virtual => (
+                "is generated and not stored, so that triggers do not see its value",
+                "make it STORED, or export the expression behind it with `sql`",
+            ),
+            Some(_) => return found,
+        };
+        self.say(format!("column \"{}\".\"{name}\"", table.name), problem.to_owned(), remedy);
         found
     }
 

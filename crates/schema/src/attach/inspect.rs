@@ -177,7 +177,7 @@ fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
 /// Columns with their types, and what else decides how their changes are noticed.
 async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
     const COLUMNS: &str = r"
-SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attnum,
+SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attnum, a.attgenerated = 'v',
   ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
   c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
   -- Row (1), before (2), update (16).
@@ -196,11 +196,12 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
             is_enum: row.get(4),
             nullable: row.get(5),
             number: row.get(6),
-            labels: row.get(7),
+            is_virtual: row.get(7),
+            labels: row.get(8),
         };
         let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
         table.columns.insert(row.get(2), column);
-        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(8), row.get(9), row.get(10));
+        (table.is_inherited, table.has_before_update, table.filenode) = (row.get(9), row.get(10), row.get(11));
     }
     Ok(facts)
 }
