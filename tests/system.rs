@@ -49,3 +49,4 @@ mod takeover;
 mod tasks;
 mod unreadable;
 mod ver_1;
+mod versions;

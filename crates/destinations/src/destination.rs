@@ -139,6 +139,14 @@ pub trait Destination: Clone + Send + Sync + 'static {
         window: WriteWindow,
     ) -> impl Future<Output = Result<(), DestinationError>> + Send;
 
+    /// Whether it is of a version that has what Lockstep needs. Any will do, for a destination that says nothing of it.
+    ///
+    /// # Errors
+    /// [`crate::Failure::Outdated`] when it is too old; any other failure says nothing of its version.
+    fn check_version(&self) -> impl Future<Output = Result<(), DestinationError>> + Send {
+        async { Ok(()) }
+    }
+
     /// How many pieces wait to be merged, in the table that has most of them: each write may leave one. None, for a
     /// destination that merges nothing.
     ///

@@ -11,6 +11,8 @@ pub enum Failure {
     Rejected,
     /// Credentials, grants, tables or settings are not what Lockstep needs.
     Misconfigured,
+    /// It is of a version that lacks what Lockstep needs.
+    Outdated,
     /// It failed in a way that Lockstep does not know.
     Unexpected,
     /// It answered more than was asked for and more than is kept in memory.
@@ -74,6 +76,9 @@ impl Failure {
                 "does not let Lockstep do its work",
                 "Check user, password and grants, then run `lockstep migrate`.",
             ),
+            Self::Outdated => {
+                ("LS-0207", Retry::Operator, "is too old", "Upgrade the server; nothing is written to it before.")
+            }
             // It is not taken for a failure of the rows: bisecting would set healthy rows aside one by one.
             Self::Unexpected => (
                 "LS-0205",

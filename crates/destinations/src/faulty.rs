@@ -143,6 +143,10 @@ impl<D: Destination> Destination for Faulty<D> {
         self.run(Operation::Advance, self.inner.advance(cursors, window)).await
     }
 
+    async fn check_version(&self) -> Result<(), DestinationError> {
+        self.inner.check_version().await
+    }
+
     async fn unmerged(&self) -> Result<u64, DestinationError> {
         self.inner.unmerged().await
     }

@@ -14,6 +14,7 @@ mod error_policy;
 pub mod faulty;
 mod high_water;
 mod provision;
+mod start;
 mod window;
 
 pub use clickhouse::ClickHouse;
@@ -24,4 +25,5 @@ pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;
 pub use high_water::{HighWater, Mark, Marks};
 pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
+pub use start::refuse_outdated_at_start;
 pub use window::WriteWindow;

@@ -1,7 +1,7 @@
 //! What an operation ends with when it fails.
 
 use lockstep_core::{SequenceId, exit};
-use lockstep_destinations::{DestinationError, ProvisionError};
+use lockstep_destinations::{DestinationError, Failure, ProvisionError};
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_schema::{SourceError, SqlStateKind};
 
@@ -122,6 +122,11 @@ impl OperationError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
+            Self::Destination(error) | Self::Provision(ProvisionError::Destination(error))
+                if matches!(error.failure(), Failure::Outdated) =>
+            {
+                exit::CONFIGURATION
+            }
             Self::Misfits(_)
             | Self::Provision(ProvisionError::OtherShape(_) | ProvisionError::NamesTaken(_))
             | Self::NotEmpty

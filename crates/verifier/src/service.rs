@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::settings::Settings;
 use lockstep_core::{Location, TenancyId};
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
@@ -63,6 +63,7 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let mappings = chosen(&set, &options.mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    clickhouse.check_version().await?;
     let scan = source.connect(Session::Scan).await?;
     storage::refuse_row_security(&scan, &mappings).await?;
     let locations = locations(&scan, &options.tenants).await?;

@@ -176,7 +176,11 @@ impl ShipError {
             Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_passing) => Retry::InPlace,
             Self::Destination(error) => match error.failure() {
                 Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
-                Failure::Rejected | Failure::Misconfigured | Failure::Unexpected | Failure::TooLarge => Retry::Requeue,
+                Failure::Rejected
+                | Failure::Misconfigured
+                | Failure::Outdated
+                | Failure::Unexpected
+                | Failure::TooLarge => Retry::Requeue,
             },
             // No work is at fault.
             Self::NotAReplica => Retry::InPlace,

@@ -1,7 +1,7 @@
 //! Whether tables and views in ClickHouse are in place.
 
 use lockstep_core::settings::Settings;
-use lockstep_destinations::{ClickHouse, Provision, ProvisionError};
+use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError};
 use lockstep_mappings::MappingSet;
 
 use super::{Check, or_ok};
@@ -18,6 +18,9 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
                 Check::finding(CHECK, what, "`lockstep migrate`")
             });
             Ok(or_ok(CHECK, "tables and views are in place", missing.collect()))
+        }
+        Err(ProvisionError::Destination(error)) if error.failure() == Failure::Outdated => {
+            Ok(vec![Check::finding(CHECK, error.to_string(), error.remedy())])
         }
         Err(ProvisionError::Destination(error)) => Err(error.into()),
         // Their texts say what differs and what the ways out are.

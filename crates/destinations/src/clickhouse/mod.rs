@@ -15,6 +15,7 @@ mod reader;
 mod server_clock;
 mod shape;
 mod stream;
+mod version;
 
 use lockstep_core::{DestinationId, MappingName, TenancyId};
 
@@ -47,6 +48,10 @@ impl Destination for ClickHouse {
 
     async fn advance(&self, cursors: &[CursorAt], window: WriteWindow) -> Result<(), DestinationError> {
         cursors::advance(&self.clone().within(window), cursors).await
+    }
+
+    async fn check_version(&self) -> Result<(), DestinationError> {
+        version::check(self).await
     }
 
     async fn unmerged(&self) -> Result<u64, DestinationError> {

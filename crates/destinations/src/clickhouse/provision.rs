@@ -7,7 +7,7 @@ use lockstep_mappings::clickhouse::{
     TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
 };
 
-use super::{ClickHouse, TableShape, differences};
+use super::{ClickHouse, TableShape, differences, version};
 use crate::error::DestinationError;
 use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 
@@ -18,6 +18,7 @@ const WRITABLE_ACCESS_STORAGES: &str = "SELECT count() FROM system.user_director
 
 impl Provision for ClickHouse {
     async fn plan(&self, mappings: &MappingSet, wanted: Wanted<'_>) -> Result<ProvisionPlan, ProvisionError> {
+        version::check(self).await?;
         let databases = self.databases();
         let mut plan = ProvisionPlan::default();
         let create = missing_databases(self).await?;
