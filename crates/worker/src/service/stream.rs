@@ -61,7 +61,7 @@ impl<D: Destination> Stream<D> {
         loop {
             if self.shared.pauses.is_shipping_paused() {
                 // Its rows are written; what is left of it is no reason to hold its messages.
-                finish_in_time(shutdown, within, self.settle_last(shutdown)).await;
+                finish_in_time(shutdown, within, self.acknowledge_last(shutdown)).await;
             }
             if shutdown.run_until_cancelled(self.until_shipping()).await.is_none() {
                 break;
@@ -128,7 +128,7 @@ impl<D: Destination> Stream<D> {
     }
 
     /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
-    /// settling go back to the queue.
+    /// acknowledging them go back to the queue.
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");

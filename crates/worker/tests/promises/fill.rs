@@ -344,19 +344,18 @@ async fn a_range_that_arrives_late_does_not_bring_back_what_was_deleted_meanwhil
     let fixture = platform().await;
     let sequencer = fixture.start_sequencer();
     let held = Faulty::holding_writes(fixture.clickhouse.clone());
-    // One worker has read ranges and stands still; a row of them is deleted, and another ships that.
+    // One worker has read two ranges and stands still; a row of them is deleted, and another ships that.
     let slow = fixture.start_to(held.clone(), quick());
-    held.until_held(1).await;
-    let mapping: String = {
-        let claimed =
-            "SELECT mapping_name FROM lockstep.fill_range WHERE claimed_by IS NOT NULL AND finished_at IS NULL LIMIT 1";
+    held.until_held(2).await;
+    let claims: String = {
+        let claimed = "SELECT string_agg(quote_literal(claimed_by), ', ') FROM lockstep.fill_range WHERE claimed_by IS NOT NULL AND finished_at IS NULL";
         fixture.client.query_one(claimed, &[]).await.unwrap().get(0)
     };
     let other = fixture.start_to(fixture.clickhouse.clone(), quick());
     fixture.run_sql(r#"DELETE FROM "ContactChannel"; DELETE FROM "ProjectUser" WHERE "isAnonymous""#).await;
     eventually("the others' ranges", DEADLINE, async || {
         let left = format!(
-            "SELECT count(*) FROM lockstep.fill_range WHERE finished_at IS NULL AND mapping_name <> '{mapping}'"
+            "SELECT count(*) FROM lockstep.fill_range WHERE finished_at IS NULL AND (claimed_by IS NULL OR claimed_by NOT IN ({claims}))"
         );
         Ok(fixture.number(&left).await == 0)
     })
