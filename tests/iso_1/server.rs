@@ -22,29 +22,54 @@ const LISTEN: &str = "SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM numb
 /// The server's process, and its directory, which goes with it.
 pub(super) struct Server {
     process: Child,
+    engine: Engine,
     home: PathBuf,
+    port: u16,
     url: String,
 }
 
 impl Server {
-    /// Starts one whose users are `default`, with all rights and without a password, and those of the `<users>` section
-    /// given. None where this machine has neither a `clickhouse` program nor the library.
-    pub(super) async fn start(stage: &Stage, users: &str) -> Result<Option<Self>> {
-        let Some(engine) = engine(stage) else { return Ok(None) };
+    /// Starts one whose users are `default`, with all rights and without a password, and those of these files. None where
+    /// this machine has neither a `clickhouse` program nor the library.
+    pub(super) async fn start(stage: &Stage, files: &[String]) -> Result<Option<Self>> {
+        let Some(engine) = engine(stage) else {
+            eprintln!("There is no ClickHouse to start here.");
+            return Ok(None);
+        };
         let home = std::env::temp_dir().join(format!("lockstep-clickhouse-{}", Uuid::new_v4().simple()));
         std::fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
         // Free a moment ago; taking it is up to the server.
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-        write_configuration(&home, users)?;
-        let log = std::fs::File::create(home.join("log"))?;
-        let process = command(&engine, &home, port).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let server =
-            Self { process: process.context("starting ClickHouse")?, home, url: format!("http://127.0.0.1:{port}") };
-        let client = server.client(stage, "default", "")?;
+        write_configuration(&home)?;
+        write_users(&home, files)?;
+        let process = run(&engine, &home, port)?;
+        let server = Self { process, engine, home, port, url: format!("http://127.0.0.1:{port}") };
+        server.answers(stage).await?;
+        Ok(Some(server))
+    }
+
+    /// Starts it again over the same data, with other files.
+    pub(super) async fn restart(&mut self, stage: &Stage, files: &[String]) -> Result<()> {
+        self.process.kill().await?;
+        write_users(&self.home, files)?;
+        self.process = run(&self.engine, &self.home, self.port)?;
+        self.answers(stage).await
+    }
+
+    async fn answers(&self, stage: &Stage) -> Result<()> {
+        let client = self.client(stage)?;
         let answers = async || Ok(client.fetch_text("SELECT 1").await?.trim() == "1");
         let started = eventually("ClickHouse to answer", DEADLINE, answers).await;
-        started.with_context(|| std::fs::read_to_string(server.home.join("log")).unwrap_or_default())?;
-        Ok(Some(server))
+        started.with_context(|| std::fs::read_to_string(self.home.join("log")).unwrap_or_default())
+    }
+
+    /// What programs have to be told to use it.
+    pub(super) fn settings(&self) -> [(&'static str, &str); 3] {
+        [
+            ("LOCKSTEP_CLICKHOUSE_URL", self.url()),
+            ("LOCKSTEP_CLICKHOUSE_USER", "default"),
+            ("LOCKSTEP_CLICKHOUSE_PASSWORD", ""),
+        ]
     }
 
     /// Its HTTP interface.
@@ -52,12 +77,12 @@ impl Server {
         &self.url
     }
 
-    /// A client as one of its users.
-    pub(super) fn client(&self, stage: &Stage, user: &str, password: &str) -> Result<ClickHouse> {
+    /// A client that may do everything.
+    pub(super) fn client(&self, stage: &Stage) -> Result<ClickHouse> {
         let settings = ClickHouseSettings {
             url: SecretUrl::new(&self.url),
-            user: user.to_owned(),
-            password: SecretString::from(password),
+            user: "default".to_owned(),
+            password: SecretString::default(),
             raw_database: stage.installation.raw_database(),
             view_database: stage.installation.view_database(),
         };
@@ -131,15 +156,17 @@ fn command(engine: &Engine, home: &Path, port: u16) -> Command {
     command
 }
 
-fn write_configuration(home: &Path, users: &str) -> Result<()> {
-    // Its own element is there already; a view of that name stays.
-    let users =
-        users.trim().strip_prefix("<users>").and_then(|users| users.strip_suffix("</users>")).context("no users")?;
-    let users = format!(
-        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
-<default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
-{users}</users></clickhouse>"
-    );
+fn run(engine: &Engine, home: &Path, port: u16) -> Result<Child> {
+    let log = std::fs::File::create(home.join("log"))?;
+    let process = command(engine, home, port).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+    process.context("starting ClickHouse")
+}
+
+fn write_configuration(home: &Path) -> Result<()> {
+    // The process itself logs in as `default`.
+    let users = "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
+<default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></default>
+</users></clickhouse>";
     std::fs::write(home.join("users.xml"), users)?;
     let configuration = format!(
         "<clickhouse><users_config>{0}/users.xml</users_config><user_directories><users_xml><path>{0}/users.xml</path></users_xml></user_directories>
@@ -147,4 +174,17 @@ fn write_configuration(home: &Path, users: &str) -> Result<()> {
         home.display()
     );
     Ok(std::fs::write(home.join("config.xml"), configuration)?)
+}
+
+/// As an operator puts them in place: each in a file of its own, read beside users.xml.
+fn write_users(home: &Path, files: &[String]) -> Result<()> {
+    let directory = home.join("users.d");
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    std::fs::create_dir(&directory)?;
+    for (file, number) in files.iter().zip(1..) {
+        std::fs::write(directory.join(format!("{number}.xml")), file)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The `lockstep` command: set up, look, wait.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
+mod access;
 mod detach;
 mod doctor;
 mod erase;
@@ -63,6 +64,8 @@ enum Command {
     Quarantine(Reporting<quarantine::QuarantineArgs>),
     /// Erase the rows of a deleted tenancy from the destination, and print the receipt
     Erase(Reporting<erase::EraseArgs>),
+    /// Give tenants their ClickHouse users, take them away, and check who reads what
+    Access(Reporting<access::AccessArgs>),
     /// Show or change the settings that all programs share
     Settings(Reporting<settings::SettingsCommand>),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
@@ -72,7 +75,12 @@ enum Command {
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
-            Self::Migrate(_) | Self::Wait(_) | Self::Resync(_) | Self::Rewind(_) | Self::Doctor(_) => (false, true),
+            Self::Migrate(_)
+            | Self::Wait(_)
+            | Self::Resync(_)
+            | Self::Rewind(_)
+            | Self::Access(_)
+            | Self::Doctor(_) => (false, true),
             Self::Status(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
@@ -132,6 +140,7 @@ async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet)
         Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
         Command::Quarantine(command) => quarantine::run(command, &mut connected.await?).await?,
         Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
+        Command::Access(command) => access::run(command, &connected.await?).await?,
         Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
     })
 }

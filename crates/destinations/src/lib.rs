@@ -17,7 +17,7 @@ mod provision;
 mod start;
 mod window;
 
-pub use clickhouse::ClickHouse;
+pub use clickhouse::{AccessState, ClickHouse};
 pub use clocks::Moment;
 pub use destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, WriteLimits};
 pub use erase::{Erase, OldTombstones, Removal};

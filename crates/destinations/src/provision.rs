@@ -6,11 +6,9 @@ use crate::error::DestinationError;
 
 /// What is asked for beside the tables.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Wanted<'a> {
+pub struct Wanted {
     /// Views of the same names that read something else are replaced.
     pub replace_views: bool,
-    /// A role that is to read the views, each session only its own project and branch.
-    pub tenant_role: Option<&'a str>,
 }
 
 /// One thing to do.
@@ -27,8 +25,6 @@ pub struct ProvisionStep {
 pub struct ProvisionPlan {
     /// To be applied in this order.
     pub steps: Vec<ProvisionStep>,
-    /// What the destination does not let anybody do by statements, and what to do instead.
-    pub notes: Vec<String>,
 }
 
 /// Why nothing is changed in a destination.
@@ -65,7 +61,7 @@ pub trait Provision: Send + Sync {
     fn plan(
         &self,
         mappings: &MappingSet,
-        wanted: Wanted<'_>,
+        wanted: Wanted,
     ) -> impl Future<Output = Result<ProvisionPlan, ProvisionError>> + Send;
 
     /// Does one step.

@@ -175,16 +175,6 @@ fn indexes_of_all_mappings() {
 }
 
 #[test]
-fn access_in_both_renderings() {
-    let set = built_in();
-    let location = Location { project_id: "p<1>".into(), branch_id: "it's".into() };
-    let user = clickhouse::TenantUser { name: "tenant_1".into(), password_sha256_hex: "00".repeat(32), location };
-    let sql = clickhouse::access_sql(&set, &databases(), "tenants").statements.join(";\n");
-    let xml = clickhouse::users_xml(&set, &databases(), &[user]);
-    insta::assert_snapshot!(format!("{sql}\n\n{xml}"));
-}
-
-#[test]
 fn a_cluster_is_a_matter_of_configuration() {
     let set = built_in();
     let databases = Databases { cluster: Some("main".into()), ..databases() };

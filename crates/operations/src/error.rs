@@ -1,7 +1,10 @@
 //! What an operation ends with when it fails.
 
+use std::path::PathBuf;
+
 use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::{DestinationError, Failure, ProvisionError};
+use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_schema::{SourceError, SqlStateKind};
 
@@ -103,6 +106,40 @@ pub enum OperationError {
         /// As it was given.
         value: String,
     },
+    /// A file that holds no password.
+    #[error("LS-0054: {} cannot be used as a password's file: {why}", file.display())]
+    PasswordFile {
+        /// Which file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The user's name is somebody else's.
+    #[error("LS-0055: ClickHouse has a user {0} already, which is not that of this tenancy; give another name with --user")]
+    UserTaken(UserName),
+    /// A tenancy has one user.
+    #[error(
+        "LS-0056: tenancy {tenancy} has the user {user} already; give that name with --user to make it anew, or run \
+         `lockstep access revoke --tenant {tenancy}` first"
+    )]
+    HasAnotherUser {
+        /// Whose user.
+        tenancy: lockstep_core::TenancyId,
+        /// Its name.
+        user: String,
+    },
+    /// Nothing can say which rows a user may read.
+    #[error(
+        "LS-0057: ClickHouse takes no settings that begin with SQL_, which say whose rows a user reads; nothing was \
+         changed. Add <custom_settings_prefixes>SQL_</custom_settings_prefixes> to the server's configuration"
+    )]
+    NoCustomSettings,
+    /// Users XML cannot name the database.
+    #[error(
+        "LS-0058: this ClickHouse manages access in files, which cannot name the database {0:?}; set \
+         LOCKSTEP_CLICKHOUSE_VIEW_DATABASE to a name of A-Z, a-z, 0-9, _ and - that begins with a letter or _"
+    )]
+    NotForFiles(String),
 }
 
 /// Of a statement on Lockstep's own tables.
@@ -134,6 +171,11 @@ impl OperationError {
             | Self::UnknownMapping { .. }
             | Self::PlaceUnknown(_)
             | Self::SettingRefused { .. }
+            | Self::PasswordFile { .. }
+            | Self::UserTaken(_)
+            | Self::HasAnotherUser { .. }
+            | Self::NoCustomSettings
+            | Self::NotForFiles(_)
             | Self::UnknownDestination(_) => exit::CONFIGURATION,
             Self::Unfinished(_) => exit::IN_FLIGHT,
             Self::Source(_)

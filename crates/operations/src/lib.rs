@@ -4,6 +4,7 @@
 //! `docs/json.md`; what happens meanwhile is told to a [`Progress`] callback. Operations ask for work; the sequencer and the
 //! workers do it.
 
+mod access;
 mod backlog;
 mod deployment;
 pub mod doctor;
@@ -19,6 +20,10 @@ mod status;
 mod tenancies;
 mod wait;
 
+pub use access::{
+    AccessCheckReport, AccessEntry, AccessReport, Finding, GrantReport, GrantRequest, Managed, Password, RevokeReport,
+    access_check, access_list, grant_access, revoke_access,
+};
 pub use deployment::Deployment;
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
 pub use error::{OperationError, Unfinished};

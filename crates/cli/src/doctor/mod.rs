@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use lockstep_core::exit;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_operations::doctor::{Check, DoctorReport, Outcome, or_ok, source_checks};
+use lockstep_operations::doctor::{Check, DoctorReport, Outcome, access_checks, or_ok, source_checks};
 
 use crate::error::CliError;
 use crate::output::Report;
@@ -27,6 +27,8 @@ pub(crate) async fn run(
     let mut checks = source_checks(settings, mappings, args.transactions_longer_than).await?;
     let in_clickhouse = clickhouse::look(settings, mappings).await;
     checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error)]));
+    let access = access_checks(settings, mappings).await;
+    checks.extend(access.unwrap_or_else(|error| vec![Check::failed("access", &error)]));
     Ok(checks.into())
 }
 

@@ -28,10 +28,6 @@ pub(crate) struct MigrateArgs {
     /// Replace views of the same names that read other tables: swaps tenants over, view by view, at once
     #[arg(long)]
     replace_views: bool,
-    /// Let this ClickHouse role read the views, each session only its own project and branch
-    /// (settings SQL_project_id and SQL_branch_id). Servers that manage access in files are said so
-    #[arg(long, value_name = "ROLE")]
-    tenant_role: Option<String>,
 }
 
 pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
@@ -42,9 +38,8 @@ pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &Mapp
     }
     // Both sides are looked at before anything is changed on either.
     let source_steps = source::plan(&source, mappings, args.relax.as_deref()).await?;
-    let wanted = Wanted { replace_views: args.replace_views, tenant_role: args.tenant_role.as_deref() };
+    let wanted = Wanted { replace_views: args.replace_views };
     let plan = clickhouse.plan(mappings, wanted).await?;
-    plan.notes.iter().for_each(|note| println!("{note}"));
     if args.dry_run {
         source::print(&source_steps);
         clickhouse::print(&plan);

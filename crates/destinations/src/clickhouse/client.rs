@@ -56,6 +56,7 @@ pub struct ClickHouse {
     pub(super) client: Client,
     reader: Reader,
     pub(super) databases: Databases,
+    user: String,
     pub(super) timeouts: Timeouts,
     pub(super) window: Option<WriteWindow>,
 }
@@ -67,7 +68,8 @@ impl ClickHouse {
     /// [`Failure::Misconfigured`] when the URL cannot work or the certificate authorities cannot be read.
     pub fn connect(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Self, DestinationError> {
         let (client, reader) = connection::open(settings, tls_ca_file)?;
-        Ok(Self { client, reader, databases: Databases::from(settings), timeouts: Timeouts::default(), window: None })
+        let (databases, user) = (Databases::from(settings), settings.user.clone());
+        Ok(Self { client, reader, databases, user, timeouts: Timeouts::default(), window: None })
     }
 
     /// The same server with other timeouts: a long migration, an impatient test.
@@ -85,6 +87,11 @@ impl ClickHouse {
     /// The databases of this installation on the server.
     pub const fn databases(&self) -> &Databases {
         &self.databases
+    }
+
+    /// The user that Lockstep logs in as.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// Returns when the server has answered, within 5 seconds, and let the user in.

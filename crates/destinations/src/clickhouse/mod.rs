@@ -1,5 +1,6 @@
 //! ClickHouse over HTTP: statements, streams, inserts, cursors, and what its tables look like.
 
+mod access;
 mod client;
 mod compare;
 mod connection;
@@ -19,6 +20,7 @@ mod version;
 
 use lockstep_core::{DestinationId, MappingName, TenancyId};
 
+pub use self::access::AccessState;
 pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::page::Page;

@@ -1,23 +1,18 @@
-//! The databases, tables, views and grants of `lockstep migrate`: what there is, and what is missing.
+//! The databases, tables and views of `lockstep migrate`, and who may read them: what there is, and what is missing.
 
 use std::collections::BTreeMap;
 
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{
-    TableDefinition, access_sql, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
+    TableDefinition, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
 };
 
 use super::{ClickHouse, TableShape, differences, version};
 use crate::error::DestinationError;
 use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 
-/// How many places there are that can take users, roles and policies made by SQL.
-const WRITABLE_ACCESS_STORAGES: &str = "SELECT count() FROM system.user_directories \
-     WHERE type IN ('local_directory', 'local directory', 'replicated', 'memory') \
-     AND NOT JSONExtractBool(toString(params), 'readonly')";
-
 impl Provision for ClickHouse {
-    async fn plan(&self, mappings: &MappingSet, wanted: Wanted<'_>) -> Result<ProvisionPlan, ProvisionError> {
+    async fn plan(&self, mappings: &MappingSet, wanted: Wanted) -> Result<ProvisionPlan, ProvisionError> {
         version::check(self).await?;
         let databases = self.databases();
         let mut plan = ProvisionPlan::default();
@@ -28,19 +23,11 @@ impl Provision for ClickHouse {
         let own = [cursor_table(databases), source_table(databases)];
         let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
         plan.steps.extend(tables(self, &definitions).await?);
-        plan.steps.extend(views(self, mappings, wanted.replace_views).await?);
-        if let Some(role) = wanted.tenant_role {
-            if self.can_manage_access().await? {
-                let statements = access_sql(mappings, databases, role).statements;
-                plan.steps.push(ProvisionStep { what: format!("let role {role} read the views"), statements });
-            } else {
-                plan.notes.push(
-                    "This ClickHouse manages access in files: put each tenant's user into the file that users_config \
-                     names (grants and row filters as ARCHITECTURE.md shows)."
-                        .to_owned(),
-                );
-            }
-        }
+        let views = views(self, mappings, wanted.replace_views).await?;
+        // Policies come before the views that they protect, and grants after them: nobody reads a view without its policy.
+        let access = if self.can_manage_access().await? { self.access_steps(mappings).await? } else { [vec![], vec![]] };
+        let [protect, allow] = access;
+        plan.steps.extend(protect.into_iter().chain(views).chain(allow));
         Ok(plan)
     }
 
@@ -58,15 +45,6 @@ impl Provision for ClickHouse {
 }
 
 impl ClickHouse {
-    /// Whether users, roles and row policies can be made by SQL here. Where they cannot (code 514 on trying), access is
-    /// managed by files. Changes nothing; whether this user may make them is another question, answered by trying.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub async fn can_manage_access(&self) -> Result<bool, DestinationError> {
-        Ok(self.fetch_one::<u64>(WRITABLE_ACCESS_STORAGES).await? > 0)
-    }
-
     /// What these tables of the raw database look like, by name; those that do not exist, or that this user may not see,
     /// are left out. Two questions to the server.
     ///

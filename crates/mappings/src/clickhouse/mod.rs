@@ -1,6 +1,6 @@
 //! SQL for ClickHouse, derived from definitions. Pure text: nothing here talks to a server.
 
-mod access;
+pub mod access;
 mod compare;
 mod cursors;
 pub mod erase;
@@ -8,7 +8,6 @@ mod source;
 mod stale;
 mod tables;
 
-pub use access::{AccessSql, TenantUser, access_sql, users_xml};
 pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};

@@ -127,3 +127,11 @@ async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
         Err(error) => Check::failed(CHECK, &error.into()),
     }
 }
+
+/// Looks at who may read what in ClickHouse.
+///
+/// # Errors
+/// When Postgres or ClickHouse cannot be asked.
+pub async fn access_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
+    crate::access::doctor_checks(settings, mappings).await
+}
