@@ -149,6 +149,19 @@ async fn json_of_resync_rewind_and_quarantine() -> Result<()> {
 }
 
 #[tokio::test]
+async fn json_of_access() -> Result<()> {
+    let stage = Stage::small().await?;
+    let engines = tenancy(&stage, "engines").await?;
+    let granted = json(&stage, "access grant", &["--tenant", &engines], 0).await?;
+    ensure!(granted["tenancy"] == *engines && granted["password"].is_string(), "another user than was asked for");
+    json(&stage, "access list", &[], 0).await?;
+    json(&stage, "access check", &[], 0).await?;
+    let revoked = json(&stage, "access revoke", &["--tenant", &engines], 0).await?;
+    ensure!(revoked["in_files"] == Value::Array(Vec::new()), "{revoked}");
+    stage.end([]).await
+}
+
+#[tokio::test]
 async fn json_of_erase() -> Result<()> {
     let stage = Stage::small().await?;
     stage.installation.succeed("lockstep", &["settings", "set", "late_write_limit", "4 seconds"]).await?;

@@ -44,7 +44,12 @@ impl Managed {
     async fn refused(&self, arguments: &[&str], code: &str) -> Result<()> {
         let before = self.server.with(|state| state.ran.len());
         let done = self.run(&[&["access"], arguments].concat()).await?;
-        ensure!(done.code == Some(78) && done.stderr.starts_with(code), "{arguments:?}: {:?} {}", done.code, done.stderr);
+        ensure!(
+            done.code == Some(78) && done.stderr.starts_with(code),
+            "{arguments:?}: {:?} {}",
+            done.code,
+            done.stderr
+        );
         ensure!(self.server.with(|state| state.ran.len()) == before, "{arguments:?} changed something");
         Ok(())
     }
@@ -87,7 +92,8 @@ async fn iso_1_migrate_protects_a_view_before_it_is_there_and_grants_it_last() -
     let done = managed.run(&["migrate"]).await?;
     ensure!(done.code == Some(0), "{}", done.stderr);
     let ran = managed.ran();
-    let (policies, view) = (places(&ran, "CREATE ROW POLICY OR REPLACE", "users"), places(&ran, "CREATE OR REPLACE VIEW", "users"));
+    let (policies, view) =
+        (places(&ran, "CREATE ROW POLICY OR REPLACE", "users"), places(&ran, "CREATE OR REPLACE VIEW", "users"));
     ensure!(policies.len() == 3 && view.len() == 1 && policies[2] < view[0], "{ran:#?}");
     // No tenant has a user: nobody is given anything.
     ensure!(!ran.iter().any(|statement| statement.contains("GRANT") || statement.contains("ROLE")), "{ran:#?}");
@@ -129,12 +135,17 @@ async fn iso_1_a_tenancy_has_one_user_that_can_be_made_anew_and_taken_away() -> 
     let ran = managed.ran();
     ensure!(!ran.iter().any(|statement| statement.contains(&password)), "the password is in a statement");
     let made = ran.iter().find(|statement| statement.starts_with("CREATE USER ")).context("a user")?;
-    for constant in ["SQL_project_id = 'engines' CONST", "SQL_branch_id = 'main' CONST", &format!("SQL_tenancy_id = '{engines}' CONST")] {
+    for constant in [
+        "SQL_project_id = 'engines' CONST",
+        "SQL_branch_id = 'main' CONST",
+        &format!("SQL_tenancy_id = '{engines}' CONST"),
+    ] {
         ensure!(made.contains(constant), "{constant} is not in the statement");
     }
     assert_eq!(managed.findings().await?, Vec::<String>::new());
     let listed = managed.access(&["list"], 0).await?;
-    let entry = json!({"user": user, "tenancy": engines, "project_id": "engines", "branch_id": "main", "in_file": false});
+    let entry =
+        json!({"user": user, "tenancy": engines, "project_id": "engines", "branch_id": "main", "in_file": false});
     assert_eq!(listed["users"], json!([entry]));
 
     let again = managed.access(&["grant", "--tenant", &engines], 0).await?;
@@ -209,7 +220,12 @@ async fn iso_1_a_grant_that_is_broken_off_leaves_nobody_with_too_much() -> Resul
     for allowed in [0, 1, grants - 3, grants - 2, grants - 1, grants, grants + 1, grants + 2, grants + 3] {
         managed.server.with(|state| *state = State { allowed: Some(allowed), ..State::fresh() });
         let done = managed.run(&[&["access"], grant.as_slice()].concat()).await?;
-        ensure!(done.code == Some(1) && done.stderr.starts_with("LS-0204"), "after {allowed}: {:?} {}", done.code, done.stderr);
+        ensure!(
+            done.code == Some(1) && done.stderr.starts_with("LS-0204"),
+            "after {allowed}: {:?} {}",
+            done.code,
+            done.stderr
+        );
         ensure!(!done.stdout.contains("Password"), "a password is printed that opens nothing");
         managed.server.with(|state| state.allowed = None);
         if allowed < grants {

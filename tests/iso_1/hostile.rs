@@ -50,6 +50,8 @@ pub(super) async fn reads_nothing_else(stage: &Stage, tenant: &Tenant<'_>) -> Re
         "SELECT * FROM system.parts".to_owned(),
         "SELECT * FROM system.server_settings".to_owned(),
         "SHOW PROCESSLIST".to_owned(),
+        "SHOW USERS".to_owned(),
+        "SHOW ACCESS".to_owned(),
     ] {
         tenant.refused(&forbidden, &[DENIED]).await?;
     }
@@ -62,13 +64,18 @@ pub(super) async fn reads_nothing_else(stage: &Stage, tenant: &Tenant<'_>) -> Re
         format!("ALTER TABLE {raw}.users DELETE WHERE 1"),
         format!("SYSTEM STOP MERGES {raw}.users"),
         "KILL QUERY WHERE 1".to_owned(),
+        "CREATE FUNCTION mine AS x -> x".to_owned(),
+        "CREATE NAMED COLLECTION mine AS a = 1".to_owned(),
+        format!("BACKUP TABLE {views}.users TO File('users')"),
         format!("GRANT SELECT ON {raw}.users TO {}", tenant.user),
         format!("DROP ROW POLICY {} ON {views}.users", tenant.user),
     ] {
         tenant.refused(&forbidden, &[DENIED, READONLY]).await?;
     }
     // No table but the views can be seen.
-    let others = format!("SELECT count() FROM system.tables WHERE database NOT IN ('{views}', 'system', 'information_schema', 'INFORMATION_SCHEMA')");
+    let others = format!(
+        "SELECT count() FROM system.tables WHERE database NOT IN ('{views}', 'system', 'information_schema', 'INFORMATION_SCHEMA')"
+    );
     ensure!(tenant.ask(&others).await?.trim() == "0", "a tenant sees tables of others");
     let names = format!("SELECT count() FROM system.tables WHERE database = '{views}' AND name = 'names'");
     ensure!(tenant.ask(&names).await?.trim() == "0", "a tenant sees a dictionary");
@@ -77,7 +84,8 @@ pub(super) async fn reads_nothing_else(stage: &Stage, tenant: &Tenant<'_>) -> Re
 
 /// Neither by a statement, nor in a query, nor in the address.
 pub(super) async fn changes_no_setting(tenant: &Tenant<'_>) -> Result<()> {
-    for setting in ["SQL_project_id = 'compilers'", "SQL_branch_id = 'x'", "readonly = 0", "readonly = 2", "final = 0"] {
+    for setting in ["SQL_project_id = 'compilers'", "SQL_branch_id = 'x'", "readonly = 0", "readonly = 2", "final = 0"]
+    {
         // A server that knows no custom settings says so.
         let codes = if setting.starts_with("SQL_") { &[READONLY, 115][..] } else { &[READONLY] };
         tenant.refused(&format!("SET {setting}"), codes).await?;

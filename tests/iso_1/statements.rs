@@ -31,7 +31,10 @@ const TABLES: [(&str, &str); 9] = [
         "profile_name Nullable(String), user_name Nullable(String), index UInt64, setting_name Nullable(String), value Nullable(String), min Nullable(String), max Nullable(String), writability Nullable(String), inherit_profile Nullable(String)",
     ),
     ("quotas", "name String, keys Array(String), apply_to_list Array(String)"),
-    ("quota_limits", "quota_name String, duration UInt32, max_queries Nullable(UInt64), max_execution_time Nullable(Float64)"),
+    (
+        "quota_limits",
+        "quota_name String, duration UInt32, max_queries Nullable(UInt64), max_execution_time Nullable(Float64)",
+    ),
     ("users", "name String, storage String"),
 ];
 
@@ -156,14 +159,22 @@ impl State {
             let (view, own) = (names[2], names[3]);
             // The server sets parentheses.
             let filter = between(" USING ", " TO ")?;
-            let filter = if filter == "1" { filter.to_owned() } else { format!("({})", filter.replace(" AND ", ") AND (")) };
+            let filter =
+                if filter == "1" { filter.to_owned() } else { format!("({})", filter.replace(" AND ", ") AND (")) };
             let restrictive = u8::from(statement.contains(" AS RESTRICTIVE "));
-            let (to_all, to, except) =
-                if statement.contains(" TO ALL EXCEPT ") { (1, String::new(), literal(own)) } else { (0, literal(own), String::new()) };
+            let (to_all, to, except) = if statement.contains(" TO ALL EXCEPT ") {
+                (1, String::new(), literal(own))
+            } else {
+                (0, literal(own), String::new())
+            };
             let key = format!("{first} ON {view}");
             self.remove("row_policies", &key);
             let [name, database, view, filter] = [first, names[1], view, &filter].map(literal);
-            self.add("row_policies", &key, format!("({name}, {database}, {view}, {filter}, {restrictive}, {to_all}, [{to}], [{except}])"));
+            self.add(
+                "row_policies",
+                &key,
+                format!("({name}, {database}, {view}, {filter}, {restrictive}, {to_all}, [{to}], [{except}])"),
+            );
         } else if statement.starts_with("CREATE ROLE IF NOT EXISTS ") {
             self.remove("roles", first);
             self.add("roles", first, format!("({})", literal(first)));
@@ -178,11 +189,17 @@ impl State {
                     [_, _, min, _, max] => [min, max, "NULL"],
                     _ => anyhow::bail!("{element}"),
                 };
-                let row = format!("({}, NULL, {index}, {}, {}, {min}, {max}, {writability}, NULL)", literal(first), literal(setting), words[0]);
+                let row = format!(
+                    "({}, NULL, {index}, {}, {}, {min}, {max}, {writability}, NULL)",
+                    literal(first),
+                    literal(setting),
+                    words[0]
+                );
                 self.add("settings_profile_elements", first, row);
             }
         } else if statement.starts_with("CREATE QUOTA OR REPLACE ") {
-            let (duration, limits) = between(" INTERVAL ", " TO ")?.split_once(" second MAX queries = ").context("limits")?;
+            let (duration, limits) =
+                between(" INTERVAL ", " TO ")?.split_once(" second MAX queries = ").context("limits")?;
             let (queries, time) = limits.split_once(", execution_time = ").context("time")?;
             for table in ["quotas", "quota_limits"] {
                 self.remove(table, first);
@@ -194,13 +211,24 @@ impl State {
             self.remove("grants", role);
             for view in granted.chunks(2) {
                 for policy in ["lockstep_only_own_place", "lockstep_own_place", "lockstep_itself"] {
-                    ensure!(self.has("row_policies", &format!("{policy} ON {}", view[1])), "granted before protected: {statement}");
+                    ensure!(
+                        self.has("row_policies", &format!("{policy} ON {}", view[1])),
+                        "granted before protected: {statement}"
+                    );
                 }
-                let row = format!("(NULL, {}, 'SELECT', {}, {}, NULL, 0, 0)", literal(role), literal(view[0]), literal(view[1]));
+                let row = format!(
+                    "(NULL, {}, 'SELECT', {}, {}, NULL, 0, 0)",
+                    literal(role),
+                    literal(view[0]),
+                    literal(view[1])
+                );
                 self.add("grants", role, row);
             }
         } else if statement.starts_with("CREATE USER ") {
-            ensure!(statement.starts_with("CREATE USER OR REPLACE ") || !self.has("users", first), "it is there: {first}");
+            ensure!(
+                statement.starts_with("CREATE USER OR REPLACE ") || !self.has("users", first),
+                "it is there: {first}"
+            );
             self.drop_user(first);
             self.add("users", first, format!("({}, 'local_directory')", literal(first)));
             let (profile, settings) = between(" SETTINGS PROFILE ", "")?.split_once(", ").context("settings")?;
@@ -209,7 +237,8 @@ impl State {
             };
             self.add("settings_profile_elements", first, row(0, "NULL", "NULL", "NULL", profile));
             for (setting, index) in settings.split(", ").zip(1..) {
-                let (setting, value) = setting.strip_suffix(" CONST").context("CONST")?.split_once(" = ").context("a value")?;
+                let (setting, value) =
+                    setting.strip_suffix(" CONST").context("CONST")?.split_once(" = ").context("a value")?;
                 // The server shows custom settings as literals.
                 let element = row(index, &literal(setting), &literal(value), "'CONST'", "NULL");
                 self.add("settings_profile_elements", first, element);
@@ -242,7 +271,9 @@ async fn serve(connection: TcpStream, upstream: &str, state: &Mutex<State>) -> R
             line => head.push(line.to_owned()),
         }
     }
-    let header = |name: &str| head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(str::trim).map(str::to_owned));
+    let header = |name: &str| {
+        head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(str::trim).map(str::to_owned))
+    };
     let body = match header("content-length:") {
         Some(length) => {
             let mut body = vec![0; length.parse()?];

@@ -66,7 +66,9 @@ impl Tenant<'_> {
         connection.read_to_end(&mut answer).await?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer.split_once("\r\n\r\n").context("an answer of HTTP")?;
-        let code = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-clickhouse-exception-code: ")?.parse().ok());
+        let code = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("x-clickhouse-exception-code: ")?.parse().ok());
         Ok((code, body.to_owned()))
     }
 }

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_operations::{
-    AccessCheckReport, AccessReport, Deployment, GrantReport, GrantRequest, Password, RevokeReport,
-    access_check, access_list, grant_access, revoke_access,
+    AccessCheckReport, AccessReport, Deployment, GrantReport, GrantRequest, Password, RevokeReport, access_check,
+    access_list, grant_access, revoke_access,
 };
 use secrecy::ExposeSecret;
 

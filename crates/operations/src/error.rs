@@ -115,7 +115,9 @@ pub enum OperationError {
         why: String,
     },
     /// The user's name is somebody else's.
-    #[error("LS-0055: ClickHouse has a user {0} already, which is not that of this tenancy; give another name with --user")]
+    #[error(
+        "LS-0055: ClickHouse has a user {0} already, which is not that of this tenancy; give another name with --user"
+    )]
     UserTaken(UserName),
     /// A tenancy has one user.
     #[error(

@@ -89,7 +89,10 @@ impl ClickHouse {
 
     /// What is missing on a server that manages access by statements: row policies, and what tenants are given, where they
     /// are given anything.
-    pub(super) async fn access_steps(&self, mappings: &MappingSet) -> Result<[Vec<ProvisionStep>; 2], DestinationError> {
+    pub(super) async fn access_steps(
+        &self,
+        mappings: &MappingSet,
+    ) -> Result<[Vec<ProvisionStep>; 2], DestinationError> {
         let access = self.access(mappings);
         let policies: Vec<FoundPolicy> = self.fetch_rows(&queries::policies(&access)).await?;
         let repair = access.repair(&policies, &self.group(&access).await?, false);

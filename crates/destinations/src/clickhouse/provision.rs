@@ -25,7 +25,8 @@ impl Provision for ClickHouse {
         plan.steps.extend(tables(self, &definitions).await?);
         let views = views(self, mappings, wanted.replace_views).await?;
         // Policies come before the views that they protect, and grants after them: nobody reads a view without its policy.
-        let access = if self.can_manage_access().await? { self.access_steps(mappings).await? } else { [vec![], vec![]] };
+        let access =
+            if self.can_manage_access().await? { self.access_steps(mappings).await? } else { [vec![], vec![]] };
         let [protect, allow] = access;
         plan.steps.extend(protect.into_iter().chain(views).chain(allow));
         Ok(plan)

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use lockstep_core::{Location, TenancyId};
 use serde::Serialize;
 
-pub use self::check::{AccessCheckReport, Finding, access_check};
 pub(crate) use self::check::doctor_checks;
+pub use self::check::{AccessCheckReport, Finding, access_check};
 pub use self::grant::{GrantReport, GrantRequest, grant_access};
 pub use self::password::Password;
 pub use self::revoke::{RevokeReport, revoke_access};

@@ -41,9 +41,10 @@ pub async fn revoke_access(deployment: &Deployment<'_>, tenancy: TenancyId) -> R
     }
     let places = places(&deployment.client, &[tenancy]).await?;
     let state = clickhouse.access_state(deployment.mappings).await?;
-    let in_files = state.users.iter().filter(|user| {
-        user.in_file && user.location(&state.policies).is_some_and(|place| places.contains(&place))
-    });
+    let in_files = state
+        .users
+        .iter()
+        .filter(|user| user.in_file && user.location(&state.policies).is_some_and(|place| places.contains(&place)));
     Ok(RevokeReport {
         tenancy: tenancy.to_string(),
         managed: Managed::of(state.by_statements),

@@ -1,5 +1,7 @@
 //! Comparing the access that a server has with what it should be. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::repair::{has_ceilings, reads};
 use super::{Access, BRANCH_SETTING, FoundGroup, FoundPolicy, FoundUser, PROJECT_SETTING, TENANCY_SETTING};
 
@@ -49,7 +51,18 @@ pub fn audit(
     for user in users {
         findings.extend(of_user(access, policies, group, user));
     }
+    findings.extend(second_users(users));
     findings
+}
+
+/// Two grants at the same moment can give a tenancy two users.
+fn second_users(users: &[FoundUser]) -> impl Iterator<Item = AccessFinding> {
+    let mut seen = BTreeSet::new();
+    let second = users.iter().filter(move |user| user.tenancy().is_some_and(|tenancy| !seen.insert(tenancy)));
+    second.map(|user| {
+        let detail = "is the second user of its tenancy";
+        AccessFinding::new(&*user.name, detail, "`lockstep access revoke`, then `grant`, for its tenancy")
+    })
 }
 
 fn shared(
@@ -61,16 +74,19 @@ fn shared(
 ) -> Vec<AccessFinding> {
     if !by_statements {
         let is_wrong = !users.is_empty() && !has_ceilings(&group.profile);
-        let other = || AccessFinding::new(access.group(), "the profile's ceilings are not what they should be", FILE_AGAIN);
+        let other =
+            || AccessFinding::new(access.group(), "the profile's ceilings are not what they should be", FILE_AGAIN);
         return is_wrong.then(other).into_iter().collect();
     }
     let repair = access.repair(policies, group, !users.is_empty());
     let mut views: Vec<_> = repair.protect.into_iter().map(|(view, _)| view).collect();
     views.dedup();
-    let unprotected =
-        views.into_iter().map(|view| AccessFinding::new(view, "its row policies are missing, or others than they should be", MIGRATE));
+    let unprotected = views
+        .into_iter()
+        .map(|view| AccessFinding::new(view, "its row policies are missing, or others than they should be", MIGRATE));
     let group = access.group();
-    let missing = repair.allow.into_iter().map(|(what, _)| AccessFinding::new(&*group, format!("to do: {what}"), MIGRATE));
+    let missing =
+        repair.allow.into_iter().map(|(what, _)| AccessFinding::new(&*group, format!("to do: {what}"), MIGRATE));
     unprotected.chain(missing).collect()
 }
 
@@ -83,7 +99,9 @@ fn unbound_readers(
 ) -> Vec<AccessFinding> {
     let is_tenant = |name: &String| users.iter().any(|user| user.name == *name);
     let is_bound = |name: &String| {
-        access.views().all(|view| policies.iter().any(|policy| policy.view == view && (policy.to_all || policy.to.contains(name))))
+        access.views().all(|view| {
+            policies.iter().any(|policy| policy.view == view && (policy.to_all || policy.to.contains(name)))
+        })
     };
     let unbound = readers.iter().filter(|name| !is_tenant(name) && !is_bound(name));
     unbound
@@ -110,7 +128,8 @@ fn of_user(access: &Access<'_>, policies: &[FoundPolicy], group: &FoundGroup, us
     details.extend(settings(access, user));
     if user.in_file {
         let is_bound = |view: &str| policies.iter().any(|policy| policy.view == view && policy.to.contains(&user.name));
-        details.extend(access.views().filter(|view| !is_bound(view)).map(|view| format!("has no row filter for {view}")));
+        details
+            .extend(access.views().filter(|view| !is_bound(view)).map(|view| format!("has no row filter for {view}")));
     }
     if user.location(policies).is_none() {
         details.push("is not bound to one project and branch".to_owned());

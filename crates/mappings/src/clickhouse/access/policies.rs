@@ -37,8 +37,13 @@ impl Access<'_> {
     pub fn row_policies<'a>(&self, view: &'a str) -> [RowPolicy<'a>; 3] {
         let own_place =
             format!("project_id = getSetting('{PROJECT_SETTING}') AND branch_id = getSetting('{BRANCH_SETTING}')");
-        let policy =
-            |name, filter: &str, is_restrictive, applies| RowPolicy { name, view, filter: filter.to_owned(), is_restrictive, applies };
+        let policy = |name, filter: &str, is_restrictive, applies| RowPolicy {
+            name,
+            view,
+            filter: filter.to_owned(),
+            is_restrictive,
+            applies,
+        };
         [
             policy("lockstep_only_own_place", &own_place, true, Applies::ToAllButOwn),
             policy("lockstep_own_place", &own_place, false, Applies::ToAllButOwn),

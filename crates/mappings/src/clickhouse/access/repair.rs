@@ -77,11 +77,9 @@ pub(super) fn has_ceilings(profile: &[FoundElement]) -> bool {
                 Bounds::Const => ("", "", "CONST"),
                 Bounds::UpToValue => ("1", value, ""),
             };
-            let is_writable = found.writability == writability || (writability.is_empty() && found.writability == "WRITABLE");
-            found.setting == setting
-                && found.value == value
-                && (&*found.min, &*found.max) == (min, max)
-                && is_writable
+            let is_writable =
+                found.writability == writability || (writability.is_empty() && found.writability == "WRITABLE");
+            found.setting == setting && found.value == value && (&*found.min, &*found.max) == (min, max) && is_writable
         })
     };
     profile.len() == CEILINGS.len()

@@ -63,12 +63,8 @@ impl Access<'_> {
         );
         for view in self.views() {
             // Both are plain: identifiers need no escaping in XML.
-            let _ = writeln!(
-                xml,
-                "        <query>GRANT SELECT ON {}.{}</query>",
-                identifier(database),
-                identifier(view)
-            );
+            let _ =
+                writeln!(xml, "        <query>GRANT SELECT ON {}.{}</query>", identifier(database), identifier(view));
         }
         let _ = writeln!(xml, "      </grants>\n      <databases>\n        <{database}>");
         let condition = place_condition(&user.location);

@@ -153,9 +153,15 @@ fn iso_1_every_difference_on_a_server_with_statements_is_found() {
                 let policy = shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap();
                 (policy.to_all, policy.to, policy.except) = (false, vec!["role_a".into()], Vec::new());
             }),
-            (OTHERS_POLICIES, |shown| shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().is_restrictive = false),
-            (OTHERS_POLICIES, |shown| shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().except.push("bi".into())),
-            (OTHERS_POLICIES, |shown| shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().filter = "1".into()),
+            (OTHERS_POLICIES, |shown| {
+                shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().is_restrictive = false
+            }),
+            (OTHERS_POLICIES, |shown| {
+                shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().except.push("bi".into())
+            }),
+            (OTHERS_POLICIES, |shown| {
+                shown.policies.iter_mut().find(|policy| policy.view == "users").unwrap().filter = "1".into()
+            }),
             (CEILINGS_DIFFER, |shown| shown.group.profile.clear()),
             (CEILINGS_DIFFER, |shown| shown.group.profile[1].min.clear()),
             (CEILINGS_DIFFER, |shown| shown.group.profile[2].value = "0".into()),
@@ -177,6 +183,10 @@ fn iso_1_every_difference_on_a_server_with_statements_is_found() {
             }),
             ("acme: has a setting of its own, readonly, beside the tenants' profile", |shown| {
                 shown.users[0].elements.push(element("readonly", "2", ""));
+            }),
+            ("acme2: is the second user of its tenancy", |shown| {
+                let second = FoundUser { name: "acme2".into(), ..shown.users[0].clone() };
+                shown.users.push(second);
             }),
             ("acme: has another profile, default", |shown| shown.users[0].elements.push(profile("default"))),
         ],
@@ -245,5 +255,7 @@ fn iso_1_a_new_mapping_is_protected_before_it_is_granted() {
     let repair = Access { mappings: &all, ..access }.repair(&shown.policies, &shown.group, false);
     assert_eq!(repair.protect.len(), 3 * (all.iter().count() - 2));
     let [(_, granting)] = &*repair.allow else { panic!("{:?}", repair.allow) };
-    assert!(granting[0].contains("SELECT ON `default`.`session_replays`") && granting[0].ends_with("WITH REPLACE OPTION"));
+    assert!(
+        granting[0].contains("SELECT ON `default`.`session_replays`") && granting[0].ends_with("WITH REPLACE OPTION")
+    );
 }
