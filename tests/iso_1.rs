@@ -7,7 +7,7 @@ mod server;
 mod statements;
 mod tenant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::stage::Stage;
 

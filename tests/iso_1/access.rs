@@ -90,7 +90,7 @@ async fn iso_1_migrate_protects_a_view_before_it_is_there_and_grants_it_last() -
     let managed = Managed::around(stage).await?;
     managed.stage.in_clickhouse("DROP VIEW {views}.users SYNC").await?;
     let done = managed.run(&["migrate"]).await?;
-    ensure!(done.code == Some(0), "{}", done.stderr);
+    ensure!(done.code == Some(0), "{:?} {} {}", done.code, done.stdout, done.stderr);
     let ran = managed.ran();
     let (policies, view) =
         (places(&ran, "CREATE ROW POLICY OR REPLACE", "users"), places(&ran, "CREATE OR REPLACE VIEW", "users"));
@@ -107,7 +107,7 @@ async fn iso_1_migrate_protects_a_view_before_it_is_there_and_grants_it_last() -
     managed.stage.in_clickhouse("DROP VIEW {views}.invoices SYNC").await?;
     managed.server.with(|state| state.forget("invoices"));
     let done = managed.run(&["migrate"]).await?;
-    ensure!(done.code == Some(0), "{}", done.stderr);
+    ensure!(done.code == Some(0), "{:?} {} {}", done.code, done.stdout, done.stderr);
     let ran = managed.ran();
     let order = [
         places(&ran, "CREATE ROW POLICY OR REPLACE `lockstep_only_own_place`", "invoices"),
@@ -218,7 +218,10 @@ async fn iso_1_a_grant_that_is_broken_off_leaves_nobody_with_too_much() -> Resul
     let ran = managed.ran();
     let grants = ran.iter().position(|statement| statement.starts_with("GRANT SELECT")).context("a grant")?;
     for allowed in [0, 1, grants - 3, grants - 2, grants - 1, grants, grants + 1, grants + 2, grants + 3] {
-        managed.server.with(|state| *state = State { allowed: Some(allowed), ..State::fresh() });
+        managed.server.with(|state| {
+            *state = State::fresh();
+            state.allowed = Some(allowed);
+        });
         let done = managed.run(&[&["access"], grant.as_slice()].concat()).await?;
         ensure!(
             done.code == Some(1) && done.stderr.starts_with("LS-0204"),

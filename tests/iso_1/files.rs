@@ -127,7 +127,7 @@ async fn iso_1_access_in_files_is_listed_and_checked() -> Result<()> {
     let damaged = engines
         .replace("<max_execution_time><min>1</min>", "<max_execution_time>")
         .replace(filter, "")
-        .replace("</grants>", "<query>GRANT READ ON URL TO tenant_engines</query></grants>");
+        .replace("</grants>", "<query>GRANT READ ON URL</query></grants>");
     let others = format!(
         "<clickhouse><users><bi><password>x</password><grants><query>GRANT SELECT ON {views}.*</query></grants></bi></users></clickhouse>"
     );
