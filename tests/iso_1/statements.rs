@@ -151,98 +151,19 @@ impl State {
     fn apply(&mut self, statement: &str) -> Result<()> {
         let names: Vec<_> = statement.split('`').skip(1).step_by(2).collect();
         let first = *names.first().context("a name")?;
-        let between = |from: &str, to: &str| -> Result<&str> {
-            let (_, after) = statement.split_once(from).with_context(|| format!("{from} in {statement}"))?;
-            Ok(if to.is_empty() { after } else { after.rsplit_once(to).context("an end")?.0 })
-        };
         if statement.starts_with("CREATE ROW POLICY OR REPLACE ") {
-            let (view, own) = (names[2], names[3]);
-            // The server sets parentheses.
-            let filter = between(" USING ", " TO ")?;
-            let filter =
-                if filter == "1" { filter.to_owned() } else { format!("({})", filter.replace(" AND ", ") AND (")) };
-            let restrictive = u8::from(statement.contains(" AS RESTRICTIVE "));
-            let (to_all, to, except) = if statement.contains(" TO ALL EXCEPT ") {
-                (1, String::new(), literal(own))
-            } else {
-                (0, literal(own), String::new())
-            };
-            let key = format!("{first} ON {view}");
-            self.remove("row_policies", &key);
-            let [name, database, view, filter] = [first, names[1], view, &filter].map(literal);
-            self.add(
-                "row_policies",
-                &key,
-                format!("({name}, {database}, {view}, {filter}, {restrictive}, {to_all}, [{to}], [{except}])"),
-            );
+            self.row_policy(statement, &names)?;
         } else if statement.starts_with("CREATE ROLE IF NOT EXISTS ") {
             self.remove("roles", first);
             self.add("roles", first, format!("({})", literal(first)));
         } else if statement.starts_with("ALTER SETTINGS PROFILE ") {
-            self.remove("settings_profile_elements", first);
-            for (element, index) in between("` SETTINGS ", "")?.split(", ").zip(0..) {
-                let (setting, value) = element.split_once(" = ").context("a setting")?;
-                let value = value.replace('\'', "");
-                let words: Vec<_> = value.split(' ').map(literal).collect();
-                let [min, max, writability] = match &*words {
-                    [_, constant] if constant == "'CONST'" => ["NULL", "NULL", "'CONST'"],
-                    [_, _, min, _, max] => [min, max, "NULL"],
-                    _ => anyhow::bail!("{element}"),
-                };
-                let row = format!(
-                    "({}, NULL, {index}, {}, {}, {min}, {max}, {writability}, NULL)",
-                    literal(first),
-                    literal(setting),
-                    words[0]
-                );
-                self.add("settings_profile_elements", first, row);
-            }
+            self.ceilings(statement, first)?;
         } else if statement.starts_with("CREATE QUOTA OR REPLACE ") {
-            let (duration, limits) =
-                between(" INTERVAL ", " TO ")?.split_once(" second MAX queries = ").context("limits")?;
-            let (queries, time) = limits.split_once(", execution_time = ").context("time")?;
-            for table in ["quotas", "quota_limits"] {
-                self.remove(table, first);
-            }
-            self.add("quotas", first, format!("({}, ['user_name'], [{}])", literal(first), literal(names[1])));
-            self.add("quota_limits", first, format!("({}, {duration}, {queries}, {time})", literal(first)));
+            self.quota(statement, &names)?;
         } else if statement.starts_with("GRANT SELECT ON ") && statement.ends_with(" WITH REPLACE OPTION") {
-            let (role, granted) = names.split_last().context("a role")?;
-            self.remove("grants", role);
-            for view in granted.chunks(2) {
-                for policy in ["lockstep_only_own_place", "lockstep_own_place", "lockstep_itself"] {
-                    ensure!(
-                        self.has("row_policies", &format!("{policy} ON {}", view[1])),
-                        "granted before protected: {statement}"
-                    );
-                }
-                let row = format!(
-                    "(NULL, {}, 'SELECT', {}, {}, NULL, 0, 0)",
-                    literal(role),
-                    literal(view[0]),
-                    literal(view[1])
-                );
-                self.add("grants", role, row);
-            }
+            self.grant(statement, &names)?;
         } else if statement.starts_with("CREATE USER ") {
-            ensure!(
-                statement.starts_with("CREATE USER OR REPLACE ") || !self.has("users", first),
-                "it is there: {first}"
-            );
-            self.drop_user(first);
-            self.add("users", first, format!("({}, 'local_directory')", literal(first)));
-            let (profile, settings) = between(" SETTINGS PROFILE ", "")?.split_once(", ").context("settings")?;
-            let row = |index, setting: &str, value: &str, writability: &str, profile: &str| {
-                format!("(NULL, {}, {index}, {setting}, {value}, NULL, NULL, {writability}, {profile})", literal(first))
-            };
-            self.add("settings_profile_elements", first, row(0, "NULL", "NULL", "NULL", profile));
-            for (setting, index) in settings.split(", ").zip(1..) {
-                let (setting, value) =
-                    setting.strip_suffix(" CONST").context("CONST")?.split_once(" = ").context("a value")?;
-                // The server shows custom settings as literals.
-                let element = row(index, &literal(setting), &literal(value), "'CONST'", "NULL");
-                self.add("settings_profile_elements", first, element);
-            }
+            self.user(statement, first)?;
         } else if statement.starts_with("DROP USER ") {
             self.drop_user(first);
         } else if statement.starts_with("REVOKE ALL ON *.* ") {
@@ -253,11 +174,113 @@ impl State {
         Ok(())
     }
 
+    fn row_policy(&mut self, statement: &str, names: &[&str]) -> Result<()> {
+        let first = names[0];
+        let (view, own) = (names[2], names[3]);
+        // The server sets parentheses.
+        let filter = between(statement, " USING ", " TO ")?;
+        let filter =
+            if filter == "1" { filter.to_owned() } else { format!("({})", filter.replace(" AND ", ") AND (")) };
+        let restrictive = u8::from(statement.contains(" AS RESTRICTIVE "));
+        let (to_all, to, except) = if statement.contains(" TO ALL EXCEPT ") {
+            (1, String::new(), literal(own))
+        } else {
+            (0, literal(own), String::new())
+        };
+        let key = format!("{first} ON {view}");
+        self.remove("row_policies", &key);
+        let [name, database, view, filter] = [first, names[1], view, &filter].map(literal);
+        self.add(
+            "row_policies",
+            &key,
+            format!("({name}, {database}, {view}, {filter}, {restrictive}, {to_all}, [{to}], [{except}])"),
+        );
+        Ok(())
+    }
+
+    fn ceilings(&mut self, statement: &str, first: &str) -> Result<()> {
+        self.remove("settings_profile_elements", first);
+        for (element, index) in between(statement, "` SETTINGS ", "")?.split(", ").zip(0..) {
+            let (setting, value) = element.split_once(" = ").context("a setting")?;
+            let value = value.replace('\'', "");
+            let words: Vec<_> = value.split(' ').map(literal).collect();
+            let [min, max, writability] = match &*words {
+                [_, constant] if constant == "'CONST'" => ["NULL", "NULL", "'CONST'"],
+                [_, _, min, _, max] => [min, max, "NULL"],
+                _ => anyhow::bail!("{element}"),
+            };
+            let row = format!(
+                "({}, NULL, {index}, {}, {}, {min}, {max}, {writability}, NULL)",
+                literal(first),
+                literal(setting),
+                words[0]
+            );
+            self.add("settings_profile_elements", first, row);
+        }
+        Ok(())
+    }
+
+    fn quota(&mut self, statement: &str, names: &[&str]) -> Result<()> {
+        let first = names[0];
+        let (duration, limits) =
+            between(statement, " INTERVAL ", " TO ")?.split_once(" second MAX queries = ").context("limits")?;
+        let (queries, time) = limits.split_once(", execution_time = ").context("time")?;
+        for table in ["quotas", "quota_limits"] {
+            self.remove(table, first);
+        }
+        self.add("quotas", first, format!("({}, ['user_name'], [{}])", literal(first), literal(names[1])));
+        self.add("quota_limits", first, format!("({}, {duration}, {queries}, {time})", literal(first)));
+        Ok(())
+    }
+
+    /// Refuses to give what is not protected.
+    fn grant(&mut self, statement: &str, names: &[&str]) -> Result<()> {
+        let (role, granted) = names.split_last().context("a role")?;
+        self.remove("grants", role);
+        for view in granted.chunks(2) {
+            for policy in ["lockstep_only_own_place", "lockstep_own_place", "lockstep_itself"] {
+                ensure!(
+                    self.has("row_policies", &format!("{policy} ON {}", view[1])),
+                    "granted before protected: {statement}"
+                );
+            }
+            let row =
+                format!("(NULL, {}, 'SELECT', {}, {}, NULL, 0, 0)", literal(role), literal(view[0]), literal(view[1]));
+            self.add("grants", role, row);
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, statement: &str, first: &str) -> Result<()> {
+        ensure!(statement.starts_with("CREATE USER OR REPLACE ") || !self.has("users", first), "it is there: {first}");
+        self.drop_user(first);
+        self.add("users", first, format!("({}, 'local_directory')", literal(first)));
+        let (profile, settings) = between(statement, " SETTINGS PROFILE ", "")?.split_once(", ").context("settings")?;
+        let row = |index, setting: &str, value: &str, writability: &str, profile: &str| {
+            format!("(NULL, {}, {index}, {setting}, {value}, NULL, NULL, {writability}, {profile})", literal(first))
+        };
+        self.add("settings_profile_elements", first, row(0, "NULL", "NULL", "NULL", profile));
+        for (setting, index) in settings.split(", ").zip(1..) {
+            let (setting, value) =
+                setting.strip_suffix(" CONST").context("CONST")?.split_once(" = ").context("a value")?;
+            // The server shows custom settings as literals.
+            let element = row(index, &literal(setting), &literal(value), "'CONST'", "NULL");
+            self.add("settings_profile_elements", first, element);
+        }
+        Ok(())
+    }
+
     fn drop_user(&mut self, name: &str) {
         for table in ["users", "settings_profile_elements", "grants", "role_grants"] {
             self.remove(table, name);
         }
     }
+}
+
+/// The part of a statement between two texts, or after the first.
+fn between<'a>(statement: &'a str, from: &str, to: &str) -> Result<&'a str> {
+    let (_, after) = statement.split_once(from).with_context(|| format!("{from} in {statement}"))?;
+    Ok(if to.is_empty() { after } else { after.rsplit_once(to).context("an end")?.0 })
 }
 
 async fn serve(connection: TcpStream, upstream: &str, state: &Mutex<State>) -> Result<()> {

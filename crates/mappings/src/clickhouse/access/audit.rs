@@ -123,7 +123,8 @@ fn of_user(access: &Access<'_>, policies: &[FoundPolicy], group: &FoundGroup, us
     let role = access.group();
     details.extend(user.roles.iter().filter(|name| **name != role).map(|name| format!("has another role, {name}")));
     let by_role = user.roles.contains(&role);
-    let unread = access.views().filter(|view| !reads(&user.grants, view) && !(by_role && reads(&group.grants, view)));
+    let can_read = |view: &str| reads(&user.grants, view) || (by_role && reads(&group.grants, view));
+    let unread = access.views().filter(|view| !can_read(view));
     details.extend(unread.map(|view| format!("cannot read {view}")));
     details.extend(settings(access, user));
     if user.in_file {

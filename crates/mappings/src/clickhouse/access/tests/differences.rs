@@ -123,8 +123,11 @@ fn found(access: &Access<'_>, shown: &Shown) -> Vec<String> {
     findings.into_iter().map(|finding| format!("{}: {}", finding.subject, finding.detail)).collect()
 }
 
+/// What is said, and what was done to the server.
+type Fault<'a> = (&'a str, fn(&mut Shown));
+
 /// Breaks a server in each of these ways; each has to be found, and to be the only thing that is.
-fn each_is_found(access: &Access<'_>, sound: &Shown, faults: &[(&str, fn(&mut Shown))]) {
+fn each_is_found(access: &Access<'_>, sound: &Shown, faults: &[Fault]) {
     assert_eq!(found(access, sound), Vec::<String>::new());
     for (said, damage) in faults {
         let mut damaged = sound.clone();
