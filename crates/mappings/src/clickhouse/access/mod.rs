@@ -3,6 +3,16 @@
 //!
 //! The model: a tenancy has one user. It reads the views and nothing else, of them the rows of its own project and branch,
 //! changes no setting, and stays below ceilings and a quota. Start at [`Access`].
+//!
+//! Where access is managed by statements, the user has its project and branch as constant settings (the server's
+//! `custom_settings_prefixes` has to hold `SQL_`), and the row policies of a view compare rows with these. The policies are
+//! made before the view, whether a tenant has a user or not; the tenants' role is given a new view at the very end.
+//!
+//! Where it is managed in files, the place stands in row filters. A filter binds its user alone, so whoever else is given
+//! the views reads everything. A file lists the views that there were: when mappings come, it has to be made anew.
+//!
+//! A user is bound to a place and not to a tenancy. Tenancies that differ in organisation share one; one that moves leaves
+//! its user at the old place, where somebody else may come to live.
 
 mod audit;
 mod ceilings;
