@@ -147,6 +147,11 @@ impl ShipError {
         matches!(self, Self::Source(_))
     }
 
+    /// Whether it was read too long ago to be written.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Self::Destination(error) if error.failure() == Failure::Late)
+    }
+
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

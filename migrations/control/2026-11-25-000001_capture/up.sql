@@ -79,7 +79,7 @@ CREATE TABLE lockstep.pass (
     last_sequence bigint NOT NULL,
     -- The lines of all transactions that this snapshot sees have their numbers, except what is left of those in unfinished.
     consumed pg_snapshot NOT NULL,
-    -- Large transactions that are taken in shares, and how far each was taken: {"xid", "inbox", "file", "after", "until"}.
+    -- Large transactions that are taken in shares, and how far each was taken: {"xid", "inbox", "file", "after", "until", "since"}.
     unfinished jsonb NOT NULL DEFAULT '[]',
     passed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

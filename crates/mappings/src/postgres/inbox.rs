@@ -60,7 +60,12 @@ pub fn number_new(set: &MappingSet) -> String {
             line_columns()
         )
     });
-    number(set, &lines.join("\n  UNION ALL "), "FALSE", "0::bigint, NULL::text")
+    number(
+        set,
+        &lines.join("\n  UNION ALL "),
+        ["(SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)", "FALSE"],
+        "0::bigint, NULL::text",
+    )
 }
 
 /// Where the lines of the transaction `$1 bigint`, which has ended, lie in an inbox: a position before the first and that of
@@ -74,7 +79,7 @@ pub fn bounds_of_transaction(inbox: usize) -> String {
 }
 
 /// Numbers the next `$3 bigint` lines of the transaction `$1 bigint` behind the position `$2 text` up to `$4 text` in one
-/// inbox. Returns what [`number`] returns: how many lines there were, and the position of the last.
+/// inbox; `$5 bigint` was the last number when it was written down where its tenancies are. Returns what [`number`] returns: how many lines there were, and the position of the last.
 ///
 /// The lines of a transaction that has ended do not change, and a scan of a range of positions goes in their order.
 /// Adding 0 keeps the index on transactions out of it, which would start at the beginning for every share.
@@ -87,10 +92,15 @@ pub fn number_share(set: &MappingSet, inbox: usize) -> String {
     let sql = number(
         set,
         &format!("SELECT {} FROM share", line_columns()),
-        &format!("target = {}", Target::tenancy().id()),
+        ["$5::bigint", &format!("target = {}", Target::tenancy().id())],
         "(SELECT count(*) FROM share), (SELECT max(line_position)::text FROM share)",
     );
     sql.replacen("WITH ", &format!("WITH share AS MATERIALIZED ({share}),\n"), 1)
+}
+
+/// Sees to it that an inbox stays in the file that holds it, until the transaction ends.
+pub fn keep_file(inbox: usize) -> String {
+    format!("LOCK TABLE {CONTROL_SCHEMA}.{} IN ACCESS SHARE MODE", INBOXES[inbox])
 }
 
 /// The file that holds an inbox: `oid`.
@@ -100,12 +110,12 @@ pub fn file_of(inbox: usize) -> String {
 
 /// Gives each row that `lines` name the next number, once, and writes down what has to be searched. Returns one row:
 /// the last number (`bigint?`), how many rows were numbered, how many expansions were written, the targets that are not
-/// numbered (`int[]`), and the two values of `position`. `of_share` is a condition on what is to be searched: see the
-/// column of that name.
+/// numbered (`int[]`), and the two values of `position`. `searched` says what the columns `numbered_after` and `of_share` of
+/// an expansion are to be.
 ///
 /// A row that is found by project and branch belongs to the tenancy there that has no organisation, or else to whoever
 /// was there before: somebody must see to it that it vanishes.
-fn number(set: &MappingSet, lines: &str, of_share: &str, position: &str) -> String {
+fn number(set: &MappingSet, lines: &str, [numbered_after, of_share]: [&str; 2], position: &str) -> String {
     let ids = |targets: &[Target]| targets.iter().map(|target| target.id().to_string()).collect::<Vec<_>>().join(", ");
     let rows: Vec<_> = set.iter().map(Target::row).collect();
     let searched: Vec<_> = set
@@ -118,7 +128,7 @@ fn number(set: &MappingSet, lines: &str, of_share: &str, position: &str) -> Stri
     format!(
         "WITH lines AS MATERIALIZED (SELECT {columns} FROM (\n  {lines}) l),
 searched AS (INSERT INTO {CONTROL_SCHEMA}.expansion ({columns}, numbered_after, of_share)
-  SELECT DISTINCT {columns}, (SELECT last_sequence FROM {CONTROL_SCHEMA}.pass ORDER BY id DESC LIMIT 1), {of_share} FROM lines WHERE target IN ({searched}) RETURNING 1),
+  SELECT DISTINCT {columns}, {numbered_after}, {of_share} FROM lines WHERE target IN ({searched}) RETURNING 1),
 numbered AS (INSERT INTO {CONTROL_SCHEMA}.change (sequence, tenancy_id, mapping, {KEY_COLUMNS})
   SELECT nextval('{SEQUENCE}'), n.* FROM (
     SELECT l.tenancy_id, l.target, {keys} FROM lines l WHERE l.tenancy_id IS NOT NULL AND l.target IN ({rows})

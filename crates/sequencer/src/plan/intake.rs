@@ -26,13 +26,15 @@ pub(crate) struct Unfinished {
     pub(crate) after: String,
     /// The position of its last line.
     pub(crate) until: String,
+    /// The last number when it was written down where its tenancies are: what has a higher one is read as it left it.
+    pub(crate) since: i64,
 }
 
 impl Unfinished {
     /// Before anything is known of its lines.
     pub(crate) fn new(xid: i64) -> Self {
         let inbox = lockstep_mappings::postgres::inbox::inbox_of(xid);
-        Self { xid, inbox, file: 0, after: String::new(), until: String::new() }
+        Self { xid, inbox, file: 0, after: String::new(), until: String::new(), since: 0 }
     }
 }
 

@@ -296,7 +296,7 @@ async fn number(
     let mut unfinished: Vec<_> = plan.large.iter().map(|xid| Unfinished::new(*xid)).collect();
     let shares = i64::try_from(last.unfinished.len()).unwrap_or(i64::MAX).max(1);
     for large in &last.unfinished {
-        let (numbered, left) = session.number_share(large, (PASS_LINES / shares).max(1)).await?;
+        let (numbered, left) = session.number_share(large, (PASS_LINES / shares).max(1), last.last_sequence).await?;
         tally.add(numbered);
         unfinished.extend(left);
     }

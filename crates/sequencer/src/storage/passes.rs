@@ -153,7 +153,8 @@ impl PassSession {
             id: row.try_get(0)?,
             last_sequence: SequenceId::new(row.try_get(1)?),
             consumed: seen(&row, 2)?,
-            unfinished: serde_json::from_value(unfinished).unwrap_or_default(),
+            unfinished: serde_json::from_value(unfinished)
+                .map_err(|error| SourceError::Unexpected(error.to_string()))?,
         };
         let numbers = Numbers { handed_out: row.try_get(4)?, partitions_to: row.try_get(5)?, highest: row.try_get(6)? };
         Ok((pass, numbers))
@@ -208,12 +209,15 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
         numbered(&self.client.query_one(self.number_new.on(&self.client).await?, &parameters).await?)
     }
 
-    /// Numbers the next `lines` of a large transaction; returns also what is left of it.
+    /// Numbers the next `lines` of a large transaction; returns also what is left of it. `head` is the last number so far.
     pub(crate) async fn number_share(
         &self,
         of: &Unfinished,
         lines: i64,
+        head: SequenceId,
     ) -> Result<(Numbered, Option<Unfinished>), SourceError> {
+        // Until the pass ends it stays the file that it is.
+        self.client.batch_execute(&inbox::keep_file(of.inbox)).await?;
         let file: Oid = self.client.query_one(&inbox::file_of(of.inbox), &[]).await?.try_get(0)?;
         let mut of = of.clone();
         if of.file != file {
@@ -222,7 +226,7 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
             let (Some(after), Some(until)) = (row.try_get(0)?, row.try_get(1)?) else {
                 return Ok((Numbered::default(), None));
             };
-            of = Unfinished { file, after, until, ..of };
+            of = Unfinished { file, after, until, since: head.get(), ..of };
             if row.try_get(2)? {
                 for note in &self.note_share[of.inbox] {
                     self.client.execute(note.on(&self.client).await?, &[&of.xid]).await?;
@@ -230,7 +234,8 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
             }
         }
         let sql = self.number_share[of.inbox].on(&self.client).await?;
-        let numbered = numbered(&self.client.query_one(sql, &[&of.xid, &of.after, &lines, &of.until]).await?)?;
+        let numbered =
+            numbered(&self.client.query_one(sql, &[&of.xid, &of.after, &lines, &of.until, &of.since]).await?)?;
         let (taken, last) = numbered.share.clone();
         let left = last.filter(|last| taken >= lines && *last != of.until).map(|after| Unfinished { after, ..of });
         Ok((numbered, left))

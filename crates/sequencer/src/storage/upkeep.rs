@@ -96,7 +96,8 @@ WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amna
         const PASS: &str = "SELECT consumed::text, unfinished FROM lockstep.pass ORDER BY id DESC LIMIT 1";
         let row = self.client.query_one(PASS, &[]).await?;
         let consumed: Seen = row.try_get::<_, String>(0)?.parse().map_err(SourceError::Unexpected)?;
-        let unfinished: Vec<Unfinished> = serde_json::from_value(row.try_get(1)?).unwrap_or_default();
+        let unfinished: Vec<Unfinished> =
+            serde_json::from_value(row.try_get(1)?).map_err(|error| SourceError::Unexpected(error.to_string()))?;
         let unseen = self.client.query_one(&inbox::has_unseen(over), &[&consumed.xmax, &consumed.running]).await?;
         if unseen.try_get(0)? || unfinished.iter().any(|one| one.inbox == over) {
             return Ok(false);

@@ -64,6 +64,7 @@ fn of_all(set: &MappingSet) -> Vec<String> {
         statements.extend([
             inbox::number_share(set, index),
             inbox::bounds_of_transaction(index),
+            inbox::keep_file(index),
             inbox::file_of(index),
             inbox::has_unseen(index),
             quarantine::retry(index),

@@ -129,6 +129,12 @@ impl<D: Destination> Filler<D> {
                 // Perhaps in the middle of a read.
                 Ok(false)
             }
+            // Less is read at once.
+            Err(error) if error.is_late() && claim.blocks.end - first_block > 1 => {
+                fills.split(claim).await?;
+                tracing::info!(%mapping, first_block, "a range took too long: it is read in halves");
+                Ok(false)
+            }
             Err(error) => {
                 let rest = if error.retry() == Retry::Requeue { REST_OF_FAILED } else { Duration::ZERO };
                 // Where this fails too, the claim ends by itself.

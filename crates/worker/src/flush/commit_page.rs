@@ -5,11 +5,9 @@ use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, Writ
 use tokio::task::JoinSet;
 
 use super::filter_rows::{ReadPage, Refusal};
-use super::open::Opened;
 use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::PagePlan;
 use super::read_page::Route;
-use super::recent_cursors::Confirmation;
 use super::write_page::DurablePage;
 use crate::error::ShipError;
 use crate::metrics;
@@ -40,20 +38,22 @@ impl WrittenPage {
 #[must_use = "messages are let go when their cursors have moved"]
 #[derive(Debug)]
 pub struct CursorWrite {
-    write: JoinSet<Result<(), DestinationError>>,
+    /// What [`super::recent_cursors::RecentCursors`] calls it.
+    pub(super) write: u64,
+    writing: JoinSet<Result<(), DestinationError>>,
     outcome: Result<(), DestinationError>,
 }
 
 impl CursorWrite {
     fn begin(write: impl Future<Output = Result<(), DestinationError>> + Send + 'static) -> Self {
-        let mut writes = JoinSet::new();
-        writes.spawn(write);
-        Self { write: writes, outcome: Ok(()) }
+        let mut writing = JoinSet::new();
+        writing.spawn(write);
+        Self { write: 0, writing, outcome: Ok(()) }
     }
 
     /// Waits for its end. May be dropped, and called again.
     pub(crate) async fn ended(&mut self) {
-        while let Some(ended) = self.write.join_next().await {
+        while let Some(ended) = self.writing.join_next().await {
             self.outcome = ended.unwrap_or_else(|_| Err(DestinationError::unanswered(super::DESTINATION)));
         }
     }
@@ -87,9 +87,14 @@ pub(super) async fn commit_pages<D: Destination>(
     let (written, mut report) = record_refusals(route, quarantine, written).await;
     let forward: Vec<CursorAt> = written.iter().flat_map(|written| left_to_move(route, written)).collect();
     let passed: Vec<_> = written.iter().flat_map(|written| passed_entries(route, written)).collect();
-    let Opened { snapshot, confirmation, .. } = route.opened;
-    let advance = advance(route.destination.clone(), confirmation.clone(), forward, snapshot.window);
-    if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() {
+    // Before another flush may begin: it takes these cursors for granted.
+    let confirmed = match &route.opened.confirmation {
+        Some(confirmation) if !forward.is_empty() => confirmation.clone().await,
+        _ => Ok(()),
+    };
+    let is_confirmed = confirmed.is_ok();
+    let advance = advance(route.destination.clone(), confirmed, forward, route.opened.snapshot.window);
+    if when == CursorsMove::Meanwhile && is_confirmed && passed.is_empty() && report.outcomes.is_empty() {
         report.cursors = Some(CursorWrite::begin(advance));
     } else if let Err(error) = advance.await {
         report.write_failure = Some(error.to_string());
@@ -132,16 +137,14 @@ fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt>
 
 async fn advance<D: Destination>(
     destination: D,
-    confirmation: Option<Confirmation>,
+    confirmed: Result<(), DestinationError>,
     forward: Vec<CursorAt>,
     window: WriteWindow,
 ) -> Result<(), DestinationError> {
     if forward.is_empty() {
         return Ok(());
     }
-    if let Some(confirmation) = confirmation {
-        confirmation.await?;
-    }
+    confirmed?;
     failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
     destination.advance(&forward, window).await?;
     failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(super::DESTINATION)));

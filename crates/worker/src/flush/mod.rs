@@ -105,8 +105,9 @@ impl<D: Destination> Flusher<D> {
     /// # Errors
     /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
     pub(crate) async fn wait_for_cursors(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
+        let write = cursors.write;
         let outcome = cursors.outcome().await;
-        self.opener.cursor_write_ended();
+        self.opener.cursor_write_ended(write);
         let Err(error) = outcome else { return Ok(()) };
         self.opener.forget_cursors();
         self.health.not_ready(DESTINATION, error.to_string());
@@ -141,7 +142,7 @@ impl<D: Destination> Flusher<D> {
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
         let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
-        self.opener.remember(&report);
+        self.opener.remember(&mut report);
         report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {
             self.health.not_ready(DESTINATION, error.as_str());

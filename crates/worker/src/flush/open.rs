@@ -72,20 +72,20 @@ impl Opener {
     }
 
     /// Takes note of where a flush has moved cursors to; after a failure of the destination nothing is taken for granted.
-    pub(super) fn remember(&mut self, report: &Report) {
+    pub(super) fn remember(&mut self, report: &mut Report) {
         if report.write_failure.is_some() {
             self.forget_cursors();
-        } else {
-            self.recent.note(report.moved.iter().copied(), Instant::now());
+            return;
         }
-        if report.cursors.is_some() {
-            self.recent.are_moving(report.moved.clone());
+        self.recent.note(report.moved.iter().copied(), Instant::now());
+        if let Some(cursors) = &mut report.cursors {
+            cursors.write = self.recent.are_moving(report.moved.clone());
         }
     }
 
-    /// A write of cursors has ended, the one that was begun first.
-    pub(super) fn cursor_write_ended(&mut self) {
-        self.recent.have_moved();
+    /// A write of cursors has ended.
+    pub(super) fn cursor_write_ended(&mut self, write: u64) {
+        self.recent.have_moved(write);
     }
 
     /// Takes no cursor for granted any more.

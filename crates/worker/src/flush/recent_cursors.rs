@@ -7,7 +7,7 @@
 //! A destination may lose what it had taken: a backup is restored into it, another replica answers. So it is asked all the
 //! same, once the rows are written, and has to confirm a cursor before that moves: see [`Confirmation`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -32,12 +32,14 @@ struct Remembered {
     since: Instant,
 }
 
-/// What is remembered; cursors are forgotten when anything fails.
+/// What is remembered; all of it is forgotten when anything fails.
 #[derive(Default, Debug)]
 pub(super) struct RecentCursors {
     cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
     /// Where the last flushes move cursors to, until their writes have ended: what they pass is durable.
-    moving: VecDeque<Vec<(TenancyId, MappingIndex, SequenceId)>>,
+    moving: BTreeMap<u64, Vec<(TenancyId, MappingIndex, SequenceId)>>,
+    /// How many writes were begun.
+    writes: u64,
 }
 
 impl RecentCursors {
@@ -54,28 +56,30 @@ impl RecentCursors {
         }
     }
 
-    /// These cursors of one flush are being written.
-    pub(super) fn are_moving(&mut self, cursors: Vec<(TenancyId, MappingIndex, SequenceId)>) {
-        self.moving.push_back(cursors);
+    /// These cursors of one flush are being written. Returns by what name [`Self::have_moved`] knows them.
+    pub(super) fn are_moving(&mut self, cursors: Vec<(TenancyId, MappingIndex, SequenceId)>) -> u64 {
+        self.writes += 1;
+        self.moving.insert(self.writes, cursors);
+        self.writes
     }
 
-    /// The write that was begun first has ended.
-    pub(super) fn have_moved(&mut self) {
-        self.moving.pop_front();
+    /// That write has ended.
+    pub(super) fn have_moved(&mut self, write: u64) {
+        self.moving.remove(&write);
     }
 
     /// Those of a flush that are not being written at the moment: of these the destination says where they are.
     pub(super) fn not_moving(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
         let pair =
             |(tenancy, mapping, _): &(TenancyId, MappingIndex, SequenceId)| (*tenancy, mappings.name(*mapping).clone());
-        let moving: HashSet<_> = self.moving.iter().flatten().map(pair).collect();
+        let moving: HashSet<_> = self.moving.values().flatten().map(pair).collect();
         let resting = cursors.iter().filter(|(pair, _)| !moving.contains(*pair));
         resting.map(|(pair, at)| (pair.clone(), *at)).collect()
     }
 
     /// Raises cursors that were asked for to where they are being moved.
     pub(super) fn raise(&self, cursors: &mut Cursors, mappings: &Mappings) {
-        for (tenancy, mapping, at) in self.moving.iter().flatten() {
+        for (tenancy, mapping, at) in self.moving.values().flatten() {
             let cursor = cursors.entry((*tenancy, mappings.name(*mapping).clone())).or_default();
             *cursor = (*cursor).max(*at);
         }
@@ -83,6 +87,7 @@ impl RecentCursors {
 
     pub(super) fn forget(&mut self) {
         self.cursors.clear();
+        self.moving.clear();
     }
 
     /// The cursors of all these pairs, or `None` where one of them has to be asked for.
@@ -168,10 +173,16 @@ mod tests {
             recent.raise(&mut cursors, &mappings);
             cursors.get(&pair).map(|at| at.get())
         };
-        recent.are_moving(vec![(tenancy, mapping, SequenceId::new(50))]);
+        let first = recent.are_moving(vec![(tenancy, mapping, SequenceId::new(50))]);
         assert_eq!([None, Some(40), Some(60)].map(|asked| raised(&recent, asked)), [Some(50), Some(50), Some(60)]);
-        recent.have_moved();
+        let second = recent.are_moving(vec![(tenancy, mapping, SequenceId::new(60))]);
+        recent.have_moved(second);
+        assert_eq!(raised(&recent, Some(40)), Some(50), "the first is still being written");
+        recent.have_moved(first);
         assert_eq!(raised(&recent, Some(40)), Some(40), "the destination knows");
+        recent.are_moving(vec![(tenancy, mapping, SequenceId::new(70))]);
+        recent.forget();
+        assert_eq!(raised(&recent, Some(40)), Some(40), "what was being written may have failed");
     }
 
     #[test]

@@ -207,7 +207,8 @@ impl<D: Destination> Stream<D> {
                 shipped.failed.push(Failed { hints: left, reason });
                 return Some(shipped);
             }
-            if last_progress.elapsed() >= self.shared.limits.give_back_after {
+            // Where something answers, tries are limited: the message is put off.
+            if shipped.outage && last_progress.elapsed() >= self.shared.limits.give_back_after {
                 self.consumer.give_back().await;
             }
             let wait = backoff.next_wait();

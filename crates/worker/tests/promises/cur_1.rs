@@ -160,3 +160,24 @@ async fn cur_1_what_the_destination_lost_behind_a_remembered_cursor_is_shipped_a
     fixture.assert_equal().await;
     fixture.remove().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cur_1_flushes_that_follow_each_other_do_not_pass_over_what_the_destination_lost() {
+    let fixture = WorkerFixture::new().await;
+    let tenancy = fixture.known_tenancy().await;
+    let (sequencer, worker) = (fixture.start_sequencer(), fixture.start());
+    fixture.users(tenancy, 10).await;
+    fixture.eventually_equal().await;
+    for _ in 0..3 {
+        fixture.change("TRUNCATE TABLE {raw}._stack_sync_metadata SYNC").await;
+        fixture.change("TRUNCATE TABLE {raw}.users SYNC").await;
+        // One at a time: a flush begins while the cursors of the last one are written.
+        for _ in 0..30 {
+            fixture.users(tenancy, 1).await;
+        }
+        fixture.eventually_equal().await;
+    }
+    worker.stop().await;
+    sequencer.stop().await.unwrap();
+    fixture.remove().await;
+}
