@@ -18,11 +18,12 @@ const SETTINGS: &str = "SET statement_timeout = '1h'; SET idle_in_transaction_se
 const MAY_TAKE_SHARES: &str = "
 SELECT (SELECT unfinished = '[]' FROM lockstep.pass ORDER BY id DESC LIMIT 1)
   OR (SELECT requested_at < now() - interval '5 minutes' FROM lockstep.expansion ORDER BY id LIMIT 1)";
-/// The next expansions that nobody else works at.
-const NEXT: &str = "SELECT id, target FROM lockstep.expansion ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED";
-/// The same without those of shares.
-const NEXT_AT_ONCE: &str =
+/// The next expansions that nobody else works at, but for those of shares. These come first: what is searched late is found
+/// together with lines that wait for their own number.
+const NEXT: &str =
     "SELECT id, target FROM lockstep.expansion WHERE NOT of_share ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED";
+/// The next of shares.
+const NEXT_OF_SHARES: &str = "SELECT id, target FROM lockstep.expansion ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED";
 
 /// A connection for expansions.
 pub(crate) struct ExpansionSession {
@@ -42,9 +43,12 @@ impl ExpansionSession {
     /// A mapping whose statement fails does not stop the others: it is filled again when it has been mended.
     pub(crate) async fn work_off(&self) -> Result<usize, SourceError> {
         self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
-        let may_take_shares: Option<bool> = self.client.query_one(MAY_TAKE_SHARES, &[]).await?.try_get(0)?;
-        let next = if may_take_shares == Some(true) { NEXT } else { NEXT_AT_ONCE };
-        let rows = self.client.query(next, &[&AT_ONCE]).await?;
+        let mut rows = self.client.query(NEXT, &[&AT_ONCE]).await?;
+        if rows.is_empty()
+            && self.client.query_one(MAY_TAKE_SHARES, &[]).await?.try_get::<_, Option<bool>>(0)? == Some(true)
+        {
+            rows = self.client.query(NEXT_OF_SHARES, &[&AT_ONCE]).await?;
+        }
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         let targets: BTreeSet<i32> = rows.iter().map(|row| row.get(1)).collect();
         if ids.is_empty() {
