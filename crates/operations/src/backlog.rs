@@ -3,6 +3,7 @@
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::postgres::Target;
+use lockstep_schema::{Control, progress};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -15,26 +16,19 @@ use crate::progress::Waiting;
 ///
 /// # Errors
 /// [`OperationError::Unfinished`] when the sequencer does not answer in time.
-pub(crate) async fn fence(client: &Client, waiting: &mut Waiting<'_>) -> Result<SequenceId, OperationError> {
-    let id: i64 = client.query_one("INSERT INTO lockstep.fence DEFAULT VALUES RETURNING id", &[]).await?.get(0);
+pub(crate) async fn fence(control: &Control, waiting: &mut Waiting<'_>) -> Result<SequenceId, OperationError> {
+    let question = progress::ask(control).await?;
     let answer = loop {
-        let row = client.query_opt("SELECT sequence FROM lockstep.fence WHERE id = $1", &[&id]).await?;
-        if let Some(sequence) = row.and_then(|row| row.get(0)) {
-            break Ok(SequenceId::new(sequence));
+        if let Some(sequence) = progress::answer(control, question).await? {
+            break Ok(sequence);
         }
         let what = || "changes get no numbers; is lockstep-sequencer running?".to_owned();
         if let Err(unfinished) = waiting.pause(what).await {
             break Err(unfinished);
         }
     };
-    client.execute("DELETE FROM lockstep.fence WHERE id = $1", &[&id]).await?;
+    progress::forget(control, question).await?;
     answer.map_err(Unfinished::into)
-}
-
-/// Through which number everything has been shipped. The sweep keeps it.
-pub(crate) async fn passed(client: &Client) -> Result<SequenceId, OperationError> {
-    const PASSED: &str = "SELECT COALESCE((SELECT passed FROM lockstep.destination WHERE name = $1), 0)";
-    Ok(SequenceId::new(client.query_one(PASSED, &[&DESTINATION]).await?.get(0)))
 }
 
 /// Mappings of which these tenancies have changes up to a number that have not arrived, each with how many tenancies.

@@ -4,12 +4,12 @@ use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
+use lockstep_schema::progress;
 use lockstep_schema::tasks::{TaskStatus, statuses};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::DESTINATION;
-use crate::backlog::passed;
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
@@ -90,15 +90,13 @@ pub struct MappingStatus {
 /// # Errors
 /// When Postgres cannot be asked. A broker that does not answer is part of the report.
 pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
-    const ANNOUNCED: &str = "SELECT COALESCE(max(sequence), 0) FROM lockstep.announced";
-    const NEEDS_REFILL: &str =
-        "SELECT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = $1 AND needs_refill_since IS NOT NULL)";
-    let (client, settings) = (&deployment.client, deployment.settings);
+    let (client, control, settings) = (&deployment.client, deployment.control()?, deployment.settings);
+    let destination = DESTINATION.into();
     // Few of the rows are asked for, which the planner cannot know where it is told a number.
     client.batch_execute("SET enable_seqscan = off").await?;
     let last_sequence = deployment.last_sequence().await?;
-    let passed = passed(client).await?;
-    let announced = SequenceId::new(client.query_one(ANNOUNCED, &[]).await?.get(0));
+    let passed = progress::passed(control, &destination).await?;
+    let announced = progress::last_announced(control).await?;
     let topology = Topology::new(&settings.queue_prefix);
     let queue = depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await;
     Ok(Status {
@@ -115,8 +113,8 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         erasures: capped(client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
         mappings: mapping_statuses(deployment, passed).await?,
         paused: paused_parts(deployment).await?,
-        needs_refill: client.query_one(NEEDS_REFILL, &[&DESTINATION]).await?.get(0),
-        tasks: statuses(deployment.control()?).await?,
+        needs_refill: progress::needs_refill(control, &destination).await?,
+        tasks: statuses(control).await?,
         count_limit: COUNT_LIMIT,
     })
 }

@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_schema::progress;
 use serde::Serialize;
 
-use crate::backlog::{fence, filling, late, passed};
+use crate::DESTINATION;
+use crate::backlog::{fence, filling, late};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
@@ -69,7 +71,8 @@ impl Lag {
             let late = late(deployment, &deployment.clickhouse()?, &[tenancy], up_to).await?;
             lag.behind = late.into_iter().map(|(mapping, _)| mapping).collect();
         } else {
-            lag.passed = Some(passed(&deployment.client).await?.get()).filter(|passed| *passed < up_to.get());
+            let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?;
+            lag.passed = Some(passed.get()).filter(|passed| *passed < up_to.get());
         }
         Ok(lag)
     }
@@ -102,7 +105,7 @@ pub async fn wait(
     if let Some(tenancy) = tenancy {
         must_exist(client, tenancy).await?;
     }
-    let up_to = match fence(client, &mut waiting).await {
+    let up_to = match fence(deployment.control()?, &mut waiting).await {
         Ok(up_to) => Some(up_to),
         Err(OperationError::Unfinished(_)) => None,
         Err(error) => return Err(error),

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod locks;
 pub mod migrations;
 pub mod pauses;
+pub mod progress;
 pub mod row_security;
 mod sqlstate;
 mod tables;

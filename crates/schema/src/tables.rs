@@ -1,7 +1,8 @@
 //! Tables of schema `lockstep`, typed: what they hold is said in `migrations/control`.
 //!
-//! Plain reads and writes go through these. Statements that lock, copy, search or are derived from a mapping are SQL, in the
-//! `storage` of the program that makes them.
+//! What operators ask and what periodic tasks report goes through these. Statements of a pass, a flush or a fill share a
+//! session and a transaction with `COPY`, lock, search, or are derived from a mapping: those are SQL, in the `storage` of the
+//! program that makes them.
 
 use diesel::sql_types::{Nullable, SingleValue, SqlType, Text, Timestamptz};
 
@@ -32,6 +33,27 @@ diesel::table! {
         did -> Int8,
         failed_at -> Nullable<Timestamptz>,
         error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    lockstep.fence (id) {
+        id -> Int8,
+        sequence -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    lockstep.announced (sequence) {
+        sequence -> Int8,
+    }
+}
+
+diesel::table! {
+    lockstep.destination (name) {
+        name -> Text,
+        passed -> Int8,
+        needs_refill_since -> Nullable<Timestamptz>,
     }
 }
 

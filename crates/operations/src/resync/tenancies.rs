@@ -34,7 +34,7 @@ pub(super) async fn export(
     let tenancies = living_at(client, &places).await?;
     let (id, floor) = begin(client, &names, named, waiting).await?;
     expand(client, mappings, &tenancies).await?;
-    let up_to = fence(client, waiting).await?;
+    let up_to = fence(deployment.control()?, waiting).await?;
     loop {
         let late = late(deployment, clickhouse, &tenancies, up_to).await?;
         if late.is_empty() {
