@@ -70,7 +70,7 @@ impl CursorWrite {
 
 /// When cursors have to be where they go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum CursorsMove {
+pub enum CursorsMove {
     /// Before the flush returns.
     Now,
     /// Perhaps afterwards, where all went well: the next flush is opened meanwhile.

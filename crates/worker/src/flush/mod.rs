@@ -29,8 +29,7 @@ use lockstep_destinations::Destination;
 use lockstep_schema::Source;
 use uuid::Uuid;
 
-pub use self::commit_page::CursorWrite;
-pub(crate) use self::commit_page::CursorsMove;
+pub use self::commit_page::{CursorWrite, CursorsMove};
 pub(crate) use self::filter_rows::{Refusal, RowFilter, push};
 use self::open::{Opened, Opener};
 pub use self::outcome::{Failed, Flushed};
@@ -85,7 +84,7 @@ impl<D: Destination> Flusher<D> {
     }
 
     /// The same; where all goes well, it may return before the cursors are written.
-    pub(crate) async fn flush_with(&mut self, hints: &Hints, cursors: CursorsMove) -> Flushed {
+    pub async fn flush_with(&mut self, hints: &Hints, cursors: CursorsMove) -> Flushed {
         let mut flushed = self.flush_pages(hints).await;
         let is_done = flushed.more.is_empty() && flushed.retry.is_empty() && flushed.behind.is_empty();
         if cursors == CursorsMove::Meanwhile && is_done {

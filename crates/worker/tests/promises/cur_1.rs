@@ -5,7 +5,7 @@ use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure, WriteLimits};
 use lockstep_mappings::postgres::fetch::PageLimits;
 use lockstep_queue::TenantHint;
-use lockstep_worker::{Hints, Limits};
+use lockstep_worker::{CursorsMove, Hints, Limits};
 
 use crate::fixture::WorkerFixture;
 
@@ -153,8 +153,9 @@ async fn cur_1_what_the_destination_lost_behind_a_remembered_cursor_is_shipped_a
     };
     let mut hints = Hints::default();
     hints.add_batch(&[hint].into_iter().collect(), &fixture.mappings());
-    let flushed = flusher.flush(&hints).await;
-    assert_eq!(flushed.retry.pairs(), 1, "{flushed:?}");
+    // Another flush may take for granted what this one leaves to be written: nothing, before it is confirmed.
+    let flushed = flusher.flush_with(&hints, CursorsMove::Meanwhile).await;
+    assert_eq!((flushed.retry.pairs(), flushed.cursors.is_none()), (1, true), "{flushed:?}");
     let flushed = flusher.flush(&flushed.retry).await;
     assert!(flushed.retry.is_empty() && flushed.failed.is_empty(), "{flushed:?}");
     fixture.assert_equal().await;
