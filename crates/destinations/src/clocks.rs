@@ -42,6 +42,11 @@ impl Moment {
         self.since_epoch
     }
 
+    /// As early as each clock of the two shows.
+    pub(crate) fn earliest(self, other: Self) -> Self {
+        Self { since_boot: self.since_boot.min(other.since_boot), since_epoch: self.since_epoch.min(other.since_epoch) }
+    }
+
     /// How long ago an earlier moment was, by the clock that has gone on further. Too much after the wall clock was set
     /// forward, which costs another read, and never too little while one of the two went on.
     pub(crate) fn since(self, earlier: Self) -> Duration {

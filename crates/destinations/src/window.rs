@@ -33,13 +33,14 @@ impl WriteWindow {
         self.is_fresh_at(Moment::now())
     }
 
-    /// Whether it is open by the wall clock of another machine, which shows so much time since 1970. One that is ahead
-    /// closes it early, one that is behind closes it late: this is asked beside [`WriteWindow::is_open`], not instead.
-    pub(crate) fn is_open_by(&self, since_epoch: Duration) -> bool {
-        since_epoch < self.ends_by()
+    /// The window of what is written together: it is closed where one of the two is.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { read_at: self.read_at.earliest(other.read_at), limit: self.limit.min(other.limit) }
     }
 
-    /// The wall clock's time since 1970 at which it closes.
+    /// The wall clock's time since 1970 at which it closes, for the clock of another machine to be compared with. One that is
+    /// ahead closes it early, one that is behind closes it late: this is beside [`WriteWindow::is_open`], not instead.
     pub(crate) fn ends_by(&self) -> Duration {
         self.read_at.since_epoch() + self.half()
     }
@@ -100,6 +101,13 @@ mod tests {
         let window = WriteWindow::new(READ_AT, LIMIT);
         assert!(window.is_open_at(moment(1_029, 1_700_000_000)));
         assert!(!window.is_open_at(moment(1_030, 1_700_000_000)));
+    }
+
+    #[test]
+    fn what_is_written_together_has_the_window_of_what_was_read_first() {
+        let (later, shorter) = (moment(1_010, 1_799_999_990), Duration::from_secs(40));
+        let both = WriteWindow::new(READ_AT, LIMIT).and(WriteWindow::new(later, shorter));
+        assert_eq!(both, WriteWindow::new(moment(1_000, 1_799_999_990), shorter));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! ClickHouse's exceptions: what number means what, and how much of the text may be kept.
 
+use lockstep_mappings::clickhouse::IN_TIME;
+
 use crate::error::{DestinationError, Failure};
+
+/// Of a table: also of an operator's own.
+const VIOLATED_CONSTRAINT: u32 = 469;
 
 /// Texts longer than this are cut: an operator needs the beginning.
 const MAX_REASON_CHARS: usize = 300;
@@ -19,6 +24,10 @@ pub(super) fn from_answer(answer: &str) -> DestinationError {
             None => super::error(Failure::Unavailable, "the answer is not one that ClickHouse gives"),
         };
     };
+    if exception.code == VIOLATED_CONSTRAINT && exception.text.starts_with(&format!("Constraint `{IN_TIME}`")) {
+        let reason = "by its clock they were read too long ago: is it right, and that of this machine?";
+        return super::error(Failure::Late, reason).with_server_code(exception.code);
+    }
     let failure = classify(exception.code);
     let mut reason = format!("Code: {}", exception.code);
     if let Some(name) = exception.name {
@@ -55,7 +64,7 @@ fn classify(code: u32) -> Failure {
         | 32 | 33 // ATTEMPT_TO_READ_AFTER_EOF, CANNOT_READ_ALL_DATA
         | 53 | 70 // TYPE_MISMATCH, CANNOT_CONVERT_TYPE
         | 69 | 321 | 407 | 691 // ARGUMENT_OUT_OF_BOUND, VALUE_IS_OUT_OF_RANGE_…, DECIMAL_OVERFLOW, UNKNOWN_ELEMENT_OF_ENUM
-        | 117 | 131 | 349 | 469 // INCORRECT_DATA, TOO_LARGE_STRING_SIZE, CANNOT_INSERT_NULL_…, VIOLATED_CONSTRAINT
+        | 117 | 131 | 349 | VIOLATED_CONSTRAINT // INCORRECT_DATA, TOO_LARGE_STRING_SIZE, CANNOT_INSERT_NULL_…
             => Failure::Rejected,
         192 | 193 | 194 | 195 | 516 // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, AUTHENTICATION_FAILED
         | 164 | 452 | 497 | 115 // READONLY, SETTING_CONSTRAINT_VIOLATION, ACCESS_DENIED, UNKNOWN_SETTING

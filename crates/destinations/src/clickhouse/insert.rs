@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::error::Error;
 use clickhouse::insert_formatted::InsertFormatted;
-use lockstep_mappings::clickhouse::WRITE_UNTIL_MS;
+use lockstep_mappings::clickhouse::write_until;
 use uuid::Uuid;
 
-use super::{ClickHouse, error, failure, server_clock};
+use super::{ClickHouse, error, failure};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -42,7 +41,7 @@ pub struct Insert {
     /// A chunk was lost: by an error, or by a `send` that was dropped before it was done. The crate forgets the first and
     /// does not see the second, and would end an insert with a hole in it as if nothing had happened.
     broken: bool,
-    within: Option<(WriteWindow, ClickHouse)>,
+    window: Option<WriteWindow>,
 }
 
 impl Insert {
@@ -66,14 +65,14 @@ impl Insert {
             // Merging the block's rows before writing it costs more than all the rest: 6.2 s instead of 2.6 s for
             // 1,000,000 rows in random order. FINAL and merges do the same work when it is needed.
             .with_setting("optimize_on_insert", "0")
-            // What a `TableDefinition`'s insert compares the server's clock with.
-            .with_setting(format!("param_{WRITE_UNTIL_MS}"), write_until_ms(window).to_string())
+            // What the tables' constraint compares the server's clock with.
+            .with_setting("log_comment", write_until(window.map_or(i64::MAX, ends_by_ms)))
             // Several would make a part each.
             .with_setting("max_insert_threads", "1")
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_rows", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_bytes", ONE_PART_BYTES.to_string());
-        Self { inner, broken: false, within: window.map(|window| (window, server.clone())) }
+        Self { inner, broken: false, window }
     }
 
     /// Sends a chunk, waiting while the server is busy with earlier ones. Not copied, unless it is compressed (TLS).
@@ -87,9 +86,7 @@ impl Insert {
             return Ok(());
         }
         self.broken = true;
-        if let Err(error) = self.inner.send(chunk).await {
-            return Err(failed(self.within.as_ref(), &error).await);
-        }
+        self.inner.send(chunk).await.map_err(|error| failure::from_client(&error))?;
         self.broken = false;
         Ok(())
     }
@@ -100,15 +97,11 @@ impl Insert {
     /// What the server says, or [`Failure::Unavailable`] after [`Timeouts::insert_end`]; it may then still succeed.
     pub async fn end(self) -> Result<(), DestinationError> {
         self.check()?;
-        let Self { inner, within, .. } = self;
-        match inner.end().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failed(within.as_ref(), &error).await),
-        }
+        self.inner.end().await.map_err(|error| failure::from_client(&error))
     }
 
     fn check(&self) -> Result<(), DestinationError> {
-        if self.within.as_ref().is_some_and(|(window, _)| !window.is_open()) {
+        if self.window.is_some_and(|window| !window.is_open()) {
             return Err(error(Failure::Late, "they were read too long ago"));
         }
         if self.broken {
@@ -118,22 +111,6 @@ impl Insert {
     }
 }
 
-/// `FUNCTION_THROW_IF_VALUE_IS_NON_ZERO`.
-const THROW_IF: u32 = 395;
-
-/// What an insert failed with. Its own `throwIf` is told from one of somebody else's, in a table that is fed by this one, by
-/// what the server's clock shows.
-async fn failed(within: Option<&(WriteWindow, ClickHouse)>, found: &Error) -> DestinationError {
-    let found = failure::from_client(found);
-    if found.server_code() == Some(THROW_IF)
-        && let Some((window, server)) = within
-        && let Err(late) = server_clock::check(server, *window).await
-    {
-        return late;
-    }
-    found
-}
-
-fn write_until_ms(window: Option<WriteWindow>) -> i64 {
-    window.map_or(i64::MAX, |window| i64::try_from(window.ends_by().as_millis()).unwrap_or(i64::MAX))
+fn ends_by_ms(window: WriteWindow) -> i64 {
+    i64::try_from(window.ends_by().as_millis()).unwrap_or(i64::MAX)
 }

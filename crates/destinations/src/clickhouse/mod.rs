@@ -13,7 +13,6 @@ mod marks;
 mod page;
 mod provision;
 mod reader;
-mod server_clock;
 mod shape;
 mod stream;
 mod version;

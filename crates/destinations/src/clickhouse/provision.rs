@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::{
-    TableDefinition, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
+    IN_TIME, TableDefinition, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
 };
 
 use super::{ClickHouse, TableShape, differences, version};
@@ -55,13 +55,14 @@ impl ClickHouse {
         let names: Vec<_> = tables.iter().map(|name| literal(name)).collect();
         let (database, names) = (literal(&self.databases.raw), names.join(","));
         let sql = format!(
-            "SELECT name, engine_full, partition_key, sorting_key FROM system.tables WHERE database = {database} AND name IN ({names})"
+            "SELECT name, engine_full, partition_key, sorting_key, position(create_table_query, 'CONSTRAINT {IN_TIME} CHECK') > 0 FROM system.tables WHERE database = {database} AND name IN ({names})"
         );
-        let found: Vec<(String, String, String, String)> = self.fetch_rows(&sql).await?;
+        let found: Vec<(String, String, String, String, u8)> = self.fetch_rows(&sql).await?;
         let mut shapes: BTreeMap<_, _> = found
             .into_iter()
-            .map(|(name, engine_full, partition_key, sorting_key)| {
-                (name, TableShape { engine_full, partition_key, sorting_key, columns: Vec::new() })
+            .map(|(name, engine_full, partition_key, sorting_key, in_time)| {
+                let (columns, is_in_time) = (Vec::new(), in_time == 1);
+                (name, TableShape { engine_full, partition_key, sorting_key, columns, is_in_time })
             })
             .collect();
         // A default of another kind says which.
@@ -102,11 +103,15 @@ async fn tables(
                 what: format!("create table {}.{}", definition.database, definition.name),
                 statements: definition.create(),
             }),
-            Some(shape) => differing.extend(
-                differences(&TableShape::from(definition), shape)
-                    .into_iter()
-                    .map(|difference| format!("{}.{}: {difference}", definition.database, definition.name)),
-            ),
+            Some(shape) => {
+                let name = format!("{}.{}", definition.database, definition.name);
+                let found = differences(&TableShape::from(definition), shape);
+                if found.is_empty() && !shape.is_in_time {
+                    let (what, statements) = (format!("constrain table {name}"), vec![definition.add_in_time()]);
+                    steps.push(ProvisionStep { what, statements });
+                }
+                differing.extend(found.into_iter().map(|difference| format!("{name}: {difference}")));
+            }
         }
     }
     if differing.is_empty() { Ok(steps) } else { Err(ProvisionError::OtherShape(differing)) }

@@ -1,5 +1,7 @@
 //! What a table looks like, and in what two of them differ. Pure.
 
+#[cfg(doc)]
+use lockstep_mappings::clickhouse::IN_TIME;
 use lockstep_mappings::clickhouse::TableDefinition;
 
 /// What a table looks like, in the words of `system.tables` and `system.columns`.
@@ -14,6 +16,8 @@ pub struct TableShape {
     /// Name, type as ClickHouse prints it, and what stands where an insert leaves it out, in the table's order. That is empty
     /// where there is none, and other kinds are named before it: `MATERIALIZED now()`.
     pub columns: Vec<(String, String, String)>,
+    /// Whether it has the constraint [`IN_TIME`]. It can be added at any time, and is no difference.
+    pub is_in_time: bool,
 }
 
 impl From<&TableDefinition> for TableShape {
@@ -23,6 +27,7 @@ impl From<&TableDefinition> for TableShape {
             partition_key: String::new(),
             sorting_key: definition.sorting_key.clone(),
             columns: definition.columns.clone(),
+            is_in_time: true,
         }
     }
 }
@@ -117,6 +122,7 @@ mod tests {
             partition_key: partition_key.to_owned(),
             sorting_key: sorting_key.to_owned(),
             columns: columns.collect(),
+            is_in_time: false,
         }
     }
 

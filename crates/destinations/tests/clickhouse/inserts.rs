@@ -16,8 +16,10 @@ async fn an_insert_dropped_without_end_leaves_nothing() {
         for _ in 0..20 {
             insert.send(encode_rows(0..10_000, "abandoned")).await.unwrap();
         }
-        let running =
-            format!("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO {}.rows %'", fixture.raw);
+        let running = format!(
+            "SELECT count() FROM system.processes WHERE replaceAll(query, '`', '') LIKE 'INSERT INTO {}.rows %'",
+            fixture.raw
+        );
         fixture.wait_for(&running, 1, "the insert to be under way").await;
         drop(insert);
         fixture.wait_for(&running, 0, "the server to give up the insert").await;
@@ -141,12 +143,24 @@ async fn pieces_that_wait_to_be_merged_are_counted() {
 async fn the_server_s_own_clock_refuses_what_comes_too_late() {
     with_database(|fixture| async move {
         let table = fixture.create_rows_table().await;
-        let until = |ms: &str| fixture.insert_rows().replace("{write_until_ms:Int64}", ms);
-        let late = insert_all(&fixture.clickhouse, &until("1000"), [encode_rows(0..10, "late")]).await;
-        assert_eq!(late.unwrap_err().server_code(), Some(395));
+        // Both clocks of this machine say that the window is open; the server's does not.
+        let frozen = WriteWindow::new(Moment::now(), Duration::from_secs(86_400));
+        let insert = fixture.clickhouse.clone().within(frozen);
+        let statement = fixture.insert_rows();
+        let until = lockstep_mappings::clickhouse::write_until(1_000);
+        let late = format!(
+            "/* late */ {}",
+            statement.replace(" FORMAT", &format!(" SETTINGS log_comment = '{until}' FORMAT"))
+        );
+        let error = insert_all(&insert, &late, [encode_rows(0..10, "late")]).await.unwrap_err();
+        assert_eq!((error.failure(), error.server_code()), (Failure::Late, Some(469)));
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 0);
-        insert_all(&fixture.clickhouse, &until("9999999999999"), [encode_rows(0..10, "in time")]).await.unwrap();
+        insert_all(&insert, &statement, [encode_rows(0..10, "in time")]).await.unwrap();
         assert_eq!(fixture.number(&format!("SELECT count() FROM {table}")).await, 10);
+        // A constraint of somebody else's is about rows.
+        fixture.clickhouse.execute(&format!("ALTER TABLE {table} ADD CONSTRAINT theirs CHECK id < 100")).await.unwrap();
+        let error = insert_all(&insert, &statement, [encode_rows(100..101, "refused")]).await.unwrap_err();
+        assert_eq!((error.failure(), error.server_code()), (Failure::Rejected, Some(469)));
     })
     .await;
 }

@@ -2,8 +2,9 @@
 
 use crate::fixture::with_database;
 use lockstep_destinations::clickhouse::{TableShape, differences};
+use lockstep_destinations::{Provision, Wanted};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{TableDefinition, cursor_table, raw_table};
+use lockstep_mappings::clickhouse::{IN_TIME, TableDefinition, cursor_table, raw_table};
 
 #[tokio::test]
 async fn every_table_we_create_has_the_shape_we_expect() {
@@ -22,6 +23,27 @@ async fn every_table_we_create_has_the_shape_we_expect() {
         for table in &tables {
             assert_eq!(differences(&TableShape::from(table), &found[&table.name]), [""; 0], "{}", table.name);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_that_takes_rows_at_any_time_is_constrained() {
+    with_database(|fixture| async move {
+        let set = MappingSet::load(None).unwrap();
+        let users = raw_table(set.iter().next().unwrap(), fixture.clickhouse.databases());
+        for statement in users.create() {
+            fixture.clickhouse.execute(&statement).await.unwrap();
+        }
+        let drop = format!("ALTER TABLE {}.{} DROP CONSTRAINT {IN_TIME}", fixture.raw, users.name);
+        fixture.clickhouse.execute(&drop).await.unwrap();
+        let is_in_time =
+            || async { fixture.clickhouse.table_shapes(&[&users.name]).await.unwrap()[&users.name].is_in_time };
+        assert!(!is_in_time().await);
+        let plan = fixture.clickhouse.plan(&set, Wanted::default()).await.unwrap();
+        let step = plan.steps.iter().find(|step| step.what.starts_with("constrain table")).unwrap();
+        fixture.clickhouse.apply(step).await.unwrap();
+        assert!(is_in_time().await);
     })
     .await;
 }

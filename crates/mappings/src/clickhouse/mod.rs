@@ -12,7 +12,7 @@ pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, remove_stale};
-pub use tables::{TableDefinition, WRITE_UNTIL_MS, create_databases, raw_table, view, view_select};
+pub use tables::{IN_TIME, TableDefinition, create_databases, raw_table, view, view_select, write_until};
 
 use lockstep_core::settings::ClickHouseSettings;
 
