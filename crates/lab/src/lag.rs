@@ -64,11 +64,14 @@ impl LagProbe {
         let (probed, place) = probe.user().await?;
         let (task_stop, task_lags) = (stop.clone(), Arc::clone(&lags));
         let task = tokio::spawn(async move {
+            let mut smallest = None;
             for number in 0_u64.. {
                 if task_stop.run_until_cancelled(tokio::time::sleep(pause + moment(number))).await.is_none() {
                     break;
                 }
-                let lag = probe.measure(&probed.user, &place, &format!("lag probe {number}")).await?;
+                let name = format!("lag probe {number}");
+                let lag = probe.measure(&probed.user, &place, &name, smallest.unwrap_or_default()).await?;
+                smallest = Some(smallest.unwrap_or(lag.took).min(lag.took));
                 let mut lags = task_lags.lock().unwrap_or_else(PoisonError::into_inner);
                 if lags.len() >= KEPT {
                     lags.remove(0);
@@ -141,18 +144,27 @@ RETURNING "tenancyId", "projectUserId", "mirroredProjectId", "mirroredBranchId""
         Ok((ProbedUser { tenancy: row.get(0), user: row.get(1) }, [row.get(2), row.get(3)]))
     }
 
-    async fn measure(&self, user: &uuid::Uuid, place: &[String; 2], name: &str) -> anyhow::Result<Lag> {
+    /// One change. It is looked for from three quarters of `smallest` on, the smallest lag that was seen: looking all the time
+    /// keeps ClickHouse from writing the row. A smaller lag is found then, and the next look begins earlier.
+    async fn measure(
+        &self,
+        user: &uuid::Uuid,
+        place: &[String; 2],
+        name: &str,
+        smallest: Duration,
+    ) -> anyhow::Result<Lag> {
         let update = r#"UPDATE "ProjectUser" SET "displayName" = $1 WHERE "projectUserId" = $2"#;
         if self.client.execute(update, &[&name, user]).await? != 1 {
             bail!("the lag probe's user is gone");
         }
         let (committed_at, committed) = (SystemTime::now().duration_since(UNIX_EPOCH)?, Instant::now());
-        // As a tenant asks: of its own place. Looking must not become the load.
+        // As a tenant asks: of its own place.
         let [project, branch] = place;
         let look = format!(
             "SELECT count() FROM {}.users WHERE project_id = '{project}' AND branch_id = '{branch}' AND id = '{user}' AND display_name = '{name}' SETTINGS max_threads = 1",
             self.views
         );
+        tokio::time::sleep(smallest * 3 / 4).await;
         loop {
             // A question that sees it was asked when it was visible, however long the answer takes.
             let took = committed.elapsed();

@@ -28,7 +28,7 @@ mod storage;
 mod sweep;
 
 pub use error::WorkerError;
-pub use flush::{CursorWrite, CursorsMove, Failed, Flushed, Flusher};
+pub use flush::{CursorMoves, CursorWrite, CursorsMove, Failed, Flushed, Flusher};
 pub use hints::Hints;
 pub use janitor::{Janitor, JanitorError, Round};
 pub use limits::Limits;

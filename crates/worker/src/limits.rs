@@ -21,6 +21,8 @@ pub struct Limits {
     pub max_value_bytes: usize,
     /// How pages are cut when they are written.
     pub write: WriteLimits,
+    /// How often cursors are written under a steady load: flushes in between share a write.
+    pub cursor_write_every: Duration,
     /// How often a mapping that fails while others succeed is retried at once. After that its messages are requeued with a
     /// delay.
     pub tries_in_hand: u32,
@@ -60,6 +62,7 @@ impl Default for Limits {
             page_bytes: 256 * 1024 * 1024,
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
             write: WriteLimits::default(),
+            cursor_write_every: Duration::from_millis(100),
             tries_in_hand: 6,
             // Below the consumer timeout of any broker, which is half an hour by default.
             give_back_after: Duration::from_secs(60),

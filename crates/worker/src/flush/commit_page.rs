@@ -1,9 +1,8 @@
 //! Committing pages: the quarantine first, then the cursors (CUR-1), and at last what the quarantine need not hold any more.
 
-use lockstep_core::failpoint;
-use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, WriteWindow};
-use tokio::task::JoinSet;
+use lockstep_destinations::{CursorAt, Destination, Ended};
 
+use super::cursor_write::CursorMoves;
 use super::filter_rows::{ReadPage, Refusal};
 use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::PagePlan;
@@ -33,41 +32,6 @@ impl WrittenPage {
     }
 }
 
-/// Cursors on their way to the destination: what they pass is durable there, and nothing of it is for the quarantine to hold.
-/// Dropped before it is done, it may have moved them or not.
-#[must_use = "messages are let go when their cursors have moved"]
-#[derive(Debug)]
-pub struct CursorWrite {
-    /// What [`super::recent_cursors::RecentCursors`] calls it.
-    pub(super) write: u64,
-    writing: JoinSet<Result<(), DestinationError>>,
-    outcome: Result<(), DestinationError>,
-}
-
-impl CursorWrite {
-    fn begin(write: impl Future<Output = Result<(), DestinationError>> + Send + 'static) -> Self {
-        let mut writing = JoinSet::new();
-        writing.spawn(write);
-        Self { write: 0, writing, outcome: Ok(()) }
-    }
-
-    /// Waits for its end. May be dropped, and called again.
-    pub(crate) async fn ended(&mut self) {
-        while let Some(ended) = self.writing.join_next().await {
-            self.outcome = ended.unwrap_or_else(|_| Err(DestinationError::unanswered(super::DESTINATION)));
-        }
-    }
-
-    /// What it came to, at its end.
-    ///
-    /// # Errors
-    /// When it is not certain that they were moved. What they pass has to be shipped again.
-    pub(super) async fn outcome(mut self) -> Result<(), DestinationError> {
-        self.ended().await;
-        self.outcome
-    }
-}
-
 /// When cursors have to be where they go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CursorsMove {
@@ -92,11 +56,16 @@ pub(super) async fn commit_pages<D: Destination>(
         Some(confirmation) if !forward.is_empty() => confirmation.clone().await,
         _ => Ok(()),
     };
-    let is_confirmed = confirmed.is_ok();
-    let advance = advance(route.destination.clone(), confirmed, forward, route.opened.snapshot.window);
-    if when == CursorsMove::Meanwhile && is_confirmed && passed.is_empty() && report.outcomes.is_empty() {
-        report.cursors = Some(CursorWrite::begin(advance));
-    } else if let Err(error) = advance.await {
+    let moves = CursorMoves::new(forward, route.opened.snapshot.window);
+    let moved = match confirmed {
+        Ok(()) if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() => {
+            report.cursors = Some(moves);
+            Ok(())
+        }
+        Ok(()) => moves.write(route.destination.clone()).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = moved {
         report.write_failure = Some(error.to_string());
         let error = ShipError::Destination(error);
         report.outcomes.extend(written.into_iter().map(|written| failed(route, written.plan, &error)));
@@ -133,22 +102,6 @@ fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt>
     let left =
         written.page.cursors.iter().filter(|(work, _)| !moved.iter().any(|(tenancy, _)| *tenancy == work.tenancy));
     left.map(|(work, to)| (work.tenancy, name.clone(), *to)).collect()
-}
-
-async fn advance<D: Destination>(
-    destination: D,
-    confirmed: Result<(), DestinationError>,
-    forward: Vec<CursorAt>,
-    window: WriteWindow,
-) -> Result<(), DestinationError> {
-    if forward.is_empty() {
-        return Ok(());
-    }
-    confirmed?;
-    failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
-    destination.advance(&forward, window).await?;
-    failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(super::DESTINATION)));
-    Ok(())
 }
 
 /// Writes the rows that these pages refuse into the quarantine; returns the pages whose cursors may move.

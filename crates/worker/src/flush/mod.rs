@@ -10,6 +10,7 @@
 //! of each mapping: the size of its pages, and which tenancies may have rows that are refused.
 
 mod commit_page;
+mod cursor_write;
 mod filter_rows;
 mod isolate;
 mod open;
@@ -29,7 +30,8 @@ use lockstep_destinations::Destination;
 use lockstep_schema::Source;
 use uuid::Uuid;
 
-pub use self::commit_page::{CursorWrite, CursorsMove};
+pub use self::commit_page::CursorsMove;
+pub use self::cursor_write::{CursorMoves, CursorWrite};
 pub(crate) use self::filter_rows::{Refusal, RowFilter, push};
 use self::open::{Opened, Opener};
 pub use self::outcome::{Failed, Flushed};
@@ -91,7 +93,7 @@ impl<D: Destination> Flusher<D> {
             return flushed;
         }
         if let Some(cursors) = flushed.cursors.take()
-            && let Err(error) = self.wait_for_cursors(cursors).await
+            && let Err(error) = self.wait_for_cursors(self.begin_cursor_write(vec![cursors])).await
         {
             flushed.retry.merge(hints);
             flushed.retry_reason = Some(error.to_string());
@@ -99,14 +101,19 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    /// Waits for cursors of a flush to be written.
+    /// Begins to write the cursors of some flushes, beside the next.
+    pub(crate) fn begin_cursor_write(&self, moves: Vec<CursorMoves>) -> CursorWrite {
+        CursorWrite::begin(moves, self.destination.clone())
+    }
+
+    /// Waits for cursors to be written.
     ///
     /// # Errors
-    /// When it is not certain that they were: what was to be shipped by that flush has to be shipped again.
+    /// When it is not certain that they were: what was to be shipped by their flushes has to be shipped again.
     pub(crate) async fn wait_for_cursors(&mut self, cursors: CursorWrite) -> Result<(), ShipError> {
-        let write = cursors.write;
+        let numbers = cursors.numbers.clone();
         let outcome = cursors.outcome().await;
-        self.opener.cursor_write_ended(write);
+        numbers.into_iter().for_each(|number| self.opener.cursors_have_moved(number));
         let Err(error) = outcome else { return Ok(()) };
         self.opener.forget_cursors();
         self.health.not_ready(DESTINATION, error.to_string());

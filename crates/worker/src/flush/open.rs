@@ -79,13 +79,13 @@ impl Opener {
         }
         self.recent.note(report.moved.iter().copied(), Instant::now());
         if let Some(cursors) = &mut report.cursors {
-            cursors.write = self.recent.are_moving(report.moved.clone());
+            cursors.number = self.recent.are_moving(report.moved.clone());
         }
     }
 
-    /// A write of cursors has ended.
-    pub(super) fn cursor_write_ended(&mut self, write: u64) {
-        self.recent.have_moved(write);
+    /// The write of the cursors of a flush has ended.
+    pub(super) fn cursors_have_moved(&mut self, number: u64) {
+        self.recent.have_moved(number);
     }
 
     /// Takes no cursor for granted any more.

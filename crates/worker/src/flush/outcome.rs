@@ -2,7 +2,7 @@
 
 use lockstep_core::{SequenceId, TenancyId};
 
-use super::commit_page::CursorWrite;
+use super::cursor_write::CursorMoves;
 use crate::error::{Retry, ShipError};
 use crate::hints::Hints;
 use crate::mappings::{MappingIndex, Mappings};
@@ -38,8 +38,8 @@ pub struct Flushed {
     pub rows: u64,
     /// Rows that the destination refused; the quarantine holds them.
     pub quarantined: u64,
-    /// Cursors that are still being written. Until they are, nothing of this is done.
-    pub cursors: Option<CursorWrite>,
+    /// Cursors that are still to be written. Until they are, nothing of this is done.
+    pub cursors: Option<CursorMoves>,
 }
 
 impl Flushed {
@@ -150,8 +150,8 @@ pub(super) struct Report {
     pub(super) outcomes: Vec<PairsOutcome>,
     pub(super) rows: u64,
     pub(super) quarantined: u64,
-    /// Cursors that are still being written.
-    pub(super) cursors: Option<CursorWrite>,
+    /// Cursors that are still to be written.
+    pub(super) cursors: Option<CursorMoves>,
     /// Where cursors stand now, or will.
     pub(super) moved: Vec<(TenancyId, MappingIndex, SequenceId)>,
     /// The last failure of the destination to take rows or cursors.

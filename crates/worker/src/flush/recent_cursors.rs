@@ -36,10 +36,10 @@ struct Remembered {
 #[derive(Default, Debug)]
 pub(super) struct RecentCursors {
     cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
-    /// Where the last flushes move cursors to, until their writes have ended: what they pass is durable.
+    /// Where the last flushes move cursors to, by number, until their writes have ended: what they pass is durable.
     moving: BTreeMap<u64, Vec<(TenancyId, MappingIndex, SequenceId)>>,
-    /// How many writes were begun.
-    writes: u64,
+    /// How many flushes had cursors to move.
+    flushes: u64,
 }
 
 impl RecentCursors {
@@ -56,16 +56,16 @@ impl RecentCursors {
         }
     }
 
-    /// These cursors of one flush are being written. Returns by what name [`Self::have_moved`] knows them.
+    /// These cursors of one flush are being written, or will be. Returns by what number [`Self::have_moved`] knows them.
     pub(super) fn are_moving(&mut self, cursors: Vec<(TenancyId, MappingIndex, SequenceId)>) -> u64 {
-        self.writes += 1;
-        self.moving.insert(self.writes, cursors);
-        self.writes
+        self.flushes += 1;
+        self.moving.insert(self.flushes, cursors);
+        self.flushes
     }
 
-    /// That write has ended.
-    pub(super) fn have_moved(&mut self, write: u64) {
-        self.moving.remove(&write);
+    /// Their write has ended.
+    pub(super) fn have_moved(&mut self, number: u64) {
+        self.moving.remove(&number);
     }
 
     /// Those of a flush that are not being written at the moment: of these the destination says where they are.

@@ -2,6 +2,7 @@
 
 mod merge_pace;
 mod stream;
+mod unacknowledged;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
 
 use self::stream::Stream;
+use self::unacknowledged::Unacknowledged;
 use crate::error::WorkerError;
 use crate::fill::{FillEnd, Filler};
 use crate::flush::Flusher;
@@ -84,7 +86,13 @@ pub async fn run_to<D: Destination>(
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let shared = Shared { destination, mappings, limits, pauses };
-    let stream = Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher, last: None };
+    let stream = Stream {
+        shared: shared.clone(),
+        consumer,
+        publisher: Arc::clone(&publisher),
+        flusher,
+        unacknowledged: Unacknowledged::default(),
+    };
     parts.spawn(stream.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());

@@ -10,18 +10,18 @@ use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
 use lockstep_schema::pauses::Pauses;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::merge_pace::MergePace;
-use crate::flush::{CursorWrite, CursorsMove, Failed, Flushed, Flusher};
+use super::unacknowledged::{MovingBatches, ShippedBatch, Unacknowledged};
+use crate::flush::{CursorsMove, Failed, Flushed, Flusher};
 use crate::hints::Hints;
 use crate::shared::Shared;
 
 /// Reasons that are written into a message that is put off.
 const MAX_REASONS: usize = 3;
 
-/// How long cursors that are being written may take after the batch in hand has ended, when it is time to stop.
+/// How long cursors that are not written yet may take after the batch in hand has ended, when it is time to stop.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One worker's stream. One flush at a time: what arrives meanwhile gathers and becomes the next, so inserts grow with
@@ -31,16 +31,18 @@ pub(super) struct Stream<D> {
     pub(super) consumer: Consumer,
     pub(super) publisher: Arc<Publisher>,
     pub(super) flusher: Flusher<D>,
-    /// The last batch, while its cursors are being written.
-    pub(super) last: Option<Unacknowledged>,
+    /// Shipped batches whose cursors have not moved yet.
+    pub(super) unacknowledged: Unacknowledged,
 }
 
-/// A batch that is shipped, and whose messages are let go when its cursors have moved.
-pub(super) struct Unacknowledged {
-    deliveries: Vec<Delivery>,
-    hints: Hints,
-    failed: Vec<Failed>,
-    cursors: CursorWrite,
+/// What a stream waits for.
+enum Next {
+    /// A message, or why there is none.
+    Message(Result<Delivery, QueueError>),
+    /// Cursors can be written, or are.
+    Cursors,
+    /// There was no message for some time.
+    Nothing,
 }
 
 impl<D: Destination> Stream<D> {
@@ -49,7 +51,7 @@ impl<D: Destination> Stream<D> {
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let (pace, destination) = (MergePace::default(), self.shared.destination.clone());
         tokio::join!(self.take_batches(&pace, &shutdown), pace.watch(&destination, &shutdown));
-        if finish_in_time(&shutdown, ACKNOWLEDGE_WITHIN, self.acknowledge_last(&shutdown)).await.is_none() {
+        if finish_in_time(&shutdown, ACKNOWLEDGE_WITHIN, self.acknowledge_all(&shutdown)).await.is_none() {
             tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
         }
         self.consumer.close().await;
@@ -61,15 +63,14 @@ impl<D: Destination> Stream<D> {
         loop {
             if self.shared.pauses.is_shipping_paused() {
                 // Its rows are written; what is left of it is no reason to hold its messages.
-                finish_in_time(shutdown, within, self.acknowledge_last(shutdown)).await;
+                finish_in_time(shutdown, within, self.acknowledge_all(shutdown)).await;
             }
             if shutdown.run_until_cancelled(self.until_shipping()).await.is_none() {
                 break;
             }
-            let next = shutdown.run_until_cancelled(self.next(every, shutdown)).await;
-            let Some(next) = next else { break };
+            let Some(next) = shutdown.run_until_cancelled(self.next(every)).await else { break };
             match next {
-                Ok(Ok(first)) => {
+                Next::Message(Ok(first)) => {
                     backoff.reset();
                     if pace.wait(shutdown).await.is_none() {
                         break;
@@ -78,13 +79,14 @@ impl<D: Destination> Stream<D> {
                         tracing::warn!("stopping takes too long: what is in hand goes back to the queue");
                     }
                 }
-                Ok(Err(error)) => {
+                Next::Message(Err(error)) => {
                     let wait = backoff.next_wait();
                     tracing::error!(%error, wait_ms = wait.as_millis(), "the queue gives no messages, asking again");
                     shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
                 }
+                Next::Cursors => drop(finish_in_time(shutdown, within, self.move_cursors(shutdown)).await),
                 // Nothing to do for a while: health should not be as old as the last flush.
-                Err(_) => {
+                Next::Nothing => {
                     if let Some(Err(reason)) = shutdown.run_until_cancelled(self.flusher.check()).await {
                         tracing::warn!(reason, "source or destination does not answer");
                     }
@@ -103,28 +105,51 @@ impl<D: Destination> Stream<D> {
         self.shared.pauses.until_shipping().await
     }
 
-    /// The next message. Meanwhile the messages of the last batch are let go, once its cursors have moved.
-    async fn next(&mut self, every: Duration, shutdown: &Shutdown) -> Result<Result<Delivery, QueueError>, Elapsed> {
-        while let Some(last) = &mut self.last {
-            tokio::select! {
-                biased;
-                next = self.consumer.next() => return Ok(next),
-                () = last.cursors.ended() => {}
-            }
-            self.acknowledge_last(shutdown).await;
+    /// What is to be done next. May be dropped, and called again.
+    async fn next(&mut self, every: Duration) -> Next {
+        if self.unacknowledged.is_empty() {
+            return timeout(every, self.consumer.next()).await.map_or(Next::Nothing, Next::Message);
         }
-        timeout(every, self.consumer.next()).await
+        tokio::select! {
+            biased;
+            next = self.consumer.next() => Next::Message(next),
+            () = self.unacknowledged.until_ready() => Next::Cursors,
+        }
     }
 
-    /// Lets the messages of the last batch go. Where its cursors did not move it is shipped again.
-    async fn acknowledge_last(&mut self, shutdown: &Shutdown) {
-        let Some(Unacknowledged { deliveries, hints, mut failed, cursors }) = self.last.take() else { return };
-        if let Err(error) = self.flusher.wait_for_cursors(cursors).await {
+    /// Lets go what a write of cursors has ended for, and begins the next write where that is due.
+    async fn move_cursors(&mut self, shutdown: &Shutdown) {
+        if let Some(moved) = self.unacknowledged.take_ended() {
+            self.acknowledge_moved(moved, shutdown).await;
+        }
+        let flusher = &self.flusher;
+        self.unacknowledged
+            .begin_write(self.shared.limits.cursor_write_every, |moves| flusher.begin_cursor_write(moves));
+    }
+
+    /// Waits until all cursors have moved, and lets all messages go.
+    async fn acknowledge_all(&mut self, shutdown: &Shutdown) {
+        while !self.unacknowledged.is_empty() {
+            self.unacknowledged.hurry();
+            self.move_cursors(shutdown).await;
+            self.unacknowledged.until_ready().await;
+        }
+    }
+
+    /// Lets the messages of these batches go. Where their cursors did not move they are shipped again.
+    async fn acknowledge_moved(&mut self, MovingBatches { batches, write }: MovingBatches, shutdown: &Shutdown) {
+        let mut failed_again = Vec::new();
+        if let Err(error) = self.flusher.wait_for_cursors(write).await {
+            let mut hints = Hints::default();
+            batches.iter().for_each(|batch| hints.merge(&batch.hints));
             tracing::warn!(%error, tenancies = hints.len(), "cursors were not moved: their rows are shipped again");
             let Some(again) = self.ship_and_announce(hints, CursorsMove::Now, shutdown).await else { return };
-            failed.extend(again.failed);
+            failed_again = again.failed;
         }
-        self.acknowledge(deliveries, &failed).await;
+        for ShippedBatch { deliveries, mut failed, .. } in batches {
+            failed.extend(failed_again.iter().cloned());
+            self.acknowledge(deliveries, &failed).await;
+        }
     }
 
     /// One batch: the first message and everything that is waiting behind it. Messages that this returns without
@@ -133,13 +158,17 @@ impl<D: Destination> Stream<D> {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
         let shipped = self.ship_and_announce(hints.clone(), CursorsMove::Meanwhile, shutdown).await;
-        self.acknowledge_last(shutdown).await;
         match shipped {
             Some(Flushed { failed, cursors: Some(cursors), .. }) => {
-                self.last = Some(Unacknowledged { deliveries, hints, failed, cursors });
+                self.unacknowledged.add(ShippedBatch { deliveries, hints, failed }, cursors);
             }
             Some(Flushed { failed, .. }) => self.acknowledge(deliveries, &failed).await,
             None => {}
+        }
+        self.move_cursors(shutdown).await;
+        while self.unacknowledged.is_full() {
+            self.unacknowledged.until_ready().await;
+            self.move_cursors(shutdown).await;
         }
     }
 
