@@ -61,7 +61,9 @@ impl Report for EraseReport {
             "_tombstones" => "tombstones in the source".to_owned(),
             mapping => mapping.to_owned(),
         };
-        let rows = receipt.removed.iter().map(|(key, rows)| [name(key), rows.to_string(), receipt.left.to_string()]);
+        let left = self.left.unwrap_or_default().to_string();
+        let removed = receipt.removed.as_object().into_iter().flatten();
+        let rows = removed.map(|(key, rows)| [name(key), rows.to_string(), left.clone()]);
         let mut table = table(["what", "removed rows", "left"], rows);
         align_right(&mut table, &[1, 2]);
         println!("{table}");

@@ -4,10 +4,9 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::postgres::Target;
 use lockstep_schema::{Control, progress};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::error::{OperationError, Unfinished};
 use crate::progress::Waiting;
@@ -53,15 +52,6 @@ SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE tenancy_id 
         (mapping.name.to_string(), last.iter().filter(is_late).count())
     });
     Ok(late.filter(|(_, count)| *count > 0).collect())
-}
-
-/// Those of these mappings whose fill has not ended, or is still to begin.
-pub(crate) async fn filling(client: &Client, mappings: &[&str]) -> Result<Vec<String>, OperationError> {
-    const FILLING: &str = "
-SELECT mapping_name FROM lockstep.fill WHERE destination = $1 AND finished_at IS NULL AND mapping_name = ANY($2::text[])
-UNION SELECT mapping_name FROM lockstep.refill WHERE mapping_name = ANY($2::text[]) ORDER BY 1";
-    let rows = client.query(FILLING, &[&DESTINATION, &mappings]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 pub(crate) fn uuids(tenancies: &[TenancyId]) -> Vec<Uuid> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use lockstep_core::{Location, TenancyId};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::postgres::erase::erasure_wait;
+pub use lockstep_schema::erasures::Receipt;
+use lockstep_schema::{Control, erasures, tenancy_locations};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use tokio_postgres::{Client, Row};
+use serde_json::Value;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
@@ -21,17 +21,6 @@ use crate::tenancies::exists;
 
 /// Workers obey a pause within a second; what they read until then is waited for.
 const WORKERS_OBEY: Duration = Duration::from_secs(3);
-
-/// Asks for it, or joins an erasure that is asked for already. One of a tenancy that has been paused since starts anew.
-const REQUEST: &str = "
-INSERT INTO lockstep.erasure AS e (tenancy_id, destination, reason, paused, up_to)
-SELECT $1, $3, 'by hand', $2, (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)
-ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO UPDATE SET reason = EXCLUDED.reason, paused = EXCLUDED.paused,
-  requested_at = CASE WHEN e.paused = EXCLUDED.paused THEN e.requested_at ELSE EXCLUDED.requested_at END,
-  up_to = CASE WHEN e.paused = EXCLUDED.paused THEN e.up_to ELSE EXCLUDED.up_to END
-RETURNING id";
-
-const RECEIPT: &str = "SELECT id, tenancy_id::text, destination, reason, to_char(requested_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(proven_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(finished_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), removed::text FROM lockstep.erasure";
 
 /// Who is to be erased, and how.
 #[derive(Clone, Debug)]
@@ -66,47 +55,20 @@ pub struct EraseReport {
     /// None where the erasure continues.
     #[serde(flatten)]
     pub receipt: Option<Receipt>,
+    /// What was counted after the removal; none where the erasure continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
 }
 
-/// What was removed, and that nothing is left.
-#[derive(Serialize, Debug)]
-pub struct Receipt {
-    /// Whose rows.
-    pub tenancy: String,
-    /// From where.
-    pub destination: String,
-    /// `automatic` or `by hand`.
-    pub reason: String,
-    /// When it was asked for or noticed, in UTC.
-    pub requested_at: String,
-    /// When it was counted that nothing is left, in UTC.
-    pub proven_at: Option<String>,
-    /// When it was done, in UTC.
-    pub finished_at: Option<String>,
-    /// Rows of all versions, by mapping; what starts with _ is not of a mapping.
-    pub removed: Map<String, Value>,
-    /// What was counted after the removal.
-    pub left: u64,
-}
-
-impl Receipt {
+impl EraseReport {
     /// Names every mapping, whether anything of it was removed or not.
-    fn of(row: &Row, mappings: &MappingSet) -> Self {
-        // Written by the janitor as an object; what is none holds no numbers.
-        let mut removed: Map<String, Value> = serde_json::from_str(row.get(7)).unwrap_or_default();
-        for mapping in mappings.iter() {
-            removed.entry(mapping.name.as_str()).or_insert(Value::from(0));
+    fn of(outcome: EraseOutcome, mut receipt: Receipt, mappings: &MappingSet) -> Self {
+        if let Some(removed) = receipt.removed.as_object_mut() {
+            for mapping in mappings.iter() {
+                removed.entry(mapping.name.as_str()).or_insert(Value::from(0));
+            }
         }
-        Self {
-            tenancy: row.get(1),
-            destination: row.get(2),
-            reason: row.get(3),
-            requested_at: row.get(4),
-            proven_at: row.get(5),
-            finished_at: row.get(6),
-            removed,
-            left: 0,
-        }
+        Self { outcome, receipt: Some(receipt), left: Some(0) }
     }
 }
 
@@ -119,10 +81,9 @@ pub async fn erase(
     request: &EraseRequest,
     progress: Progress<'_>,
 ) -> Result<EraseReport, OperationError> {
-    let (client, tenancy) = (&deployment.client, request.tenancy);
+    let (client, control, tenancy) = (&deployment.client, deployment.control()?, request.tenancy);
     let mut waiting = Waiting::new(request.limit, progress);
-    // Fails where nothing is installed.
-    let known = is_known(client, tenancy).await?;
+    let known = tenancy_locations::is_known(control, tenancy).await?;
     let exists = exists(client, tenancy).await?;
     if exists && !request.and_pause {
         return Err(OperationError::StillExists(tenancy));
@@ -132,54 +93,32 @@ pub async fn erase(
         pause(deployment, &Part::Tenancy(tenancy), "lockstep erase --and-pause").await?;
         tokio::time::sleep(WORKERS_OBEY).await;
     } else if let (false, Some(location)) = (known, &request.location) {
-        remember(client, tenancy, location).await?;
+        tenancy_locations::remember(control, tenancy, location).await?;
     } else if !known {
-        let receipt = Some(last_receipt(deployment, tenancy).await?.ok_or(OperationError::PlaceUnknown(tenancy))?);
-        return Ok(EraseReport { outcome: EraseOutcome::ErasedBefore, receipt });
+        let receipt = erasures::last_receipt(control, tenancy).await?.ok_or(OperationError::PlaceUnknown(tenancy))?;
+        return Ok(EraseReport::of(EraseOutcome::ErasedBefore, receipt, deployment.mappings));
     }
-    let id: i64 = client.query_one(REQUEST, &[&tenancy.as_uuid(), &exists, &DESTINATION]).await?.get(0);
-    match finished(deployment, id, tenancy, &mut waiting).await {
-        Ok(receipt) => Ok(EraseReport { outcome: EraseOutcome::Erased, receipt: Some(receipt) }),
-        Err(OperationError::Unfinished(_)) => Ok(EraseReport { outcome: EraseOutcome::InFlight, receipt: None }),
+    let id = erasures::request(control, tenancy, &DESTINATION.into(), exists).await?;
+    match finished(control, id, tenancy, &mut waiting).await {
+        Ok(receipt) => Ok(EraseReport::of(EraseOutcome::Erased, receipt, deployment.mappings)),
+        Err(OperationError::Unfinished(_)) => {
+            Ok(EraseReport { outcome: EraseOutcome::InFlight, receipt: None, left: None })
+        }
         Err(error) => Err(error),
     }
 }
 
-async fn is_known(client: &Client, tenancy: TenancyId) -> Result<bool, OperationError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM lockstep.tenancy_location WHERE tenancy_id = $1)";
-    Ok(client.query_one(sql, &[&tenancy.as_uuid()]).await?.get(0))
-}
-
-async fn remember(client: &Client, tenancy: TenancyId, location: &Location) -> Result<(), OperationError> {
-    let sql = "INSERT INTO lockstep.tenancy_location (tenancy_id, project_id, branch_id, gone_at) VALUES ($1, $2, $3, now()) ON CONFLICT DO NOTHING";
-    client.execute(sql, &[&tenancy.as_uuid(), &location.project_id, &location.branch_id]).await?;
-    Ok(())
-}
-
-async fn last_receipt(deployment: &Deployment<'_>, tenancy: TenancyId) -> Result<Option<Receipt>, OperationError> {
-    let sql = format!("{RECEIPT} WHERE tenancy_id = $1 AND finished_at IS NOT NULL ORDER BY id DESC LIMIT 1");
-    let row = deployment.client.query_opt(&sql, &[&tenancy.as_uuid()]).await?;
-    Ok(row.map(|row| Receipt::of(&row, deployment.mappings)))
-}
-
 /// Waits for the receipt.
 async fn finished(
-    deployment: &Deployment<'_>,
+    control: &Control,
     id: i64,
     tenancy: TenancyId,
     waiting: &mut Waiting<'_>,
 ) -> Result<Receipt, OperationError> {
-    let wait = format!(
-        "SELECT GREATEST(ceil(extract(epoch FROM requested_at + {} - clock_timestamp())), 0)::bigint FROM lockstep.erasure WHERE id = $1",
-        erasure_wait()
-    );
-    let client = &deployment.client;
-    let seconds: i64 = client.query_opt(&wait, &[&id]).await?.map_or(0, |row| row.get(0));
+    let seconds = erasures::begins_in_s(control, id).await?;
     waiting.tell(&format!("erasing begins in {seconds} s, when nothing can arrive any more that was read before"));
-    let sql = format!("{RECEIPT} WHERE id = $1");
     loop {
-        let row = client.query_opt(&sql, &[&id]).await?.ok_or(OperationError::CameBack(tenancy))?;
-        let receipt = Receipt::of(&row, deployment.mappings);
+        let receipt = erasures::receipt(control, id).await?.ok_or(OperationError::CameBack(tenancy))?;
         if receipt.finished_at.is_some() {
             return Ok(receipt);
         }

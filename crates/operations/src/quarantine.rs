@@ -1,39 +1,20 @@
 //! Rows that a destination refused: showing them, shipping them again, forgetting them.
 
-use lockstep_core::{MappingName, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox, quarantine};
+pub use lockstep_schema::quarantine::QuarantineScope;
+use lockstep_schema::quarantine::forget;
 use serde::Serialize;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 
-/// Entries of the mapping `$1 text?` and the tenancy `$2 uuid?`.
-const IN_SCOPE: &str =
-    "FROM lockstep.quarantine WHERE ($1::text IS NULL OR mapping_name = $1) AND ($2::uuid IS NULL OR tenancy_id = $2)";
-
-/// Which entries are meant.
-#[derive(Clone, Default, Debug)]
-pub struct QuarantineScope {
-    /// Those of one mapping; of all, where it is not given.
-    pub mapping: Option<MappingName>,
-    /// Those of one tenancy; of all, where it is not given.
-    pub tenancy: Option<TenancyId>,
-}
-
-impl QuarantineScope {
-    fn parameters(&self) -> (Option<&str>, Option<Uuid>) {
-        (self.mapping.as_ref().map(MappingName::as_str), self.tenancy.map(|tenancy| tenancy.as_uuid()))
-    }
-
-    fn mappings<'a>(&self, deployment: &Deployment<'a>) -> Result<Vec<&'a Mapping>, OperationError> {
-        let Some(name) = &self.mapping else { return Ok(deployment.mappings.iter().collect()) };
-        deployment.must_have_mapping(name.as_str())?;
-        Ok(deployment.mappings.get(name).into_iter().collect())
-    }
+fn mappings<'a>(deployment: &Deployment<'a>, scope: &QuarantineScope) -> Result<Vec<&'a Mapping>, OperationError> {
+    let Some(name) = &scope.mapping else { return Ok(deployment.mappings.iter().collect()) };
+    deployment.must_have_mapping(name.as_str())?;
+    Ok(deployment.mappings.get(name).into_iter().collect())
 }
 
 /// A row in quarantine.
@@ -75,12 +56,6 @@ pub struct QuarantinedRows {
     pub rows: u64,
 }
 
-/// How many rows are in quarantine.
-pub(crate) async fn count(client: &Client, scope: &QuarantineScope) -> Result<i64, OperationError> {
-    let (mapping, tenancy) = scope.parameters();
-    Ok(client.query_one(&format!("SELECT count(*) {IN_SCOPE}"), &[&mapping, &tenancy]).await?.get(0))
-}
-
 /// The rows in quarantine, with their keys and errors.
 ///
 /// # Errors
@@ -89,11 +64,11 @@ pub async fn quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantineReport, OperationError> {
-    let (_, tenancy) = scope.parameters();
     let mut entries = Vec::new();
-    for mapping in scope.mappings(deployment)? {
+    for mapping in mappings(deployment, scope)? {
         let sql = quarantine::entries(mapping);
-        let rows = deployment.client.query(&sql, &[&DESTINATION, &tenancy, &i64::MAX]).await?;
+        let rows =
+            deployment.client.query(&sql, &[&DESTINATION, &scope.tenancy.map(|id| id.as_uuid()), &i64::MAX]).await?;
         entries.extend(rows.iter().map(|row| QuarantineEntry {
             destination: DESTINATION.to_owned(),
             mapping: mapping.name.to_string(),
@@ -118,7 +93,7 @@ pub async fn retry_quarantined(
     deployment: &mut Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantinedRows, OperationError> {
-    let (mappings, (_, tenancy)) = (scope.mappings(deployment)?, scope.parameters());
+    let (mappings, tenancy) = (mappings(deployment, scope)?, scope.tenancy.map(|id| id.as_uuid()));
     let transaction = deployment.client.transaction().await?;
     let xid: i64 = transaction.query_one("SELECT txid_current()", &[]).await?.get(0);
     let sql = quarantine::retry(inbox::inbox_of(xid));
@@ -139,8 +114,7 @@ pub async fn drop_quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantinedRows, OperationError> {
-    scope.mappings(deployment)?;
-    let (mapping, tenancy) = scope.parameters();
-    let rows = deployment.client.execute(&format!("DELETE {IN_SCOPE}"), &[&mapping, &tenancy]).await?;
-    Ok(QuarantinedRows { rows })
+    mappings(deployment, scope)?;
+    let forgotten = forget(deployment.control()?, scope).await?;
+    Ok(QuarantinedRows { rows: forgotten as u64 })
 }

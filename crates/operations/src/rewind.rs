@@ -73,7 +73,7 @@ pub async fn rewind(
         export: None,
     };
     let all: Vec<_> = deployment.mappings.iter().collect();
-    let begun = under_way(&deployment.client, &all, REASON).await?;
+    let begun = under_way(deployment.control()?, &all, REASON).await?;
     if only_look || report.ahead.is_empty() && !begun {
         return Ok(report);
     }
@@ -90,7 +90,7 @@ pub async fn rewind(
     }
     let run = server_run(&deployment.client).await?;
     clickhouse.write_source(&run.identity).await?;
-    let filled = ended(&deployment.client, &all, &mut waiting).await;
+    let filled = ended(deployment.control()?, &all, &mut waiting).await;
     report.export = Some(ExportReport::of(deployment, all.len(), filled, &waiting).await?);
     Ok(report)
 }

@@ -38,13 +38,12 @@ pub struct SettingsReport {
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn settings(deployment: &Deployment<'_>) -> Result<SettingsReport, OperationError> {
-    const ALL: &str = "SELECT name, value::text FROM lockstep.setting ORDER BY name";
-    let setting = |row: tokio_postgres::Row| {
-        let name: String = row.get(0);
+    let setting = |(name, value): (String, String)| {
         let meaning = MEANINGS.iter().find(|(of, _)| *of == name).map_or("", |(_, meaning)| meaning);
-        Setting { name, value: row.get(1), meaning }
+        Setting { name, value, meaning }
     };
-    Ok(SettingsReport { settings: deployment.client.query(ALL, &[]).await?.into_iter().map(setting).collect() })
+    let all = lockstep_schema::settings::settings(deployment.control()?).await?;
+    Ok(SettingsReport { settings: all.into_iter().map(setting).collect() })
 }
 
 /// Changes a setting; every program follows by itself.

@@ -4,8 +4,8 @@ use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
-use lockstep_schema::progress;
 use lockstep_schema::tasks::{TaskStatus, statuses};
+use lockstep_schema::{fills, progress};
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -128,23 +128,20 @@ async fn mapping_statuses(
     deployment: &Deployment<'_>,
     passed: SequenceId,
 ) -> Result<Vec<MappingStatus>, OperationError> {
-    const FILLS: &str = "SELECT s.mapping_name, count(r.finished_at), count(r.first_block), COALESCE(sum(r.shipped_rows), 0)::bigint, s.finished_at IS NOT NULL
-FROM lockstep.fill s LEFT JOIN lockstep.fill_range r USING (mapping_name, destination)
-WHERE s.destination = $1 GROUP BY s.mapping_name, s.finished_at";
     const BEHIND: &str = "SELECT mapping, count(DISTINCT tenancy_id) FROM (
   SELECT c.mapping, c.tenancy_id FROM lockstep.change c WHERE c.sequence > $1 LIMIT 100000) c GROUP BY 1";
-    let fills = deployment.client.query(FILLS, &[&DESTINATION]).await?;
+    let fills = fills::statuses(deployment.control()?, &DESTINATION.into()).await?;
     let behind = deployment.client.query(BEHIND, &[&passed.get()]).await?;
     let status = |mapping: &Mapping| {
-        let fill = fills.iter().find(|row| row.get::<_, &str>(0) == mapping.name.as_str());
+        let fill = fills.iter().find(|fill| fill.mapping == mapping.name.as_str());
         let behind = behind.iter().find(|row| row.get::<_, i32>(0) == Target::row(mapping).id());
         MappingStatus {
             name: mapping.name.to_string(),
             tenancies_behind: behind.map_or(0, |row| row.get(1)),
-            fill_ranges_done: fill.map_or(0, |row| row.get(1)),
-            fill_ranges: fill.map_or(0, |row| row.get(2)),
-            filled_rows: fill.map_or(0, |row| row.get(3)),
-            filled: fill.is_some_and(|row| row.get(4)),
+            fill_ranges_done: fill.map_or(0, |fill| fill.ranges_done),
+            fill_ranges: fill.map_or(0, |fill| fill.ranges),
+            filled_rows: fill.and_then(|fill| fill.shipped_rows).unwrap_or_default(),
+            filled: fill.is_some_and(|fill| fill.is_finished),
         }
     };
     Ok(deployment.mappings.iter().map(status).collect())

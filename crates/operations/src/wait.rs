@@ -7,16 +7,16 @@
 use std::time::Duration;
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_schema::progress;
+use lockstep_schema::quarantine::{QuarantineScope, count};
+use lockstep_schema::{fills, progress};
 use serde::Serialize;
 
 use crate::DESTINATION;
-use crate::backlog::{fence, filling, late};
+use crate::backlog::{fence, late};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
 use crate::progress::{Progress, Waiting};
-use crate::quarantine::{QuarantineScope, count};
 use crate::tenancies::must_exist;
 
 /// What waiting came to.
@@ -65,13 +65,15 @@ impl Lag {
         tenancy: Option<TenancyId>,
         up_to: SequenceId,
     ) -> Result<Self, OperationError> {
+        let (control, destination) = (deployment.control()?, DESTINATION.into());
         let names: Vec<_> = deployment.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
-        let mut lag = Self { filling: filling(&deployment.client, &names).await?, ..Self::default() };
+        let filling = fills::unfinished(control, &destination, &names).await?.into_iter().collect();
+        let mut lag = Self { filling, ..Self::default() };
         if let Some(tenancy) = tenancy {
             let late = late(deployment, &deployment.clickhouse()?, &[tenancy], up_to).await?;
             lag.behind = late.into_iter().map(|(mapping, _)| mapping).collect();
         } else {
-            let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?;
+            let passed = progress::passed(control, &destination).await?;
             lag.passed = Some(passed.get()).filter(|passed| *passed < up_to.get());
         }
         Ok(lag)
@@ -100,12 +102,12 @@ pub async fn wait(
     limit: Duration,
     progress: Progress<'_>,
 ) -> Result<WaitReport, OperationError> {
-    let client = &deployment.client;
     let mut waiting = Waiting::new(limit, progress);
     if let Some(tenancy) = tenancy {
-        must_exist(client, tenancy).await?;
+        must_exist(&deployment.client, tenancy).await?;
     }
-    let up_to = match fence(deployment.control()?, &mut waiting).await {
+    let control = deployment.control()?;
+    let up_to = match fence(control, &mut waiting).await {
         Ok(up_to) => Some(up_to),
         Err(OperationError::Unfinished(_)) => None,
         Err(error) => return Err(error),
@@ -114,7 +116,7 @@ pub async fn wait(
         Some(up_to) => until_none(deployment, tenancy, up_to, &mut waiting).await?,
         None => (Lag::default(), false),
     };
-    let quarantined_rows = if in_time { count(client, &QuarantineScope { mapping: None, tenancy }).await? } else { 0 };
+    let quarantined_rows = if in_time { count(control, &QuarantineScope { mapping: None, tenancy }).await? } else { 0 };
     let outcome = match (in_time, quarantined_rows) {
         (false, _) => WaitOutcome::InFlight,
         (true, 0) => WaitOutcome::InStep,

@@ -1,11 +1,20 @@
 //! Fills: exporting all rows of a mapping to a destination, the first time and again (`lockstep.fill`).
+//!
+//! Each question fails where Postgres cannot be asked.
 
+use std::collections::BTreeSet;
+
+use diesel::dsl::{count, sum};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
 use lockstep_core::DestinationId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{literal, table};
 use tokio_postgres::Client;
 
+use crate::connect::Control;
 use crate::error::SourceError;
+use crate::tables::{fill, fill_range, refill, whole};
 
 /// Heap blocks of 8 KiB in one range: 64 MiB, some hundred thousands of rows, which become one piece in the destination.
 pub const RANGE_BLOCKS: u32 = 8192;
@@ -56,9 +65,6 @@ SELECT {name}, {destination}, first, first + {RANGE_BLOCKS} FROM generate_series
 }
 
 /// Begins the fill of a mapping, in a transaction of its own.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn begin_now(
     client: &Client,
     mapping: &Mapping,
@@ -68,4 +74,60 @@ pub async fn begin_now(
     let statements = begin(mapping, destination, reason).join(";\n");
     client.batch_execute(&format!("BEGIN;\n{statements};\nCOMMIT")).await?;
     Ok(())
+}
+
+/// How far the last fill of a mapping has come.
+#[derive(Clone, PartialEq, Eq, Debug, Queryable)]
+pub struct FillStatus {
+    /// Which mapping.
+    pub mapping: String,
+    /// Why it was begun.
+    pub reason: String,
+    /// Whether it has ended.
+    pub is_finished: bool,
+    /// Whether all ranges are shipped, and what was written meanwhile is on its way.
+    pub is_caught_up: bool,
+    /// Rows that only the destination had; none before the end, or where rows were refused.
+    pub stale_rows: Option<i64>,
+    /// How many ranges it has.
+    pub ranges: i64,
+    /// Those that are shipped.
+    pub ranges_done: i64,
+    /// Rows that it has shipped; none before the first range.
+    pub shipped_rows: Option<i64>,
+}
+
+/// How far the fills of a destination have come, in order of their mappings.
+pub async fn statuses(control: &Control, of: &DestinationId) -> Result<Vec<FillStatus>, SourceError> {
+    let same = fill_range::mapping_name.eq(fill::mapping_name).and(fill_range::destination.eq(fill::destination));
+    let fills = fill::table
+        .left_join(fill_range::table.on(same))
+        .filter(fill::destination.eq(of.as_str()))
+        .group_by((fill::mapping_name, fill::reason, fill::finished_at, fill::fence_id, fill::stale_rows))
+        .select((
+            fill::mapping_name,
+            fill::reason,
+            fill::finished_at.is_not_null(),
+            fill::fence_id.is_not_null(),
+            fill::stale_rows,
+            count(fill_range::first_block.nullable()),
+            count(fill_range::finished_at.nullable()),
+            whole(sum(fill_range::shipped_rows.nullable())),
+        ));
+    Ok(fills.order(fill::mapping_name).load(&mut &*control).await?)
+}
+
+/// Those of these mappings whose fill has not ended, or is still to begin, in order.
+pub async fn unfinished(
+    control: &Control,
+    of: &DestinationId,
+    mappings: &[&str],
+) -> Result<BTreeSet<String>, SourceError> {
+    let begun = fill::table
+        .filter(fill::destination.eq(of.as_str()).and(fill::finished_at.is_null()))
+        .filter(fill::mapping_name.eq_any(mappings.iter().copied()))
+        .select(fill::mapping_name);
+    let wanted =
+        refill::table.filter(refill::mapping_name.eq_any(mappings.iter().copied())).select(refill::mapping_name);
+    Ok(begun.union(wanted).load(&mut &*control).await?.into_iter().collect())
 }

@@ -5,6 +5,7 @@
 
 pub mod attach;
 mod connect;
+pub mod erasures;
 mod error;
 pub mod fills;
 mod fit;
@@ -13,10 +14,15 @@ pub mod locks;
 pub mod migrations;
 pub mod pauses;
 pub mod progress;
+pub mod quarantine;
+pub mod refills;
+pub mod resyncs;
 pub mod row_security;
+pub mod settings;
 mod sqlstate;
 mod tables;
 pub mod tasks;
+pub mod tenancy_locations;
 
 pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};

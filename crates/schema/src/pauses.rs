@@ -1,4 +1,6 @@
 //! What operators have paused (`lockstep.pause`).
+//!
+//! Each question fails where Postgres cannot be asked.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -76,9 +78,6 @@ impl fmt::Display for PausedPart {
 }
 
 /// Everything that is paused, in order of kind and name.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn paused(control: &Control) -> Result<Vec<PausedPart>, SourceError> {
     let since = to_char(pause::paused_at.nullable(), UTC).assume_not_null();
     let parts = pause::table.select((pause::kind, pause::name, since, pause::reason));
@@ -86,19 +85,36 @@ pub async fn paused(control: &Control) -> Result<Vec<PausedPart>, SourceError> {
 }
 
 /// Pauses a part. Returns false where it was paused before; then it keeps its time and reason.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn pause(control: &Control, part: &Part, reason: &str) -> Result<bool, SourceError> {
-    let row = (pause::kind.eq(part.kind()), pause::name.eq(part.name()), pause::reason.eq(reason));
+    insert(control, part, reason, false).await
+}
+
+/// Pauses a mapping until it fits its table again. Returns false where it was paused before.
+pub async fn pause_automatically(control: &Control, mapping: &MappingName, why: &str) -> Result<bool, SourceError> {
+    insert(control, &Part::Mapping(mapping.to_string()), why, true).await
+}
+
+async fn insert(control: &Control, part: &Part, reason: &str, automatic: bool) -> Result<bool, SourceError> {
+    let (kind, name) = (pause::kind.eq(part.kind()), pause::name.eq(part.name()));
+    let row = (kind, name, pause::reason.eq(reason), pause::automatic.eq(automatic));
     let insert = diesel::insert_into(pause::table).values(row).on_conflict_do_nothing();
     Ok(insert.execute(&mut &*control).await? == 1)
 }
 
+/// The mappings that [`pause_automatically`] has paused.
+pub async fn paused_automatically(control: &Control) -> Result<BTreeSet<String>, SourceError> {
+    let mappings = pause::table.filter(pause::kind.eq("mapping").and(pause::automatic)).select(pause::name);
+    Ok(mappings.load(&mut &*control).await?.into_iter().collect())
+}
+
+/// Lets a mapping go on that [`pause_automatically`] has paused.
+pub(crate) async fn resume_automatically(control: &mut Control, mapping: &MappingName) -> Result<(), SourceError> {
+    let row = pause::table.find(("mapping", mapping.as_str())).filter(pause::automatic);
+    diesel::delete(row).execute(control).await?;
+    Ok(())
+}
+
 /// Lets a part go on. Returns false where it was not paused.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn resume(control: &Control, part: &Part) -> Result<bool, SourceError> {
     let row = pause::table.find((part.kind(), part.name()));
     Ok(diesel::delete(row).execute(&mut &*control).await? == 1)
@@ -117,9 +133,6 @@ pub struct Pauses {
 
 impl Pauses {
     /// Reads them, in one snapshot.
-    ///
-    /// # Errors
-    /// When Postgres cannot be asked.
     pub async fn read(control: &mut Control) -> Result<Self, SourceError> {
         let rows: Vec<(i64, Option<(String, String)>)> = resumed::table
             .left_join(pause::table.on(true.into_sql::<Bool>()))

@@ -1,4 +1,6 @@
 //! How far things have come: fences, announcements and destinations.
+//!
+//! Each question fails where Postgres cannot be asked.
 
 use diesel::dsl::{exists, max, select};
 use diesel::prelude::*;
@@ -10,45 +12,30 @@ use crate::error::SourceError;
 use crate::tables::{announced, destination, fence};
 
 /// Asks the sequencer for the number that covers everything committed before this call; returns the question's id.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn ask(control: &Control) -> Result<i64, SourceError> {
     let question = diesel::insert_into(fence::table).default_values().returning(fence::id);
     Ok(question.get_result(&mut &*control).await?)
 }
 
 /// The answer, once there is one.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn answer(control: &Control, question: i64) -> Result<Option<SequenceId>, SourceError> {
     let sequence = fence::table.find(question).select(fence::sequence).first(&mut &*control).await.optional()?;
     Ok(sequence.flatten().map(SequenceId::new))
 }
 
 /// Takes a question back.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn forget(control: &Control, question: i64) -> Result<(), SourceError> {
     diesel::delete(fence::table.find(question)).execute(&mut &*control).await?;
     Ok(())
 }
 
 /// Up to which number everything is announced.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn last_announced(control: &Control) -> Result<SequenceId, SourceError> {
     let last: Option<i64> = announced::table.select(max(announced::sequence)).first(&mut &*control).await?;
     Ok(last.map_or(SequenceId::BASE, SequenceId::new))
 }
 
 /// Up to which number everything is in a destination, or in quarantine. The sweep writes it down.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn passed(control: &Control, of: &DestinationId) -> Result<SequenceId, SourceError> {
     let row = destination::table.find(of.as_str()).select(destination::passed);
     let passed: Option<i64> = row.first(&mut &*control).await.optional()?;
@@ -56,9 +43,6 @@ pub async fn passed(control: &Control, of: &DestinationId) -> Result<SequenceId,
 }
 
 /// Whether changes were dropped that a destination had not passed.
-///
-/// # Errors
-/// When Postgres cannot be asked.
 pub async fn needs_refill(control: &Control, of: &DestinationId) -> Result<bool, SourceError> {
     let row = destination::table.find(of.as_str()).filter(destination::needs_refill_since.is_not_null());
     Ok(select(exists(row)).get_result(&mut &*control).await?)

@@ -1,65 +1,116 @@
-//! Tables of schema `lockstep`, typed: what they hold is said in `migrations/control`.
+//! Tables of schema `lockstep`, typed, with the columns that are asked for here: what they hold is said in `migrations/control`.
 //!
-//! What operators ask and what periodic tasks report goes through these. Statements of a pass, a flush or a fill share a
-//! session and a transaction with `COPY`, lock, search, or are derived from a mapping: those are SQL, in the `storage` of the
-//! program that makes them.
+//! A connection is either typed ([`Control`](crate::Control)) or takes SQL as text; none is opened beside another for the sake
+//! of types. What operators ask, what the watch writes and what periodic tasks report is typed. SQL as text, in the `storage`
+//! of the program that makes it, are
+//! - statements of the sessions that read a flush, make a pass, announce, sweep, erase and clean up, keep Lockstep's tables
+//!   small, or ship a fill: these share their session, and often a transaction, with `COPY`, `LATERAL`, arrays that are unnested
+//!   side by side, advisory locks, `SKIP LOCKED`, snapshots, or data definition;
+//! - what is derived from a mapping, names tables of the application or of the catalog, or counts up to a limit (a derived
+//!   table), also in `attach` and in what operators ask;
+//! - changing a setting: its SQLSTATE tells a value that is none from other failures, and Diesel does not pass that on.
 
-use diesel::sql_types::{Nullable, SingleValue, SqlType, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Interval, Nullable, Numeric, SingleValue, SqlType, Text, Timestamptz};
 
 diesel::table! {
-    lockstep.pause (kind, name) {
-        kind -> Text,
-        name -> Text,
-        paused_at -> Timestamptz,
-        reason -> Text,
+    lockstep.pass (id) { id -> Int8, last_sequence -> Int8, }
+}
+
+diesel::table! {
+    lockstep.tenancy_location (tenancy_id, project_id, branch_id) {
+        tenancy_id -> Uuid, project_id -> Text, branch_id -> Text, gone_at -> Nullable<Timestamptz>,
     }
 }
 
 diesel::table! {
-    lockstep.resumed (singleton) {
-        singleton -> Bool,
-        times -> Int8,
+    lockstep.announced (sequence) { sequence -> Int8, }
+}
+
+diesel::table! {
+    lockstep.fence (id) { id -> Int8, sequence -> Nullable<Int8>, }
+}
+
+diesel::table! {
+    lockstep.destination (name) { name -> Text, passed -> Int8, needs_refill_since -> Nullable<Timestamptz>, }
+}
+
+diesel::table! {
+    lockstep.fill (mapping_name, destination) {
+        mapping_name -> Text, destination -> Text, reason -> Text, started_at -> Timestamptz, fence_id -> Nullable<Int8>,
+        finished_at -> Nullable<Timestamptz>, stale_rows -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    lockstep.fill_range (mapping_name, destination, first_block) {
+        mapping_name -> Text, destination -> Text, first_block -> Int8, finished_at -> Nullable<Timestamptz>,
+        shipped_rows -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    lockstep.refill (mapping_name) { mapping_name -> Text, reason -> Text, }
+}
+
+diesel::table! {
+    lockstep.quarantine (destination, mapping_name, tenancy_id, sequence) {
+        destination -> Text, mapping_name -> Text, tenancy_id -> Uuid, sequence -> Int8,
+    }
+}
+
+diesel::table! {
+    lockstep.pause (kind, name) { kind -> Text, name -> Text, paused_at -> Timestamptz, reason -> Text, automatic -> Bool, }
+}
+
+diesel::table! {
+    lockstep.resumed (singleton) { singleton -> Bool, times -> Int8, }
+}
+
+diesel::table! {
+    lockstep.resync (id) {
+        id -> Int8, purpose -> Text, destination -> Text, tenancies -> Nullable<Array<Uuid>>,
+        mappings -> Nullable<Array<Text>>, floor -> Int8, finished_at -> Nullable<Timestamptz>,
+        stale_rows -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    lockstep.setting (name) { name -> Text, value -> Interval, }
+}
+
+diesel::table! {
+    lockstep.erasure (id) {
+        id -> Int8, tenancy_id -> Uuid, destination -> Text, reason -> Text, paused -> Bool, requested_at -> Timestamptz,
+        up_to -> Int8, removed -> Jsonb, proven_at -> Nullable<Timestamptz>, finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    lockstep.task (program, name) {
+        program -> Text, name -> Text, last_run -> Nullable<Timestamptz>, took_ms -> Nullable<Int8>, did -> Int8,
+        failed_at -> Nullable<Timestamptz>, error -> Nullable<Text>,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(pause, resumed);
-
-diesel::table! {
-    lockstep.task (program, name) {
-        program -> Text,
-        name -> Text,
-        last_run -> Nullable<Timestamptz>,
-        took_ms -> Nullable<Int8>,
-        did -> Int8,
-        failed_at -> Nullable<Timestamptz>,
-        error -> Nullable<Text>,
-    }
-}
-
-diesel::table! {
-    lockstep.fence (id) {
-        id -> Int8,
-        sequence -> Nullable<Int8>,
-    }
-}
-
-diesel::table! {
-    lockstep.announced (sequence) {
-        sequence -> Int8,
-    }
-}
-
-diesel::table! {
-    lockstep.destination (name) {
-        name -> Text,
-        passed -> Int8,
-        needs_refill_since -> Nullable<Timestamptz>,
-    }
-}
+diesel::allow_tables_to_appear_in_same_query!(fill, fill_range, refill, destination);
+diesel::allow_tables_to_appear_in_same_query!(erasure, pass);
 
 diesel::define_sql_function! {
     /// A moment as people read it; every session of ours is in UTC.
     fn to_char(at: Nullable<Timestamptz>, format: Text) -> Nullable<Text>;
+}
+
+diesel::define_sql_function! {
+    /// A duration as Postgres prints it.
+    #[sql_name = "text"]
+    fn interval_text(duration: Interval) -> Text;
+}
+
+diesel::define_sql_function! {
+    /// A sum of whole numbers, which Postgres makes a numeric.
+    #[sql_name = "int8"]
+    fn whole(sum: Nullable<Numeric>) -> Nullable<BigInt>;
 }
 
 diesel::define_sql_function! {

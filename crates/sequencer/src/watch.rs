@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::DestinationId;
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
 use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
 use lockstep_schema::tasks::{Ran, Task};
-use lockstep_schema::{Source, SourceError};
+use lockstep_schema::{Control, Session, Source, SourceError, pauses, refills};
 
 use crate::metrics;
-use crate::storage::watch::WatchSession;
 
 /// Noticed within a minute, with room for a look that fails.
 const EVERY: Duration = Duration::from_secs(20);
@@ -29,27 +29,27 @@ pub(crate) struct Watch {
 impl Task for Watch {
     const NAME: &'static str = "watch";
     const TIMEOUT: Duration = Duration::from_secs(60);
-    type Session = WatchSession;
+    type Session = Control;
     type Error = SourceError;
 
-    async fn open(&self, source: &Source) -> Result<WatchSession, SourceError> {
-        WatchSession::open(source).await
+    async fn open(&self, source: &Source) -> Result<Control, SourceError> {
+        source.connect_diesel(Session::Control).await
     }
 
-    async fn run(&mut self, source: &Source, session: &mut WatchSession) -> Result<Ran, SourceError> {
+    async fn run(&mut self, source: &Source, control: &mut Control) -> Result<Ran, SourceError> {
         let mut live = inspect(source, &self.mappings).await?;
         if live.captured.is_empty() {
             return Ok(Ran::did(0, EVERY));
         }
-        if self.mend_outflanked(source, session, &live).await? {
+        if self.mend_outflanked(source, control, &live).await? {
             live = inspect(source, &self.mappings).await?;
         }
         let flawed = self.tell_flaws(&live);
         let changed = self.changed_tables(&live);
-        let fitting = self.pause_misfits(session, &live).await?;
-        let paused = session.paused().await?;
-        let wanted = session.wanted_refills().await?;
-        let destination_needs_it = session.needs_refill().await?;
+        let fitting = self.pause_misfits(control, &live).await?;
+        let paused = pauses::paused_automatically(control).await?;
+        let wanted = refills::wanted(control).await?;
+        let destination_needs_it = refills::is_due(control, &DestinationId::clickhouse()).await?;
         let mut due = Vec::new();
         for mapping in fitting {
             let name = mapping.name.as_str();
@@ -73,11 +73,11 @@ impl Task for Watch {
         }
         // Written down first: a fill that has begun notes what its tables are now, and others of the same tables would not be
         // found again.
-        session.want_refills(&due).await?;
+        refills::want(control, &due).await?;
         let mut filled = 0;
         for (mapping, reason) in due {
             // One that cannot be filled at the moment does not keep the others from it; it is looked at again.
-            match self.refill(session, &live, mapping, reason).await {
+            match self.refill(control, &live, mapping, reason).await {
                 Ok(()) => filled += 1,
                 Err(error) => tracing::warn!(mapping = %mapping.name, %error, "a mapping cannot be filled again yet"),
             }
@@ -89,7 +89,7 @@ impl Task for Watch {
 impl Watch {
     /// Installs triggers anew that do not see what a newer trigger of somebody else's changes on the way, and has filled again
     /// what may have been missed. Returns whether there were any.
-    async fn mend_outflanked(&self, source: &Source, session: &WatchSession, live: &Live) -> Result<bool, SourceError> {
+    async fn mend_outflanked(&self, source: &Source, control: &Control, live: &Live) -> Result<bool, SourceError> {
         let (steps, tables) = outflanked(&self.mappings, live);
         let reason = "a trigger came that may change its rows on the way";
         let missed: Vec<_> = tables
@@ -97,14 +97,14 @@ impl Watch {
             .flat_map(|table| mappings_of(&self.mappings, table).map(|mapping| (mapping, reason)))
             .collect();
         // Written down first: afterwards nothing tells that there was something to miss.
-        session.want_refills(&missed).await?;
+        refills::want(control, &missed).await?;
         apply(source, &steps, |_| {}).await?;
         Ok(!steps.is_empty())
     }
 
     async fn refill(
         &self,
-        session: &WatchSession,
+        control: &mut Control,
         live: &Live,
         mapping: &Mapping,
         reason: &str,
@@ -113,7 +113,7 @@ impl Watch {
             .captured(live)
             .filter(|(table, ..)| mappings_of(&self.mappings, table).any(|other| other.name == mapping.name))
             .collect();
-        session.refill(mapping, reason, &shapes).await?;
+        refills::begin(control, mapping, &DestinationId::clickhouse(), reason, &shapes).await?;
         tracing::warn!(mapping = %mapping.name, reason, "a mapping is filled again");
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Watch {
     }
 
     /// Pauses mappings that do not fit; returns the others.
-    async fn pause_misfits(&self, session: &WatchSession, live: &Live) -> Result<Vec<&Mapping>, SourceError> {
+    async fn pause_misfits(&self, control: &Control, live: &Live) -> Result<Vec<&Mapping>, SourceError> {
         let mut fitting = Vec::new();
         for mapping in self.mappings.iter() {
             let misfits = live.misfits_of(mapping);
@@ -160,7 +160,7 @@ impl Watch {
                 continue;
             };
             let reason = format!("LS-0508: {first}");
-            if session.pause(mapping, &reason).await? {
+            if pauses::pause_automatically(control, &mapping.name, &reason).await? {
                 tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is paused; the others go on");
             }
         }

@@ -3,9 +3,10 @@
 use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::inbox;
-use lockstep_schema::fills;
+use lockstep_schema::Control;
+use lockstep_schema::fills::{self, FillStatus};
 use lockstep_schema::locks::ORDERING_LOCK;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::Exported;
 use crate::DESTINATION;
@@ -13,11 +14,16 @@ use crate::error::{OperationError, Unfinished};
 use crate::progress::Waiting;
 
 /// Whether the fills of all these mappings are under way for this reason.
-pub(crate) async fn under_way(client: &Client, mappings: &[&Mapping], reason: &str) -> Result<bool, OperationError> {
-    const SAME: &str = "
-SELECT count(*) FROM lockstep.fill WHERE destination = $1 AND mapping_name = ANY($2) AND reason = $3 AND finished_at IS NULL";
-    let same: i64 = client.query_one(SAME, &[&DESTINATION, &names(mappings), &reason]).await?.get(0);
-    Ok(!mappings.is_empty() && usize::try_from(same) == Ok(mappings.len()))
+pub(crate) async fn under_way(control: &Control, mappings: &[&Mapping], reason: &str) -> Result<bool, OperationError> {
+    let fills = of(control, mappings).await?;
+    let same = fills.iter().filter(|fill| fill.reason == reason && !fill.is_finished).count();
+    Ok(!mappings.is_empty() && same == mappings.len())
+}
+
+async fn of(control: &Control, mappings: &[&Mapping]) -> Result<Vec<FillStatus>, OperationError> {
+    let mut fills = fills::statuses(control, &DESTINATION.into()).await?;
+    fills.retain(|fill| mappings.iter().any(|mapping| mapping.name.as_str() == fill.mapping));
+    Ok(fills)
 }
 
 /// Begins to fill these mappings again. With `past`, the sequence is moved beyond that number first, and
@@ -52,31 +58,23 @@ pub(crate) async fn begin(
 
 /// Waits until the fills of these mappings have ended.
 pub(crate) async fn ended(
-    client: &Client,
+    control: &Control,
     mappings: &[&Mapping],
     waiting: &mut Waiting<'_>,
 ) -> Result<Exported, OperationError> {
-    const ENDED: &str = "
-SELECT f.mapping_name, f.finished_at IS NOT NULL, f.stale_rows, f.fence_id IS NOT NULL,
-  (SELECT count(*) FROM lockstep.fill_range r WHERE r.mapping_name = f.mapping_name AND r.destination = f.destination AND r.finished_at IS NULL)
-FROM lockstep.fill f WHERE f.destination = $1 AND f.mapping_name = ANY($2) ORDER BY f.mapping_name";
     loop {
-        let rows = client.query(ENDED, &[&DESTINATION, &names(mappings)]).await?;
         // One that was begun anew by somebody else since covers ours.
-        let (done, left): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.get(1));
+        let (done, left): (Vec<_>, Vec<_>) =
+            of(control, mappings).await?.into_iter().partition(|fill| fill.is_finished);
         if left.is_empty() {
-            let stale: Option<i64> = done.iter().map(|row| row.get::<_, Option<i64>>(2)).sum();
+            let stale: Option<i64> = done.iter().map(|fill| fill.stale_rows).sum();
             let stale_rows = stale.ok_or(Unfinished::RowsRefused)?;
             return Ok(Exported { tenancies: None, floor: None, stale_rows });
         }
-        let what = |row: &&Row| {
-            let (name, ranges): (&str, i64) = (row.get(0), row.get(4));
-            if row.get(3) { format!("{name}: what was written meanwhile") } else { format!("{name}: {ranges} ranges") }
+        let what = |fill: &FillStatus| match fill.is_caught_up {
+            true => format!("{}: what was written meanwhile", fill.mapping),
+            false => format!("{}: {} ranges", fill.mapping, fill.ranges - fill.ranges_done),
         };
         waiting.pause(|| left.iter().map(what).collect::<Vec<_>>().join(", ")).await?;
     }
-}
-
-fn names<'a>(mappings: &[&'a Mapping]) -> Vec<&'a str> {
-    mappings.iter().map(|mapping| mapping.name.as_str()).collect()
 }

@@ -135,10 +135,10 @@ async fn filled(
     mappings: &[&Mapping],
     waiting: &mut Waiting<'_>,
 ) -> Result<Exported, OperationError> {
-    if under_way(&deployment.client, mappings, REASON).await? {
+    if under_way(deployment.control()?, mappings, REASON).await? {
         waiting.tell("Continuing what was begun before.");
     } else {
         begin(&mut deployment.client, mappings, REASON, None).await?;
     }
-    ended(&deployment.client, mappings, waiting).await
+    ended(deployment.control()?, mappings, waiting).await
 }

@@ -6,4 +6,3 @@ pub(crate) mod leadership;
 pub(crate) mod passes;
 mod query;
 pub(crate) mod upkeep;
-pub(crate) mod watch;

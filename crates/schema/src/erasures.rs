@@ -1,0 +1,103 @@
+//! Erasures that were asked for, and their receipts (`lockstep.erasure`, ERASE-1).
+//!
+//! Each question fails where Postgres cannot be asked.
+
+use diesel::dsl::{case_when, sql};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+use diesel::upsert::{DecoratableTarget, excluded};
+use diesel_async::RunQueryDsl;
+use lockstep_core::{DestinationId, TenancyId};
+use lockstep_mappings::postgres::erase::erasure_wait;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::connect::Control;
+use crate::error::SourceError;
+use crate::tables::{UTC, erasure, pass, to_char};
+
+/// What was removed, and that nothing is left.
+#[derive(Queryable, Serialize, Debug)]
+pub struct Receipt {
+    /// Whose rows.
+    pub tenancy: Uuid,
+    /// From where.
+    pub destination: String,
+    /// `automatic` or `by hand`.
+    pub reason: String,
+    /// When it was asked for or noticed, in UTC.
+    pub requested_at: String,
+    /// When it was counted that nothing is left, in UTC.
+    pub proven_at: Option<String>,
+    /// When it was done, in UTC.
+    pub finished_at: Option<String>,
+    /// An object of rows of all versions, by mapping; what starts with _ is not of a mapping.
+    pub removed: serde_json::Value,
+}
+
+/// Asks for the erasure of a tenancy, or joins one that is asked for already, and returns its id. One of a tenancy that has
+/// been paused since starts anew.
+pub async fn request(
+    control: &Control,
+    tenancy: TenancyId,
+    from: &DestinationId,
+    is_paused: bool,
+) -> Result<i64, SourceError> {
+    let last = pass::table.select(pass::last_sequence).order(pass::id.desc()).limit(1).single_value();
+    let same = erasure::paused.eq(excluded(erasure::paused));
+    let id = diesel::insert_into(erasure::table)
+        .values((
+            erasure::tenancy_id.eq(tenancy.as_uuid()),
+            erasure::destination.eq(from.as_str()),
+            erasure::reason.eq("by hand"),
+            erasure::paused.eq(is_paused),
+            erasure::up_to.eq(last.assume_not_null()),
+        ))
+        .on_conflict((erasure::tenancy_id, erasure::destination))
+        .filter_target(erasure::finished_at.is_null())
+        .do_update()
+        .set((
+            erasure::reason.eq(excluded(erasure::reason)),
+            erasure::paused.eq(excluded(erasure::paused)),
+            erasure::requested_at.eq(case_when(same, erasure::requested_at).otherwise(excluded(erasure::requested_at))),
+            erasure::up_to.eq(case_when(same, erasure::up_to).otherwise(excluded(erasure::up_to))),
+        ))
+        .returning(erasure::id)
+        .get_result(&mut &*control)
+        .await?;
+    Ok(id)
+}
+
+/// Seconds until nothing can arrive any more that was read before an erasure was asked for: then it begins.
+pub async fn begins_in_s(control: &Control, id: i64) -> Result<i64, SourceError> {
+    let left =
+        format!("GREATEST(ceil(extract(epoch FROM requested_at + {} - clock_timestamp())), 0)::bigint", erasure_wait());
+    let seconds = erasure::table.find(id).select(sql::<BigInt>(&left)).first(&mut &*control).await.optional()?;
+    Ok(seconds.unwrap_or_default())
+}
+
+/// The receipt of an erasure, complete once it is finished. `None` where it was taken back.
+pub async fn receipt(control: &Control, id: i64) -> Result<Option<Receipt>, SourceError> {
+    newest(control, Box::new(erasure::id.eq(id))).await
+}
+
+/// The last receipt of a tenancy that was erased.
+pub async fn last_receipt(control: &Control, of: TenancyId) -> Result<Option<Receipt>, SourceError> {
+    newest(control, Box::new(erasure::tenancy_id.eq(of.as_uuid()).and(erasure::finished_at.is_not_null()))).await
+}
+
+type Which = Box<dyn BoxableExpression<erasure::table, Pg, SqlType = Bool> + Send>;
+
+async fn newest(control: &Control, which: Which) -> Result<Option<Receipt>, SourceError> {
+    let receipts = erasure::table.filter(which).order(erasure::id.desc()).select((
+        erasure::tenancy_id,
+        erasure::destination,
+        erasure::reason,
+        to_char(erasure::requested_at.nullable(), UTC).assume_not_null(),
+        to_char(erasure::proven_at, UTC),
+        to_char(erasure::finished_at, UTC),
+        erasure::removed,
+    ));
+    Ok(receipts.first(&mut &*control).await.optional()?)
+}
