@@ -101,7 +101,7 @@ async fn cap_2_old_keys_vanish_from_clickhouse_and_come_back_with_their_rows() -
 /// Tables of Lockstep's own in which something of a secret stands.
 pub(crate) const SECRETS: &str = r"
 SELECT count(*) FROM pg_tables,
-    query_to_xml(format('SELECT 1 FROM lockstep.%I AS kept WHERE kept::text LIKE %L', tablename, '%secret-%'), FALSE, FALSE, '') AS found
+    query_to_xml(format('SELECT 1 FROM lockstep.%I AS line WHERE line::text LIKE %L', tablename, '%secret-%'), FALSE, FALSE, '') AS found
 WHERE schemaname = 'lockstep' AND xpath_exists('/table/row', found)";
 
 #[tokio::test]

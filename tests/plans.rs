@@ -151,7 +151,7 @@ async fn of_quarantine(stage: &Stage, source: &Source) -> Result<()> {
     control
         .batch_execute(&format!(
             "PREPARE keep AS {}; PREPARE forget AS {}",
-            quarantine::keep(),
+            quarantine::record(),
             quarantine::forget_superseded()
         ))
         .await?;

@@ -122,8 +122,8 @@ fn engine(stage: &Stage) -> Option<Engine> {
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lockstep/packages");
     let places = cache.map(|cache| cache.join("lockstep")).into_iter().chain([checkout]);
-    let kept = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
-    let library = kept.flat_map(|entry| ["libchdb.so", "libchdb.dylib"].map(|name| entry.path().join(name)));
+    let entries = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
+    let library = entries.flat_map(|entry| ["libchdb.so", "libchdb.dylib"].map(|name| entry.path().join(name)));
     library.into_iter().find(|file| file.is_file()).map(|library| Engine::Library { xtask, library })
 }
 

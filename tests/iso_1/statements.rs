@@ -353,9 +353,10 @@ async fn chunks(connection: &mut BufReader<TcpStream>) -> Result<Vec<u8>> {
 
 async fn forwarded(upstream: &str, head: &[String], body: &str) -> Result<Vec<u8>> {
     const OWN: [&str; 4] = ["content-length:", "transfer-encoding:", "connection:", "expect:"];
-    let kept = head.iter().filter(|line| !OWN.iter().any(|own| line.to_ascii_lowercase().starts_with(own)));
+    let passed_on = head.iter().filter(|line| !OWN.iter().any(|own| line.to_ascii_lowercase().starts_with(own)));
     // What was written down makes a question longer than its sender knows.
-    let head: String = kept.map(|line| format!("{line}\r\n").replace("max_query_size=", "max_query_size=9")).collect();
+    let head: String =
+        passed_on.map(|line| format!("{line}\r\n").replace("max_query_size=", "max_query_size=9")).collect();
     let request = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut server = TcpStream::connect(upstream).await?;
     server.write_all(request.as_bytes()).await?;

@@ -6,12 +6,12 @@ use super::world::{PARTS, Set, World};
 impl Destination {
     /// Keeps the row with the highest version; of two with the same, the later one.
     fn put(&mut self, row: Shipped, highest_version: bool) -> bool {
-        let kept = &mut self.rows[row.place][row.key];
-        let goes_back = kept.is_some_and(|(version, _)| version > row.version);
+        let stored = &mut self.rows[row.place][row.key];
+        let goes_back = stored.is_some_and(|(version, _)| version > row.version);
         if goes_back && highest_version {
             return false;
         }
-        *kept = Some((row.version, row.content));
+        *stored = Some((row.version, row.content));
         goes_back
     }
 }
@@ -58,7 +58,7 @@ impl State {
 
 impl World {
     pub(crate) fn put(&self, state: &mut State, row: Shipped) {
-        state.seen.version_back |= state.destination.put(row, self.kept.highest_version);
+        state.seen.version_back |= state.destination.put(row, self.protections.highest_version);
     }
 
     pub(crate) fn announce(&self, state: &mut State) {
@@ -66,7 +66,7 @@ impl World {
         state.announcer = match state.announcer {
             Announcer::Idle => {
                 let from = state.control.announced;
-                if !self.kept.position_after_confirm {
+                if !self.protections.position_after_confirm {
                     state.control.announced = head;
                 }
                 Announcer::Read(from, head)
@@ -118,7 +118,7 @@ impl World {
         let Worker::Shipping(page) = &mut state.workers[index] else { return };
         for forward in std::mem::take(&mut page.forward) {
             let cursor = &mut state.destination.cursors[forward.tenancy];
-            let moved = if self.kept.highest_cursor { forward.to.max(*cursor) } else { forward.to };
+            let moved = if self.protections.highest_cursor { forward.to.max(*cursor) } else { forward.to };
             state.seen.cursor_back |= moved < *cursor;
             *cursor = moved;
         }
@@ -138,7 +138,7 @@ impl World {
     pub(crate) fn can_fill(&self, state: &State) -> bool {
         match state.fill {
             Fill::Done => false,
-            Fill::CatchingUp(_) => !self.kept.stale_after_catch_up || state.is_caught_up(),
+            Fill::CatchingUp(_) => !self.protections.stale_after_catch_up || state.is_caught_up(),
             _ => true,
         }
     }
@@ -147,7 +147,7 @@ impl World {
         state.fill = match std::mem::replace(&mut state.fill, Fill::Waiting) {
             Fill::Waiting => {
                 state.fill_xid = state.next_xid;
-                Fill::Reading(self.kept.floor_drawn_first.then(|| state.draw_floor()), 0)
+                Fill::Reading(self.protections.floor_drawn_first.then(|| state.draw_floor()), 0)
             }
             Fill::Reading(floor, part) => {
                 let rows = self.rows_of_part(state, part, floor.unwrap_or_default());
@@ -175,7 +175,7 @@ impl World {
         if part + 1 < PARTS {
             return Fill::Reading(Some(floor), part + 1);
         }
-        if self.kept.catch_up {
+        if self.protections.catch_up {
             state.control.expansions.push(Expansion::Rewritten);
         }
         Fill::CatchingUp(floor)
@@ -194,7 +194,7 @@ impl World {
                     Worker::Reading(hinted, _) => hinted,
                     Worker::Shipping(page) => page.hinted,
                 };
-                if hinted != 0 && self.kept.acknowledged_last && self.one_by_one.messages {
+                if hinted != 0 && self.protections.acknowledged_last && self.one_by_one.messages {
                     state.queue.push(hinted);
                 }
             }

@@ -44,7 +44,7 @@ impl World {
         let announced = !self.one_by_one.messages || is_announced(state);
         let shipped = state.workers.iter().all(|worker| *worker == Worker::Idle);
         let filled = state.fill == Fill::Done && state.stalled.is_empty();
-        let swept = !(self.kept.sweep && state.behind() != 0);
+        let swept = !(self.protections.sweep && state.behind() != 0);
         written && numbered && announced && shipped && filled && swept && state.truncation == Truncation::Idle
     }
 }
@@ -59,8 +59,8 @@ fn places_and_keys() -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn is_captured(state: &State) -> bool {
-    let kept = state.inbox.iter().all(|line| line.numbered || !state.is_consumed(line));
-    kept && !state.seen.consumed_back && !state.seen.truncated_unnumbered
+    let none_lost = state.inbox.iter().all(|line| line.numbered || !state.is_consumed(line));
+    none_lost && !state.seen.consumed_back && !state.seen.truncated_unnumbered
 }
 
 /// Everything that was captured has been expanded and has its number.

@@ -6,7 +6,7 @@ use super::world::{KEYS, PLACES, Set, TENANCIES, World, has};
 impl World {
     /// Whether the tenancy lives there, as far as readers go by it.
     fn lives(&self, state: &State, tenancy: usize, place: usize) -> bool {
-        let recorded = !self.kept.recorded_places_only || has(state.control.recorded[tenancy], place);
+        let recorded = !self.protections.recorded_places_only || has(state.control.recorded[tenancy], place);
         state.source.places[tenancy] == Some(place) && recorded
     }
 
@@ -14,7 +14,7 @@ impl World {
     fn places(&self, state: &State, tenancy: usize) -> Set {
         let current =
             (0..PLACES).filter(|place| self.lives(state, tenancy, *place)).fold(0, |set, place| set | 1 << place);
-        if self.kept.former_places { current | state.control.recorded[tenancy] } else { current }
+        if self.protections.former_places { current | state.control.recorded[tenancy] } else { current }
     }
 
     /// The tenancy's own row where it lives there; else the row of another that does; else none: a tombstone.
@@ -22,7 +22,7 @@ impl World {
         let content = |tenancy: usize| Some(state.source.rows[tenancy][change.key]?.content);
         let own = self.lives(state, change.tenancy, place).then(|| content(change.tenancy)).flatten();
         let others = (0..TENANCIES).filter(|other| *other != change.tenancy && self.lives(state, *other, place));
-        own.or_else(|| if self.kept.judged_by_place { others.filter_map(content).next() } else { None })
+        own.or_else(|| if self.protections.judged_by_place { others.filter_map(content).next() } else { None })
     }
 
     fn rows_of(&self, state: &State, change: &Change) -> Vec<Shipped> {
@@ -52,8 +52,8 @@ impl World {
             changes.truncate(limit);
             left -= changes.len();
             let last = changes.last().map_or(after, |change| change.sequence);
-            let to = if whole || !self.kept.cut_page_stops { head } else { last };
-            if to > after || (!self.kept.highest_cursor && to == after) {
+            let to = if whole || !self.protections.cut_page_stops { head } else { last };
+            if to > after || (!self.protections.highest_cursor && to == after) {
                 forward.push(Forward { tenancy, to, whole });
             }
             if !whole {
@@ -61,7 +61,7 @@ impl World {
             }
             rows.extend(changes.iter().flat_map(|change| self.rows_of(state, change)));
         }
-        Page { hinted, rows, forward, continued, head_missing: !self.kept.head_of_snapshot }
+        Page { hinted, rows, forward, continued, head_missing: !self.protections.head_of_snapshot }
     }
 
     /// Looks at rows from outside, in the snapshot in which they were read.
@@ -93,7 +93,7 @@ impl World {
         let is_stale = |(place, key): &(usize, usize)| {
             let shown = state.destination.rows[*place][*key];
             shown.is_some_and(|(version, content)| version < floor && content.is_some())
-                && !(self.kept.stale_judged_in_source && state.source.living(*place, *key).next().is_some())
+                && !(self.protections.stale_judged_in_source && state.source.living(*place, *key).next().is_some())
         };
         let tombstone = |(place, key)| Shipped { place, key, version: floor, content: None };
         keys.filter(is_stale).map(tombstone).collect()

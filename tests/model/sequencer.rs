@@ -78,12 +78,12 @@ impl World {
                 unfinished.push(Unfinished { xid: line.xid, position: line.position });
             }
         }
-        if !self.kept.position_of_share {
+        if !self.protections.position_of_share {
             unfinished.clear();
         }
         Plan {
             after: before.id,
-            places: if self.kept.places_recorded_first { places(&waiting) } else { places(&lines) },
+            places: if self.protections.places_recorded_first { places(&waiting) } else { places(&lines) },
             lines,
             consumed: self.consumed(state, limit),
             unfinished,
@@ -100,10 +100,10 @@ impl World {
 
     fn consumed(&self, state: &State, limit: Option<u8>) -> Snapshot {
         let seen = state.snapshot();
-        let seen = Snapshot { running: if self.kept.running_not_consumed { seen.running } else { 0 }, ..seen };
+        let seen = Snapshot { running: if self.protections.running_not_consumed { seen.running } else { 0 }, ..seen };
         let Some(limit) = limit else { return seen };
         let before = state.control.pass.consumed;
-        let least = if self.kept.consumed_only_grows { before.next } else { 0 };
+        let least = if self.protections.consumed_only_grows { before.next } else { 0 };
         let next = least.max(limit + 1);
         let taken = |xid: &u8| seen.sees(*xid) && (*xid <= limit || before.sees(*xid));
         let running = (0..next).filter(|xid| !taken(xid)).fold(0, |running, xid| running | 1 << xid);
@@ -112,20 +112,20 @@ impl World {
 
     pub(crate) fn can_pass(&self, state: &State) -> bool {
         let locked = state.sequencers.iter().any(|sequencer| matches!(sequencer, Sequencer::Numbering(..)));
-        !(locked && self.kept.ordering_lock)
+        !(locked && self.protections.ordering_lock)
     }
 
     /// Takes the lock, and numbers.
     pub(crate) fn begin_pass(&self, state: &mut State, index: usize) {
         let planned = std::mem::replace(&mut state.sequencers[index], Sequencer::Idle);
         let Sequencer::Planned(plan) = planned else { return };
-        if self.kept.plan_checked_again && plan.after != state.control.pass.id {
+        if self.protections.plan_checked_again && plan.after != state.control.pass.id {
             return;
         }
         let first = state.next_sequence;
         let rows = rows(&plan.lines);
         state.next_sequence += small(rows.len());
-        if !self.kept.announced_after_commit {
+        if !self.protections.announced_after_commit {
             state.queue.push(rows.iter().fold(0, |hinted, (tenancy, _)| hinted | 1 << tenancy));
         }
         state.sequencers[index] = Sequencer::Numbering(plan, first);
@@ -154,7 +154,7 @@ impl World {
             unfinished: plan.unfinished,
         };
         state.seen.consumed_back |= goes_back(&before, &state.control.pass);
-        if !self.kept.announced_after_commit {
+        if !self.protections.announced_after_commit {
             state.control.announced = state.control.pass.last_sequence;
         }
         self.forget_numbered_lines(state);
@@ -162,7 +162,7 @@ impl World {
 
     fn record_places(&self, state: &mut State, plan: &Plan) {
         for (tenancy, place) in &plan.places {
-            let place = if self.kept.places_in_lines { Some(*place) } else { state.source.places[*tenancy] };
+            let place = if self.protections.places_in_lines { Some(*place) } else { state.source.places[*tenancy] };
             state.control.recorded[*tenancy] |= place.map_or(0, |place| 1 << place);
         }
     }
@@ -170,9 +170,9 @@ impl World {
     /// Where nothing is truncated, nobody asks for lines that are numbered and consumed.
     fn forget_numbered_lines(&self, state: &mut State) {
         if self.turn.is_none() {
-            let kept: Vec<_> =
+            let left: Vec<_> =
                 state.inbox.iter().filter(|line| !line.numbered || !state.is_consumed(line)).copied().collect();
-            state.inbox = kept;
+            state.inbox = left;
         }
     }
 
@@ -193,13 +193,13 @@ impl World {
             let running = (0..snapshot.next).filter(|xid| !snapshot.sees(*xid));
             self.inbox_of(snapshot.next) != inbox && running.into_iter().all(|xid| self.inbox_of(xid) != inbox)
         };
-        let ended = |inbox: u8| !self.kept.truncation_when_all_ended || has_ended(inbox);
+        let ended = |inbox: u8| !self.protections.truncation_when_all_ended || has_ended(inbox);
         (0..2).filter(|inbox| has_lines(*inbox) && is_consumed(*inbox) && ended(*inbox)).collect()
     }
 
     pub(crate) fn decide_truncation(&self, state: &mut State, inbox: u8) {
         state.truncation = Truncation::Decided(inbox);
-        if self.kept.truncation_under_lock {
+        if self.protections.truncation_under_lock {
             self.truncate(state);
         }
     }

@@ -109,7 +109,7 @@ impl World {
     pub(crate) fn commit(&self, state: &mut State, writer: usize) {
         let at = state.writers[writer].at;
         let Some(xid) = state.writers[writer].xid else { return };
-        let is_later = self.kept.catch_up_of_running || xid >= state.fill_xid;
+        let is_later = self.protections.catch_up_of_running || xid >= state.fill_xid;
         let filling = self.fill && state.fill != Fill::Waiting && is_later;
         let mut targets = Vec::new();
         for (index, write) in self.writers[writer][at].iter().enumerate() {
@@ -125,7 +125,7 @@ impl World {
         let keys = state.source.keys_of(expansion);
         let xid = state.draw_xid();
         state.expander = Expander::Read(xid, expansion, keys);
-        if !self.kept.expansion_in_one_transaction {
+        if !self.protections.expansion_in_one_transaction {
             state.control.expansions.remove(at);
         }
         if !self.one_by_one.expander {
@@ -136,7 +136,7 @@ impl World {
     pub(crate) fn commit_expansion(&self, state: &mut State) {
         if let Expander::Read(xid, expansion, keys) = std::mem::replace(&mut state.expander, Expander::Idle) {
             state.capture(xid, keys.into_iter().map(|(tenancy, key)| Target::Row(tenancy, key)).collect());
-            if self.kept.expansion_in_one_transaction {
+            if self.protections.expansion_in_one_transaction {
                 state.forget_expansion(expansion);
             }
         }

@@ -203,12 +203,12 @@ pub(crate) enum Fill {
 }
 
 /// What the destination has of a key: its version, and its content unless it is a tombstone.
-pub(crate) type Kept = Option<(u8, Option<u8>)>;
+pub(crate) type Stored = Option<(u8, Option<u8>)>;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Destination {
     /// By place and key.
-    pub(crate) rows: [[Kept; KEYS]; PLACES],
+    pub(crate) rows: [[Stored; KEYS]; PLACES],
     pub(crate) cursors: [u8; TENANCIES],
 }
 

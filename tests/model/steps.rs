@@ -137,7 +137,7 @@ impl World {
                 let (written, moved) = (page.rows.is_empty(), page.forward.is_empty());
                 if written && moved {
                     Step::Acknowledge(index)
-                } else if moved || (self.kept.rows_before_cursor && !written) {
+                } else if moved || (self.protections.rows_before_cursor && !written) {
                     Step::WriteRow(index)
                 } else {
                     Step::MoveCursors(index)
@@ -199,7 +199,7 @@ impl Model for World {
             return;
         }
         // A sweep is one more hint. Where others are on their way it would be like a message that comes twice.
-        if self.kept.sweep && state.behind() != 0 {
+        if self.protections.sweep && state.behind() != 0 {
             steps.push(Step::Sweep);
         } else if !self.is_quiet(state) {
             steps.push(Step::GetStuck);

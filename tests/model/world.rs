@@ -192,7 +192,7 @@ pub(crate) struct World {
     /// Whether the mapping is filled.
     pub(crate) fill: bool,
     pub(crate) faults: Faults,
-    pub(crate) kept: Protections,
+    pub(crate) protections: Protections,
     /// The one promise to look at; none: all.
     pub(crate) only: Option<&'static str>,
 }

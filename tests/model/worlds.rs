@@ -29,7 +29,7 @@ fn world() -> World {
         page_limit: WIDE,
         fill: false,
         faults: Faults::default(),
-        kept: Protections::ALL,
+        protections: Protections::ALL,
         only: None,
     }
 }

@@ -69,13 +69,13 @@ impl Server {
 
     /// Copies the data of a server that was stopped.
     pub(super) async fn keep(&self) -> Result<()> {
-        copy(&self.data(), &self.kept()).await
+        copy(&self.data(), &self.backup()).await
     }
 
     /// Puts the copy back.
     pub(super) async fn put_back(&self) -> Result<()> {
         std::fs::remove_dir_all(self.data())?;
-        copy(&self.kept(), &self.data()).await
+        copy(&self.backup(), &self.data()).await
     }
 
     pub(super) fn url(&self) -> String {
@@ -90,8 +90,8 @@ impl Server {
         self.home.join("data")
     }
 
-    fn kept(&self) -> PathBuf {
-        self.home.join("kept")
+    fn backup(&self) -> PathBuf {
+        self.home.join("backup")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `lockstep settings`: what holds for all programs together, kept in the source database.
+//! `lockstep settings`: what holds for all programs together, stored in the source database.
 
 use clap::{Args, Subcommand};
 use lockstep_operations::{Deployment, SettingsReport, set_setting, settings};

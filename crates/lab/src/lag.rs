@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(37);
 /// A rename that is not visible by then is lost, not late.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// As many as a long demo needs for its percentiles; the oldest are forgotten.
-const KEPT: usize = 10_000;
+const MAX_LAGS: usize = 10_000;
 
 /// One change, from its commit until it was seen.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl LagProbe {
                 let lag = probe.measure(&probed.user, &place, &name, smallest.unwrap_or_default()).await?;
                 smallest = Some(smallest.unwrap_or(lag.took).min(lag.took));
                 let mut lags = task_lags.lock().unwrap_or_else(PoisonError::into_inner);
-                if lags.len() >= KEPT {
+                if lags.len() >= MAX_LAGS {
                     lags.remove(0);
                 }
                 lags.push(lag);

@@ -124,7 +124,7 @@ fn statements_of_all_mappings_together() {
     section("inbox: is all of it numbered", &inbox::has_unseen(1));
     section("inbox: what has no number", &inbox::unseen());
     section("fetch: a tenancy, or where it was", &fetch::tenancy_lookup());
-    section("quarantine: keep", &quarantine::keep());
+    section("quarantine: record", &quarantine::record());
     section("quarantine: forget what was superseded", &quarantine::forget_superseded());
     section("quarantine: retry", &quarantine::retry(1));
     insta::assert_snapshot!(text);

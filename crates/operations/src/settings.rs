@@ -1,4 +1,4 @@
-//! What holds for all programs together, kept in the source database.
+//! What holds for all programs together, stored in the source database.
 
 use lockstep_schema::{SourceError, SqlStateKind};
 use serde::Serialize;
@@ -12,7 +12,7 @@ const MEANINGS: [(&str, &str); 2] = [
         "late_write_limit",
         "what was read is written within this time or never; erasing and cleaning up wait half as long again",
     ),
-    ("change_retention", "how long changes are kept at the most for a destination that has not passed them"),
+    ("change_retention", "how long changes are retained at the most for a destination that has not passed them"),
 ];
 
 /// A setting of the whole deployment.

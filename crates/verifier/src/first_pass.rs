@@ -43,9 +43,9 @@ pub(crate) struct FirstPass {
     pub(crate) equal_rows: u64,
     /// For the second look.
     pub(crate) differing: Vec<Differing>,
-    /// Beyond what is kept, in a mapping that is being filled.
+    /// Beyond the limit, in a mapping that is being filled.
     pub(crate) in_flight: u64,
-    /// Beyond what is kept, or with a key that cannot be asked for: nothing is known about them.
+    /// Beyond the limit, or with a key that cannot be asked for: nothing is known about them.
     pub(crate) unjudged: u64,
     /// Rows of ClickHouse with a key that Postgres cannot hold: no row of the source ever became one of them.
     pub(crate) impossible: u64,
@@ -53,7 +53,7 @@ pub(crate) struct FirstPass {
     pub(crate) unreadable: Unreadable,
 }
 
-/// Compares one mapping. `sides.source` is in a snapshot. At most `limit` differing keys are kept.
+/// Compares one mapping. `sides.source` is in a snapshot. At most `limit` differing keys are returned.
 pub(crate) async fn compare_all<D: Destination + Compare>(
     sides: &Sides<'_, D>,
     mapping: &Mapping,

@@ -66,8 +66,8 @@ pub enum Why {
     Filling,
     /// The tenancy is gone, and its rows are still to be erased.
     TenantGone,
-    /// The row kept changing while it was looked at.
-    KeptChanging,
+    /// The row changed again and again while it was looked at.
+    StillChanging,
 }
 
 /// A tenancy that is or was at the place of a key, and what it can still change there: see

@@ -74,7 +74,7 @@ impl Doubt {
             Some(Judgement::Real) => Outcome::Real,
             Some(Judgement::Unreadable) => Outcome::Unreadable,
             Some(Judgement::InFlight(why)) => Outcome::InFlight(*why),
-            Some(Judgement::Owed(_)) | None => Outcome::InFlight(Why::KeptChanging),
+            Some(Judgement::Owed(_)) | None => Outcome::InFlight(Why::StillChanging),
         }
     }
 }

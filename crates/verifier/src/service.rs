@@ -31,7 +31,7 @@ pub struct VerifyOptions {
     pub mappings: Vec<String>,
     /// How long to wait for what is in flight.
     pub settle: Duration,
-    /// Findings that are kept for each mapping; all are counted.
+    /// Findings that are listed for each mapping; all are counted.
     pub show: usize,
     /// Differing keys of each mapping that are looked at a second time. Beyond that nothing is said,
     /// unless the mapping is being filled.

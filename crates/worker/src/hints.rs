@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_gone_and_so_is_a_tenancy_without_mappings() {
+    fn what_is_not_retained_is_gone_and_so_is_a_tenancy_without_mappings() {
         let mut hints = Hints::default();
         let all: Vec<_> = test_mappings().all().collect();
         hints.add(tenancy(1), [all[0], all[1]], SequenceId::BASE);

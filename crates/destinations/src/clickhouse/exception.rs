@@ -1,4 +1,4 @@
-//! ClickHouse's exceptions: what number means what, and how much of the text may be kept.
+//! ClickHouse's exceptions: what number means what, and how much of the text may be shown.
 
 use lockstep_mappings::clickhouse::IN_TIME;
 
@@ -124,22 +124,22 @@ fn without_values(exception: &Exception<'_>, failure: Failure) -> String {
         "parsed text",
         "\n",
     ];
-    let mut kept = exception.text;
+    let mut shown = exception.text;
     for marker in QUOTES {
-        kept = kept.split(marker).next().unwrap_or_default();
+        shown = shown.split(marker).next().unwrap_or_default();
     }
-    kept = match (failure, exception.code) {
+    shown = match (failure, exception.code) {
         // BAD_ARGUMENTS, ILLEGAL_TYPE_OF_ARGUMENT, ILLEGAL_COLUMN, NOT_IMPLEMENTED, SYNTAX_ERROR quote literals.
-        (Failure::Misconfigured, 36 | 43 | 44 | 48 | 62) => before_any(kept, is_quote),
+        (Failure::Misconfigured, 36 | 43 | 44 | 48 | 62) => before_any(shown, is_quote),
         // The others quote names of users, databases, tables and columns: what an operator needs.
-        (Failure::Misconfigured, _) => kept,
+        (Failure::Misconfigured, _) => shown,
         // Values stand between quotes, after colons, or are bare numbers.
-        (Failure::Rejected, _) => before_any(kept, |c| is_quote(c) || c == ':' || c.is_ascii_digit()),
-        _ => before_any(kept, is_quote),
+        (Failure::Rejected, _) => before_any(shown, |c| is_quote(c) || c == ':' || c.is_ascii_digit()),
+        _ => before_any(shown, is_quote),
     };
-    let mut kept: String = kept.chars().take(MAX_REASON_CHARS).collect();
-    kept.truncate(kept.trim_end_matches([' ', '.', ',', ':', '(']).len());
-    kept
+    let mut shown: String = shown.chars().take(MAX_REASON_CHARS).collect();
+    shown.truncate(shown.trim_end_matches([' ', '.', ',', ':', '(']).len());
+    shown
 }
 
 fn is_quote(c: char) -> bool {

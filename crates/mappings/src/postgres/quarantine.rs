@@ -8,9 +8,9 @@ fn columns(alias: &str) -> String {
     KEY_COLUMNS.split(", ").map(|key| format!("{alias}.{key}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Keeps rows: destination `$1 text`, mappings `$2 text[]` and their targets `$8 int[]`, tenancies `$3 uuid[]`, numbers `$4
-/// bigint[]`, codes `$5 text[]`, errors `$6 text[]`; none of a mapping that has `$7 bigint`. Returns those that are kept.
-pub fn keep() -> String {
+/// Records rows: destination `$1 text`, mappings `$2 text[]` and their targets `$8 int[]`, tenancies `$3 uuid[]`, numbers `$4
+/// bigint[]`, codes `$5 text[]`, errors `$6 text[]`; none of a mapping that has `$7 bigint`. Returns those that were recorded.
+pub fn record() -> String {
     format!(
         "INSERT INTO {CONTROL_SCHEMA}.quarantine AS q (destination, mapping_name, tenancy_id, sequence, code, error, {KEY_COLUMNS})
 SELECT $1, n.mapping_name, n.tenancy_id, n.sequence, n.code, n.error, {keys}

@@ -26,7 +26,7 @@ const FAILURES: &str = "lockstep_task_failures_total";
 const WRITE_EVERY: Duration = Duration::from_secs(3);
 /// How often they are written where nothing was to be done.
 const IDLE_WRITE_EVERY: Duration = Duration::from_secs(20);
-/// Characters of an error that are kept.
+/// Characters of an error that are written.
 const ERROR_CHARS: usize = 1000;
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.

@@ -54,7 +54,7 @@ fn of_all(set: &MappingSet) -> Vec<String> {
             fetch::tenancy_lookup()
         ),
         format!("SELECT {}, {}", erase::late_write_limit(), erase::erasure_wait()),
-        quarantine::keep(),
+        quarantine::record(),
         quarantine::forget_superseded(),
     ];
     statements.extend(inbox::note_tenancies());

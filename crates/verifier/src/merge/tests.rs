@@ -109,11 +109,11 @@ fn rows() -> impl Strategy<Value = Vec<(Key, Value)>> {
 proptest! {
     #[test]
     fn ver_1_the_merge_tells_what_the_model_tells(
-        source in rows(), destination in rows(), kept in prop::collection::vec(any::<bool>(), 12)
+        source in rows(), destination in rows(), taken in prop::collection::vec(any::<bool>(), 12)
     ) {
         // Mostly alike sides meet more of the interesting cases than two unrelated ones.
         let mut mixed = destination;
-        mixed.extend(source.iter().zip(kept).filter(|(_, kept)| *kept).map(|(row, _)| row.clone()));
+        mixed.extend(source.iter().zip(taken).filter(|(_, taken)| *taken).map(|(row, _)| row.clone()));
         mixed.sort_by(|(one, _), (other, _)| one.cmp(other));
         prop_assert_eq!(merged(&source, &mixed), modelled(&source, &mixed));
     }

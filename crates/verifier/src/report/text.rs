@@ -120,7 +120,7 @@ fn line(finding: &Finding) -> String {
         Some(Why::AboveCursor) => " (in flight: numbered, not shipped yet)",
         Some(Why::Filling) => " (in flight: the mapping is being filled)",
         Some(Why::TenantGone) => " (in flight: its tenancy is gone, not erased yet)",
-        Some(Why::KeptChanging) => " (in flight: it kept changing)",
+        Some(Why::StillChanging) => " (in flight: it changed again and again)",
     };
     let tenancy = finding.tenancy_id.map_or_else(String::new, |tenancy| format!("tenancy {tenancy}, "));
     let Finding { project_id, branch_id, .. } = finding;

@@ -151,7 +151,7 @@ async fn ver_1_a_row_of_the_base_that_did_not_arrive_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ver_1_more_differences_than_are_kept_are_never_called_in_flight_unless_a_fill_is_under_way() {
+async fn ver_1_more_differences_than_are_listed_are_never_called_in_flight_unless_a_fill_is_under_way() {
     let fixture = Fixture::create("", None).await.unwrap();
     fixture.run(&(tenancy(1) + &teams(1, 100..200))).await.unwrap();
     let options =

@@ -17,7 +17,7 @@ use crate::mappings::{MappingIndex, Mappings};
 /// For all statements of one call; the server's own limits end sooner.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Rows of one mapping that are kept at most: more of them are no longer single rows that somebody mends.
+/// Rows of one mapping in quarantine at most: more of them are no longer single rows that somebody mends.
 const MAX_ENTRIES: i64 = 10_000;
 
 /// Of the tenancies `$1 uuid[]` those with entries, and in which mappings, for the destination `$2`.
@@ -86,8 +86,8 @@ impl Quarantine {
         let errors: Vec<&str> = rows.iter().map(|(_, row)| row.error.as_str()).collect();
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
             [&DESTINATION, &names, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
-        let keep = quarantine::keep();
-        let recording = async |client: &Client| Ok(client.query(&keep, &parameters).await?);
+        let record = quarantine::record();
+        let recording = async |client: &Client| Ok(client.query(&record, &parameters).await?);
         let mut entries = HashSet::new();
         for row in self.connection.ask(ANSWER_TIMEOUT, recording).await? {
             if let Ok(mapping) = row.try_get::<_, &str>(0)?.parse() {

@@ -15,7 +15,7 @@ const HONEST: &str =
     r#"DROP VIEW lockstep.tenancy_location; ALTER TABLE lockstep.honest_location RENAME TO tenancy_location"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn iso_1_a_row_that_belongs_elsewhere_is_refused_and_nothing_is_kept() {
+async fn iso_1_a_row_that_belongs_elsewhere_is_refused_and_nothing_is_written() {
     let fixture = WorkerFixture::new().await;
     let tenancy = fixture.tenancy().await;
     fixture.users(tenancy, 3).await;

@@ -246,7 +246,7 @@ async fn a_refused_tombstone_of_a_former_location_is_set_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cur_1_a_cursor_does_not_pass_a_refused_row_that_is_not_kept() {
+async fn cur_1_a_cursor_does_not_pass_a_refused_row_that_is_not_in_quarantine() {
     let fixture = WorkerFixture::new().await;
     fixture.change(REFUSE).await;
     let (broken, healthy) = (fixture.known_tenancy().await, fixture.known_tenancy().await);

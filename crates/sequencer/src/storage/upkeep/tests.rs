@@ -231,7 +231,7 @@ async fn changes_that_every_destination_has_passed_are_dropped_and_others_only_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_is_kept() {
+async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
     let fixture = Fixture::new().await;
     let upkeep = UpkeepSession::open(&fixture.source).await.unwrap();
     let old = "INSERT INTO lockstep.pass (last_sequence, consumed, passed_at)
