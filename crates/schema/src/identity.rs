@@ -1,6 +1,7 @@
 //! Which server answers, and how far its changes have been numbered (SRC-1).
 
 use lockstep_core::{SequenceId, SourceIdentity};
+use lockstep_mappings::postgres::inbox::HEAD;
 use tokio_postgres::Client;
 
 use crate::error::SourceError;
@@ -36,15 +37,15 @@ FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.dat
     })
 }
 
+/// The highest floors of fills and of tenancies that are exported again, as two expressions.
+pub const FLOORS: &str = "(SELECT max(floor) FROM lockstep.fill), (SELECT max(floor) FROM lockstep.resync)";
+
 /// The last number that was given out for good: of a change, or of the floor of a fill. In normal operation no destination
 /// has one above it.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn last_sequence(client: &Client) -> Result<SequenceId, SourceError> {
-    const LAST: &str = "
-SELECT GREATEST((SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1),
-  (SELECT max(floor) FROM lockstep.fill), (SELECT max(floor) FROM lockstep.resync))";
-    let row = client.query_one(LAST, &[]).await?;
+    let row = client.query_one(&format!("SELECT GREATEST({HEAD}, {FLOORS})"), &[]).await?;
     Ok(SequenceId::new(row.try_get(0)?))
 }

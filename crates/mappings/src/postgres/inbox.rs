@@ -50,6 +50,9 @@ pub fn look(stopped: &str) -> String {
     )
 }
 
+/// The head, as an expression: the last number that a pass has given out.
+pub const HEAD: &str = "(SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)";
+
 /// Numbers the lines of the transactions that the snapshot of `$1` and `$2` did not see and another sees: its `xmax` is
 /// `$3 bigint`, the transactions that had not ended in it `$4 bigint[]`; not those of `$5 bigint[]`. Returns what
 /// [`number`] returns.
@@ -60,12 +63,7 @@ pub fn number_new(set: &MappingSet) -> String {
             line_columns()
         )
     });
-    number(
-        set,
-        &lines.join("\n  UNION ALL "),
-        ["(SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1)", "FALSE"],
-        "0::bigint, NULL::text",
-    )
+    number(set, &lines.join("\n  UNION ALL "), [HEAD, "FALSE"], "0::bigint, NULL::text")
 }
 
 /// Where the lines of the transaction `$1 bigint`, which has ended, lie in an inbox: a position before the first and that of

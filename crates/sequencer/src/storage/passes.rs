@@ -4,6 +4,7 @@ use futures_util::future::try_join;
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::inbox;
+use lockstep_schema::identity::FLOORS;
 use lockstep_schema::locks::ORDERING_LOCK;
 use lockstep_schema::pauses::SEQUENCER_IS_PAUSED;
 use lockstep_schema::{Session, Source, SourceError};
@@ -92,7 +93,7 @@ impl PassSession {
         Ok(Self {
             client,
             look: Query::new(inbox::look(SEQUENCER_IS_PAUSED)),
-            last: Query::new(LAST),
+            last: Query::new(last()),
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),
             number_share: [0, 1].map(|inbox| Query::new(inbox::number_share(set, inbox))),
@@ -292,12 +293,14 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
     }
 }
 
-const LAST: &str = "
-SELECT p.id, p.last_sequence, p.consumed::text, p.unfinished,
+fn last() -> String {
+    format!(
+        "SELECT p.id, p.last_sequence, p.consumed::text, p.unfinished,
   (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM lockstep.sequence),
-  COALESCE((SELECT max(end_sequence) - 1 FROM lockstep.change_partition), 0),
-  GREATEST(p.last_sequence, (SELECT max(floor) FROM lockstep.fill), (SELECT max(floor) FROM lockstep.resync))
-FROM lockstep.pass p ORDER BY p.id DESC LIMIT 1";
+  COALESCE((SELECT max(end_sequence) - 1 FROM lockstep.change_partition), 0), GREATEST(p.last_sequence, {FLOORS})
+FROM lockstep.pass p ORDER BY p.id DESC LIMIT 1"
+    )
+}
 
 const INSERT: &str = "INSERT INTO lockstep.pass (last_sequence, consumed, unfinished) VALUES ($1, $2::text::pg_snapshot, $3) RETURNING id";
 

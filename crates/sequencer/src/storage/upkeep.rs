@@ -1,6 +1,6 @@
 //! Keeping Lockstep's own tables small.
 
-use lockstep_mappings::postgres::inbox::{self, INBOXES, TURN_TRANSACTIONS, inbox_of};
+use lockstep_mappings::postgres::inbox::{self, HEAD, INBOXES, TURN_TRANSACTIONS, inbox_of};
 use lockstep_schema::{Session, Source, SourceError, SqlStateKind};
 use tokio_postgres::Client;
 
@@ -30,9 +30,8 @@ impl UpkeepSession {
 
     /// How many changes are not announced yet, about: numbers between the two positions.
     pub(crate) async fn unannounced(&self) -> Result<i64, SourceError> {
-        const DEPTH: &str = "
-SELECT (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) - (SELECT max(sequence) FROM lockstep.announced)";
-        Ok(self.client.query_one(DEPTH, &[]).await?.try_get(0)?)
+        let depth = format!("SELECT {HEAD} - (SELECT max(sequence) FROM lockstep.announced)");
+        Ok(self.client.query_one(&depth, &[]).await?.try_get(0)?)
     }
 
     /// Lets the indexes of the inboxes and of the newest changes cover the ranges that are full: the others are read whole
@@ -42,12 +41,13 @@ SELECT (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) - (SEL
             let (table, of) = (format!("lockstep.{inbox}"), format!("lockstep.{inbox}_xid_idx"));
             self.covered[index] = self.cover_one(&table, &of, self.covered[index]).await?;
         }
-        const NEWEST: &str = "
-SELECT 'lockstep.change_' || p.first_sequence, i.indexrelid::regclass::text
+        let newest = format!(
+            "SELECT 'lockstep.change_' || p.first_sequence, i.indexrelid::regclass::text
 FROM lockstep.change_partition p, pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
 WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amname = 'brin'
-  AND p.first_sequence <= (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) ORDER BY p.first_sequence DESC LIMIT 1";
-        if let Some(row) = self.client.query_opt(NEWEST, &[]).await? {
+  AND p.first_sequence <= {HEAD} ORDER BY p.first_sequence DESC LIMIT 1"
+        );
+        if let Some(row) = self.client.query_opt(&newest, &[]).await? {
             let (table, of): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let before = if self.covered_changes.0 == table { self.covered_changes.1 } else { 0 };
             self.covered_changes = (table.clone(), self.cover_one(&table, &of, before).await?);

@@ -7,6 +7,7 @@ use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
+use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_schema::{Session, Source, SourceError, fits_its_table};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
@@ -20,7 +21,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The last number of the newest pass. A snapshot that sees it sees every change up to it (SEQ-1). And how long what is read
 /// in this snapshot may be written, in milliseconds.
-const HEAD: &str = "SELECT (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1), (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit'";
+fn head() -> String {
+    format!("SELECT {HEAD}, {LATE_WRITE_LIMIT_MS}")
+}
+
+/// How long what is read may be written, in milliseconds, as an expression.
+pub(super) const LATE_WRITE_LIMIT_MS: &str =
+    "(SELECT (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit')";
 
 /// A duration that the source told in milliseconds.
 pub(super) fn limit(row: &Row, column: usize) -> Result<Duration, SourceError> {
@@ -55,7 +62,7 @@ impl FetchSession {
     /// When Postgres cannot be reached, or Lockstep's tables are not there.
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Fetch).await?;
-        let head = client.prepare(HEAD).await?;
+        let head = client.prepare(&head()).await?;
         let look_up = client.prepare(&look_up_sql()).await?;
         let with_entries = client.prepare(WITH_ENTRIES).await?;
         Ok(Self { client, head, look_up, with_entries })

@@ -12,7 +12,7 @@ use lockstep_schema::fills::begin_ranges_again;
 use tokio_postgres::Client;
 
 use super::DESTINATION;
-use super::fetch::limit;
+use super::fetch::{LATE_WRITE_LIMIT_MS, limit};
 use crate::mappings::Mappings;
 
 /// How long a claim is good: so long a fill stands still where its worker was killed.
@@ -218,10 +218,7 @@ pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Scan
     client.batch_execute(&lock).await?;
     // The snapshot is taken by the next statement.
     let read_at = Moment::now();
-    let sql = format!(
-        "SELECT pg_relation_filenode({}::regclass), (extract(epoch FROM value) * 1000)::bigint FROM lockstep.setting WHERE name = 'late_write_limit'",
-        literal(&source)
-    );
+    let sql = format!("SELECT pg_relation_filenode({}::regclass), {LATE_WRITE_LIMIT_MS}", literal(&source));
     let row = client.query_one(&sql, &[]).await?;
     Ok(Scan { filenode: row.try_get(0)?, window: WriteWindow::new(read_at, limit(&row, 1)?) })
 }

@@ -90,10 +90,11 @@ LEFT JOIN LATERAL (SELECT c.mapping, max(c.sequence) AS last FROM lockstep.chang
     pub(crate) async fn notice(&self, tenancies: &[TenancyId]) -> Result<(), SourceError> {
         let sql = format!(
             "INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to, hidden_at)
-SELECT g.id, $1, 'automatic', (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1), clock_timestamp()
+SELECT g.id, $1, 'automatic', {head}, clock_timestamp()
 FROM unnest($2::uuid[]) AS g(id) WHERE NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = g.id)
 ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
-            table(&tenancy_table())
+            table(&tenancy_table()),
+            head = inbox::HEAD
         );
         self.client.execute(&sql, &[&DESTINATION, &uuids(tenancies)]).await?;
         Ok(())

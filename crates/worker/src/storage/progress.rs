@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
@@ -19,8 +20,6 @@ pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
 /// It names the key, and so fails while there is none: in the middle of a dump's loading a row would keep the key from being
 /// made.
 const BEGIN: &str = "INSERT INTO lockstep.destination (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-const POSITION: &str = "
-SELECT d.passed, (SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1) FROM lockstep.destination d WHERE d.name = $1";
 const ADVANCE: &str =
     "UPDATE lockstep.destination SET passed = $2, passed_at = clock_timestamp() WHERE name = $1 AND passed < $2";
 /// Whose rows, of which mappings, changed in ($1, $2], and the last change of each.
@@ -55,7 +54,8 @@ impl ProgressSession {
 
     /// Through which number everything has been shipped, and the last that was given out.
     pub(crate) async fn position(&self) -> Result<(SequenceId, SequenceId), SourceError> {
-        let row = self.client.query_one(POSITION, &[&DESTINATION]).await?;
+        let position = format!("SELECT d.passed, {HEAD} FROM lockstep.destination d WHERE d.name = $1");
+        let row = self.client.query_one(&position, &[&DESTINATION]).await?;
         Ok((SequenceId::new(row.try_get(0)?), SequenceId::new(row.try_get(1)?)))
     }
 
