@@ -95,7 +95,7 @@ pub async fn erase(
     } else if let (false, Some(location)) = (known, &request.location) {
         tenancy_locations::remember(control, tenancy, location).await?;
     } else if !known {
-        let receipt = erasures::last_receipt(control, tenancy).await?.ok_or(OperationError::PlaceUnknown(tenancy))?;
+        let receipt = erasures::receipt(control, tenancy, None).await?.ok_or(OperationError::PlaceUnknown(tenancy))?;
         return Ok(EraseReport::of(EraseOutcome::ErasedBefore, receipt, deployment.mappings));
     }
     let id = erasures::request(control, tenancy, &DESTINATION.into(), exists).await?;
@@ -118,7 +118,7 @@ async fn finished(
     let seconds = erasures::begins_in_s(control, id).await?;
     waiting.tell(&format!("erasing begins in {seconds} s, when nothing can arrive any more that was read before"));
     loop {
-        let receipt = erasures::receipt(control, id).await?.ok_or(OperationError::CameBack(tenancy))?;
+        let receipt = erasures::receipt(control, tenancy, Some(id)).await?.ok_or(OperationError::CameBack(tenancy))?;
         if receipt.finished_at.is_some() {
             return Ok(receipt);
         }

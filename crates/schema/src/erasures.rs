@@ -3,9 +3,8 @@
 //! Each question fails where Postgres cannot be asked.
 
 use diesel::dsl::{case_when, sql};
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::BigInt;
 use diesel::upsert::{DecoratableTarget, excluded};
 use diesel_async::RunQueryDsl;
 use lockstep_core::{DestinationId, TenancyId};
@@ -77,20 +76,15 @@ pub async fn begins_in_s(control: &Control, id: i64) -> Result<i64, SourceError>
     Ok(seconds.unwrap_or_default())
 }
 
-/// The receipt of an erasure, complete once it is finished. `None` where it was taken back.
-pub async fn receipt(control: &Control, id: i64) -> Result<Option<Receipt>, SourceError> {
-    newest(control, Box::new(erasure::id.eq(id))).await
-}
-
-/// The last receipt of a tenancy that was erased.
-pub async fn last_receipt(control: &Control, of: TenancyId) -> Result<Option<Receipt>, SourceError> {
-    newest(control, Box::new(erasure::tenancy_id.eq(of.as_uuid()).and(erasure::finished_at.is_not_null()))).await
-}
-
-type Which = Box<dyn BoxableExpression<erasure::table, Pg, SqlType = Bool> + Send>;
-
-async fn newest(control: &Control, which: Which) -> Result<Option<Receipt>, SourceError> {
-    let receipts = erasure::table.filter(which).order(erasure::id.desc()).select((
+/// The receipt of an erasure of a tenancy, complete once it is finished, or `None` where it was taken back; of the last one
+/// that is finished, where no id is given.
+pub async fn receipt(control: &Control, of: TenancyId, id: Option<i64>) -> Result<Option<Receipt>, SourceError> {
+    let receipts = erasure::table.filter(erasure::tenancy_id.eq(of.as_uuid())).order(erasure::id.desc());
+    let receipts = match id {
+        Some(id) => receipts.filter(erasure::id.eq(id)).into_boxed(),
+        None => receipts.filter(erasure::finished_at.is_not_null()).into_boxed(),
+    };
+    let receipts = receipts.select((
         erasure::tenancy_id,
         erasure::destination,
         erasure::reason,

@@ -23,7 +23,7 @@ pub struct QuarantineScope {
     pub tenancy: Option<TenancyId>,
 }
 
-type Entries<'a> = Box<dyn BoxableExpression<quarantine::table, Pg, SqlType = Bool> + Send + 'a>;
+type Entries<'a> = Box<dyn BoxableExpression<quarantine::table, Pg, SqlType = Bool> + 'a>;
 
 impl QuarantineScope {
     fn entries(&self) -> Entries<'_> {
