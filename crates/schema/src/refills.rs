@@ -28,10 +28,10 @@ pub async fn want(control: &Control, mappings: &[(&Mapping, &str)]) -> Result<()
     if mappings.is_empty() {
         return Ok(());
     }
-    let row = |(mapping, reason): &(&Mapping, &str)| {
-        (refill::mapping_name.eq(mapping.name.to_string()), refill::reason.eq((*reason).to_owned()))
-    };
-    let rows: Vec<_> = mappings.iter().map(row).collect();
+    let rows = mappings
+        .iter()
+        .map(|(mapping, reason)| (refill::mapping_name.eq(mapping.name.as_str()), refill::reason.eq(*reason)))
+        .collect::<Vec<_>>();
     diesel::insert_into(refill::table).values(rows).on_conflict_do_nothing().execute(&mut &*control).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@
 //!   table), also in `attach` and in what operators ask;
 //! - changing a setting: its SQLSTATE tells a value that is none from other failures, and Diesel does not pass that on.
 
-use diesel::sql_types::{BigInt, Interval, Nullable, Numeric, SingleValue, SqlType, Text, Timestamptz};
+use diesel::sql_types::{Interval, Nullable, Numeric, SingleValue, SqlType, Text, Timestamptz};
 
 diesel::table! {
     lockstep.pass (id) { id -> Int8, last_sequence -> Int8, }

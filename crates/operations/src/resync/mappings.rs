@@ -71,9 +71,13 @@ pub(crate) async fn ended(
             let stale_rows = stale.ok_or(Unfinished::RowsRefused)?;
             return Ok(Exported { tenancies: None, floor: None, stale_rows });
         }
-        let what = |fill: &FillStatus| match fill.is_caught_up {
-            true => format!("{}: what was written meanwhile", fill.mapping),
-            false => format!("{}: {} ranges", fill.mapping, fill.ranges - fill.ranges_done),
+        let what = |fill: &FillStatus| {
+            let (name, ranges) = (&fill.mapping, fill.ranges - fill.ranges_done);
+            if fill.is_caught_up {
+                format!("{name}: what was written meanwhile")
+            } else {
+                format!("{name}: {ranges} ranges")
+            }
         };
         waiting.pause(|| left.iter().map(what).collect::<Vec<_>>().join(", ")).await?;
     }
