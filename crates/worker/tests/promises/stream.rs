@@ -44,6 +44,35 @@ async fn an_unknown_tenancy_and_an_unknown_mapping_are_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn flushes_that_follow_each_other_share_a_write_of_cursors() {
+    let fixture = WorkerFixture::new().await;
+    fixture.without_sweeps().await;
+    let tenancy = fixture.tenancy().await;
+    let limits = Limits { cursor_write_every: Duration::from_secs(3_600), ..Limits::default() };
+    let worker = fixture.start_to(fixture.clickhouse.clone(), limits);
+    let mut cursors = Vec::new();
+    for name in ["Ada", "Grace", "Edsger"] {
+        fixture.user(tenancy, name).await;
+        fixture.pass().await;
+        fixture.announce(&[tenancy], &["users"]).await;
+        let seen = format!("SELECT count() FROM {{views}}.users WHERE display_name = '{name}'");
+        fixture.eventually("the user to be seen", &seen, "1").await;
+        if cursors.is_empty() {
+            let head = fixture.head().await.to_string();
+            let cursor = "SELECT max(last_synced_sequence_id) FROM {raw}._stack_sync_metadata WHERE mapping_name = 'users'";
+            fixture.eventually("the first cursor to be written at once", cursor, &head).await;
+        }
+        cursors.push(fixture.cursor(tenancy, "users").await);
+    }
+    assert!(cursors.iter().all(|cursor| *cursor == cursors[0]), "the next write is due in an hour: {cursors:?}");
+    // Nothing of that is left to others when a worker stops.
+    worker.stop().await;
+    assert_eq!(fixture.depths().await, QueueDepths::default(), "all messages were acknowledged");
+    assert_eq!(fixture.cursor(tenancy, "users").await, fixture.head().await);
+    fixture.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_workers_share_a_queue() {
     let fixture = WorkerFixture::new().await;
     fixture.without_sweeps().await;
