@@ -27,6 +27,11 @@ impl Definitions {
 }
 
 impl Definitions {
+    /// The path of a file of theirs.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// An installation that uses them; nothing is in its source yet.
     pub(crate) async fn stage(&self) -> Result<Stage> {
         Stage::of(Installation::create().await?.with_mappings(self.0.clone())).await

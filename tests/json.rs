@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::databases::connect;
+use lockstep_testkit::databases::{SOURCE_SCHEMA, connect};
 use serde_json::Value;
 
+use crate::custom_mapping::Definitions;
 use crate::pause::says;
 use crate::programs::{ended, with_changed};
 use crate::stage::Stage;
@@ -158,6 +159,26 @@ async fn json_of_access() -> Result<()> {
     json(&stage, "access check", &[], 0).await?;
     let revoked = json(&stage, "access revoke", &["--tenant", &engines], 0).await?;
     ensure!(revoked["in_files"] == Value::Array(Vec::new()), "{revoked}");
+    stage.end([]).await
+}
+
+#[tokio::test]
+async fn json_of_mapping() -> Result<()> {
+    let wrong = "name = \"wrong\"\ntable = 7\n";
+    let definitions = Definitions::new(&[])?;
+    let stage = definitions.stage().await?;
+    stage.sql(SOURCE_SCHEMA).await?;
+    stage.sql(r#"ALTER TABLE "Team" ADD "outline" polygon"#).await?;
+    let file = definitions.path("team.toml").display().to_string();
+    let written = json(&stage, "mapping init", &["--table", "Team", "--to", &file], 0).await?;
+    ensure!(written["file"] == *file && written["left_out"][0]["column"] == "outline", "{written}");
+    assert_eq!(written["definition"], std::fs::read_to_string(&file)?);
+    assert_eq!(json(&stage, "mapping check", &[], 0).await?["mappings"], 13);
+    std::fs::write(definitions.path("wrong.toml"), wrong)?;
+    let checked = json(&stage, "mapping check", &[], 1).await?;
+    ensure!(checked["clean"] == false && checked["findings"][0]["line"] == 2, "{checked}");
+    let shown = json(&stage, "mapping show", &["team"], 0).await?;
+    ensure!(shown["file"] == *file && shown["statements"][0]["title"].is_string(), "{shown}");
     stage.end([]).await
 }
 

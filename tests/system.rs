@@ -47,6 +47,7 @@ mod src_1;
 mod stage;
 mod takeover;
 mod tasks;
+mod types;
 mod unreadable;
 mod ver_1;
 mod versions;

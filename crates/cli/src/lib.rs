@@ -6,6 +6,7 @@ mod detach;
 mod doctor;
 mod erase;
 mod error;
+mod mapping;
 mod migrate;
 mod output;
 mod pause;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
-use lockstep_mappings::MappingSet;
+use lockstep_mappings::{DefinitionErrors, MappingSet};
 use lockstep_operations::Deployment;
 
 use crate::output::{NoArgs, Reporting};
@@ -44,6 +45,8 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(migrate::MigrateArgs),
+    /// Write a definition from a table, check definitions, show what is derived from one
+    Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
@@ -75,6 +78,7 @@ enum Command {
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
+            Self::Mapping(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
             | Self::Resync(_)
@@ -90,7 +94,8 @@ impl Command {
             | Self::Settings(_)
             | Self::Detach(_) => (false, false),
         };
-        Needs { source: true, amqp, clickhouse }
+        let source = if let Self::Mapping(command) = self { command.args.needs_source() } else { true };
+        Needs { source, amqp, clickhouse }
     }
 }
 
@@ -104,14 +109,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
     };
     telemetry::start(&settings);
-    let mappings = match MappingSet::load(settings.mappings_dir.as_deref()) {
-        Ok(mappings) => mappings,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(exit::CONFIGURATION);
-        }
-    };
-    match dispatch(&cli.command, &settings, &mappings).await {
+    match dispatch(&cli.command, &settings).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("{error}");
@@ -120,9 +118,16 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
+async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {
+    // Definitions that do not hold together are what `lockstep mapping` is for.
+    let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
+    if !wrong.is_empty() && !matches!(command, Command::Mapping(_)) {
+        return Err(DefinitionErrors(wrong).into());
+    }
+    let mappings = &mappings;
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
+        Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(args) => migrate::run(args, settings, mappings).await?,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
         Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),

@@ -13,10 +13,12 @@ mod definition;
 mod mapping;
 pub mod postgres;
 mod set;
+mod statements;
 mod template;
 
-pub use column_type::{BaseType, ColumnType};
-pub use definition::{DefinitionError, DefinitionErrors};
+pub use column_type::{BaseType, ColumnType, Elements, MAX_PRECISION};
+pub use definition::{DefinitionError, DefinitionErrors, Draft, DraftError, DraftRequest, LeftOut, draft};
 pub use mapping::{Column, Join, Mapping, SourceTable, Tenant, Value};
 pub use set::MappingSet;
+pub use statements::{Statement, statements};
 pub use template::{ColumnRef, Template};

@@ -126,6 +126,11 @@ impl Mapping {
         self.key.iter().map(|&index| &self.columns[index])
     }
 
+    /// Whether this column of the mapping is part of its key.
+    pub(crate) fn is_key(&self, column: &Column) -> bool {
+        self.key_columns().any(|key| key.name == column.name)
+    }
+
     /// Key columns with the source column that holds each: a key is never an expression.
     pub fn key_sources(&self) -> impl Iterator<Item = (&Column, &str)> {
         self.key_columns().filter_map(|column| match &column.value {

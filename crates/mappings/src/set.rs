@@ -42,12 +42,28 @@ impl MappingSet {
     /// # Errors
     /// Everything that is wrong in any file, each with file, line, column name and remedy.
     pub fn load(directory: Option<&Path>) -> Result<Self, DefinitionErrors> {
+        strictly(Self::load_right(directory, None))
+    }
+
+    /// As [`MappingSet::load`], with the definition of one more file: the mappings that are right by themselves, and
+    /// everything that is wrong in any file.
+    pub fn load_right(directory: Option<&Path>, one_more: Option<&Path>) -> (Self, Vec<DefinitionError>) {
         let mut files: Vec<(String, String)> =
             BUILT_IN.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
         let mut errors = Vec::new();
-        if let Some(directory) = directory {
-            match read_directory(directory) {
-                Ok(own) => files.extend(own),
+        let mut paths = directory.map_or_else(|| Ok(Vec::new()), definitions_in).unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
+        if let Some(one_more) = one_more {
+            // It goes by the name that it was given, and stands last: what clashes with another is its own fault.
+            let here = one_more.canonicalize().ok();
+            paths.retain(|path| here.is_none() || path.canonicalize().ok() != here);
+            paths.push(one_more.to_owned());
+        }
+        for path in paths {
+            match read(&path) {
+                Ok(text) => files.push((path.display().to_string(), text)),
                 Err(error) => errors.push(error),
             }
         }
@@ -59,10 +75,16 @@ impl MappingSet {
     /// # Errors
     /// As [`MappingSet::load`].
     pub fn from_texts(files: &[(String, String)]) -> Result<Self, DefinitionErrors> {
-        Self::parse(files, Vec::new())
+        strictly(Self::parse(files, Vec::new()))
     }
 
-    fn parse(files: &[(String, String)], mut errors: Vec<DefinitionError>) -> Result<Self, DefinitionErrors> {
+    /// Those mappings of which a condition holds.
+    #[must_use]
+    pub fn only(&self, holds: impl Fn(&Mapping) -> bool) -> Self {
+        Self { mappings: self.mappings.iter().filter(|mapping| holds(mapping)).cloned().collect() }
+    }
+
+    fn parse(files: &[(String, String)], mut errors: Vec<DefinitionError>) -> (Self, Vec<DefinitionError>) {
         let mut mappings: Vec<Mapping> = Vec::new();
         for (file, text) in files {
             match parse_definition(file, text) {
@@ -84,7 +106,7 @@ impl MappingSet {
             let remedy = "choose a name that is no mapping's and join's put together with _";
             DefinitionError::of_file(mapping.file.clone(), problem, remedy)
         }));
-        if errors.is_empty() { Ok(set) } else { Err(DefinitionErrors(errors)) }
+        (set, errors)
     }
 
     /// The mappings, in order.
@@ -107,25 +129,33 @@ impl MappingSet {
     }
 }
 
-fn read_directory(directory: &Path) -> Result<Vec<(String, String)>, DefinitionError> {
-    let failed = |path: &Path, problem: String| {
-        let remedy = "check LOCKSTEP_MAPPINGS_DIR and its permissions";
-        DefinitionError::of_file(path.display().to_string(), problem, remedy)
-    };
-    let unreadable = |path: &Path, error: &io::Error| failed(path, format!("cannot be read: {error}"));
+fn strictly((set, errors): (MappingSet, Vec<DefinitionError>)) -> Result<MappingSet, DefinitionErrors> {
+    if errors.is_empty() { Ok(set) } else { Err(DefinitionErrors(errors)) }
+}
+
+fn failed(path: &Path, problem: String) -> DefinitionError {
+    let remedy = "check the path (LOCKSTEP_MAPPINGS_DIR) and its permissions";
+    DefinitionError::of_file(path.display().to_string(), problem, remedy)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> DefinitionError {
+    failed(path, format!("cannot be read: {error}"))
+}
+
+/// The files of a directory that hold definitions, in the order of their names.
+fn definitions_in(directory: &Path) -> Result<Vec<PathBuf>, DefinitionError> {
     let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|error| unreadable(directory, &error))?;
     let mut paths: Vec<_> = entries.iter().map(DirEntry::path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
-    let read = |path: &PathBuf| {
-        let bytes = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
-        if bytes > MAX_DEFINITION_BYTES {
-            let problem = format!("is {bytes} bytes long; a definition has at most {MAX_DEFINITION_BYTES}");
-            return Err(failed(path, problem));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        Ok((path.display().to_string(), text))
-    };
-    paths.iter().map(read).collect()
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String, DefinitionError> {
+    let bytes = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+    if bytes > MAX_DEFINITION_BYTES {
+        return Err(failed(path, format!("is {bytes} bytes long; a definition has at most {MAX_DEFINITION_BYTES}")));
+    }
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }

@@ -4,17 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::clickhouse::{self, Databases};
-use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts};
-use lockstep_mappings::postgres::fetch::{self, PageLimits, ReadFrom};
-use lockstep_mappings::postgres::fill::{self, BlockRange};
-use lockstep_mappings::postgres::{Target, capture, erase as postgres_erase, expand, inbox, indexes, quarantine};
-use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_mappings::postgres::{capture, erase as postgres_erase, fetch, inbox, indexes, quarantine};
+use lockstep_mappings::{Mapping, MappingSet, Statement, statements};
 use uuid::Uuid;
-
-const UUID: &str = "00000000-0000-0000-0000-000000000001";
 
 fn built_in() -> MappingSet {
     MappingSet::load(None).unwrap()
@@ -24,60 +19,13 @@ fn databases() -> Databases {
     Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None }
 }
 
-fn work() -> ReadFrom {
-    ReadFrom { tenancy: TenancyId::new(Uuid::from_u128(1)), after: SequenceId::new(41) }
-}
-
 /// All statements that concern one mapping.
-fn statements(set: &MappingSet, mapping: &Mapping) -> String {
-    let limits = PageLimits { tenancy_rows: 1000, total_rows: 5000 };
+fn text_of(set: &MappingSet, mapping: &Mapping, databases: &Databases) -> String {
     let mut text = String::new();
-    let mut section = |title: &str, sql: &str| writeln!(text, "---- {title}\n{sql}\n").unwrap();
-    section("fetch: a page of changes", &fetch::page(mapping, &[work()], limits));
-    section("fetch: former locations", &fetch::former_locations(mapping, &[(work(), SequenceId::new(50))]));
-    section("fetch: the next change", &fetch::next_change(mapping));
-    section("fetch: what other systems read", &fetch::plain_select(mapping));
-    section("fill: a range", &fill::range(mapping, BlockRange { first: 0, end: 2048 }, SequenceId::new(60)));
-    section("expand: a range of a fill", &expand::block_range(mapping, 1, BlockRange { first: 7, end: 8 }));
-    for expand in expand::statements(set, 0).iter().filter(|expand| expand.mapping.name == mapping.name) {
-        let targets = Target::all(set);
-        let target = targets.iter().find(|target| target.id() == expand.target).unwrap();
-        section(&format!("expand: {target}"), &expand.sql);
-    }
-    section("quarantine: entries", &quarantine::entries(mapping));
-    section("ClickHouse: table", &clickhouse::raw_table(mapping, &databases()).create().join(";\n"));
-    section("ClickHouse: view", &clickhouse::view(mapping, &databases()));
-    section("ClickHouse: insert", &clickhouse::raw_table(mapping, &databases()).insert());
-    let places = [Location { project_id: "it's".into(), branch_id: "main".into() }];
-    let floor = SequenceId::new(60);
-    section("ClickHouse: stale rows", &clickhouse::count_stale(mapping, &databases(), floor, None));
-    section("ClickHouse: remove stale rows", &clickhouse::remove_stale(mapping, &databases(), floor, Some(&places)));
-    for (title, sql) in erasing(mapping, &databases()) {
-        section(title, &sql);
+    for Statement { title, sql } in statements(set, mapping, databases, "lockstep") {
+        writeln!(text, "---- {title}\n{sql}\n").unwrap();
     }
     text
-}
-
-/// What takes rows of one mapping away for good.
-fn erasing(mapping: &Mapping, databases: &Databases) -> Vec<(&'static str, String)> {
-    let place = Location { project_id: "p".into(), branch_id: "it's".into() };
-    let places = std::slice::from_ref(&place);
-    let values = mapping.key_columns().map(|column| if column.name.contains("id") { UUID } else { "k" }.to_owned());
-    let key = Key { location: place.clone(), values: values.collect() };
-    let (keys, up_to) = (std::slice::from_ref(&key), SequenceId::new(50));
-    let tenancy = [TenancyId::new(Uuid::from_u128(1))];
-    vec![
-        ("erase: count at places", clickhouse::erase::count_at(mapping, databases, places, up_to)),
-        ("erase: remove at places", clickhouse::erase::remove_at(mapping, databases, places, up_to)),
-        ("erase: keys at a place", clickhouse::erase::keys_at(mapping, databases, &place, up_to, Some(&key), 500)),
-        ("erase: which are dead", postgres_erase::dead_keys(mapping, keys, &tenancy)),
-        ("erase: count keys", clickhouse::erase::count_keys(mapping, databases, keys, up_to)),
-        ("erase: remove keys", clickhouse::erase::remove_keys(mapping, databases, keys, up_to)),
-        ("clean up: tombstones", clickhouse::erase::count_tombstones(mapping, databases, 1_700_000_000_000)),
-        ("clean up: parts", clickhouse::erase::parts(mapping, databases)),
-        ("clean up: merge", clickhouse::erase::merge(mapping, databases)),
-        ("clean up: remove tombstones", clickhouse::erase::remove_tombstones(mapping, databases, 1_700_000_000_000)),
-    ]
 }
 
 #[test]
@@ -86,7 +34,11 @@ fn erasing_of_all_mappings_together() {
     let up_to = SequenceId::new(50);
     let cluster = Databases { cluster: Some("main".into()), ..databases() };
     let set = built_in();
-    let on_cluster = erasing(set.iter().next().unwrap(), &cluster).into_iter().map(|(_, sql)| sql);
+    let first = set.iter().next().unwrap();
+    let of_rows = statements(&set, first, &cluster, "lockstep")
+        .into_iter()
+        .filter(|statement| statement.title.starts_with("erase: ") || statement.title.starts_with("clean up: "));
+    let on_cluster = of_rows.map(|statement| statement.sql);
     let text: Vec<_> = [
         postgres_erase::late_write_limit(),
         postgres_erase::erasure_wait(),
@@ -105,7 +57,7 @@ fn statements_of_every_mapping() {
     let set = built_in();
     assert_eq!(set.iter().count(), 12);
     for mapping in set.iter() {
-        insta::assert_snapshot!(mapping.name.as_str(), statements(&set, mapping));
+        insta::assert_snapshot!(mapping.name.as_str(), text_of(&set, mapping, &databases()));
     }
 }
 
@@ -150,12 +102,25 @@ fn installing(objects: &[capture::CaptureObject]) -> String {
     objects.iter().map(|object| object.install().join(";\n")).collect::<Vec<_>>().join(";\n\n")
 }
 
+/// What each mapping needs for itself stands among its statements.
 #[test]
-fn capture_of_all_mappings() {
+fn capture_that_is_of_no_single_mapping() {
     let set = built_in();
-    let mut objects = capture::objects(&set, &facts(&set), &BTreeSet::new());
+    let of_mappings: Vec<_> =
+        set.iter().flat_map(|mapping| capture::objects_of(mapping, &SourceFacts::new(), &BTreeSet::new())).collect();
+    let mut objects = capture::objects(&set, &SourceFacts::new(), &BTreeSet::new());
+    objects.retain(|object| !of_mappings.contains(object));
     objects.push(capture::ddl_function(&set));
     insta::assert_snapshot!(installing(&objects));
+}
+
+#[test]
+fn capture_where_others_change_rows_before_an_update() {
+    let set = built_in();
+    let teams = set.get(&"teams".parse().unwrap()).unwrap();
+    let objects = capture::objects_of(teams, &facts(&set), &BTreeSet::new());
+    let triggers: Vec<_> = objects.into_iter().filter(|object| object.table.is_some()).collect();
+    insta::assert_snapshot!(installing(&triggers));
 }
 
 #[test]

@@ -55,11 +55,8 @@ impl<'a> Deployment<'a> {
 
     /// Fails unless there is a mapping of this name.
     pub(crate) fn must_have_mapping(&self, name: &str) -> Result<(), OperationError> {
-        if self.mappings.iter().any(|mapping| mapping.name.as_str() == name) {
-            return Ok(());
-        }
-        let known: Vec<_> = self.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
-        Err(OperationError::UnknownMapping { name: name.to_owned(), known: known.join(", ") })
+        let is_there = self.mappings.iter().any(|mapping| mapping.name.as_str() == name);
+        if is_there { Ok(()) } else { Err(OperationError::unknown_mapping(name, self.mappings)) }
     }
 }
 

@@ -6,6 +6,7 @@ use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::{DestinationError, Failure, ProvisionError};
 use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_mappings::postgres::facts::Misfit;
+use lockstep_mappings::{DefinitionErrors, DraftError, MappingSet};
 use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::DESTINATION;
@@ -64,6 +65,33 @@ pub enum OperationError {
         /// All names.
         known: String,
     },
+    /// No such table, or more than one.
+    #[error("LS-0043: a definition cannot be written of the table {name:?}: {why}")]
+    NoSuchTable {
+        /// As it was given.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// Somebody has to decide more than can be known.
+    #[error("LS-0044: a definition cannot be written of the table {table:?}: {why}")]
+    NoDraft {
+        /// As it was given.
+        table: String,
+        /// Why not.
+        why: DraftError,
+    },
+    /// A definition that cannot be written down.
+    #[error("LS-0045: the definition cannot be written to {}: {why}", file.display())]
+    DefinitionFile {
+        /// Where to.
+        file: PathBuf,
+        /// Why not.
+        why: std::io::Error,
+    },
+    /// Definitions that do not hold together.
+    #[error(transparent)]
+    Definitions(#[from] DefinitionErrors),
     /// No such destination.
     #[error("LS-0041: there is no destination {0:?}, only {DESTINATION}")]
     UnknownDestination(String),
@@ -157,6 +185,11 @@ impl OperationError {
         if error.kind() == Some(SqlStateKind::Missing) { Self::NotMigrated } else { Self::Source(error) }
     }
 
+    pub(crate) fn unknown_mapping(name: &str, mappings: &MappingSet) -> Self {
+        let known: Vec<_> = mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+        Self::UnknownMapping { name: name.to_owned(), known: known.join(", ") }
+    }
+
     /// The exit code of a program that ends with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
@@ -171,6 +204,10 @@ impl OperationError {
             | Self::NotEmpty
             | Self::UnknownTenancy(_)
             | Self::UnknownMapping { .. }
+            | Self::NoSuchTable { .. }
+            | Self::NoDraft { .. }
+            | Self::DefinitionFile { .. }
+            | Self::Definitions(_)
             | Self::PlaceUnknown(_)
             | Self::SettingRefused { .. }
             | Self::PasswordFile { .. }

@@ -10,6 +10,7 @@ mod deployment;
 pub mod doctor;
 mod erase;
 mod error;
+mod mapping;
 mod pause;
 mod progress;
 mod quarantine;
@@ -28,6 +29,10 @@ pub use deployment::Deployment;
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use lockstep_schema::tasks::TaskStatus;
+pub use mapping::{
+    DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingDraft, MappingInitRequest, MappingStatement,
+    MappingStatements, check_mappings, init_mapping, show_mapping,
+};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{

@@ -56,7 +56,7 @@ impl Finding {
 
 fn shown(base: BaseType, value: &str) -> String {
     match base {
-        BaseType::Uuid | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
+        BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
         _ => hashed(value),
     }
 }

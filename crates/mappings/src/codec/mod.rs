@@ -3,7 +3,9 @@
 //!
 //! Formats: PostgreSQL documentation, "COPY, Binary Format" and the `*_send` functions; ClickHouse documentation, "RowBinary".
 
+mod array;
 mod copy;
+mod decimal;
 mod error;
 mod row;
 mod row_binary;

@@ -44,7 +44,7 @@ impl<'a> Row<'a> {
         if found != expected {
             return Err(CodecError::FieldCount { found, expected });
         }
-        let tenancy = TenancyId::new(Uuid::from_bytes(fixed("tenancy_id", fields.next_field()?)?));
+        let tenancy = TenancyId::new(Uuid::from_bytes(own("tenancy_id", fields.next_field()?)?));
         let project_id = present("project_id", fields.next_field()?)?;
         let branch_id = present("branch_id", fields.next_field()?)?;
         let columns = fields;
@@ -52,8 +52,8 @@ impl<'a> Row<'a> {
         for _ in &mapping.columns {
             longest = longest.max(fields.next_field()?.map_or(0, <[u8]>::len));
         }
-        let sequence = SequenceId::new(i64::from_be_bytes(fixed("sync_sequence_id", fields.next_field()?)?));
-        let deleted = i16::from_be_bytes(fixed("sync_is_deleted", fields.next_field()?)?) != 0;
+        let sequence = SequenceId::new(i64::from_be_bytes(own("sync_sequence_id", fields.next_field()?)?));
+        let deleted = i16::from_be_bytes(own("sync_is_deleted", fields.next_field()?)?) != 0;
         Ok(Self { head: RowHead { tenancy, project_id, branch_id, sequence, deleted }, columns, longest })
     }
 
@@ -89,6 +89,11 @@ pub(super) fn present<'a>(column: &str, field: Option<&'a [u8]>) -> Result<&'a [
     field.ok_or_else(|| wrong(column, "is null, which its type does not allow"))
 }
 
-pub(super) fn fixed<const N: usize>(column: &str, field: Option<&[u8]>) -> Result<[u8; N], CodecError> {
-    present(column, field)?.try_into().map_err(|_| wrong(column, "has another width than its type"))
+/// A field of Lockstep's own.
+fn own<const N: usize>(column: &str, field: Option<&[u8]>) -> Result<[u8; N], CodecError> {
+    fixed(column, present(column, field)?)
+}
+
+pub(super) fn fixed<const N: usize>(column: &str, value: &[u8]) -> Result<[u8; N], CodecError> {
+    value.try_into().map_err(|_| wrong(column, "has another width than its type"))
 }

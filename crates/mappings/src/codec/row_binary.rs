@@ -1,9 +1,10 @@
 //! Writing `RowBinary`: one row of [`crate::postgres::fetch`] in, one row of an insert into [`crate::clickhouse::raw_table`] out.
 
-use super::CodecError;
-use super::row::{Row, fixed, present};
-use super::timestamp::timestamp_millis;
-use crate::column_type::{BaseType, ColumnType};
+use super::array::Elements;
+use super::row::{Row, fixed, present, wrong};
+use super::timestamp::{day, timestamp_micros, timestamp_millis};
+use super::{CodecError, decimal};
+use crate::column_type::BaseType;
 use crate::mapping::Mapping;
 
 /// Appends one row of this mapping to `out`. On an error `out` is as it was before.
@@ -23,31 +24,90 @@ fn append(mapping: &Mapping, row: &Row<'_>, out: &mut Vec<u8>) -> Result<(), Cod
     put_bytes(out, row.head.project_id);
     put_bytes(out, row.head.branch_id);
     let mut fields = row.columns();
-    for column in &mapping.columns {
-        put(out, &column.name, column.column_type, fields.next_field()?)?;
+    for place in 0..mapping.columns.len() {
+        put(out, mapping, place, fields.next_field()?)?;
     }
     out.extend_from_slice(&row.head.sequence.get().to_le_bytes());
     out.push(u8::from(row.head.deleted));
     Ok(())
 }
 
-fn put(out: &mut Vec<u8>, column: &str, column_type: ColumnType, field: Option<&[u8]>) -> Result<(), CodecError> {
+/// Appends the column at `place` of the mapping.
+fn put(out: &mut Vec<u8>, mapping: &Mapping, place: usize, field: Option<&[u8]>) -> Result<(), CodecError> {
+    let column_type = mapping.columns[place].column_type;
     if column_type.nullable {
         out.push(u8::from(field.is_none()));
         if field.is_none() {
             return Ok(());
         }
     }
-    match column_type.base {
-        BaseType::Uuid => put_uuid(out, fixed(column, field)?),
-        BaseType::Text | BaseType::LowCardinality | BaseType::Json => put_bytes(out, present(column, field)?),
+    let value = present(&mapping.columns[place].name, field)?;
+    match column_type.array {
+        None => put_value(out, mapping, place, value),
+        Some(elements) => put_array(out, mapping, place, elements.nullable, value),
+    }
+}
+
+fn put_array(
+    out: &mut Vec<u8>,
+    mapping: &Mapping,
+    place: usize,
+    nullable: bool,
+    array: &[u8],
+) -> Result<(), CodecError> {
+    let refused = |problem| wrong(&mapping.columns[place].name, problem);
+    let mut elements = Elements::of(array).map_err(refused)?;
+    put_length(out, elements.left());
+    while elements.left() > 0 {
+        let element = elements.next_element().map_err(refused)?;
+        if nullable {
+            out.push(u8::from(element.is_none()));
+        }
+        match element {
+            Some(value) => put_value(out, mapping, place, value)?,
+            None if nullable => {}
+            None => return Err(refused("has an element that is null, which its type does not allow")),
+        }
+    }
+    Ok(())
+}
+
+/// Appends one value of the base type of the column at `place`.
+fn put_value(out: &mut Vec<u8>, mapping: &Mapping, place: usize, value: &[u8]) -> Result<(), CodecError> {
+    let column = &mapping.columns[place];
+    let name = &column.name;
+    match column.column_type.base {
+        BaseType::Uuid => put_uuid(out, fixed(name, value)?),
+        BaseType::Text
+        | BaseType::LowCardinality
+        | BaseType::Json
+        | BaseType::Time
+        | BaseType::Interval
+        | BaseType::Numeric
+        | BaseType::Inet
+        | BaseType::Bytes => put_bytes(out, value),
         BaseType::Timestamp => {
-            let millis = timestamp_millis(i64::from_be_bytes(fixed(column, field)?));
+            let millis = timestamp_millis(i64::from_be_bytes(fixed(name, value)?));
             out.extend_from_slice(&millis.to_le_bytes());
         }
-        BaseType::Bool => out.extend_from_slice(&fixed::<1>(column, field)?),
-        BaseType::Int32 => out.extend(fixed::<4>(column, field)?.iter().rev()),
-        BaseType::Int64 | BaseType::Float64 => out.extend(fixed::<8>(column, field)?.iter().rev()),
+        BaseType::TimestampMicros => {
+            let micros = timestamp_micros(i64::from_be_bytes(fixed(name, value)?));
+            out.extend_from_slice(&micros.to_le_bytes());
+        }
+        BaseType::Date => match day(i32::from_be_bytes(fixed(name, value)?)) {
+            // Clamped, two keys would be one.
+            Err(_) if mapping.key.contains(&place) => {
+                return Err(wrong(name, "is a day outside 1900-01-01 to 2299-12-31, which a key cannot hold"));
+            }
+            Ok(day) | Err(day) => out.extend_from_slice(&day.to_le_bytes()),
+        },
+        BaseType::Bool => out.extend_from_slice(&fixed::<1>(name, value)?),
+        BaseType::Int16 => out.extend(fixed::<2>(name, value)?.iter().rev()),
+        BaseType::Int32 | BaseType::Float32 => out.extend(fixed::<4>(name, value)?.iter().rev()),
+        BaseType::Int64 | BaseType::Float64 => out.extend(fixed::<8>(name, value)?.iter().rev()),
+        BaseType::Decimal { precision, scale } => {
+            decimal::put(out, value, precision, scale).map_err(|problem| wrong(name, problem))?;
+        }
     }
     Ok(())
 }
@@ -59,14 +119,17 @@ fn put_uuid(out: &mut Vec<u8>, bytes: [u8; 16]) {
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let mut length = bytes.len();
-    // LEB128, as ClickHouse counts bytes.
+    put_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// LEB128, as ClickHouse counts bytes and elements.
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
         length >>= 7;
     }
     out.push(u8::try_from(length).unwrap_or(0));
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ const RESERVED: &[&str] = &["project_id", "branch_id"];
 const RESERVED_NAMES: &[&str] = &["tenancy"];
 /// What the names of Lockstep's own columns start with.
 const RESERVED_PREFIX: &str = "sync_";
+/// The types that [`ColumnType::can_be_key`] says of.
+const KEY_TYPES: &str = "uuid, text, lc, int16, int32, int64 or date";
 /// More columns than this in one mapping are a mistake.
 const MAX_COLUMNS: usize = 500;
 
@@ -40,6 +42,16 @@ pub(crate) fn parse_definition(file: &str, text: &str) -> Result<Mapping, Vec<De
         Some(mapping) if check.errors.is_empty() => Ok(mapping),
         _ => Err(check.errors),
     }
+}
+
+/// Whether a mapping cannot have this name.
+pub(super) fn is_reserved_name(name: &str) -> bool {
+    RESERVED_NAMES.contains(&name)
+}
+
+/// Whether a column cannot have this name.
+pub(super) fn is_reserved_column(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
 }
 
 struct Check<'a> {
@@ -77,7 +89,7 @@ impl Check<'_> {
 
     fn mapping(&mut self, raw: &RawDefinition) -> Option<Mapping> {
         let name = self.keep(raw.name.span(), None, raw.name.get_ref().parse::<MappingName>());
-        if RESERVED_NAMES.contains(&raw.name.get_ref().as_str()) {
+        if is_reserved_name(raw.name.get_ref()) {
             self.say(raw.name.span(), None, "this name is Lockstep's own", "choose another name");
         }
         let tenant = self.tenant(raw.tenant.span(), raw.tenant.get_ref());
@@ -125,7 +137,7 @@ impl Check<'_> {
             if !names.insert(column.name.clone()) {
                 self.say(span.clone(), name, "the name is used twice", "rename one of them");
             }
-            if RESERVED.contains(&column.name.as_str()) || column.name.starts_with(RESERVED_PREFIX) {
+            if is_reserved_column(&column.name) {
                 let remedy = "project_id, branch_id and names that start with sync_ are Lockstep's own";
                 self.say(span.clone(), name, "the name is reserved", remedy);
             } else if column.name.parse::<MappingName>().is_err() {
@@ -178,9 +190,9 @@ impl Check<'_> {
             self.say(span.clone(), None, problem, "use a-z, 0-9 and _");
         }
         let match_type: ColumnType = self.keep(span.clone(), None, raw.matching.match_type.parse())?;
-        if !match_type.base.can_be_key() {
+        if !match_type.can_be_key() {
             let problem = format!("rows cannot be matched by {match_type}");
-            self.say(span.clone(), None, problem, "match by uuid, text or int");
+            self.say(span.clone(), None, problem, &format!("match by {KEY_TYPES}"));
         }
         let here = self.template(span.clone(), None, &raw.matching.here)?;
         let here = here.expand(|reference| match reference {
@@ -253,9 +265,9 @@ impl Check<'_> {
             } else if !matches!(column.value, Value::Column(_)) {
                 let remedy = "a key column must be a plain `column`: a tombstone has to name it";
                 self.say(span, Some(name), "a key cannot be an expression", remedy);
-            } else if column.column_type.nullable || !column.column_type.base.can_be_key() {
+            } else if !column.column_type.can_be_key() {
                 let problem = format!("a key cannot have type {}", column.column_type);
-                self.say(span, Some(name), problem, "use uuid, text, lc, int32 or int64 without `?`");
+                self.say(span, Some(name), problem, &format!("use {KEY_TYPES}, without `?` and `[]`"));
             } else {
                 key.push(index);
             }

@@ -1,11 +1,14 @@
-//! Reading a definition file: `raw` is what TOML says, `check` turns it into a [`Mapping`](crate::Mapping) or says what is wrong.
+//! Definition files: `raw` is what TOML says, `check` turns it into a [`Mapping`](crate::Mapping) or says what is wrong,
+//! `draft` writes one from a live table.
 
 mod check;
+mod draft;
 mod raw;
 
 use std::fmt;
 
 pub(crate) use check::parse_definition;
+pub use draft::{Draft, DraftError, DraftRequest, LeftOut, draft};
 
 /// One thing that is wrong in a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]

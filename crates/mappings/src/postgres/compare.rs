@@ -1,7 +1,8 @@
 //! The verifier's own view of the source: every exported column as canonical text, in an order that both sides share.
 //!
-//! Canonical text: uuid in lower case, bool as 0 or 1, timestamps as milliseconds since 1970, integers in decimal, floats
-//! as the hexadecimal digits of their bits, text and JSON as they are. Independent of the worker's fetch query on purpose.
+//! Canonical text: uuid in lower case, bool as 0 or 1, timestamps as milliseconds or microseconds since 1970, days as
+//! YYYY-MM-DD, integers in decimal, decimals without trailing zeros, floats and bytes in hexadecimal digits, everything else as
+//! it is exported. Independent of the worker's fetch query on purpose.
 
 mod claims;
 mod part;
@@ -12,7 +13,7 @@ pub use self::claims::claims;
 pub use self::part::{Part, Positions, keys_at};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
-use crate::column_type::BaseType;
+use crate::column_type::{BaseType, ColumnType};
 use crate::mapping::{Column, Mapping};
 
 /// A row, however many tenancies share its location: where it is, and its key as canonical text, in order.
@@ -37,7 +38,24 @@ pub enum Scope<'a> {
     Keys(&'a [Key]),
 }
 
-pub(super) fn canonical(base: BaseType, value: &str) -> String {
+/// A value of a key as canonical text, from an expression of its type.
+pub(super) fn key_text(value: &str) -> String {
+    format!("({value})::text")
+}
+
+/// An exported value as canonical text. An array is the list of its elements, each with the bytes of its text in front, or `n`
+/// for a null; one that no destination holds is never like one that it holds.
+fn canonical(column_type: ColumnType, value: &str) -> String {
+    if column_type.array.is_none() {
+        return canonical_one(column_type.base, value);
+    }
+    format!(
+        "CASE WHEN {value} IS NOT NULL THEN CASE WHEN array_ndims({value}) > 1 THEN 'dimensions ' ELSE '' END || COALESCE((SELECT string_agg(COALESCE(octet_length(a.text) || ':' || a.text, 'n'), '' ORDER BY a.place) FROM (SELECT {element}, u.place FROM unnest({value}) WITH ORDINALITY u(element, place)) a(text, place)), '') END",
+        element = canonical_one(column_type.base, "u.element"),
+    )
+}
+
+fn canonical_one(base: BaseType, value: &str) -> String {
     match base {
         BaseType::Bool => format!("CASE WHEN {value} THEN '1' WHEN NOT {value} THEN '0' END"),
         // What DateTime64(3) holds, floored to milliseconds.
@@ -45,13 +63,23 @@ pub(super) fn canonical(base: BaseType, value: &str) -> String {
             // GREATEST and LEAST pass nulls over: without the condition a null would become the lower limit.
             "CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999')) * 1000)::bigint::text END"
         ),
+        BaseType::TimestampMicros => format!(
+            "CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999999')) * 1000000)::bigint::text END"
+        ),
+        BaseType::Date => {
+            format!("CASE WHEN {value} IS NOT NULL THEN LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31')::text END")
+        }
+        BaseType::Float32 => format!("encode(float4send({value}), 'hex')"),
         BaseType::Float64 => format!("encode(float8send({value}), 'hex')"),
+        BaseType::Decimal { .. } => format!("trim_scale({value})::text"),
+        BaseType::Bytes => format!("encode({value}, 'hex')"),
         _ => format!("({value})::text"),
     }
 }
 
-fn canonical_column(column: &Column) -> String {
-    canonical(column.column_type.base, &format!("c.{}", identifier(&column.name)))
+fn canonical_column(mapping: &Mapping, column: &Column) -> String {
+    let value = format!("c.{}", identifier(&column.name));
+    if mapping.is_key(column) { key_text(&value) } else { canonical(column.column_type, &value) }
 }
 
 /// The key as bytes that sort as the columns of its canonical text do, one after the other: a uuid by itself, a text up to
@@ -59,7 +87,10 @@ fn canonical_column(column: &Column) -> String {
 fn key_bytes(column: &Column) -> String {
     match column.column_type.base {
         BaseType::Uuid => format!("uuid_send(c.{})", identifier(&column.name)),
-        _ => format!("convert_to({}, 'UTF8') || '\\x00'::bytea", canonical_column(column)),
+        _ => {
+            let text = key_text(&format!("c.{}", identifier(&column.name)));
+            format!("convert_to({text}, 'UTF8') || '\\x00'::bytea")
+        }
     }
 }
 
@@ -73,7 +104,7 @@ pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
 ///
 /// What is Lockstep's own is named `sync_…`, as no exported column is.
 pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
-    let columns: Vec<_> = mapping.columns.iter().map(canonical_column).collect();
+    let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
     let (from, same) = match scope {
         Scope::All | Scope::Locations(_) if part.is_range() => (part::tenancies(), part::at(scope)),
         Scope::All => (placed_tenancies(None), String::new()),

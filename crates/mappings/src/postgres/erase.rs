@@ -2,7 +2,7 @@
 
 use lockstep_core::TenancyId;
 
-use super::compare::{Key, at_wanted, canonical, key_is_wanted, wanted};
+use super::compare::{Key, at_wanted, key_is_wanted, key_text, wanted};
 use super::names::{CONTROL_SCHEMA, table, tenancy_table};
 use super::row;
 use crate::mapping::Mapping;
@@ -34,11 +34,7 @@ pub(super) fn is_being_erased(tenancy_id: &str) -> String {
 /// canonical text, one text column for each key column.
 pub fn dead_keys(mapping: &Mapping, keys: &[Key], except: &[TenancyId]) -> String {
     let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-    let columns: Vec<_> = mapping
-        .key_columns()
-        .zip(1..)
-        .map(|(column, index)| canonical(column.column_type.base, &format!("w.k{index}")))
-        .collect();
+    let columns: Vec<_> = (1..=mapping.key.len()).map(|index| key_text(&format!("w.k{index}"))).collect();
     format!(
         "SELECT {columns}\nFROM {wanted}\nWHERE NOT EXISTS (SELECT 1 FROM {tenancies} t JOIN {source} s ON {belongs}\n  WHERE t.\"id\" <> ALL ('{{{except}}}'::uuid[]) AND {here} AND {same}{filter})",
         columns = columns.join(", "),

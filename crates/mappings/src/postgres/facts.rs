@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::names::{identifier, tenancy_table};
 use super::row::render;
+use crate::column_type::ColumnType;
 use crate::mapping::{Mapping, SourceTable, Tenant, Value};
 use crate::set::MappingSet;
 use crate::template::{ColumnRef, Template};
@@ -12,8 +13,12 @@ use crate::template::{ColumnRef, Template};
 /// What the live database says about one column.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ColumnFacts {
-    /// `pg_type.typname`.
+    /// `pg_type.typname`: of a domain that of the type behind it, of an array that of its elements.
     pub typname: String,
+    /// What the type says of its digits, as `pg_attribute.atttypmod`; -1 where it says nothing.
+    pub typmod: i32,
+    /// Whether it is an array.
+    pub is_array: bool,
     /// Whether that type is an enum.
     pub is_enum: bool,
     /// Whether it can be null.
@@ -24,6 +29,20 @@ pub struct ColumnFacts {
     pub number: i16,
     /// Of an enum: each label with what identifies it.
     pub labels: Vec<String>,
+}
+
+impl ColumnFacts {
+    /// The type as people write it, without digits.
+    pub fn type_name(&self) -> String {
+        format!("{}{}", self.typname, if self.is_array { "[]" } else { "" })
+    }
+
+    /// Whether it can be exported as this type without an expression of its own.
+    pub fn exports_as(&self, column_type: ColumnType) -> bool {
+        let base = column_type.base;
+        let takes = base.source_types().contains(&self.typname.as_str()) || (self.is_enum && base.takes_enums());
+        takes && self.is_array == column_type.array.is_some()
+    }
 }
 
 /// What the live database says about one table.
@@ -185,14 +204,24 @@ impl Check<'_> {
 
     fn plain(&mut self, mapping: &Mapping, column: &crate::Column, name: &str) {
         let Some(live) = self.column(&mapping.source, name) else { return };
-        let base = column.column_type.base;
+        let column_type = column.column_type;
         let subject = format!("column {} (\"{}\".\"{name}\", line {})", column.name, mapping.source.name, column.line);
-        if !base.accepts(&live.typname, live.is_enum) {
-            let problem = format!("has type {}, which does not export as {}", live.typname, column.column_type);
-            self.say(subject, problem, &format!("it must be one of {}, or use `sql` with a cast", base.accepted()));
-        } else if live.nullable && !column.column_type.nullable && !filter_excludes_null(mapping, name) {
-            let problem = format!("can be null, {} cannot", column.column_type);
-            self.say(subject, problem, "add `?` to the type, a `when_null`, or a `where` that leaves nulls out");
+        if !live.exports_as(column_type) {
+            let problem = format!("has type {}, which does not export as {column_type}", live.type_name());
+            let (accepted, kind) = (
+                column_type.base.source_types().join(", "),
+                if column_type.array.is_some() { "an array of" } else { "one of" },
+            );
+            self.say(subject, problem, &format!("it must be {kind} {accepted}, or use `sql` with a cast"));
+        } else if live.nullable && !column_type.nullable && !filter_excludes_null(mapping, name) {
+            let problem = format!("can be null, {column_type} cannot");
+            let ways = "a `when_null`, or a `where` that leaves nulls out";
+            let remedy = if column_type.array.is_some() {
+                format!("add {ways}")
+            } else {
+                format!("add `?` to the type, {ways}")
+            };
+            self.say(subject, problem, &remedy);
         }
     }
 }

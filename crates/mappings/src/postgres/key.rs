@@ -40,6 +40,16 @@ impl Slot<'_> {
     }
 }
 
+/// A value of a key as an application's own session writes it down, for a slot. A cast of a day to text would follow the
+/// `DateStyle` of that session.
+pub(super) fn noted(base: BaseType, value: &str) -> String {
+    if base == BaseType::Date {
+        format!("pg_catalog.to_jsonb({value}) OPERATOR(pg_catalog.#>>) '{{}}'")
+    } else {
+        value.to_owned()
+    }
+}
+
 /// `uuid` or `text`.
 pub(super) fn slot_type(base: BaseType) -> &'static str {
     if base == BaseType::Uuid { "uuid" } else { "text" }
@@ -89,11 +99,9 @@ pub(super) fn key_object(mapping: &Mapping, alias: &str) -> String {
 pub(super) fn tombstone_columns(mapping: &Mapping, alias: &str) -> String {
     let slots = slots(mapping);
     let value = |column: &Column| {
-        let base = column.column_type.base;
         let value = match slots.iter().find(|slot| slot.column.name == column.name) {
             Some(slot) => slot.value(alias),
-            None if column.column_type.nullable => format!("NULL::{}", base.postgres_cast()),
-            None => base.blank().to_owned(),
+            None => column.column_type.blank(),
         };
         format!("{value} AS {}", identifier(&column.name))
     };

@@ -16,12 +16,12 @@ pub(super) fn render(template: &Template, alias: &str) -> String {
 
 /// What a column exports for the row `alias`, in the column's own Postgres type.
 pub(super) fn exported(column: &Column, alias: &str) -> String {
-    let cast = column.column_type.base.postgres_cast();
+    let export = |expression: &str| column.column_type.export(expression);
     match &column.value {
-        Value::Column(name) => format!("({alias}.{})::{cast}", identifier(name)),
-        Value::Expression { sql, when_null: None } => format!("({})::{cast}", render(sql, alias)),
+        Value::Column(name) => export(&format!("{alias}.{}", identifier(name))),
+        Value::Expression { sql, when_null: None } => export(&render(sql, alias)),
         Value::Expression { sql, when_null: Some(when_null) } => {
-            format!("COALESCE(({})::{cast}, ({})::{cast})", render(sql, alias), render(when_null, alias))
+            format!("COALESCE({}, {})", export(&render(sql, alias)), export(&render(when_null, alias)))
         }
     }
 }

@@ -175,19 +175,30 @@ fn split(tables: &[SourceTable]) -> (Vec<&str>, Vec<&str>) {
 }
 
 /// Columns with their types, and what else decides how their changes are noticed.
-async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn facts(client: &Client, tables: &[SourceTable]) -> Result<SourceFacts, SourceError> {
     const COLUMNS: &str = r"
 SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnotnull, a.attnum, a.attgenerated = 'v',
   ARRAY(SELECT e.oid || '=' || e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.oid),
   c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
   -- Row (1), before (2), update (16).
   EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 19 = 19),
-  pg_relation_filenode(c.oid)
+  pg_relation_filenode(c.oid), b.typmod, b.is_array
 FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'r'
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  JOIN pg_type t ON t.oid = a.atttypid";
+  -- Behind domains, and of an array what its elements are.
+  CROSS JOIN LATERAL (WITH RECURSIVE behind (oid, typmod, is_array, depth) AS (
+      SELECT a.atttypid, a.atttypmod, FALSE, 0
+      UNION ALL SELECT CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.typelem END,
+        CASE WHEN b.typmod = -1 THEN y.typtypmod ELSE b.typmod END, b.is_array OR y.typtype <> 'd', b.depth + 1
+      FROM behind b JOIN pg_type y ON y.oid = b.oid
+      WHERE y.typtype = 'd' OR (y.typcategory = 'A' AND y.typlen = -1 AND y.typelem <> 0 AND NOT b.is_array))
+    SELECT * FROM behind ORDER BY depth DESC LIMIT 1) b
+  JOIN pg_type t ON t.oid = b.oid";
     let (schemas, names) = split(tables);
     let mut facts = SourceFacts::new();
     for row in client.query(COLUMNS, &[&schemas, &names]).await? {
@@ -198,6 +209,8 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
             number: row.get(6),
             is_virtual: row.get(7),
             labels: row.get(8),
+            typmod: row.get(12),
+            is_array: row.get(13),
         };
         let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
         table.columns.insert(row.get(2), column);

@@ -5,6 +5,7 @@
 //! all of it is taken away again.
 
 mod apply;
+mod describe;
 mod detach;
 mod flaws;
 mod inspect;
@@ -12,8 +13,9 @@ mod plan;
 mod shape;
 
 pub use apply::{ApplyEvent, apply};
+pub use describe::{tables_named, unique_keys};
 pub use detach::detach;
 pub use flaws::{Flaw, FlawKind, flaws};
-pub use inspect::{Captured, Live, LiveObject, inspect};
-pub use plan::{Mode, Part, Step, note_tenancies, outflanked, plan};
+pub use inspect::{Captured, Live, LiveObject, facts, inspect};
+pub use plan::{Mode, Part, Step, misfits, note_tenancies, outflanked, plan};
 pub use shape::{mappings_of, may_have_changed, note_shape, shape};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_core::DestinationId;
 use lockstep_mappings::postgres::capture::{self, CaptureObject};
-use lockstep_mappings::postgres::facts::{Misfit, misfits};
+use lockstep_mappings::postgres::facts::{self, Misfit};
 use lockstep_mappings::postgres::indexes;
 use lockstep_mappings::postgres::{Target, identifier, literal, table, tenancy_table};
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
@@ -60,19 +60,25 @@ pub(super) fn step(part: Part, what: impl Into<String>, mode: Mode, statements: 
     Step { what: what.into(), statements, mode, part }
 }
 
-/// The steps that make the live database fit the definitions; none where it does. The triggers of `relaxed` tables name no
-/// column.
-///
-/// # Errors
-/// Everything about the source that does not fit, as one list. Nothing is to be done then.
-pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Result<Vec<Step>, Vec<Misfit>> {
-    let mut found = misfits(set, &live.facts);
+/// Everything because of which these definitions cannot be captured or read in the live database.
+pub fn misfits(set: &MappingSet, live: &Live) -> Vec<Misfit> {
+    let mut found = facts::misfits(set, &live.facts);
     found.extend(live.refused.values().cloned());
     if live.server_version < MINIMUM_SERVER_VERSION {
         let (file, subject) = ("Lockstep itself".to_owned(), "PostgreSQL".to_owned());
         let problem = format!("has version {}", live.server_version / 10_000);
         found.insert(0, Misfit { file, subject, problem, remedy: "upgrade to 14 or later".to_owned() });
     }
+    found
+}
+
+/// The steps that make the live database fit the definitions; none where it does. The triggers of `relaxed` tables name no
+/// column.
+///
+/// # Errors
+/// Everything about the source that does not fit, as one list. Nothing is to be done then.
+pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Result<Vec<Step>, Vec<Misfit>> {
+    let found = misfits(set, live);
     if !found.is_empty() {
         return Err(found);
     }

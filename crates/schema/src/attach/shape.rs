@@ -12,7 +12,7 @@ pub fn shape(set: &MappingSet, table: &SourceTable, live: &TableFacts) -> String
     let read = capture::watched(set, table);
     let mut lines = BTreeSet::from([format!("file {}", live.filenode)]);
     for (name, column) in live.columns.iter().filter(|(name, _)| read.contains(*name)) {
-        lines.insert(format!("column {} {name} {}", column.number, column.typname));
+        lines.insert(format!("column {} {name} {}", column.number, column.type_name()));
         lines.extend(column.labels.iter().map(|label| format!("label {label}")));
     }
     lines.into_iter().collect::<Vec<_>>().join("\n")

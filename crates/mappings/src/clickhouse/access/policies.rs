@@ -51,6 +51,11 @@ impl Access<'_> {
         ]
     }
 
+    /// The statements that make the policies of a view what they have to be, whatever they were.
+    pub fn replace_policies(&self, view: &str) -> Vec<String> {
+        self.row_policies(view).iter().map(|policy| self.replace_policy(policy)).collect()
+    }
+
     /// The statement that makes a policy what it has to be, whatever it was.
     pub(super) fn replace_policy(&self, policy: &RowPolicy<'_>) -> String {
         let own = identifier(self.own_user);

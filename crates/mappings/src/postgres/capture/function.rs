@@ -126,7 +126,7 @@ fn images_differ(columns: &[&String]) -> String {
 
 /// Reads the columns of the line from `row` into variables.
 fn read(subject: &Subject<'_>, prefix: &str, row: &str) -> String {
-    let read = |column: &LineColumn| format!("{prefix}_{} := {row}.{};", column.name, identifier(&column.source));
+    let read = |column: &LineColumn| format!("{prefix}_{} := {};", column.name, column.value(row));
     subject.line.iter().map(read).collect::<Vec<_>>().join(" ")
 }
 
@@ -153,7 +153,7 @@ fn line(subject: &Subject<'_>, prefix: &str) -> String {
 fn of_truncate(subject: &Subject<'_>) -> CaptureObject {
     let names: Vec<_> = subject.line.iter().map(|column| column.name.as_str()).collect();
     let values: Vec<_> =
-        subject.line.iter().map(|column| format!("(s.{})::{}", identifier(&column.source), column.kind)).collect();
+        subject.line.iter().map(|column| format!("({})::{}", column.value("s"), column.kind)).collect();
     let required = subject.line.iter().filter(|column| column.is_required);
     let required: Vec<_> = required.map(|column| format!("s.{} IS NOT NULL", identifier(&column.source))).collect();
     let lines = into_inbox(&format!(

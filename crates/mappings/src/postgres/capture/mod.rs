@@ -70,8 +70,21 @@ impl CaptureObject {
 /// Everything that capture installs, functions before the triggers that call them. The triggers of `relaxed` tables name no
 /// column: they write down every update, and stand in the way of no migration.
 pub fn objects(set: &MappingSet, facts: &SourceFacts, relaxed: &BTreeSet<SourceTable>) -> Vec<CaptureObject> {
-    let mut objects = vec![touch::function(set)];
-    for subject in subjects(set) {
+    [vec![touch::function(set)], objects_for(subjects(set), facts, relaxed)].concat()
+}
+
+/// Of [`objects`] those that one mapping needs for itself, in the same order.
+pub fn objects_of(mapping: &Mapping, facts: &SourceFacts, relaxed: &BTreeSet<SourceTable>) -> Vec<CaptureObject> {
+    objects_for(subject::of_mapping(mapping), facts, relaxed)
+}
+
+fn objects_for<'a>(
+    subjects: impl IntoIterator<Item = Subject<'a>>,
+    facts: &SourceFacts,
+    relaxed: &BTreeSet<SourceTable>,
+) -> Vec<CaptureObject> {
+    let mut objects = Vec::new();
+    for subject in subjects {
         let is_relaxed = relaxed.contains(&subject.on);
         objects.extend(function::functions(&subject, facts.get(&subject.on), is_relaxed));
         objects.extend(triggers(&subject, facts, is_relaxed));

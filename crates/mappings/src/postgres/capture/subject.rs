@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::key::{slot_type, slots};
+use super::super::key::{noted, slot_type, slots};
 use super::super::names::{identifier, object_name, tenancy_table};
 use super::super::row;
 use super::super::target::Target;
+use crate::column_type::BaseType;
 use crate::mapping::{Join, Mapping, SourceTable, Tenant, Value};
 use crate::set::MappingSet;
 use crate::template::Template;
@@ -32,13 +33,20 @@ pub(super) struct LineColumn {
     pub(super) kind: &'static str,
     /// The column of the row that it holds.
     pub(super) source: String,
+    /// What the definition takes that column to be.
+    base: BaseType,
     /// Whether a row without it is nobody's, or has no key: then there is nothing to write down.
     pub(super) is_required: bool,
 }
 
 impl LineColumn {
-    fn new(name: &str, kind: &'static str, source: &str) -> Self {
-        Self { name: name.to_owned(), kind, source: source.to_owned(), is_required: true }
+    fn new(name: &str, base: BaseType, source: &str) -> Self {
+        Self { name: name.to_owned(), kind: slot_type(base), source: source.to_owned(), base, is_required: true }
+    }
+
+    /// The value that the row `alias` has for it.
+    pub(super) fn value(&self, alias: &str) -> String {
+        noted(self.base, &format!("{alias}.{}", identifier(&self.source)))
     }
 }
 
@@ -55,11 +63,11 @@ pub(super) fn of_mapping(mapping: &Mapping) -> impl Iterator<Item = Subject<'_>>
 fn of_rows(mapping: &Mapping) -> Subject<'_> {
     let mut line = match &mapping.tenant {
         Tenant::Column(column) => vec![tenancy(column)],
-        Tenant::ProjectAndBranch { project, branch } => {
-            vec![LineColumn::new("project_id", "text", project), LineColumn::new("branch_id", "text", branch)]
-        }
+        Tenant::ProjectAndBranch { project, branch } => [("project_id", project), ("branch_id", branch)]
+            .map(|(name, source)| LineColumn::new(name, BaseType::Text, source))
+            .into(),
     };
-    line.extend(slots(mapping).iter().map(|slot| LineColumn::new(&slot.name, slot.slot_type(), slot.source)));
+    line.extend(slots(mapping).iter().map(|slot| LineColumn::new(&slot.name, slot.base(), slot.source)));
     Subject {
         name: mapping.name.to_string(),
         on: mapping.source.clone(),
@@ -73,14 +81,14 @@ fn of_rows(mapping: &Mapping) -> Subject<'_> {
 
 /// Where the match key is the dependent row's own key, its line is written at once; else the sequencer has to search.
 fn of_join<'a>(mapping: &'a Mapping, join: &'a Join) -> Subject<'a> {
-    let kind = slot_type(join.match_type.base);
+    let base = join.match_type.base;
     let target = if is_by_key(mapping, join) { Target::row(mapping) } else { Target::dependents(mapping, join) };
     Subject {
         name: object_name(&[mapping.name.as_str(), &join.alias]),
         on: join.table.clone(),
         target,
         otherwise: vec![Target::refill(mapping)],
-        line: vec![tenancy(&join.tenant), LineColumn::new(&format!("{kind}_1"), kind, &join.there)],
+        line: vec![tenancy(&join.tenant), LineColumn::new(&format!("{}_1", slot_type(base)), base, &join.there)],
         filter: join.filter.as_ref(),
         watched: mapping.joined_columns(join),
     }
@@ -96,10 +104,10 @@ pub(super) fn of_tenancies<'a>(set: &MappingSet) -> Subject<'a> {
         otherwise: set.iter().map(Target::refill).collect(),
         line: vec![
             tenancy("id"),
-            LineColumn::new("project_id", "text", "projectId"),
-            LineColumn::new("branch_id", "text", "branchId"),
+            LineColumn::new("project_id", BaseType::Text, "projectId"),
+            LineColumn::new("branch_id", BaseType::Text, "branchId"),
             // Makes a line of what was and a line of what is where this alone has changed.
-            LineColumn { is_required: false, ..LineColumn::new("text_1", "text", "hasNoOrganization") },
+            LineColumn { is_required: false, ..LineColumn::new("text_1", BaseType::Text, "hasNoOrganization") },
         ],
         filter: None,
         watched: ["id", "projectId", "branchId", "hasNoOrganization"].map(str::to_owned).into(),
@@ -107,7 +115,7 @@ pub(super) fn of_tenancies<'a>(set: &MappingSet) -> Subject<'a> {
 }
 
 fn tenancy(column: &str) -> LineColumn {
-    LineColumn::new("tenancy_id", "uuid", column)
+    LineColumn::new("tenancy_id", BaseType::Uuid, column)
 }
 
 /// Whether `here` is the whole key of the mapping, as a column.

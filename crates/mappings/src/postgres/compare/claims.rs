@@ -1,6 +1,6 @@
 //! What may still change a row of the destination: changes that have not arrived, and what has no number yet.
 
-use super::{Key, canonical, wanted};
+use super::{Key, key_text, wanted};
 use crate::mapping::Mapping;
 use crate::postgres::erase::is_being_erased;
 use crate::postgres::fetch::{ReadFrom, arrays};
@@ -26,7 +26,7 @@ pub fn claims(mapping: &Mapping, keys: &[Key], after: &[ReadFrom]) -> String {
         format!("({values}) IN (SELECT {} FROM w)", names.join(", "))
     };
     let same = |alias: &str| each(&|slot| format!("{alias}.{0} = w.{0}", names[slot])).join(" AND ");
-    let shown = each(&|slot| canonical(slots[slot].base(), &format!("w.{}", names[slot])));
+    let shown = each(&|slot| key_text(&format!("w.{}", names[slot])));
     format!(
         "WITH w AS (SELECT * FROM {wanted}),
 i AS MATERIALIZED (SELECT i.* FROM ({unseen}) i WHERE i.target IN ({row}, {searches})),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{Scope, canonical, in_locations};
+use super::{Scope, in_locations, key_text};
 use crate::mapping::Mapping;
 use crate::postgres::names::{identifier, table, tenancy_table};
 use crate::postgres::row;
@@ -93,8 +93,7 @@ pub(super) fn at(scope: Scope<'_>) -> String {
 /// text, `tenancy_id uuid`. Nothing else of the row is looked at.
 pub fn keys_at(mapping: &Mapping, position: &Positions) -> String {
     let keys = mapping.key_sources().map(|(column, source)| {
-        let base = column.column_type.base;
-        canonical(base, &format!("(s.{})::{}", identifier(source), base.postgres_cast()))
+        key_text(&format!("(s.{})::{}", identifier(source), column.column_type.base.postgres_cast()))
     });
     format!(
         "SELECT t.\"projectId\", t.\"branchId\", {keys}, t.\"id\" FROM {tenancies} JOIN {source} s ON {belongs} WHERE {there}",
