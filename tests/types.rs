@@ -42,7 +42,7 @@ CREATE TABLE \"Everything\" (\"tenancyId\" uuid NOT NULL, place smallint NOT NUL
 fn definition() -> String {
     let mut text = "name = \"everything\"\ntable = \"Everything\"\ntenant = { column = \"tenancyId\" }\nkey = [\"place\", \"day\"]\ncolumns = [
     { name = \"place\", type = \"int16\", column = \"place\" },\n    { name = \"day\", type = \"date\", column = \"day\" },
-    { name = \"arrays\", type = \"text?[]\", column = \"arrays\", when_null = \"'{}'\" },\n"
+    { name = \"arrays\", type = \"text?[]\", column = \"arrays\", when_null = \"'{{}}'\" },\n"
         .to_owned();
     for Case { name, column_type, .. } in CASES {
         writeln!(text, "    {{ name = \"{name}\", type = \"{column_type}?\", column = \"{name}\" }},")

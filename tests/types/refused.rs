@@ -16,8 +16,8 @@ key = ["day"]
 columns = [
     { name = "day", type = "date", column = "day" },
     { name = "amount", type = "numeric(10,2)?", column = "amount" },
-    { name = "grid", type = "int32?[]", column = "grid", when_null = "'{}'" },
-    { name = "names", type = "text[]", column = "names", when_null = "'{}'" },
+    { name = "grid", type = "int32?[]", column = "grid", when_null = "'{{}}'" },
+    { name = "names", type = "text[]", column = "names", when_null = "'{{}}'" },
 ]
 "#;
 

@@ -70,10 +70,12 @@ fn of_capture(set: &MappingSet, mapping: &Mapping) -> Vec<Statement> {
     let mut facts = SourceFacts::new();
     let table = facts.entry(mapping.source.clone()).or_default();
     for column in mapping.columns.iter().filter(|column| column.column_type.base == BaseType::Json) {
-        if let Value::Column(name) = &column.value {
-            let jsonb = ColumnFacts { typname: "jsonb".to_owned(), ..ColumnFacts::default() };
-            table.columns.insert(name.clone(), jsonb);
-        }
+        let name = match &column.value {
+            Value::Column(name) => Some(name),
+            Value::Expression { sql, .. } => sql.as_column(),
+        };
+        let jsonb = ColumnFacts { typname: "jsonb".to_owned(), ..ColumnFacts::default() };
+        table.columns.extend(name.map(|name| (name.clone(), jsonb)));
     }
     let objects = capture::objects_of(mapping, &facts, &BTreeSet::new());
     let mut all: Vec<_> = objects

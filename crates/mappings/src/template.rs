@@ -34,6 +34,14 @@ impl Template {
         Self { parts: vec![Part::Column(ColumnRef::Source(name.to_owned()))] }
     }
 
+    /// The column of the source row that this is, if it is nothing else.
+    pub(crate) fn as_column(&self) -> Option<&String> {
+        match &self.parts[..] {
+            [Part::Column(ColumnRef::Source(name))] => Some(name),
+            _ => None,
+        }
+    }
+
     /// Parses the text of an expression.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ fn erasing_of_all_mappings_together() {
         clickhouse::erase::remove_cursors(&cluster, &[], up_to),
     ]
     .into_iter()
-    .chain(on_cluster.filter(|sql| sql.contains("main") || sql.contains("_local")))
+    .chain(on_cluster.filter(|sql| sql.contains("`main`") || sql.contains("_local")))
     .collect();
     insta::assert_snapshot!(text.join("\n\n"));
 }

@@ -191,7 +191,8 @@ mod tests {
             prop_assert_eq!(written(&digits, weight, sign, 38, scale), Ok(value.to_le_bytes().into()));
             let wider = written(&digits, weight, sign, 76, scale).unwrap();
             prop_assert_eq!(&wider[..16], &value.to_le_bytes());
-            prop_assert!(wider[16..].iter().all(|&byte| byte == if value < 0 { 0xff } else { 0 }));
+            let sign = if value < 0 { 0xff } else { 0 };
+            prop_assert!(wider[16..].iter().all(|&byte| byte == sign));
         }
     }
 }

@@ -82,7 +82,7 @@ impl FromStr for ColumnType {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.ends_with("[]?") {
             return Err(format!(
-                "type {text:?}: ClickHouse has no array that is null; leave out the last ? and add when_null = \"'{{}}'\""
+                "type {text:?}: ClickHouse has no array that is null; leave out the last ? and add when_null = \"'{{{{}}}}'\""
             ));
         }
         let (one, is_array) = text.strip_suffix("[]").map_or((text, false), |one| (one, true));
@@ -129,7 +129,7 @@ mod tests {
             ("numeric(77,0)", "p from 1 to 76"),
             ("numeric(3,4)", "s from 0 to p"),
             ("numeric(p,s)", "p from 1 to 76"),
-            ("text[]?", "when_null = \"'{}'\""),
+            ("text[]?", "when_null = \"'{{}}'\""),
             ("text[][]", "one dimension"),
         ] {
             let error = text.parse::<ColumnType>().unwrap_err();

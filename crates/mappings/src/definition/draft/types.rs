@@ -24,7 +24,7 @@ pub(super) fn exported_as(column: &ColumnFacts) -> Result<Exported, String> {
     Ok(if column.is_array {
         // Postgres cannot say that no element is null.
         let column_type = ColumnType { base, nullable: false, array: Some(Elements { nullable: true }) };
-        Exported { column_type, when_null: column.nullable.then_some("'{}'") }
+        Exported { column_type, when_null: column.nullable.then_some("'{{}}'") }
     } else {
         Exported { column_type: ColumnType { base, nullable: column.nullable, array: None }, when_null: None }
     })
