@@ -53,3 +53,48 @@ impl<'a> Elements<'a> {
         Ok(Some(element))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(array: &[u8]) -> Result<Vec<Option<&[u8]>>, &'static str> {
+        let mut elements = Elements::of(array)?;
+        let mut all = Vec::new();
+        while elements.left() > 0 {
+            all.push(elements.next_element()?);
+        }
+        Ok(all)
+    }
+
+    fn array(dimensions: &[[i32; 2]], elements: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut bytes = [i32::try_from(dimensions.len()).unwrap(), 1, 25].map(i32::to_be_bytes).concat();
+        bytes.extend(dimensions.iter().flatten().flat_map(|number| number.to_be_bytes()));
+        for element in elements {
+            let length = element.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap());
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(element.unwrap_or_default());
+        }
+        bytes
+    }
+
+    #[test]
+    fn elements_come_in_order_whatever_the_first_is_called() {
+        let elements = [Some(&b"ada"[..]), None, Some(b"")];
+        for first in [1, 5, -3] {
+            assert_eq!(all(&array(&[[3, first]], &elements)), Ok(elements.to_vec()));
+        }
+        assert_eq!(all(&array(&[], &[])), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_array_of_one_dimension_is_refused_and_never_read_past() {
+        assert!(all(&array(&[[1, 1], [1, 1]], &[Some(b"ada")])).unwrap_err().contains("more than one dimension"));
+        let whole = array(&[[2, 1]], &[Some(b"ada"), Some(b"grace")]);
+        for end in 0..whole.len() {
+            assert_eq!(all(&whole[..end]), Err(MALFORMED), "{end} bytes");
+        }
+        assert_eq!(all(&array(&[[-1, 1]], &[])), Err(MALFORMED));
+        assert_eq!(all(&array(&[[i32::MAX, 1]], &[None])), Err(MALFORMED));
+    }
+}

@@ -39,22 +39,32 @@ const POWERS: [Wide; MAX_PRECISION as usize + 1] = {
 pub(super) fn put(out: &mut Vec<u8>, numeric: &[u8], precision: u8, scale: u8) -> Result<(), &'static str> {
     const TOO_LONG: &str = "has more digits than its type";
     let (digits, weight, is_negative) = take_apart(numeric)?;
-    let mut magnitude = [0; 4];
-    for digit in digits {
-        let digit = u64::from(u16::from_be_bytes(*digit));
-        magnitude = multiply_add(magnitude, 10_000, digit).ok_or(TOO_LONG)?;
-    }
-    if magnitude == [0; 4] {
+    // PostgreSQL sends no zeros at the end; the place of the last digit would not say how long the number is.
+    let count = digits.iter().rposition(|digit| *digit != [0, 0]).map_or(0, |last| last + 1);
+    let Some((last, others)) = digits[..count].split_last() else {
         out.resize(out.len() + bytes_of(precision), 0);
         return Ok(());
+    };
+    let value = |digit: &[u8; 2]| u64::from(u16::from_be_bytes(*digit));
+    let mut magnitude = [0; 4];
+    for digit in others {
+        magnitude = multiply_add(magnitude, 10_000, value(digit)).ok_or(TOO_LONG)?;
     }
-    // The place of the last digit: what is in front of the point counts upwards.
-    let last = 4 * (i64::from(weight) + 1 - i64::try_from(digits.len()).map_err(|_| TOO_LONG)?) + i64::from(scale);
-    for _ in 0..last {
+    // How many places the last digit of base 10,000 ends in front of the last place of the type, or behind it.
+    let places = 4 * (i64::from(weight) + 1 - i64::try_from(count).map_err(|_| TOO_LONG)?) + i64::from(scale);
+    let behind = match places {
+        0.. => 1,
+        -1 => 10,
+        -2 => 100,
+        -3 => 1000,
+        _ => return Err(TOO_LONG),
+    };
+    if value(last) % behind != 0 {
+        return Err(TOO_LONG);
+    }
+    magnitude = multiply_add(magnitude, 10_000 / behind, value(last) / behind).ok_or(TOO_LONG)?;
+    for _ in 0..places {
         magnitude = multiply_add(magnitude, 10, 0).ok_or(TOO_LONG)?;
-    }
-    for _ in last..0 {
-        magnitude = divide_by_ten(magnitude).ok_or(TOO_LONG)?;
     }
     if magnitude.iter().rev().ge(POWERS[usize::from(precision)].iter().rev()) {
         return Err(TOO_LONG);
@@ -102,19 +112,6 @@ fn multiply_add(wide: Wide, factor: u64, addend: u64) -> Option<Wide> {
     (carry == 0).then_some(product)
 }
 
-/// `None` where it does not divide evenly.
-fn divide_by_ten(mut wide: Wide) -> Option<Wide> {
-    let mut remainder = 0;
-    for limb in wide.iter_mut().rev() {
-        let dividend = (remainder << 64) | u128::from(*limb);
-        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below ten")]
-        let quotient = (dividend / 10) as u64;
-        *limb = quotient;
-        remainder = dividend % 10;
-    }
-    (remainder == 0).then_some(wide)
-}
-
 /// Two's complement.
 fn negated(wide: Wide) -> Wide {
     let mut carry = true;
@@ -153,6 +150,10 @@ mod tests {
         assert_eq!(written(&[100], 2, POSITIVE, 38, 0), Ok(10_000_000_000_i128.to_le_bytes().into()));
         assert_eq!(written(&[], 0, POSITIVE, 76, 38), Ok(vec![0; 32]));
         assert_eq!(written(&[1], 0, NEGATIVE, 76, 0), Ok(vec![0xff; 32]));
+        // 76 nines with the point in their middle: the digits of base 10,000 reach beyond both ends.
+        let nines = [&[99][..], &[9999; 18], &[9900]].concat();
+        let most = (0..76).try_fold([0; 4], |most, _| multiply_add(most, 10, 9)).unwrap();
+        assert_eq!(written(&nines, 9, POSITIVE, 76, 38), Ok(most.map(u64::to_le_bytes).concat()));
     }
 
     #[test]

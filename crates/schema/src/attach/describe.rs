@@ -13,7 +13,7 @@ pub async fn tables_named(client: &Client, name: &str) -> Result<Vec<SourceTable
     const TABLES: &str = r"
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
-  AND $1 IN (c.relname, n.nspname || '.' || c.relname)
+  AND $1::text IN (c.relname::text, n.nspname || '.' || c.relname)
 ORDER BY n.nspname <> 'public', n.nspname, c.relname";
     let rows = client.query(TABLES, &[&name]).await?;
     Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
