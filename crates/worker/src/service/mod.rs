@@ -10,7 +10,7 @@ use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::{ClickHouse, Destination, refuse_outdated_at_start};
+use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
 use lockstep_schema::tasks::Driver;
@@ -74,7 +74,7 @@ pub async fn run_to<D: Destination>(
         for source in &sources {
             row_security::refuse_at_start(source, &set).await?;
         }
-        refuse_outdated_at_start(&destination).await?;
+        refuse_unfit_at_start(&destination).await?;
         wait_for_both_sides(&mut flusher).await;
         connect(settings, limits, &health).await
     };
