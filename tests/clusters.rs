@@ -20,6 +20,7 @@ struct Scene {
     _fleet: Fleet,
 }
 
+#[allow(clippy::print_stderr, reason = "told in the output of the test")]
 async fn scene() -> Result<Option<Scene>> {
     let Some(shards) = PrivateClickHouse::cluster(SHARDS).await? else {
         eprintln!("There is no ClickHouse to start here: clusters are not exercised.");

@@ -18,6 +18,7 @@ struct Scene {
     programs: [Program; 2],
 }
 
+#[allow(clippy::print_stderr, reason = "told in the output of the test")]
 async fn scene() -> Result<Option<Scene>> {
     let (Some(first), Some(second)) = (PrivateClickHouse::start(&[]).await?, PrivateClickHouse::start(&[]).await?)
     else {

@@ -20,6 +20,7 @@ struct Scene {
 }
 
 /// In step, with all of it on the disk, and nothing merged from then on. None where there is no ClickHouse to start.
+#[allow(clippy::print_stderr, reason = "told in the output of the test")]
 async fn scene() -> Result<Option<Scene>> {
     let Some(server) = PrivateClickHouse::start(&[]).await? else {
         eprintln!("There is no ClickHouse to start here: its restart is not exercised.");

@@ -149,7 +149,7 @@ impl Shared {
             Kind::Shards => request.ask(self.next()).await?,
             Kind::Replicas { behind, stale, refused, .. } => {
                 let server = self.next();
-                let is_behind = server != self.servers[0] && *behind.borrow() > 0;
+                let is_behind = server != self.servers[0] && *behind.borrow() > 0 && request.reads_a_table();
                 if is_behind && request.is_sequential() {
                     refused.fetch_add(1, Ordering::SeqCst);
                     not_in_quorum()

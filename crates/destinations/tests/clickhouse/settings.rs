@@ -37,6 +37,7 @@ const PROFILES: &str = "<clickhouse><profiles>
 const INSERT: &str = "INSERT INTO raw.rows (id, name) FORMAT RowBinary";
 
 /// A server with these profiles, the table `raw.rows` and the one of cursors.
+#[allow(clippy::print_stderr, reason = "told in the output of the test")]
 async fn server() -> Option<PrivateClickHouse> {
     let server = PrivateClickHouse::start(&[PROFILES.to_owned()]).await.unwrap();
     let Some(server) = server else {

@@ -77,6 +77,11 @@ impl Request {
         ["INSERT", "ALTER", "CREATE", "DROP", "OPTIMIZE", "TRUNCATE"].iter().any(|word| statement.starts_with(word))
     }
 
+    /// Replicas know nothing of what is no table.
+    pub(super) fn reads_a_table(&self) -> bool {
+        self.statement().contains("FROM ")
+    }
+
     pub(super) fn is_sequential(&self) -> bool {
         self.head.first().is_some_and(|line| line.contains("select_sequential_consistency=1"))
     }
