@@ -3,7 +3,6 @@
 mod access;
 mod files;
 mod hostile;
-mod server;
 mod statements;
 mod tenant;
 

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
+use lockstep_testkit::databases::PrivateClickHouse;
 use serde_json::Value;
 
 use super::hostile;
-use super::server::Server;
 use super::tenant::{Tenant, WRONG_PASSWORD};
 use crate::programs::{ended, secret_file, with_changed};
 use crate::stage::Stage;
@@ -14,7 +14,7 @@ use crate::stage::Stage;
 const PASSWORD: &str = "tenant-password";
 
 /// Runs `lockstep access …` for the JSON of its report.
-async fn access(stage: &Stage, server: &Server, arguments: &[&str], code: i32) -> Result<Value> {
+async fn access(stage: &Stage, server: &PrivateClickHouse, arguments: &[&str], code: i32) -> Result<Value> {
     let arguments = [&["access"], arguments, &["--output", "json"]].concat();
     let done = ended(with_changed(stage, "lockstep", &server.settings()).args(&arguments)).await?;
     ensure!(done.status.code() == Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -22,7 +22,7 @@ async fn access(stage: &Stage, server: &Server, arguments: &[&str], code: i32) -
 }
 
 /// The file that makes the user of a project's tenancy.
-async fn granted(stage: &Stage, server: &Server, project: &str) -> Result<String> {
+async fn granted(stage: &Stage, server: &PrivateClickHouse, project: &str) -> Result<String> {
     let tenancy: String = stage.client.query_one("SELECT id($1)::text", &[&project]).await?.get(0);
     let file = secret_file(&std::env::temp_dir(), "tenant", PASSWORD)?;
     let user = format!("tenant_{project}");
@@ -38,7 +38,7 @@ async fn granted(stage: &Stage, server: &Server, project: &str) -> Result<String
 #[tokio::test]
 async fn iso_1_a_tenant_reads_its_own_rows_and_nothing_else() -> Result<()> {
     let stage = Stage::small().await?;
-    let Some(mut server) = Server::start(&stage, &[]).await? else {
+    let Some(mut server) = PrivateClickHouse::start(&[]).await? else {
         eprintln!("There is no ClickHouse to start here: access in files is not exercised.");
         return stage.end([]).await;
     };
@@ -47,7 +47,7 @@ async fn iso_1_a_tenant_reads_its_own_rows_and_nothing_else() -> Result<()> {
     let loosened = "<clickhouse><profiles><loosened><profile>PROFILE</profile><readonly>2</readonly></loosened></profiles>
 <users><loosened><password>loosened</password><profile>loosened</profile><quota>default</quota><grants><query>GRANT SELECT ON system.one</query></grants></loosened></users></clickhouse>";
     let loosened = loosened.replace("PROFILE", &format!("lockstep_tenants_{}", stage.installation.view_database()));
-    server.restart(&stage, &[files.as_slice(), &[loosened]].concat()).await?;
+    server.restart(&[files.as_slice(), &[loosened]].concat()).await?;
 
     let there = server.settings();
     let daemons = [stage.start_with("lockstep-sequencer", &there)?, stage.start_with("lockstep-worker", &there)?];
@@ -55,7 +55,7 @@ async fn iso_1_a_tenant_reads_its_own_rows_and_nothing_else() -> Result<()> {
         let done = ended(with_changed(&stage, "lockstep", &there).args(arguments)).await?;
         ensure!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
-    let everybody = server.client(&stage)?;
+    let everybody = server.client(&stage.installation.raw_database(), &stage.installation.view_database())?;
     hostile::prepare(&stage, &everybody).await?;
     for project in ["engines", "compilers"] {
         let user = format!("tenant_{project}");
@@ -73,7 +73,7 @@ async fn iso_1_a_tenant_reads_its_own_rows_and_nothing_else() -> Result<()> {
     for daemon in daemons {
         daemon.stop().await?;
     }
-    server.stop().await?;
+    server.kill().await?;
     stage.end([]).await
 }
 
@@ -107,7 +107,7 @@ async fn reads_its_own(
 #[tokio::test]
 async fn iso_1_access_in_files_is_listed_and_checked() -> Result<()> {
     let stage = Stage::small().await?;
-    let Some(mut server) = Server::start(&stage, &[]).await? else {
+    let Some(mut server) = PrivateClickHouse::start(&[]).await? else {
         eprintln!("There is no ClickHouse to start here: access in files is not exercised.");
         return stage.end([]).await;
     };
@@ -115,7 +115,7 @@ async fn iso_1_access_in_files_is_listed_and_checked() -> Result<()> {
     ensure!(none["clean"] == true && none["users"] == 0, "{none}");
     let [engines, compilers] =
         [granted(&stage, &server, "engines").await?, granted(&stage, &server, "compilers").await?];
-    server.restart(&stage, &[engines.clone(), compilers.clone()]).await?;
+    server.restart(&[engines.clone(), compilers.clone()]).await?;
     let done = ended(with_changed(&stage, "lockstep", &server.settings()).arg("migrate")).await?;
     ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let listed = access(&stage, &server, &["list"], 0).await?;
@@ -133,12 +133,17 @@ async fn iso_1_access_in_files_is_listed_and_checked() -> Result<()> {
     let revoked = access(&stage, &server, &["revoke", "--tenant", &tenancy], 1).await?;
     ensure!(revoked["revoked"] == serde_json::json!([]), "{revoked}");
     ensure!(revoked["in_files"] == serde_json::json!(["tenant_engines"]), "{revoked}");
-    server.stop().await?;
+    server.kill().await?;
     stage.end([]).await
 }
 
 /// What operators do to files is told, by `check` and by `doctor`.
-async fn damages_are_found(stage: &Stage, server: &mut Server, engines: &str, compilers: String) -> Result<()> {
+async fn damages_are_found(
+    stage: &Stage,
+    server: &mut PrivateClickHouse,
+    engines: &str,
+    compilers: String,
+) -> Result<()> {
     let views = stage.installation.view_database();
     let filter = r"<users><filter>project_id = 'engines' AND branch_id = 'main'</filter></users>";
     let damaged = engines
@@ -148,7 +153,7 @@ async fn damages_are_found(stage: &Stage, server: &mut Server, engines: &str, co
     let others = format!(
         "<clickhouse><users><bi><password>x</password><grants><query>GRANT SELECT ON {views}.*</query></grants></bi></users></clickhouse>"
     );
-    server.restart(stage, &[compilers, damaged, others]).await?;
+    server.restart(&[compilers, damaged, others]).await?;
     stage.sql(r#"UPDATE "Tenancy" SET "branchId" = 'moved' WHERE "id" = id('compilers')"#).await?;
     let found = access(stage, server, &["check"], 1).await?;
     let findings = found["findings"].as_array().context("findings")?;

@@ -57,6 +57,12 @@ pub struct SettingsArgs {
     /// ClickHouse database of the views that tenants read (default: default)
     #[arg(long, env = "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", value_name = "NAME", global = true)]
     clickhouse_view_database: Option<String>,
+    /// ClickHouse cluster that tables are spread over, replicated where its shards have replicas; none: one server
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_CLUSTER", value_name = "NAME", global = true)]
+    clickhouse_cluster: Option<String>,
+    /// Whether ClickHouse writes each insert to its disk before it acknowledges it: on or off (default: off)
+    #[arg(long, env = "LOCKSTEP_CLICKHOUSE_FSYNC", value_name = "on|off", global = true)]
+    clickhouse_fsync: Option<String>,
     /// What the names of exchanges and queues start with (default: lockstep)
     #[arg(long, env = "LOCKSTEP_QUEUE_PREFIX", value_name = "PREFIX", global = true)]
     queue_prefix: Option<String>,
@@ -104,6 +110,10 @@ pub struct ClickHouseSettings {
     pub raw_database: String,
     /// Database of views.
     pub view_database: String,
+    /// Cluster whose servers hold the tables; none: the one server does.
+    pub cluster: Option<String>,
+    /// Whether an insert is on the disk before it is acknowledged.
+    pub fsync: bool,
 }
 
 /// Settings that were checked. Services that were not named in [`Needs`] may have empty URLs.
@@ -224,6 +234,9 @@ impl SettingsArgs {
                 self.clickhouse_view_database.as_deref(),
                 "default",
             ),
+            cluster: given(self.clickhouse_cluster.as_deref())
+                .map(|name| check.identifier("LOCKSTEP_CLICKHOUSE_CLUSTER", Some(name), "")),
+            fsync: check.on_or_off("LOCKSTEP_CLICKHOUSE_FSYNC", self.clickhouse_fsync.as_deref()),
         };
         check.databases_differ(&clickhouse);
         clickhouse
@@ -253,6 +266,8 @@ mod tests {
         let args = SettingsArgs {
             amqp_url: Some("http://hunter2@host".into()),
             clickhouse_raw_database: Some("a b".into()),
+            clickhouse_cluster: Some("a'b".into()),
+            clickhouse_fsync: Some("yes".into()),
             clickhouse_password_file: Some("/nonexistent/secret".into()),
             max_value_bytes: Some("16M".into()),
             log_format: Some("xml".into()),
@@ -265,6 +280,8 @@ mod tests {
             "LOCKSTEP_AMQP_URL must start with amqp:// or amqps://",
             "LOCKSTEP_CLICKHOUSE_URL is missing",
             "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must be",
+            "LOCKSTEP_CLICKHOUSE_CLUSTER must be",
+            "LOCKSTEP_CLICKHOUSE_FSYNC must be on or off",
             "LOCKSTEP_CLICKHOUSE_PASSWORD_FILE: cannot read /nonexistent/secret",
             "LOCKSTEP_MAX_VALUE_BYTES must be a number of bytes, 1 at least, not \"16M\"",
             "LOCKSTEP_LOG_FORMAT must be",
@@ -285,5 +302,6 @@ mod tests {
         assert_eq!(settings.queue_prefix, "lockstep");
         assert_eq!(settings.clickhouse.raw_database, "analytics_internal");
         assert_eq!(settings.clickhouse.view_database, "default");
+        assert!(settings.clickhouse.cluster.is_none() && !settings.clickhouse.fsync);
     }
 }

@@ -34,6 +34,15 @@ pub type Cursors = HashMap<(TenancyId, MappingName), SequenceId>;
 /// A cursor and where it is to stand.
 pub type CursorAt = (TenancyId, MappingName, SequenceId);
 
+/// A server of a destination, and when it was started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerStart {
+    /// Its own name, the same whenever it is started.
+    pub name: String,
+    /// In milliseconds since 1970, by its own clock, to some seconds.
+    pub started_ms: i64,
+}
+
 /// Bounds of one page's writes, whatever the page holds.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteLimits {
@@ -139,12 +148,23 @@ pub trait Destination: Clone + Send + Sync + 'static {
         window: WriteWindow,
     ) -> impl Future<Output = Result<(), DestinationError>> + Send;
 
-    /// Whether it is of a version that has what Lockstep needs. Any will do, for a destination that says nothing of it.
+    /// Whether it is of a version that has what Lockstep needs, and lets settings be changed that statements depend on. Any will
+    /// do, for a destination that says nothing of it.
     ///
     /// # Errors
-    /// [`crate::Failure::Outdated`] when it is too old; any other failure says nothing of its version.
+    /// [`crate::Failure::Outdated`] when it is too old, [`crate::Failure::Constrained`] when it keeps settings; any other
+    /// failure says nothing of either.
     fn check_version(&self) -> impl Future<Output = Result<(), DestinationError>> + Send {
         async { Ok(()) }
+    }
+
+    /// The servers that keep what they are given in memory before it is on a disk, and when each was started: one that was
+    /// started again may have lost what came in the last minutes before. None, for a destination that writes through.
+    ///
+    /// # Errors
+    /// When the destination cannot be asked.
+    fn servers(&self) -> impl Future<Output = Result<Vec<ServerStart>, DestinationError>> + Send {
+        async { Ok(Vec::new()) }
     }
 
     /// How many pieces wait to be merged, in the table that has most of them: each write may leave one. None, for a

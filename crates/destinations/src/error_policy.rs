@@ -13,6 +13,8 @@ pub enum Failure {
     Misconfigured,
     /// It is of a version that lacks what Lockstep needs.
     Outdated,
+    /// It does not let settings be changed that statements depend on.
+    Constrained,
     /// It failed in a way that Lockstep does not know.
     Unexpected,
     /// It answered more than was asked for and more than is kept in memory.
@@ -79,6 +81,12 @@ impl Failure {
             Self::Outdated => {
                 ("LS-0207", Retry::Operator, "is too old", "Upgrade the server; nothing is written to it before.")
             }
+            Self::Constrained => (
+                "LS-0210",
+                Retry::Operator,
+                "would take statements for something else",
+                "Give Lockstep's user a profile of its own that leaves these settings free; nothing is read or written before.",
+            ),
             // It is not taken for a failure of the rows: bisecting would set healthy rows aside one by one.
             Self::Unexpected => (
                 "LS-0205",

@@ -8,7 +8,7 @@ use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::codec::{CodecError, Row};
 use tokio::sync::watch;
 
-use crate::destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent};
+use crate::destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, ServerStart};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -145,6 +145,10 @@ impl<D: Destination> Destination for Faulty<D> {
 
     async fn check_version(&self) -> Result<(), DestinationError> {
         self.inner.check_version().await
+    }
+
+    async fn servers(&self) -> Result<Vec<ServerStart>, DestinationError> {
+        self.inner.servers().await
     }
 
     async fn unmerged(&self) -> Result<u64, DestinationError> {

@@ -19,11 +19,13 @@ mod window;
 
 pub use clickhouse::{AccessState, ClickHouse};
 pub use clocks::Moment;
-pub use destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, WriteLimits};
+pub use destination::{
+    CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, ServerStart, WriteLimits,
+};
 pub use erase::{Erase, OldTombstones, Removal};
 pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;
 pub use high_water::{HighWater, Mark, Marks};
 pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
-pub use start::refuse_outdated_at_start;
+pub use start::refuse_unfit_at_start;
 pub use window::WriteWindow;

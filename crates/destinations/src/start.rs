@@ -5,16 +5,16 @@ use lockstep_core::retry::Backoff;
 use crate::destination::Destination;
 use crate::error::{DestinationError, Failure};
 
-/// Refuses to go on where the destination is of a version that is too old. One that is away is waited for, for as long as it
-/// takes.
+/// Refuses to go on where the destination is of a version that is too old, or does not let settings be changed that statements
+/// depend on. One that is away is waited for, for as long as it takes.
 ///
 /// # Errors
-/// [`Failure::Outdated`].
-pub async fn refuse_outdated_at_start(destination: &impl Destination) -> Result<(), DestinationError> {
+/// [`Failure::Outdated`] or [`Failure::Constrained`].
+pub async fn refuse_unfit_at_start(destination: &impl Destination) -> Result<(), DestinationError> {
     let mut backoff = Backoff::for_connections();
     loop {
         match destination.check_version().await {
-            Err(error) if error.failure() != Failure::Outdated => {
+            Err(error) if !matches!(error.failure(), Failure::Outdated | Failure::Constrained) => {
                 let wait = backoff.next_wait();
                 tracing::warn!(%error, wait_ms = wait.as_millis(), "the destination cannot be used, trying again");
                 tokio::time::sleep(wait).await;

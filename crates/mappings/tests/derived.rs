@@ -16,7 +16,7 @@ fn built_in() -> MappingSet {
 }
 
 fn databases() -> Databases {
-    Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None }
+    Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None, fsync: false }
 }
 
 /// All statements that concern one mapping.
@@ -75,6 +75,7 @@ fn statements_of_all_mappings_together() {
     section("inbox: note tenancies of a large transaction", &inbox::note_tenancies_of_transaction(1).join(";\n"));
     section("inbox: is all of it numbered", &inbox::has_unseen(1));
     section("inbox: what has no number", &inbox::unseen());
+    section("inbox: another change of what has changed", &inbox::change_again().join(";\n"));
     section("fetch: a tenancy, or where it was", &fetch::tenancy_lookup());
     section("quarantine: record", &quarantine::record());
     section("quarantine: forget what was superseded", &quarantine::forget_superseded());
@@ -150,6 +151,21 @@ fn a_cluster_is_a_matter_of_configuration() {
         clickhouse::cursor_table(&databases).create(),
         clickhouse::source_table(&databases).create(),
         vec![clickhouse::view(mapping, &databases)],
+        vec![clickhouse::raw_table(mapping, &databases).insert()],
+        vec![format!("SELECT version() FROM {}", clickhouse::each_server("one", &databases))],
     ];
     insta::assert_snapshot!(statements.concat().join(";\n\n"));
+}
+
+#[test]
+fn inserts_that_are_on_the_disk_before_they_are_acknowledged() {
+    let on = Databases { fsync: true, ..databases() };
+    let off = Databases { cluster: Some("main".into()), ..databases() };
+    let [on, off] = [on, off].map(|databases| clickhouse::cursor_table(&databases));
+    let is_on =
+        "ReplacingMergeTree(a) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192";
+    assert_eq!((on.set_fsync(is_on), off.set_fsync("ReplacingMergeTree(a) ORDER BY b")), (None, None));
+    let statements =
+        [on.create().concat(), on.set_fsync("ReplacingMergeTree(a)").unwrap(), off.set_fsync(is_on).unwrap()];
+    insta::assert_snapshot!(statements.join(";\n\n"));
 }

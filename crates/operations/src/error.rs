@@ -195,7 +195,7 @@ impl OperationError {
         match self {
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             Self::Destination(error) | Self::Provision(ProvisionError::Destination(error))
-                if matches!(error.failure(), Failure::Outdated) =>
+                if matches!(error.failure(), Failure::Outdated | Failure::Constrained) =>
             {
                 exit::CONFIGURATION
             }

@@ -35,11 +35,13 @@ pub async fn last_announced(control: &Control) -> Result<SequenceId, SourceError
     Ok(last.map_or(SequenceId::BASE, SequenceId::new))
 }
 
-/// Up to which number everything is in a destination, or in quarantine. The sweep writes it down.
+/// Up to which number everything is in a destination, or in quarantine. The sweep writes it down. Less, while rows that the
+/// destination may have lost have not got changes again.
 pub async fn passed(control: &Control, of: &DestinationId) -> Result<SequenceId, SourceError> {
-    let row = destination::table.find(of.as_str()).select(destination::passed);
-    let passed: Option<i64> = row.first(&mut &*control).await.optional()?;
-    Ok(passed.map_or(SequenceId::BASE, SequenceId::new))
+    let row = destination::table.find(of.as_str()).select((destination::passed, destination::ship_again_after));
+    let row: Option<(i64, Option<i64>)> = row.first(&mut &*control).await.optional()?;
+    let passed = row.map_or(0, |(passed, again_after)| again_after.map_or(passed, |after| passed.min(after)));
+    Ok(SequenceId::new(passed))
 }
 
 /// Whether changes were dropped that a destination had not passed.

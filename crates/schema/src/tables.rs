@@ -31,7 +31,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    lockstep.destination (name) { name -> Text, passed -> Int8, needs_refill_since -> Nullable<Timestamptz>, }
+    lockstep.destination (name) { name -> Text, passed -> Int8, needs_refill_since -> Nullable<Timestamptz>, ship_again_after -> Nullable<Int8> }
 }
 
 diesel::table! {

@@ -1,12 +1,14 @@
 //! A database, names and services for each test, so that all tests run side by side.
 
 mod broker;
+mod clickhouse;
 mod eventually;
 mod postgres;
 mod private;
 mod services;
 
 pub use broker::{Memory, PrivateBroker};
+pub use clickhouse::{CLUSTER, PrivateClickHouse};
 pub use eventually::eventually;
 pub use postgres::{SOURCE_SCHEMA, TestDatabase, connect};
 pub use private::{PrivatePostgres, Tools, client_program};

@@ -27,6 +27,8 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
             password: SecretString::from(services.clickhouse_password.clone()),
             raw_database: format!("lockstep_raw_{suffix}"),
             view_database: format!("lockstep_views_{suffix}"),
+            cluster: None,
+            fsync: false,
         },
         queue_prefix: format!("lockstep-{suffix}"),
         mappings_dir,

@@ -28,6 +28,7 @@ pub struct Installation {
     programs: PathBuf,
     logs: PathBuf,
     mappings_dir: Option<PathBuf>,
+    cluster: Option<String>,
 }
 
 impl Installation {
@@ -47,13 +48,37 @@ impl Installation {
         let suffix = uuid::Uuid::new_v4().simple().to_string();
         let logs = crate::databases::checkout().join(".lockstep/logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
-        Ok(Self { database, services: services()?, suffix, programs: programs()?, logs, mappings_dir: None })
+        Ok(Self {
+            database,
+            services: services()?,
+            suffix,
+            programs: programs()?,
+            logs,
+            mappings_dir: None,
+            cluster: None,
+        })
     }
 
     /// The same with definitions of its own beside the built-in ones.
     #[must_use]
     pub fn with_mappings(mut self, directory: PathBuf) -> Self {
         self.mappings_dir = Some(directory);
+        self
+    }
+
+    /// The same with another ClickHouse, whose user `default` has no password.
+    #[must_use]
+    pub fn with_clickhouse(mut self, url: &str) -> Self {
+        self.services.clickhouse_url = url.to_owned();
+        self.services.clickhouse_user = "default".to_owned();
+        self.services.clickhouse_password = String::new();
+        self
+    }
+
+    /// The same with tables that are spread over a cluster of that name.
+    #[must_use]
+    pub fn on_cluster(mut self, name: &str) -> Self {
+        self.cluster = Some(name.to_owned());
         self
     }
 
@@ -89,7 +114,10 @@ impl Installation {
 
     /// Its settings, for programs that run inside this process.
     pub fn settings(&self) -> Settings {
-        in_process::settings(&self.database, &self.services, &self.suffix, self.mappings_dir.clone())
+        let mut settings =
+            in_process::settings(&self.database, &self.services, &self.suffix, self.mappings_dir.clone());
+        settings.clickhouse.cluster.clone_from(&self.cluster);
+        settings
     }
 
     /// A client for its ClickHouse.
@@ -112,6 +140,9 @@ impl Installation {
             ("LOCKSTEP_CLICKHOUSE_VIEW_DATABASE", self.view_database()),
             ("LOCKSTEP_QUEUE_PREFIX", self.queue_prefix()),
         ];
+        if let Some(cluster) = &self.cluster {
+            variables.push(("LOCKSTEP_CLICKHOUSE_CLUSTER", cluster.clone()));
+        }
         if let Some(directory) = &self.mappings_dir {
             variables.push(("LOCKSTEP_MAPPINGS_DIR", directory.display().to_string()));
         }
@@ -195,7 +226,7 @@ impl Installation {
 }
 
 /// Beside this program, where nobody says otherwise: cargo puts tests one directory deeper.
-fn programs() -> anyhow::Result<PathBuf> {
+pub(crate) fn programs() -> anyhow::Result<PathBuf> {
     if let Some(directory) = std::env::var_os(PROGRAMS_VARIABLE).filter(|value| !value.is_empty()) {
         return Ok(PathBuf::from(directory));
     }

@@ -184,6 +184,7 @@ impl ShipError {
                 Failure::Rejected
                 | Failure::Misconfigured
                 | Failure::Outdated
+                | Failure::Constrained
                 | Failure::Unexpected
                 | Failure::TooLarge => Retry::Requeue,
             },

@@ -20,6 +20,7 @@ use crate::pace::jittered;
 use crate::pauses::SEEN_BY_ALL;
 use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
+use crate::storage::restarts::LOOK_EVERY;
 
 /// Numbers that are followed in one step.
 const STEP_NUMBERS: i64 = 50_000;
@@ -82,6 +83,7 @@ pub(crate) struct Progress {
     followed: Option<SequenceId>,
     behind: AllBehind,
     looked_through: Option<Instant>,
+    looked_at_servers: Option<Instant>,
 }
 
 /// Why a round was not finished.
@@ -103,7 +105,13 @@ impl<D: Destination> Task for Sweep<D> {
 
     async fn open(&self, source: &Source) -> Result<Progress, SweepError> {
         let session = ProgressSession::open(source, &self.shared.mappings).await?;
-        Ok(Progress { session, followed: None, behind: AllBehind::new(), looked_through: None })
+        Ok(Progress {
+            session,
+            followed: None,
+            behind: AllBehind::new(),
+            looked_through: None,
+            looked_at_servers: None,
+        })
     }
 
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
@@ -117,6 +125,9 @@ impl<D: Destination> Task for Sweep<D> {
         }
         if !progress.session.lead().await? {
             return Ok(Ran::skipped(every));
+        }
+        if progress.looked_at_servers.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.look_at_servers(progress).await?;
         }
         let (passed, head) = progress.session.position().await?;
         self.look_again(progress).await?;
@@ -139,6 +150,31 @@ impl<D: Destination> Task for Sweep<D> {
 impl<D: Destination> Sweep<D> {
     pub(crate) const fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
         Self { shared, publisher, resumed: None }
+    }
+
+    /// Has shipped again what a server may have lost that was started again, and notes how far the destination has come.
+    async fn look_at_servers(&self, progress: &mut Progress) -> Result<(), SweepError> {
+        let servers = self.shared.destination.servers().await?;
+        if servers.is_empty() {
+            progress.looked_at_servers = Some(Instant::now());
+            return Ok(());
+        }
+        let restarted = progress.session.note_servers(&servers).await?;
+        if restarted > 0 {
+            tracing::warn!(
+                servers = restarted,
+                "the destination was started again: its last minutes are shipped again"
+            );
+            // Cursors may be lower than they were.
+            (progress.followed, progress.behind) = (None, AllBehind::new());
+        }
+        if let Some(rows) = progress.session.change_some_again().await? {
+            tracing::info!(rows, "rows that the destination may have lost have changes again");
+            return Ok(());
+        }
+        progress.session.note_passed().await?;
+        progress.looked_at_servers = Some(Instant::now());
+        Ok(())
     }
 
     /// Follows changes up to `head`; returns up to where.

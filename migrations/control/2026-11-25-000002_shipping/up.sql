@@ -22,8 +22,46 @@ CREATE TABLE lockstep.destination (
     passed bigint NOT NULL DEFAULT 0,
     passed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Changes that it had not passed were dropped: it has to be filled again.
-    needs_refill_since timestamptz
+    needs_refill_since timestamptz,
+    -- One of its servers was started again: rows with changes above the first number, up to the second, get new changes.
+    ship_again_after bigint,
+    ship_again_through bigint
 );
+
+-- How far a destination had come, while it came further: what it was given in the last minutes before a server of it ended may
+-- be lost with the memory of the machine. The sweep writes it every ten seconds at most, and deletes what is older than needed.
+CREATE TABLE lockstep.destination_passed (
+    destination text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    passed bigint NOT NULL,
+    PRIMARY KEY (destination, at)
+);
+
+-- The servers of a destination that keep what they are given in memory for a while, and when each was started, by its own
+-- clock. The sweep writes it; a server that is gone for good leaves its row.
+CREATE TABLE lockstep.destination_server (
+    destination text NOT NULL,
+    server text NOT NULL,
+    started_at timestamptz NOT NULL,
+    PRIMARY KEY (destination, server)
+);
+
+-- When the last minute ended whose writes are on a destination's disk whatever happens to its machine, at the latest: Linux
+-- writes back what is older than half a minute, and ClickHouse itself takes eight minutes for enough.
+CREATE FUNCTION lockstep.durable_since(destination text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $lockstep$
+    SELECT max(p.at) - interval '5 minutes' FROM lockstep.destination_passed p WHERE p.destination = $1
+$lockstep$;
+
+-- Up to which number all changes are on a destination's disk. One without servers of that kind has nothing noted, and writes
+-- through.
+CREATE FUNCTION lockstep.durable(destination text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $lockstep$
+    SELECT LEAST(d.ship_again_after, CASE WHEN lockstep.durable_since(d.name) IS NULL THEN d.passed ELSE COALESCE((
+        SELECT max(p.passed) FROM lockstep.destination_passed p
+        WHERE p.destination = d.name AND p.at <= lockstep.durable_since(d.name)), 0) END)
+    FROM lockstep.destination d WHERE d.name = $1
+$lockstep$;
 
 -- The fill of a mapping for a destination: the rows that are there, shipped as version `floor`, in ranges of heap blocks that
 -- workers claim for a while. Then the rows that were written meanwhile once more, then tombstones for what the destination

@@ -17,9 +17,13 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
                 let what = format!("to do: {}", step.what);
                 Check::finding(CHECK, what, "`lockstep migrate`")
             });
-            Ok(or_ok(CHECK, "tables and views are in place", missing.collect()))
+            let mut findings: Vec<_> = missing.collect();
+            findings.extend(kept_limits(&clickhouse).await?);
+            Ok(or_ok(CHECK, "tables and views are in place", findings))
         }
-        Err(ProvisionError::Destination(error)) if error.failure() == Failure::Outdated => {
+        Err(ProvisionError::Destination(error))
+            if matches!(error.failure(), Failure::Outdated | Failure::Constrained) =>
+        {
             Ok(vec![Check::finding(CHECK, error.to_string(), error.remedy())])
         }
         Err(ProvisionError::Destination(error)) => Err(error.into()),
@@ -30,4 +34,14 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
             Ok(vec![Check::finding(CHECK, what, remedy)])
         }
     }
+}
+
+/// Limits that the profile of Lockstep's user does not let go of.
+async fn kept_limits(clickhouse: &ClickHouse) -> Result<Option<Check>, CliError> {
+    let kept: Vec<_> =
+        clickhouse.kept_limits().await?.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    Ok((!kept.is_empty()).then(|| {
+        let what = format!("a statement fails that reaches a limit of the profile's: {}", kept.join(", "));
+        Check::finding(CHECK, what, "give Lockstep's user a profile of its own, without these constraints")
+    }))
 }

@@ -94,6 +94,17 @@ impl Check {
         value.to_owned()
     }
 
+    pub(super) fn on_or_off(&mut self, name: &str, value: Option<&str>) -> bool {
+        match given(value) {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(other) => {
+                self.problems.push(format!("{name} must be on or off, not {other:?}"));
+                false
+            }
+        }
+    }
+
     pub(super) fn bytes(&mut self, name: &str, value: Option<&str>, default: usize) -> usize {
         let Some(value) = given(value) else { return default };
         value.parse().ok().filter(|bytes| *bytes > 0).unwrap_or_else(|| {

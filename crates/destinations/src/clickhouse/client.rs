@@ -2,18 +2,18 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::Client;
 use futures_util::{Stream, TryStreamExt};
 use lockstep_core::settings::ClickHouseSettings;
 use lockstep_mappings::clickhouse::{Databases, identifier};
 use serde::de::DeserializeOwned;
 
+use super::connection::{self, Connection};
 use super::insert::Insert;
-use super::reader::Reader;
-use super::{connection, error, failure, stream};
+use super::{error, failure, quorum, stream};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -53,8 +53,7 @@ impl Default for Timeouts {
 /// cleared after DDL.
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
-    pub(super) client: Client,
-    reader: Reader,
+    pub(super) connection: Arc<Connection>,
     pub(super) databases: Databases,
     user: String,
     pub(super) timeouts: Timeouts,
@@ -67,9 +66,9 @@ impl ClickHouse {
     /// # Errors
     /// [`Failure::Misconfigured`] when the URL cannot work or the certificate authorities cannot be read.
     pub fn connect(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Self, DestinationError> {
-        let (client, reader) = connection::open(settings, tls_ca_file)?;
+        let connection = Arc::new(connection::open(settings, tls_ca_file)?);
         let (databases, user) = (Databases::from(settings), settings.user.clone());
-        Ok(Self { client, reader, databases, user, timeouts: Timeouts::default(), window: None })
+        Ok(Self { connection, databases, user, timeouts: Timeouts::default(), window: None })
     }
 
     /// The same server with other timeouts: a long migration, an impatient test.
@@ -103,6 +102,15 @@ impl ClickHouse {
         self.clone().with_timeouts(timeouts).execute("SELECT 1").await
     }
 
+    /// Limits of its user's profile that cannot be lifted for our statements, each with its value: a statement that reaches one
+    /// fails.
+    ///
+    /// # Errors
+    /// [`Failure::Constrained`] where a setting is kept that statements depend on, or what else the server says.
+    pub async fn kept_limits(&self) -> Result<Vec<(String, String)>, DestinationError> {
+        Ok(self.connection.pinned(self.timeouts.statement).await?.kept_limits.clone())
+    }
+
     /// The same server for inserts of what was read at one moment. One that is begun, sent to or ended when the window is
     /// not open any more fails with [`Failure::Late`].
     #[must_use]
@@ -117,7 +125,11 @@ impl ClickHouse {
     /// What the server says, or [`Failure::Unavailable`] after [`Timeouts::statement`]; it may then still be running.
     pub async fn execute(&self, sql: &str) -> Result<(), DestinationError> {
         self.within_statement_timeout(async {
-            self.client.query_raw(sql).execute().await.map_err(|error| failure::from_client(&error))
+            let client = &self.connection.pinned(self.timeouts.statement).await?.writing;
+            quorum::reached(|| async {
+                client.query_raw(sql).execute().await.map_err(|error| failure::from_client(&error))
+            })
+            .await
         })
         .await
     }
@@ -163,7 +175,7 @@ impl ClickHouse {
 
     async fn fetch_formatted(&self, sql: &str, format: &'static str) -> Result<String, DestinationError> {
         self.within_statement_timeout(async {
-            let mut chunks = pin!(stream::read(&self.reader, sql, format, self.timeouts.statement));
+            let mut chunks = pin!(stream::read(&self.connection, sql, format, self.timeouts.statement));
             let mut text = Vec::new();
             while let Some(chunk) = chunks.try_next().await? {
                 if text.len() + chunk.len() > MAX_TEXT_BYTES {
@@ -184,7 +196,7 @@ impl ClickHouse {
     /// Each item may be one; the stream ends after it. [`Failure::Unavailable`] after [`Timeouts::stream_idle`] without
     /// a byte.
     pub fn stream(&self, sql: &str) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send + use<> {
-        stream::read(&self.reader, sql, "RowBinary", self.timeouts.stream_idle)
+        stream::read(&self.connection, sql, "RowBinary", self.timeouts.stream_idle)
     }
 
     /// Begins an insert: `INSERT INTO … FORMAT RowBinary`, whose rows follow in chunks. The server is asked with the

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clickhouse::{Client, Compression};
+use futures_util::Stream;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -12,9 +14,11 @@ use lockstep_core::authorities::authorities;
 use lockstep_core::settings::ClickHouseSettings;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 
-use super::error;
-use super::reader::Reader;
+use super::pinned::Pinned;
+use super::reader::{Reader, silent};
+use super::{error, stream};
 use crate::error::{DestinationError, Failure};
 
 /// All addresses of the host together.
@@ -25,11 +29,39 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection whose other side vanished without a word is noticed after this and a few probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Both ways to speak to the server, not connected yet: the `clickhouse` crate's client, and a reader of streams.
-pub(super) fn open(
-    settings: &ClickHouseSettings,
-    tls_ca_file: Option<&Path>,
-) -> Result<(Client, Reader), DestinationError> {
+/// How long the server may take to say what may be set.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Both ways to speak to the server: the `clickhouse` crate's client, and a reader of streams.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Without any settings.
+    pub(super) client: Client,
+    pub(super) reader: Reader,
+    pinned: OnceCell<Pinned>,
+}
+
+impl Connection {
+    /// What statements have to be sent with: the server is asked before the first of them, and again until it has answered. It
+    /// may take as long as the statement that waits for it.
+    pub(super) async fn pinned(&self, limit: Duration) -> Result<&Pinned, DestinationError> {
+        let finding = self.pinned.get_or_try_init(|| Pinned::find(self));
+        tokio::time::timeout(limit, finding).await.unwrap_or_else(|_| Err(silent(limit)))
+    }
+
+    /// The answer of a query with these parameters of the URL alone.
+    pub(super) fn ask(
+        &self,
+        parameters: &str,
+        sql: &str,
+    ) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send + use<> {
+        let (reader, parameters, sql) = (self.reader.clone(), parameters.to_owned(), sql.to_owned());
+        stream::flatten(async move { reader.ask(&parameters, sql, "TabSeparated", SETTINGS_TIMEOUT).await })
+    }
+}
+
+/// Not connected yet.
+pub(super) fn open(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) -> Result<Connection, DestinationError> {
     let url = settings.url.expose();
     let encrypted = check_url(url)?;
     let connector = connector(encrypted, tls_ca_file)?;
@@ -46,7 +78,7 @@ pub(super) fn open(
         // It always exists, and a name without a database lands nowhere by accident.
         .with_database("system")
         .with_product_info("lockstep", env!("CARGO_PKG_VERSION"));
-    Ok((client, Reader::new(pool.build(connector), settings)?))
+    Ok(Connection { client, reader: Reader::new(pool.build(connector), settings)?, pinned: OnceCell::new() })
 }
 
 fn connector(encrypted: bool, tls_ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, DestinationError> {

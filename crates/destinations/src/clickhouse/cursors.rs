@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::clickhouse::{cursor_table, cursor_table_name, literal};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ClickHouse, failure};
+use super::{ClickHouse, failure, quorum};
 use crate::destination::{CursorAt, Cursors, Selection};
 use crate::error::DestinationError;
 
@@ -53,21 +54,26 @@ async fn read_some(
     cursors: &mut Cursors,
 ) -> Result<(), DestinationError> {
     let sql = select(&clickhouse.raw_table(cursor_table_name()), tenancies, mappings);
-    clickhouse
-        .within_statement_timeout(async {
-            // The server parses 256 KiB of a statement unless told otherwise, which is 6,500 tenants.
-            let size = sql.len() + 1024;
-            let query = clickhouse.client.query_raw(&sql).with_setting("max_query_size", size.to_string());
-            let mut rows = query.fetch::<CursorRow<'_>>().map_err(|error| failure::from_client(&error))?;
-            while let Some(row) = rows.next().await.map_err(|error| failure::from_client(&error))? {
-                // A name that is none of ours was left by another system in the same table.
-                if let Ok(mapping) = row.mapping_name.parse() {
-                    cursors.insert((TenancyId::new(row.tenancy_id), mapping), SequenceId::new(row.last));
-                }
-            }
-            Ok(())
-        })
-        .await
+    // The server parses 256 KiB of a statement unless told otherwise, which is 6,500 tenants.
+    let size = (sql.len() + 1024).to_string();
+    let asking = async {
+        let client = &clickhouse.connection.pinned(clickhouse.timeouts.statement).await?.writing;
+        quorum::reached(|| fetch(client.query_raw(&sql).with_setting("max_query_size", &size))).await
+    };
+    cursors.extend(clickhouse.within_statement_timeout(asking).await?);
+    Ok(())
+}
+
+async fn fetch(query: Query) -> Result<Cursors, DestinationError> {
+    let mut cursors = Cursors::new();
+    let mut rows = query.fetch::<CursorRow<'_>>().map_err(|error| failure::from_client(&error))?;
+    while let Some(row) = rows.next().await.map_err(|error| failure::from_client(&error))? {
+        // A name that is none of ours was left by another system in the same table.
+        if let Ok(mapping) = row.mapping_name.parse() {
+            cursors.insert((TenancyId::new(row.tenancy_id), mapping), SequenceId::new(row.last));
+        }
+    }
+    Ok(cursors)
 }
 
 /// Cursors of these tenants and mappings. `max`, because merges have not yet removed all older values (CUR-1).
@@ -94,9 +100,14 @@ fn select(table: &str, tenancies: Selection<'_, TenancyId>, mappings: Selection<
 /// # Errors
 /// When it is not certain that they were moved.
 pub(super) async fn advance(clickhouse: &ClickHouse, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-    let mut insert = clickhouse.insert(&cursor_table(&clickhouse.databases).insert());
-    insert.send(Bytes::from(encode(cursors))).await?;
-    insert.end().await
+    let (statement, rows) = (cursor_table(&clickhouse.databases).insert(), Bytes::from(encode(cursors)));
+    // Workers move cursors at the same time, and on replicas one after the other.
+    quorum::reached(|| async {
+        let mut insert = clickhouse.insert(&statement);
+        insert.send(rows.clone()).await?;
+        insert.end().await
+    })
+    .await
 }
 
 fn encode(cursors: &[CursorAt]) -> Vec<u8> {

@@ -128,7 +128,8 @@ async fn parts(clickhouse: &ClickHouse, mapping: &Mapping) -> Result<Vec<(String
 async fn rewrite(clickhouse: &ClickHouse, sql: &str) -> Result<(), DestinationError> {
     // The server parses 256 KiB of a statement unless told otherwise.
     let size = (sql.len() + 1024).to_string();
-    let statement = clickhouse.client.query_raw(sql).with_setting("max_query_size", size).execute();
+    let client = &clickhouse.connection.pinned(clickhouse.timeouts.statement).await?.writing;
+    let statement = client.query_raw(sql).with_setting("max_query_size", size).execute();
     match tokio::time::timeout(REWRITE_TIMEOUT, statement).await {
         Ok(done) => done.map_err(|error| failure::from_client(&error)),
         Err(_) => {

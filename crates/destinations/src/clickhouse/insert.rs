@@ -37,34 +37,33 @@ const LEAST_DEADLINE: Duration = Duration::from_secs(1);
 /// The server ends an insert that sends nothing for 30 seconds (`http_receive_timeout`): begin it when rows are at hand.
 #[must_use = "an insert that is dropped inserts nothing"]
 pub struct Insert {
-    inner: InsertFormatted,
+    server: ClickHouse,
+    statement: String,
+    /// Once the first chunk is there.
+    inner: Option<InsertFormatted>,
     /// A chunk was lost: by an error, or by a `send` that was dropped before it was done. The crate forgets the first and
     /// does not see the second, and would end an insert with a hole in it as if nothing had happened.
     broken: bool,
-    window: Option<WriteWindow>,
 }
 
 impl Insert {
     pub(super) fn new(server: &ClickHouse, statement: &str) -> Self {
-        let (timeouts, window) = (server.timeouts, server.window);
+        Self { server: server.clone(), statement: statement.to_owned(), inner: None, broken: false }
+    }
+
+    async fn begin(&self) -> Result<InsertFormatted, DestinationError> {
+        let (timeouts, window) = (self.server.timeouts, self.server.window);
         let insert_end = window.map_or(timeouts.insert_end, |window| window.half().min(timeouts.insert_end));
         // The server's own deadline comes first, so that an insert that is too slow is known to have failed.
         let deadline = insert_end.saturating_sub(DEADLINE_MARGIN).max(insert_end.min(LEAST_DEADLINE));
-        let inner = server
-            .client
-            .insert_formatted_with(statement)
+        let client = &self.server.connection.pinned(timeouts.insert_send).await?.writing;
+        let inner = client
+            .insert_formatted_with(&*self.statement)
             .with_timeouts(Some(timeouts.insert_send), Some(insert_end))
             .with_setting("max_execution_time", deadline.as_secs_f64().to_string())
-            // On by default since 26.x. Its buffers would answer before the rows are a part, or join them with others.
-            .with_setting("async_insert", "0")
-            // Rows that return after a deletion may make a block like an earlier one: it must not be dropped as a
-            // duplicate. The switch is ignored by 26.x, where `deduplicate_insert` (unknown to older servers) stands
-            // above it; a token of its own keeps every insert apart on all of them.
-            .with_setting("insert_deduplicate", "0")
+            // `insert_deduplicate` is ignored by 26.x, where `deduplicate_insert` (unknown to older servers) stands above it:
+            // a token of its own keeps every insert apart on all of them.
             .with_setting("insert_deduplication_token", Uuid::new_v4().to_string())
-            // Merging the block's rows before writing it costs more than all the rest: 6.2 s instead of 2.6 s for
-            // 1,000,000 rows in random order. FINAL and merges do the same work when it is needed.
-            .with_setting("optimize_on_insert", "0")
             // What the tables' constraint compares the server's clock with.
             .with_setting("log_comment", write_until(window.map_or(i64::MAX, ends_by_ms)))
             // Several would make a part each.
@@ -72,7 +71,7 @@ impl Insert {
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_rows", ONE_PART_ROWS.to_string())
             .with_setting("min_insert_block_size_bytes", ONE_PART_BYTES.to_string());
-        Self { inner, broken: false, window }
+        Ok(inner)
     }
 
     /// Sends a chunk, waiting while the server is busy with earlier ones. Not copied, unless it is compressed (TLS).
@@ -86,7 +85,12 @@ impl Insert {
             return Ok(());
         }
         self.broken = true;
-        self.inner.send(chunk).await.map_err(|error| failure::from_client(&error))?;
+        let mut inner = match self.inner.take() {
+            Some(inner) => inner,
+            None => self.begin().await?,
+        };
+        inner.send(chunk).await.map_err(|error| failure::from_client(&error))?;
+        self.inner = Some(inner);
         self.broken = false;
         Ok(())
     }
@@ -97,11 +101,12 @@ impl Insert {
     /// What the server says, or [`Failure::Unavailable`] after [`Timeouts::insert_end`]; it may then still succeed.
     pub async fn end(self) -> Result<(), DestinationError> {
         self.check()?;
-        self.inner.end().await.map_err(|error| failure::from_client(&error))
+        let Some(inner) = self.inner else { return Ok(()) };
+        inner.end().await.map_err(|error| failure::from_client(&error))
     }
 
     fn check(&self) -> Result<(), DestinationError> {
-        if self.window.is_some_and(|window| !window.is_open()) {
+        if self.server.window.is_some_and(|window| !window.is_open()) {
             return Err(error(Failure::Late, "they were read too long ago"));
         }
         if self.broken {

@@ -11,8 +11,11 @@ mod failure;
 mod insert;
 mod marks;
 mod page;
+mod pinned;
 mod provision;
+mod quorum;
 mod reader;
+mod servers;
 mod shape;
 mod stream;
 mod version;
@@ -24,7 +27,7 @@ pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::page::Page;
 pub use self::shape::{TableShape, differences};
-use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection};
+use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection, ServerStart};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -53,6 +56,10 @@ impl Destination for ClickHouse {
 
     async fn check_version(&self) -> Result<(), DestinationError> {
         version::check(self).await
+    }
+
+    async fn servers(&self) -> Result<Vec<ServerStart>, DestinationError> {
+        servers::read(self).await
     }
 
     async fn unmerged(&self) -> Result<u64, DestinationError> {

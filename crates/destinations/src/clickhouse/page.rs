@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::{literal, raw_table};
+use lockstep_mappings::clickhouse::{each_server, literal, raw_table};
 use lockstep_mappings::codec::{CodecError, Row, append_row_binary};
 use tokio::task::JoinSet;
 
@@ -138,7 +138,8 @@ const SETTLED_PART_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) async fn most_active_parts(server: &ClickHouse) -> Result<u64, DestinationError> {
     let raw = literal(&server.databases.raw);
     let of_tables = format!(
-        "SELECT count() AS parts FROM system.parts WHERE active AND database = {raw} AND bytes_on_disk < {SETTLED_PART_BYTES} GROUP BY table"
+        "SELECT count() AS parts FROM {} WHERE active AND database = {raw} AND bytes_on_disk < {SETTLED_PART_BYTES} GROUP BY hostName(), tcpPort(), table",
+        each_server("parts", &server.databases)
     );
     server.fetch_one(&format!("SELECT max(parts) FROM ({of_tables})")).await
 }

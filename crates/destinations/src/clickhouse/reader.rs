@@ -32,10 +32,6 @@ const PASSWORD: HeaderName = HeaderName::from_static("x-clickhouse-key");
 const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-exception-code");
 const EXCEPTION_TAG: HeaderName = HeaderName::from_static("x-clickhouse-exception-tag");
 
-/// 2: reads only, but may change other settings. Only such queries are cancelled when their reader goes away.
-const SETTINGS: &str = "database=system&readonly=2&cancel_http_readonly_queries_on_client_close=1\
-                        &output_format_json_quote_64bit_integers=0";
-
 /// Asks queries. Clones are cheap and share connections.
 #[derive(Clone)]
 pub(super) struct Reader {
@@ -67,11 +63,18 @@ impl Reader {
         Ok(Self { http, url, user: header(&settings.user, "LOCKSTEP_CLICKHOUSE_USER")?, password })
     }
 
-    /// The answer of a query that reads, once the server begins to give it.
-    pub(super) async fn ask(&self, sql: String, format: &str, idle: Duration) -> Result<Answer, DestinationError> {
+    /// The answer of a query that reads, once the server begins to give it. `settings` are parameters of the URL (`&a=b`).
+    pub(super) async fn ask(
+        &self,
+        settings: &str,
+        sql: String,
+        format: &str,
+        idle: Duration,
+    ) -> Result<Answer, DestinationError> {
         // The server parses 256 KiB of a statement unless told otherwise.
         let size = sql.len() + 1024;
-        let request = Request::post(format!("{}/?default_format={format}&{SETTINGS}&max_query_size={size}", self.url))
+        let url = format!("{}/?database=system&default_format={format}{settings}&max_query_size={size}", self.url);
+        let request = Request::post(url)
             .header(USER, &self.user)
             .header(PASSWORD, &self.password)
             .header(hyper::header::USER_AGENT, concat!("lockstep/", env!("CARGO_PKG_VERSION")))

@@ -53,12 +53,14 @@ pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<String> {
     differ("TTL", time_to_live(&expected.engine_full), time_to_live(&found.engine_full));
     for (name, column_type, default) in &expected.columns {
         let (column, default_of) = (format!("column {name}"), format!("default of column {name}"));
-        match found.columns.iter().find(|(other, ..)| other == name) {
-            None => differ(&column, column_type, ""),
-            Some((_, other_type, other_default)) => {
-                differ(&column, column_type, other_type);
-                differ(&default_of, default, other_default);
-            }
+        let mut is_missing = true;
+        for (_, other_type, other_default) in found.columns.iter().filter(|(other, ..)| other == name) {
+            is_missing = false;
+            differ(&column, column_type, other_type);
+            differ(&default_of, default, other_default);
+        }
+        if is_missing {
+            differ(&column, column_type, "");
         }
     }
     for (name, column_type, _) in &found.columns {

@@ -1,6 +1,7 @@
 //! Answers as they arrive: whole, or an error; never a part that looks whole.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,18 +9,28 @@ use futures_util::{Stream, TryStreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::reader::{EXCEPTION_BYTES, Reader, silent};
-use super::{exception, failure};
+use super::connection::Connection;
+use super::reader::{EXCEPTION_BYTES, silent};
+use super::{exception, failure, quorum};
 use crate::error::DestinationError;
 
 pub(super) fn read(
-    reader: &Reader,
+    connection: &Arc<Connection>,
     sql: &str,
     default_format: &'static str,
     idle: Duration,
 ) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send + use<> {
-    let (reader, sql) = (reader.clone(), sql.to_owned());
-    let asked = async move { reader.ask(sql, default_format, idle).await };
+    let (connection, sql) = (Arc::clone(connection), sql.to_owned());
+    flatten(async move {
+        let pinned = connection.pinned(idle).await?;
+        quorum::reached(|| connection.reader.ask(&pinned.reading, sql.clone(), default_format, idle)).await
+    })
+}
+
+/// The chunks of an answer that is being asked for.
+pub(super) fn flatten(
+    asked: impl Future<Output = Result<Answer, DestinationError>> + Send,
+) -> impl Stream<Item = Result<Bytes, DestinationError>> + Send {
     stream::once(asked)
         .map_ok(|answer| {
             stream::try_unfold(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use lockstep_mappings::clickhouse::each_server;
+
 use super::{ClickHouse, error};
 use crate::error::{DestinationError, Failure};
 
@@ -58,13 +60,15 @@ impl fmt::Display for Version {
     }
 }
 
-/// Asks the server for its version, and fails with [`Failure::Outdated`] where that is too old.
+/// Asks every server for its version, and fails with [`Failure::Outdated`] where one is too old.
 pub(super) async fn check(server: &ClickHouse) -> Result<(), DestinationError> {
-    let answer = server.fetch_one::<String>("SELECT version()").await?;
-    judge(&answer)
+    let sql = format!("SELECT version() FROM {}", each_server("one", &server.databases));
+    let answers: Vec<(String,)> = server.fetch_rows(&sql).await?;
+    answers.iter().try_for_each(|(answer,)| judge(answer))
 }
 
-fn judge(answer: &str) -> Result<(), DestinationError> {
+/// Fails with [`Failure::Outdated`] where this version is too old.
+pub(super) fn judge(answer: &str) -> Result<(), DestinationError> {
     let Some(version) = Version::parse(answer) else {
         return Err(error(Failure::Unexpected, "it tells a version that is no version of ClickHouse's"));
     };
@@ -113,7 +117,7 @@ mod tests {
     fn every_feature_is_in_a_statement_and_the_minimum_has_it() {
         let set = MappingSet::load(None).unwrap();
         let users = set.iter().find(|mapping| mapping.name.as_str() == "users").unwrap();
-        let databases = Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None };
+        let databases = Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None, fsync: false };
         let mut statements = raw_table(users, &databases).create();
         statements.extend([view(users, &databases), compare_rows(users, &databases, Scope::All, None)]);
         for Feature { since, text, .. } in FEATURES {

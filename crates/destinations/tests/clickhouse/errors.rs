@@ -113,9 +113,9 @@ async fn a_server_that_is_silent_means_later() {
     let clickhouse = ClickHouse::connect(&settings(&url, "raw"), None).unwrap().with_timeouts(timeouts);
     let started = Instant::now();
     assert_eq!(clickhouse.execute("SELECT 1").await.unwrap_err().failure(), Failure::Unavailable);
-    let mut insert = clickhouse.insert("INSERT INTO t FORMAT RowBinary");
-    insert.send(Bytes::from_static(b"x")).await.unwrap();
-    assert_eq!(insert.end().await.unwrap_err().failure(), Failure::Unavailable);
+    let rows = [Bytes::from_static(b"x")];
+    let error = insert_all(&clickhouse, "INSERT INTO t FORMAT RowBinary", rows).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Unavailable);
     // More than the buffers of a connection hold.
     let mut insert = clickhouse.insert("INSERT INTO t FORMAT RowBinary");
     let chunk = Bytes::from(vec![0; 1 << 20]);

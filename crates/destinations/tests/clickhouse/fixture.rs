@@ -30,6 +30,8 @@ pub(crate) fn settings(url: &str, raw: &str) -> ClickHouseSettings {
         password: SecretString::from(std::env::var("LOCKSTEP_CLICKHOUSE_PASSWORD").unwrap_or_default()),
         raw_database: raw.to_owned(),
         view_database: format!("{raw}_views"),
+        cluster: None,
+        fsync: false,
     }
 }
 

@@ -6,5 +6,7 @@ mod errors;
 mod fixture;
 mod inserts;
 mod provision;
+mod settings;
 mod streams;
 mod tls;
+mod views;

@@ -147,6 +147,7 @@ impl Pull {
             raw: format!("{}_pull", installation.raw_database()),
             views: installation.view_database(),
             cluster: None,
+            fsync: false,
         };
         let select = postgres::fetch::plain_select(mapping);
         client.batch_execute(&format!("CREATE VIEW lockstep.bench_users AS {select}")).await?;

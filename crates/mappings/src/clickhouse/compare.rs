@@ -7,10 +7,8 @@ use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Key, Scope};
 
-/// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory. The last two
-/// but one would show deleted rows and old versions again where a profile has set them otherwise, the last one is part of
-/// canonical text.
-const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0, output_format_decimal_trailing_zeros = 0";
+/// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory.
+const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1";
 
 /// A column as canonical text. The variable of the array's function has a name that no exported column has.
 pub(super) fn canonical(column: &Column) -> String {

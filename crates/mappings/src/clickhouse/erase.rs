@@ -7,7 +7,7 @@ use lockstep_core::{Location, SequenceId, TenancyId};
 
 use super::compare::{behind, canonical, in_keys, in_locations, order};
 use super::cursors::cursor_table_name;
-use super::{Databases, identifier, literal, on_cluster};
+use super::{Databases, each_server, identifier, literal, local_name, on_cluster};
 use crate::mapping::Mapping;
 use crate::postgres::compare::Key;
 
@@ -21,8 +21,7 @@ fn asked(name: &str, databases: &Databases) -> String {
 
 /// The table to change, with the cluster it is changed on.
 fn changed(name: &str, databases: &Databases) -> String {
-    let local = if databases.cluster.is_some() { format!("{name}_local") } else { name.to_owned() };
-    format!("{}{}", asked(&local, databases), on_cluster(databases))
+    format!("{}{}", asked(&local_name(name, databases), databases), on_cluster(databases))
 }
 
 fn of_places(places: &[Location], up_to: SequenceId) -> String {
@@ -120,23 +119,25 @@ pub fn count_tombstones(mapping: &Mapping, databases: &Databases, before_ms: i64
     format!("SELECT countIf({}), count()\nFROM {}", old_tombstone(before_ms), asked(mapping.name.as_str(), databases))
 }
 
-/// Names of the parts that hold a mapping's rows at the moment.
+/// Names of the parts that hold a mapping's rows at the moment; on a cluster with the server before each.
 pub fn parts(mapping: &Mapping, databases: &Databases) -> String {
-    let local = if databases.cluster.is_some() { "_local" } else { "" };
+    let name =
+        if databases.cluster.is_some() { "concat(hostName(), ':', toString(tcpPort()), '/', name)" } else { "name" };
     format!(
-        "SELECT name\nFROM system.parts\nWHERE active AND rows > 0 AND database = {} AND table = {}",
+        "SELECT {name}\nFROM {}\nWHERE active AND rows > 0 AND database = {} AND table = {}",
+        each_server("parts", databases),
         literal(&databases.raw),
-        literal(&format!("{}{local}", mapping.name))
+        literal(&local_name(mapping.name.as_str(), databases))
     )
 }
 
 /// How many mutations of a mapping's table are not done yet: UInt64.
 pub fn rewrites(mapping: &Mapping, databases: &Databases) -> String {
-    let local = if databases.cluster.is_some() { "_local" } else { "" };
     format!(
-        "SELECT count()\nFROM system.mutations\nWHERE NOT is_done AND NOT is_killed AND database = {} AND table = {}",
+        "SELECT count()\nFROM {}\nWHERE NOT is_done AND NOT is_killed AND database = {} AND table = {}",
+        each_server("mutations", databases),
         literal(&databases.raw),
-        literal(&format!("{}{local}", mapping.name))
+        literal(&local_name(mapping.name.as_str(), databases))
     )
 }
 

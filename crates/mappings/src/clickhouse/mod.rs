@@ -4,6 +4,7 @@ pub mod access;
 mod compare;
 mod cursors;
 pub mod erase;
+pub mod settings;
 mod source;
 mod stale;
 mod tables;
@@ -25,11 +26,18 @@ pub struct Databases {
     pub views: String,
     /// A cluster, for those who outgrew one machine: statements run `ON CLUSTER`, tables are replicated and distributed.
     pub cluster: Option<String>,
+    /// Inserts are on the disk before they are acknowledged.
+    pub fsync: bool,
 }
 
 impl From<&ClickHouseSettings> for Databases {
     fn from(settings: &ClickHouseSettings) -> Self {
-        Self { raw: settings.raw_database.clone(), views: settings.view_database.clone(), cluster: None }
+        Self {
+            raw: settings.raw_database.clone(),
+            views: settings.view_database.clone(),
+            cluster: settings.cluster.clone(),
+            fsync: settings.fsync,
+        }
     }
 }
 
@@ -41,6 +49,19 @@ pub fn identifier(name: &str) -> String {
 /// A quoted string.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A table of the database `system`, of every server of a cluster: what it tells is the server's own.
+pub fn each_server(system_table: &str, databases: &Databases) -> String {
+    match &databases.cluster {
+        Some(cluster) => format!("clusterAllReplicas({}, system.{system_table})", literal(cluster)),
+        None => format!("system.{system_table}"),
+    }
+}
+
+/// The table that holds rows: the one of that name, or on a cluster the one beside it, on each shard.
+fn local_name(name: &str, databases: &Databases) -> String {
+    if databases.cluster.is_some() { format!("{name}_local") } else { name.to_owned() }
 }
 
 fn on_cluster(databases: &Databases) -> String {

@@ -10,9 +10,8 @@ use super::compare::in_locations;
 use super::{Databases, identifier};
 use crate::mapping::Mapping;
 
-/// Old versions and deleted rows must not show again where a profile has set these otherwise.
-const SETTINGS: &str =
-    "max_threads = 2, do_not_merge_across_partitions_select_final = 0, optimize_move_to_prewhere_if_final = 0";
+/// A reader that is not in a hurry.
+const SETTINGS: &str = "max_threads = 2";
 
 /// Rows that are shown with a number below the floor, at `locations` (none: everywhere).
 fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations: Option<&[Location]>) -> String {

@@ -3,7 +3,8 @@
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
-use super::{Databases, identifier, literal, on_cluster};
+use super::settings::{self, IN_VIEW};
+use super::{Databases, identifier, literal, local_name, on_cluster};
 use crate::mapping::Mapping;
 
 /// A table as it must be: what `lockstep migrate` creates, and compares existing tables with.
@@ -19,8 +20,11 @@ pub struct TableDefinition {
     pub engine: String,
     /// As in `system.tables.sorting_key`.
     pub sorting_key: String,
-    cluster: Option<String>,
+    databases: Databases,
 }
+
+/// What keeps an insert unacknowledged until it is on the disk. Settings of a table: no statement can ask for them.
+const FSYNC: [&str; 2] = ["fsync_after_insert", "fsync_part_directory"];
 
 impl TableDefinition {
     /// A table of the raw database. `columns`: name, type, default expression.
@@ -48,13 +52,28 @@ impl TableDefinition {
             columns: columns.iter().map(|&(name, kind, default)| (name.into(), kind.into(), default.into())).collect(),
             engine,
             sorting_key: sorting_key.to_owned(),
-            cluster: databases.cluster.clone(),
+            databases: databases.clone(),
         }
     }
 
-    /// The table that holds the rows: of its own name, or beside the distributed one that has it.
-    fn local_name(&self) -> String {
-        if self.cluster.is_some() { format!("{}_local", self.name) } else { self.name.clone() }
+    /// The table that holds the rows.
+    pub fn local_name(&self) -> String {
+        local_name(&self.name, &self.databases)
+    }
+
+    /// The engine of the table that has the name, where another one on each shard holds the rows.
+    ///
+    /// All versions of a row have to be on one shard: replacing happens within a shard. So its key is not what decides, but
+    /// where it is, which every version of it says.
+    pub fn distributed_engine(&self) -> Option<String> {
+        let cluster = self.databases.cluster.as_ref()?;
+        let hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") {
+            "cityHash64(project_id, branch_id)".to_owned()
+        } else {
+            format!("cityHash64({})", self.sorting_key.split(',').next().unwrap_or_default())
+        };
+        let (raw, local) = (literal(&self.database), literal(&self.local_name()));
+        Some(format!("Distributed({}, {raw}, {local}, {hash})", literal(cluster)))
     }
 
     /// Statements that create it where it does not exist.
@@ -67,36 +86,38 @@ impl TableDefinition {
                 format!("  {} {column_type}{default}", identifier(name))
             })
             .collect();
-        let cluster =
-            self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster)));
-        let database = identifier(&self.database);
+        let (cluster, database) = (on_cluster(&self.databases), identifier(&self.database));
+        let local = identifier(&self.local_name());
         // The server keeps the parentheses around a single column, and shows them as part of the key.
         let key =
             if self.sorting_key.contains(',') { format!("({})", self.sorting_key) } else { self.sorting_key.clone() };
-        let local = format!(
-            "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} (\n{},\n  CONSTRAINT {}\n) ENGINE = {}\nORDER BY {key}",
-            identifier(&self.local_name()),
+        let settings = if self.databases.fsync { format!("\nSETTINGS {}", fsync(true)) } else { String::new() };
+        let rows = format!(
+            "CREATE TABLE IF NOT EXISTS {database}.{local}{cluster} (\n{},\n  CONSTRAINT {}\n) ENGINE = {}\nORDER BY {key}{settings}",
             columns.join(",\n"),
             in_time(),
             self.engine,
         );
-        let distributed = self.cluster.as_ref().map(|name| {
-            format!(
-                "CREATE TABLE IF NOT EXISTS {database}.{}{cluster} AS {database}.{local}\nENGINE = Distributed({name}, {raw}, {of}, {hash})",
-                identifier(&self.name),
-                local = identifier(&self.local_name()),
-                name = literal(name),
-                raw = literal(&self.database),
-                of = literal(&self.local_name()),
-                // All versions of a row on one shard: replacing happens within a shard.
-                hash = if self.columns.iter().any(|(name, ..)| name == "branch_id") {
-                    "cityHash64(project_id, branch_id)".to_owned()
-                } else {
-                    format!("cityHash64({})", self.sorting_key.split(',').next().unwrap_or_default())
-                },
-            )
+        let distributed = self.distributed_engine().map(|engine| {
+            let name = identifier(&self.name);
+            format!("CREATE TABLE IF NOT EXISTS {database}.{name}{cluster} AS {database}.{local}\nENGINE = {engine}")
         });
-        std::iter::once(local).chain(distributed).collect()
+        std::iter::once(rows).chain(distributed).collect()
+    }
+
+    /// The statement after which inserts are acknowledged as [`Databases::fsync`] says, where a table with this `engine_full`
+    /// does otherwise.
+    pub fn set_fsync(&self, engine_full: &str) -> Option<String> {
+        let is_on = FSYNC.iter().all(|name| engine_full.contains(&format!("{name} = 1")));
+        (is_on != self.databases.fsync).then(|| {
+            format!(
+                "ALTER TABLE {}.{}{} MODIFY SETTING {}",
+                identifier(&self.database),
+                identifier(&self.local_name()),
+                on_cluster(&self.databases),
+                fsync(self.databases.fsync)
+            )
+        })
     }
 
     /// The insert of all columns that have no default, whose body is `RowBinary`. The server refuses it as [`IN_TIME`] says.
@@ -116,7 +137,7 @@ impl TableDefinition {
             "ALTER TABLE {}.{}{} ADD CONSTRAINT IF NOT EXISTS {}",
             identifier(&self.database),
             identifier(&self.local_name()),
-            self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", identifier(cluster))),
+            on_cluster(&self.databases),
             in_time(),
         )
     }
@@ -139,6 +160,10 @@ fn in_time() -> String {
         "{IN_TIME} CHECK toUnixTimestamp64Milli(now64(3)) < toInt64OrDefault(extract(getSetting('log_comment'), '{WRITE_UNTIL}([0-9]+)'), toInt64({}))",
         i64::MAX
     )
+}
+
+fn fsync(is_on: bool) -> String {
+    FSYNC.map(|name| format!("{name} = {}", u8::from(is_on))).join(", ")
 }
 
 /// The statements that create both databases where they do not exist.
@@ -180,8 +205,9 @@ pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
         .map(identifier)
         .collect();
     format!(
-        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
+        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0\nSETTINGS {settings}",
         columns = columns.join(", "),
+        settings = settings::clause(IN_VIEW),
         raw = identifier(&databases.raw),
         name = identifier(mapping.name.as_str()),
     )

@@ -195,6 +195,20 @@ WHERE (txid_current() & {TURN_TRANSACTIONS} = 0) = {} AND (t.\"id\" IS NULL OR l
     })
 }
 
+/// Writes a line for every row that has a change above `$1 bigint` and up to `$2 bigint`: it gets another, which no cursor has
+/// passed. To be run in one transaction.
+pub fn change_again() -> [String; 2] {
+    [0, 1].map(|inbox| {
+        format!(
+            "INSERT INTO {CONTROL_SCHEMA}.{} (target, tenancy_id, {KEY_COLUMNS})
+SELECT DISTINCT mapping, tenancy_id, {KEY_COLUMNS} FROM {CONTROL_SCHEMA}.change
+WHERE sequence > $1 AND sequence <= $2 AND (txid_current() & {TURN_TRANSACTIONS} = 0) = {}",
+            INBOXES[inbox],
+            inbox == 0
+        )
+    })
+}
+
 /// Whether an inbox holds a line of a transaction that the snapshot of `$1` and `$2` did not see.
 pub fn has_unseen(inbox: usize) -> String {
     format!("SELECT EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.{} WHERE {NOT_SEEN_BEFORE})", INBOXES[inbox])

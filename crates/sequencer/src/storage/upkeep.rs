@@ -120,13 +120,13 @@ DELETE FROM lockstep.pass p WHERE passed_at < now() - interval '1 hour' AND id <
         Ok(self.client.batch_execute(PRUNE).await?)
     }
 
-    /// Drops partitions of changes that every destination has passed, and those that nobody has written to for longer than
+    /// Drops partitions of changes that every destination has on its disk, and those that nobody has written to for longer than
     /// `change_retention`: a destination that had not passed them is marked, and filled again by the watch. Returns whether
     /// one was dropped.
     pub(crate) async fn drop_changes(&self) -> Result<bool, SourceError> {
         const OVER: &str = "
 SELECT p.first_sequence, p.end_sequence,
-  ARRAY(SELECT d.name FROM lockstep.destination d WHERE d.passed < p.end_sequence - 1),
+  ARRAY(SELECT d.name FROM lockstep.destination d WHERE lockstep.durable(d.name) < p.end_sequence - 1),
   n.created_at < now() - (SELECT value FROM lockstep.setting WHERE name = 'change_retention')
 FROM lockstep.change_partition p JOIN lockstep.change_partition n ON n.first_sequence >= p.end_sequence
 WHERE p.end_sequence <= (SELECT max(sequence) FROM lockstep.announced)

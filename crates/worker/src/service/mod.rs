@@ -10,7 +10,7 @@ use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::{ClickHouse, Destination, refuse_outdated_at_start};
+use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
 use lockstep_schema::tasks::Driver;
@@ -74,7 +74,7 @@ pub async fn run_to<D: Destination>(
         for source in &sources {
             row_security::refuse_at_start(source, &set).await?;
         }
-        refuse_outdated_at_start(&destination).await?;
+        refuse_unfit_at_start(&destination).await?;
         wait_for_both_sides(&mut flusher).await;
         connect(settings, limits, &health).await
     };
@@ -86,13 +86,8 @@ pub async fn run_to<D: Destination>(
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let shared = Shared { destination, mappings, limits, pauses };
-    let stream = Stream {
-        shared: shared.clone(),
-        consumer,
-        publisher: Arc::clone(&publisher),
-        flusher,
-        unacknowledged: Unacknowledged::default(),
-    };
+    let (unacknowledged, announcing) = (Unacknowledged::default(), Arc::clone(&publisher));
+    let stream = Stream { shared: shared.clone(), consumer, publisher: announcing, flusher, unacknowledged };
     parts.spawn(stream.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());

@@ -9,6 +9,7 @@ pub(crate) mod janitor;
 pub(crate) mod progress;
 pub(crate) mod quarantine;
 pub(crate) mod replica;
+pub(crate) mod restarts;
 mod tenancies;
 
 pub(crate) use fetch::{FetchSession, Snapshot};

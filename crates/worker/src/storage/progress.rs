@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_destinations::ServerStart;
 use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::locks::SessionLock;
@@ -10,7 +11,7 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{DESTINATION, LocationsByTenancy, look_up};
+use super::{DESTINATION, LocationsByTenancy, look_up, restarts};
 use crate::mappings::Mappings;
 use crate::metrics;
 
@@ -74,6 +75,21 @@ impl ProgressSession {
             }
         }
         Ok(changed)
+    }
+
+    /// Takes note of the destination's servers; returns how many were started again.
+    pub(crate) async fn note_servers(&mut self, servers: &[ServerStart]) -> Result<usize, SourceError> {
+        restarts::note_servers(&mut self.client, servers).await
+    }
+
+    /// Gives changes to some of the rows that a server may have lost; returns how many, `None` when none is left.
+    pub(crate) async fn change_some_again(&mut self) -> Result<Option<u64>, SourceError> {
+        restarts::change_some_again(&mut self.client).await
+    }
+
+    /// Notes how far the destination has come.
+    pub(crate) async fn note_passed(&self) -> Result<(), SourceError> {
+        restarts::note_passed(&self.client).await
     }
 
     /// Those of these tenancies that have something to ship.

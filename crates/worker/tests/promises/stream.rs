@@ -59,7 +59,8 @@ async fn flushes_that_follow_each_other_share_a_write_of_cursors() {
         fixture.eventually("the user to be seen", &seen, "1").await;
         if cursors.is_empty() {
             let head = fixture.head().await.to_string();
-            let cursor = "SELECT max(last_synced_sequence_id) FROM {raw}._stack_sync_metadata WHERE mapping_name = 'users'";
+            let cursor =
+                "SELECT max(last_synced_sequence_id) FROM {raw}._stack_sync_metadata WHERE mapping_name = 'users'";
             fixture.eventually("the first cursor to be written at once", cursor, &head).await;
         }
         cursors.push(fixture.cursor(tenancy, "users").await);

@@ -11,7 +11,7 @@ mod differences;
 const TENANCY: &str = "7f2c6e8a-0000-4000-8000-000000000001";
 
 fn databases() -> Databases {
-    Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None }
+    Databases { raw: "analytics_internal".into(), views: "default".into(), cluster: None, fsync: false }
 }
 
 /// Two mappings are enough to see what is said for each.

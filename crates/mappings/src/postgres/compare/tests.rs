@@ -20,7 +20,8 @@ fn keys() -> Vec<Key> {
 fn all_rows() {
     assert_snapshot!("rows_postgres", rows(&mapping("refresh_tokens"), Scope::All));
     assert_snapshot!("rows_postgres_joined", rows(&mapping("team_invitations"), Scope::All));
-    let databases = clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None };
+    let databases =
+        clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None, fsync: false };
     let of = |scope, after| clickhouse::compare_rows(&mapping("refresh_tokens"), &databases, scope, after);
     assert_snapshot!("rows_clickhouse", of(Scope::All, None));
     assert_snapshot!("rows_clickhouse_after", of(Scope::All, keys().first()));
@@ -31,7 +32,8 @@ fn rows_of_some_locations_and_keys() {
     let locations = [keys()[0].location.clone()];
     assert_snapshot!("locations_postgres", rows(&mapping("team_permissions"), Scope::Locations(&locations)));
     assert_snapshot!("keys_postgres", rows(&mapping("team_invitations"), Scope::Keys(&keys())));
-    let databases = clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None };
+    let databases =
+        clickhouse::Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None, fsync: false };
     let of = |scope| clickhouse::compare_rows(&mapping("refresh_tokens"), &databases, scope, None);
     assert_snapshot!("locations_clickhouse", of(Scope::Locations(&locations)));
     assert_snapshot!("keys_clickhouse", of(Scope::Keys(&keys())));
