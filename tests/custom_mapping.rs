@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::cap_2::SECRETS;
 use crate::stage::Stage;
 
-const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
+pub(crate) const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
 
 /// A directory with definitions, removed when dropped.
 pub(crate) struct Definitions(PathBuf);
@@ -27,6 +27,11 @@ impl Definitions {
 }
 
 impl Definitions {
+    /// Writes one of them anew. Programs that run know those that were there when they were started.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.0.join(name), text).context("writing a definition")
+    }
+
     /// An installation that uses them; nothing is in its source yet.
     pub(crate) async fn stage(&self) -> Result<Stage> {
         Stage::of(Installation::create().await?.with_mappings(self.0.clone())).await

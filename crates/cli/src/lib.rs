@@ -43,7 +43,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
-    Migrate(migrate::MigrateArgs),
+    Migrate(Reporting<migrate::MigrateArgs>),
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
@@ -123,7 +123,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(command: &Command, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
-        Command::Migrate(args) => migrate::run(args, settings, mappings).await?,
+        Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
         Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
         Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),

@@ -3,27 +3,22 @@
 use std::collections::BTreeMap;
 
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{
-    IN_TIME, TableDefinition, create_databases, cursor_table, literal, raw_table, source_table, view, view_select,
-};
+use lockstep_mappings::clickhouse::{IN_TIME, create_databases, literal, view, view_rows, view_select};
 
-use super::{ClickHouse, TableShape, differences, version};
+use super::{ClickHouse, TableShape, swap, tables, version};
 use crate::error::DestinationError;
 use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 
 impl Provision for ClickHouse {
-    async fn plan(&self, mappings: &MappingSet, wanted: Wanted) -> Result<ProvisionPlan, ProvisionError> {
+    async fn plan(&self, mappings: &MappingSet, wanted: &Wanted) -> Result<ProvisionPlan, ProvisionError> {
+        self.ping().await?;
         version::check(self).await?;
-        let databases = self.databases();
-        let mut plan = ProvisionPlan::default();
+        let mut plan = tables::plan(self, mappings, wanted).await?;
         let create = missing_databases(self).await?;
         if !create.is_empty() {
-            plan.steps.push(ProvisionStep { what: "create databases".to_owned(), statements: create });
+            plan.steps.insert(0, ProvisionStep::new("create databases", create));
         }
-        let own = [cursor_table(databases), source_table(databases)];
-        let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
-        plan.steps.extend(tables(self, &definitions).await?);
-        let views = views(self, mappings, wanted.replace_views).await?;
+        let views = views(self, mappings, &plan, wanted).await?;
         // Policies come before the views that they protect, and grants after them: nobody reads a view without its policy.
         let access =
             if self.can_manage_access().await? { self.access_steps(mappings).await? } else { [vec![], vec![]] };
@@ -33,19 +28,19 @@ impl Provision for ClickHouse {
     }
 
     async fn apply(&self, step: &ProvisionStep) -> Result<(), DestinationError> {
-        for statement in &step.statements {
+        self.execute_all(&step.statements).await
+    }
+}
+
+impl ClickHouse {
+    /// Runs statements in order, each to its end.
+    pub(super) async fn execute_all(&self, statements: &[String]) -> Result<(), DestinationError> {
+        for statement in statements {
             self.execute(statement).await?;
         }
         Ok(())
     }
 
-    async fn check(&self, mappings: &MappingSet) -> Result<ProvisionPlan, ProvisionError> {
-        self.ping().await?;
-        self.plan(mappings, Wanted::default()).await
-    }
-}
-
-impl ClickHouse {
     /// What these tables of the raw database look like, by name; those that do not exist, or that this user may not see,
     /// are left out. Two questions to the server.
     ///
@@ -89,79 +84,70 @@ async fn missing_databases(clickhouse: &ClickHouse) -> Result<Vec<String>, Desti
     Ok(missing.map(|(statement, _)| statement).collect())
 }
 
-async fn tables(
-    clickhouse: &ClickHouse,
-    definitions: &[TableDefinition],
-) -> Result<Vec<ProvisionStep>, ProvisionError> {
-    let names: Vec<_> = definitions.iter().map(|definition| definition.name.as_str()).collect();
-    let found = clickhouse.table_shapes(&names).await?;
-    let mut steps = Vec::new();
-    let mut differing = Vec::new();
-    for definition in definitions {
-        match found.get(&definition.name) {
-            None => steps.push(ProvisionStep {
-                what: format!("create table {}.{}", definition.database, definition.name),
-                statements: definition.create(),
-            }),
-            Some(shape) => {
-                let name = format!("{}.{}", definition.database, definition.name);
-                let found = differences(&TableShape::from(definition), shape);
-                if found.is_empty() && !shape.is_in_time {
-                    let (what, statements) = (format!("constrain table {name}"), vec![definition.add_in_time()]);
-                    steps.push(ProvisionStep { what, statements });
-                }
-                differing.extend(found.into_iter().map(|difference| format!("{name}: {difference}")));
-            }
-        }
-    }
-    if differing.is_empty() { Ok(steps) } else { Err(ProvisionError::OtherShape(differing)) }
-}
-
 async fn views(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
-    replace: bool,
+    plan: &ProvisionPlan,
+    wanted: &Wanted,
 ) -> Result<Vec<ProvisionStep>, ProvisionError> {
     let found = live_views(clickhouse, mappings).await?;
+    let later = tables::of_other_tables(plan, wanted);
     let mut steps = Vec::new();
     let mut taken = Vec::new();
     for mapping in mappings.iter() {
         let name = format!("{}.{}", clickhouse.databases.views, mapping.name);
         let what = match found.get(mapping.name.as_str()) {
-            None => format!("create view {name}"),
-            Some((engine, _)) if engine != "View" => {
+            Some(Found { engine, .. }) if engine != "View" => {
                 taken.push(format!("{name} is a table ({engine}), not a view; it is never replaced"));
                 continue;
             }
-            Some((_, true)) => continue,
-            Some((_, false)) if replace => format!("replace view {name}"),
-            Some((_, false)) => {
+            // It is made when the table that it is to read has taken its place.
+            _ if later.contains(&mapping.name) => continue,
+            None => format!("create view {name}"),
+            Some(Found { is_same: true, .. }) => continue,
+            Some(Found { reads_same_rows, .. }) if *reads_same_rows || wanted.replace_views => {
+                format!("replace view {name}")
+            }
+            Some(_) => {
                 taken.push(format!("view {name} reads something else"));
                 continue;
             }
         };
-        steps.push(ProvisionStep { what, statements: vec![view(mapping, &clickhouse.databases)] });
+        let comments = swap::comments(clickhouse, mapping.name.as_str()).await?;
+        steps.push(ProvisionStep::new(what, vec![view(mapping, &clickhouse.databases, &comments)]));
     }
     if taken.is_empty() { Ok(steps) } else { Err(ProvisionError::NamesTaken(taken)) }
 }
 
-/// What has the name of one of our views: its engine, and whether it selects what ours selects.
+/// What has the name of one of our views.
+struct Found {
+    engine: String,
+    /// It selects what ours selects.
+    is_same: bool,
+    /// It selects from what ours selects from, perhaps other columns: those of another definition.
+    reads_same_rows: bool,
+}
+
 async fn live_views(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
-) -> Result<BTreeMap<String, (String, bool)>, DestinationError> {
+) -> Result<BTreeMap<String, Found>, DestinationError> {
     let mut found = BTreeMap::new();
     for mapping in mappings.iter() {
         // The server formats both sides, so that spacing makes no difference.
         let sql = format!(
-            "SELECT engine, if(as_select = '', 0, formatQuerySingleLine(as_select) = formatQuerySingleLine({select})) FROM system.tables WHERE database = {database} AND name = {name} FORMAT TSV",
+            "WITH formatQuerySingleLine({select}) AS ours, formatQuerySingleLine({rows}) AS rows, if(as_select = '', '', formatQuerySingleLine(as_select)) AS theirs
+SELECT engine, theirs = ours, position(theirs, substring(rows, position(rows, ' FROM '))) > 0
+FROM system.tables WHERE database = {database} AND name = {name}",
             select = literal(&view_select(mapping, &clickhouse.databases)),
+            rows = literal(&view_rows(mapping, &clickhouse.databases)),
             database = literal(&clickhouse.databases.views),
             name = literal(mapping.name.as_str()),
         );
-        let text = clickhouse.fetch_text(&sql).await?;
-        if let Some((engine, same)) = text.trim_end().split_once('\t') {
-            found.insert(mapping.name.to_string(), (engine.to_owned(), same == "1"));
+        let rows: Vec<(String, u8, u8)> = clickhouse.fetch_rows(&sql).await?;
+        if let Some((engine, is_same, reads_same_rows)) = rows.into_iter().next() {
+            let view = Found { engine, is_same: is_same == 1, reads_same_rows: reads_same_rows == 1 };
+            found.insert(mapping.name.to_string(), view);
         }
     }
     Ok(found)

@@ -3,7 +3,7 @@
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
-use super::{Databases, identifier, literal, on_cluster};
+use super::{Databases, identifier, literal, on_cluster, table_name};
 use crate::mapping::Mapping;
 
 /// A table as it must be: what `lockstep migrate` creates, and compares existing tables with.
@@ -19,7 +19,7 @@ pub struct TableDefinition {
     pub engine: String,
     /// As in `system.tables.sorting_key`.
     pub sorting_key: String,
-    cluster: Option<String>,
+    pub(super) cluster: Option<String>,
 }
 
 impl TableDefinition {
@@ -53,7 +53,7 @@ impl TableDefinition {
     }
 
     /// The table that holds the rows: of its own name, or beside the distributed one that has it.
-    fn local_name(&self) -> String {
+    pub(super) fn local_name(&self) -> String {
         if self.cluster.is_some() { format!("{}_local", self.name) } else { self.name.clone() }
     }
 
@@ -165,35 +165,9 @@ pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
         .collect();
     TableDefinition::new(
         databases,
-        mapping.name.as_str(),
+        &table_name(mapping),
         &columns,
         "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)",
         &key.join(", "),
-    )
-}
-
-/// What the view of a mapping selects: the latest version of each row, without deleted rows and Lockstep's own columns.
-pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
-    let columns: Vec<_> = ["project_id", "branch_id"]
-        .into_iter()
-        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
-        .map(identifier)
-        .collect();
-    format!(
-        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0",
-        columns = columns.join(", "),
-        raw = identifier(&databases.raw),
-        name = identifier(mapping.name.as_str()),
-    )
-}
-
-/// The view that tenants read. It runs with its owner's rights, so tenants need none on the raw table.
-pub fn view(mapping: &Mapping, databases: &Databases) -> String {
-    format!(
-        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{select}",
-        views = identifier(&databases.views),
-        name = identifier(mapping.name.as_str()),
-        cluster = on_cluster(databases),
-        select = view_select(mapping, databases),
     )
 }

@@ -6,14 +6,16 @@
 
 mod apply;
 mod detach;
+mod fill_steps;
 mod flaws;
 mod inspect;
 mod plan;
 mod shape;
 
-pub use apply::{ApplyEvent, apply};
+pub use apply::{ApplyEvent, Applying, apply};
 pub use detach::detach;
+pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
 pub use inspect::{Captured, Live, LiveObject, inspect};
-pub use plan::{Mode, Part, Step, note_tenancies, outflanked, plan};
+pub use plan::{Mode, Part, Step, Wishes, note_tenancies, outflanked, plan};
 pub use shape::{mappings_of, may_have_changed, note_shape, shape};
