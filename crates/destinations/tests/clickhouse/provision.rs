@@ -40,7 +40,7 @@ async fn a_table_that_takes_rows_at_any_time_is_constrained() {
         let is_in_time =
             || async { fixture.clickhouse.table_shapes(&[&users.name]).await.unwrap()[&users.name].is_in_time };
         assert!(!is_in_time().await);
-        let plan = fixture.clickhouse.plan(&set, Wanted::default()).await.unwrap();
+        let plan = fixture.clickhouse.plan(&set, &Wanted::default()).await.unwrap();
         let step = plan.steps.iter().find(|step| step.what.starts_with("constrain table")).unwrap();
         fixture.clickhouse.apply(step).await.unwrap();
         assert!(is_in_time().await);

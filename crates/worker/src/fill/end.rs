@@ -42,8 +42,9 @@ impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
             return Ok(Ran::skipped(every));
         }
         for mapping in session.beside().await?.iter().filter_map(|name| self.mapping(name)) {
-            // Whoever exchanged the tables did not come to write it down.
+            // Whoever exchanged the tables did not come to write it down, nor perhaps to make the view.
             if self.destination.is_in_place(mapping).await? {
+                self.destination.take_place(mapping).await?;
                 session.in_place(mapping).await?;
             }
         }
