@@ -86,13 +86,9 @@ pub async fn run_to<D: Destination>(
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let shared = Shared { destination, mappings, limits, pauses };
-    let stream = Stream {
-        shared: shared.clone(),
-        consumer,
-        publisher: Arc::clone(&publisher),
-        flusher,
-        unacknowledged: Unacknowledged::default(),
-    };
+    let unacknowledged = Unacknowledged::default();
+    let stream =
+        Stream { shared: shared.clone(), consumer, publisher: Arc::clone(&publisher), flusher, unacknowledged };
     parts.spawn(stream.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
