@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 mod clickhouse;
 mod dump;
+mod locks;
 mod refusals;
 
 use anyhow::{Result, bail, ensure};

@@ -134,7 +134,7 @@ async fn cap_1_what_no_mapping_reads_is_no_change() -> Result<()> {
         r#"UPDATE "ProjectUser" SET "displayName" = "displayName", "serverMetadata" = "serverMetadata""#,
         r#"UPDATE "ProjectUserRefreshToken" SET "refreshToken" = 'secret-rotated-' || "id"::text"#,
         r#"UPDATE "VerificationCode" SET "attemptCount" = 3, "usedAt" = now(), "code" = 'secret-new-' || "id"::text"#,
-        r#"UPDATE "ProjectUserOAuthAccount" SET "email" = 'secret-mail'"#,
+        r#"UPDATE "ProjectUserOAuthAccount" SET "updatedAt" = '2025-01-01'"#,
         r#"UPDATE "EmailOutbox" SET "tsxSource" = 'secret-other', "to" = '{"user": 1}'"#,
         r#"UPDATE "TeamMember" SET "isSelected" = NULL, "updatedAt" = now()"#,
         r#"UPDATE "Project" SET "displayName" = 'x'; UPDATE "Tenancy" SET "updatedAt" = now()"#,

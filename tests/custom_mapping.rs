@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::cap_2::SECRETS;
 use crate::stage::Stage;
 
-const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
+pub(crate) const DEFINITION: &str = include_str!("custom_mapping/invoices.toml");
 
 /// A directory with definitions, removed when dropped.
 pub(crate) struct Definitions(PathBuf);
@@ -30,6 +30,11 @@ impl Definitions {
     /// The path of a file of theirs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Writes one of them anew. Programs that run know those that were there when they were started.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.0.join(name), text).context("writing a definition")
     }
 
     /// An installation that uses them; nothing is in its source yet.

@@ -1,6 +1,8 @@
 //! `lockstep doctor`: whatever is wrong with an installation is told with its remedy, and what was mended is not.
 
 use anyhow::{Context, Result, ensure};
+use lockstep_testkit::databases::{PrivatePostgres, TestDatabase};
+use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
 use crate::stage::Stage;
@@ -188,8 +190,10 @@ async fn doctor_tells_who_leads_who_holds_up_and_what_waits() -> Result<()> {
     let holding = stage.connect().await?;
     holding.batch_execute(r#"SET application_name = 'import'; BEGIN; DELETE FROM "Team""#).await?;
     let found = findings(&stage, &["--transactions-longer-than", "0"]).await?;
-    let open = "open transactions: process ";
-    ensure!(found.iter().any(|finding| finding.starts_with(open) && finding.contains("\"import\"")), "{found:#?}");
+    let is_it =
+        |finding: &&String| finding.starts_with("open transactions: process ") && finding.contains("\"import\"");
+    let told = found.iter().find(is_it).with_context(|| format!("{found:#?}"))?;
+    ensure!(told.contains("dead rows in captured tables") && told.contains("an inbox of 0 MiB"), "{told}");
     ensure!(!found.iter().any(|finding| finding.contains("DELETE FROM")), "a statement is told: {found:#?}");
     holding.batch_execute("ROLLBACK").await?;
     finds_nothing(&stage, "when nobody holds up").await?;
@@ -234,10 +238,14 @@ async fn doctor_tells_what_is_missing_in_clickhouse_and_what_has_another_shape()
     finds(
         &stage,
         "a column is new",
-        &["ClickHouse: LS-0016", "column extra is UInt8", "LOCKSTEP_CLICKHOUSE_RAW_DATABASE"],
+        &["ClickHouse: ", ".teams differs from its definition: column extra is UInt8", "lockstep migrate --drop"],
     )
     .await?;
     stage.in_clickhouse("ALTER TABLE {raw}.teams DROP COLUMN extra").await?;
+    stage.in_clickhouse("ALTER TABLE {raw}.teams MODIFY TTL sync_created_at + INTERVAL 100 YEAR").await?;
+    let parts = [".teams differs from its definition: TTL is", "the right table is built beside", "lockstep migrate"];
+    finds(&stage, "rows that would go by themselves", &parts).await?;
+    stage.in_clickhouse("ALTER TABLE {raw}.teams REMOVE TTL").await?;
     finds_nothing(&stage, "when all is as it was").await?;
     stage.end(programs).await
 }
@@ -249,4 +257,34 @@ async fn doctor_comes_before_migrate_too() -> Result<()> {
     finds(&stage, "nothing was done", &["control tables: to do: create Lockstep's own tables"]).await?;
     finds(&stage, "nothing was done", &["triggers: lockstep_teams_inserted on Team is missing"]).await?;
     stage.end([]).await
+}
+
+/// What nobody remembers: a prepared transaction, and a slot that nobody reads.
+#[tokio::test]
+async fn doctor_tells_what_a_forgotten_slot_and_a_prepared_transaction_keep() -> Result<()> {
+    let mut server = PrivatePostgres::start_with(&["max_prepared_transactions=5", "wal_keep_size=0"]).await?;
+    let stage = Stage::of(Installation::around(TestDatabase::create_on(server.url()).await?)?).await?;
+    stage.migrate(&["--standalone"]).await?;
+    stage.sql(include_str!("world.sql")).await?;
+    stage.sql("SELECT pg_create_physical_replication_slot('forgotten', TRUE)").await?;
+    for _ in 0..18 {
+        // A segment of 16 MiB each time.
+        stage.sql("SELECT pg_logical_emit_message(FALSE, '', ''); SELECT pg_switch_wal()").await?;
+    }
+    stage.sql(r#"BEGIN; UPDATE "Team" SET "displayName" = 'prepared'; PREPARE TRANSACTION 'forgotten'"#).await?;
+    let found = findings(&stage, &["--transactions-longer-than", "0"]).await?;
+    for parts in [
+        &["open transactions: a prepared transaction", "dead rows in captured tables", "ROLLBACK PREPARED"][..],
+        &["replication slots: slot \"forgotten\" is read by nobody", "MiB of the log", "pg_drop_replication_slot"],
+    ] {
+        let is_it = |finding: &&String| parts.iter().all(|part| finding.contains(part));
+        ensure!(found.iter().any(|finding| is_it(&finding)), "{parts:?} is not among {found:#?}");
+    }
+    ensure!(!found.iter().any(|finding| finding.contains("'forgotten'")), "a prepared transaction's name is told");
+    stage.sql("ROLLBACK PREPARED 'forgotten'").await?;
+    stage.sql("SELECT pg_drop_replication_slot('forgotten')").await?;
+    let found = findings(&stage, &["--transactions-longer-than", "0"]).await?;
+    ensure!(!found.iter().any(|finding| finding.contains("slots: ") || finding.contains("prepared")), "{found:#?}");
+    stage.end([]).await?;
+    server.stop().await
 }

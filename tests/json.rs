@@ -74,6 +74,22 @@ async fn tenancy(stage: &Stage, name: &str) -> Result<String> {
 }
 
 #[tokio::test]
+async fn json_of_migrate() -> Result<()> {
+    let stage = Stage::small().await?;
+    stage.in_clickhouse("ALTER TABLE {raw}.users DROP COLUMN is_anonymous").await?;
+    stage.sql("UPDATE lockstep.definition SET exported = 'before' WHERE mapping_name = 'users'").await?;
+    for (arguments, dry_run) in [(&["--dry-run"][..], true), (&[], false)] {
+        let said = json(&stage, "migrate", arguments, 0).await?;
+        assert_eq!(said["dry_run"], dry_run);
+        assert_eq!(said["tables"][0]["action"], "columns_added", "{said}");
+        assert_eq!(said["tables"][0]["differences"][0], "column is_anonymous is missing, must be UInt8");
+    }
+    let again = json(&stage, "migrate", &[], 0).await?;
+    assert!(["tables", "source", "clickhouse"].iter().all(|part| again[*part] == Value::Array(Vec::new())), "{again}");
+    stage.end([]).await
+}
+
+#[tokio::test]
 async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?];

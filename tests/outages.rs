@@ -72,7 +72,7 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
     // Again, while they work: every connection is cut and no new one is to be had.
     let editor = BackgroundEdits::start(&stage, 61).await?;
     editor.go_on(10).await?;
-    let before = [daemons[0].logged()?, daemons[1].logged()?].map(|log| log.matches("53300").count());
+    let before = [daemons[0].logged()?, daemons[1].logged()?].map(|log| log.matches("LS-0032").count());
     stage.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await?;
     stage
         .number(&format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{role}'"))
@@ -94,7 +94,7 @@ async fn outages_too_many_connections_are_waited_for() -> Result<()> {
 /// Its connections were refused so many times, for being too many.
 async fn refused(daemon: &Program, times: usize) -> Result<()> {
     let what = "connections to be refused";
-    let condition = async || Ok(daemon.logged()?.matches("53300").count() >= times);
+    let condition = async || Ok(daemon.logged()?.matches("LS-0032").count() >= times);
     eventually(what, DEADLINE, condition).await
 }
 

@@ -102,6 +102,7 @@ async fn versions_a_clickhouse_that_is_too_old_is_refused_by_migrate_and_at_star
     assert_eq!(stage.number(made).await?, 0, "the source was prepared for a ClickHouse that is refused");
     stage.migrate(&[]).await?;
     refused(78, ended(&mut with_changed(&stage, "lockstep-worker", &old)).await?)?;
+    refused(78, ended(&mut with_changed(&stage, "lockstep-sequencer", &old)).await?)?;
     refused(3, ended(&mut with_changed(&stage, "lockstep-verifier", &old)).await?)?;
     let looked = ended(with_changed(&stage, "lockstep", &old).arg("doctor")).await?;
     let found = String::from_utf8_lossy(&looked.stdout).into_owned();

@@ -52,6 +52,6 @@ INSERT INTO "ProjectUserRefreshToken" ("tenancyId", "id", "projectUserId", "refr
 SELECT "tenancyId", id('token of ' || name), "projectUserId", 'secret-' || name, now()
 FROM "ProjectUser" JOIN (VALUES ('ada'), ('charles'), ('grace')) AS named (name) ON "projectUserId" = id(name);
 INSERT INTO "ProjectUserOAuthAccount" ("tenancyId", "id", "projectUserId", "configOAuthProviderId", "providerAccountId", "email", "updatedAt")
-SELECT id(project), id('account ' || account), id(name), 'github', account, 'secret-' || account, now()
+SELECT id(project), id('account ' || account), id(name), 'github', account, account || '@example.com', now()
 FROM (VALUES ('engines', 'ada', 'countess'), ('engines', 'charles', 'baronet'), ('engines', NULL, 'nobody'), ('compilers', 'grace', 'admiral'))
     AS accounts (project, name, account);

@@ -44,7 +44,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
-    Migrate(migrate::MigrateArgs),
+    Migrate(Reporting<migrate::MigrateArgs>),
     /// Write a definition from a table, check definitions, show what is derived from one
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
@@ -128,7 +128,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
         Command::Mapping(command) => mapping::run(command, settings).await?,
-        Command::Migrate(args) => migrate::run(args, settings, mappings).await?,
+        Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
         Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
         Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),

@@ -1,5 +1,5 @@
-//! Where rows go: what a destination promises ([`Destination`], and beside it [`Erase`], [`HighWater`], [`Provision`] and
-//! [`compare::Compare`]), and ClickHouse behind it.
+//! Where rows go: what a destination promises ([`Destination`], and beside it [`Erase`], [`HighWater`], [`Provision`],
+//! [`Swap`] and [`compare::Compare`]), and ClickHouse behind it.
 //!
 //! A destination takes typed fields, encodes them in its own way, and keeps cursors. Tables, statements and the codec are
 //! derived by `lockstep-mappings`. The `clickhouse` crate is named here only.
@@ -15,6 +15,7 @@ pub mod faulty;
 mod high_water;
 mod provision;
 mod start;
+mod swap;
 mod window;
 
 pub use clickhouse::{AccessState, ClickHouse};
@@ -26,6 +27,7 @@ pub use erase::{Erase, OldTombstones, Removal};
 pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;
 pub use high_water::{HighWater, Mark, Marks};
-pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
+pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, TableAction, TableChange, Wanted, When};
 pub use start::refuse_unfit_at_start;
+pub use swap::Swap;
 pub use window::WriteWindow;

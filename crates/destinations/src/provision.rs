@@ -1,14 +1,37 @@
 //! What a destination must have before anything is written to it.
 
+use std::collections::BTreeSet;
+
+use lockstep_core::MappingName;
 use lockstep_mappings::MappingSet;
+use serde::Serialize;
 
 use crate::error::DestinationError;
 
-/// What is asked for beside the tables.
-#[derive(Clone, Copy, Default, Debug)]
+/// What is asked for beside what the definitions say, and what is known of what was done before.
+#[derive(Clone, Default, Debug)]
 pub struct Wanted {
     /// Views of the same names that read something else are replaced.
     pub replace_views: bool,
+    /// Columns that the definitions no longer have are dropped.
+    pub drop_columns: bool,
+    /// Tables that another system has made are replaced too, by right ones that are built beside them.
+    pub rebuild: bool,
+    /// Tables that are replaced are kept under another name. Those of another system always are.
+    pub keep: bool,
+    /// Mappings that were set up before: their tables are Lockstep's own.
+    pub own: BTreeSet<MappingName>,
+    /// Mappings of which a table is being built beside, as their definitions say.
+    pub under_way: BTreeSet<MappingName>,
+}
+
+/// When a step is done: some before the mappings are filled, some once programs know that they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Before fills begin.
+    BeforeFills,
+    /// After they have begun.
+    AfterFills,
 }
 
 /// One thing to do.
@@ -18,6 +41,51 @@ pub struct ProvisionStep {
     pub what: String,
     /// Run in this order. Each can be run again.
     pub statements: Vec<String>,
+    /// When.
+    pub when: When,
+}
+
+impl ProvisionStep {
+    /// What is done before fills begin.
+    pub fn new(what: impl Into<String>, statements: Vec<String>) -> Self {
+        Self { what: what.into(), statements, when: When::BeforeFills }
+    }
+
+    /// What is done after fills have begun.
+    pub fn after_fills(what: impl Into<String>, statements: Vec<String>) -> Self {
+        Self { when: When::AfterFills, ..Self::new(what, statements) }
+    }
+}
+
+/// What happens to a table that differs from its definition.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum TableAction {
+    /// Columns are added; the mapping is exported again.
+    ColumnsAdded,
+    /// Columns that no definition has any more stay until `--drop` says otherwise.
+    ColumnsKept,
+    /// Columns that no definition has any more are dropped.
+    ColumnsDropped,
+    /// The right table is built beside, filled, and takes its place; the other is dropped then.
+    BuiltBeside,
+    /// The same; the other is kept under another name.
+    BuiltBesideAndKept,
+    /// That is under way.
+    BeingBuilt,
+}
+
+/// A table that differs from its definition.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct TableChange {
+    /// With its database.
+    pub table: String,
+    /// What happens to it.
+    pub action: TableAction,
+    /// In what it differs, a sentence each.
+    pub differences: Vec<String>,
+    /// Rows that it holds, old versions included.
+    pub rows: u64,
 }
 
 /// What is missing.
@@ -25,6 +93,10 @@ pub struct ProvisionStep {
 pub struct ProvisionPlan {
     /// To be applied in this order.
     pub steps: Vec<ProvisionStep>,
+    /// Tables that differ from their definitions.
+    pub changes: Vec<TableChange>,
+    /// Mappings whose rows have to go into a table beside their own, with whether the latter is kept.
+    pub rebuilt: Vec<(MappingName, bool)>,
 }
 
 /// Why nothing is changed in a destination.
@@ -33,13 +105,13 @@ pub enum ProvisionError {
     /// It cannot be asked.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// Tables are of another shape.
+    /// Tables are of another shape, and nobody has said that they may be replaced.
     #[error(
         "LS-0016: ClickHouse holds tables of another shape, which are never written to; nothing was changed:{}\nEither \
-         set LOCKSTEP_CLICKHOUSE_RAW_DATABASE (and LOCKSTEP_CLICKHOUSE_VIEW_DATABASE) to databases of other names; \
-         Lockstep then builds and fills the right tables beside these. When `lockstep-verifier` finds them equal, set \
-         LOCKSTEP_CLICKHOUSE_VIEW_DATABASE back and run `lockstep migrate --replace-views`: every view is swapped at \
-         once. Or drop or rename the tables above and run this again.",
+         stop what writes to them and run `lockstep migrate --rebuild`: the right tables are built beside these and take their \
+         places when they are whole, and these are kept under other names. Or set LOCKSTEP_CLICKHOUSE_RAW_DATABASE (and \
+         LOCKSTEP_CLICKHOUSE_VIEW_DATABASE) to databases of other names; when `lockstep-verifier` finds all equal there, set \
+         LOCKSTEP_CLICKHOUSE_VIEW_DATABASE back and run `lockstep migrate --replace-views`.",
         list(.0)
     )]
     OtherShape(Vec<String>),
@@ -50,6 +122,9 @@ pub enum ProvisionError {
         list(.0)
     )]
     NamesTaken(Vec<String>),
+    /// Tables cannot be built beside others.
+    #[error("LS-0027: tables cannot be built beside these; nothing was changed:{}", list(.0))]
+    NoPlaceBeside(Vec<String>),
 }
 
 /// A destination whose tables Lockstep makes. Tables of another shape are never written to.
@@ -61,7 +136,7 @@ pub trait Provision: Send + Sync {
     fn plan(
         &self,
         mappings: &MappingSet,
-        wanted: Wanted,
+        wanted: &Wanted,
     ) -> impl Future<Output = Result<ProvisionPlan, ProvisionError>> + Send;
 
     /// Does one step.
@@ -69,12 +144,6 @@ pub trait Provision: Send + Sync {
     /// # Errors
     /// What the destination says. The step can be applied again.
     fn apply(&self, step: &ProvisionStep) -> impl Future<Output = Result<(), DestinationError>> + Send;
-
-    /// As [`Provision::plan`] with nothing asked for beside the tables, once the destination answers.
-    ///
-    /// # Errors
-    /// As [`Provision::plan`].
-    fn check(&self, mappings: &MappingSet) -> impl Future<Output = Result<ProvisionPlan, ProvisionError>> + Send;
 }
 
 fn list(items: &[String]) -> String {

@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod codec;
 mod column_type;
 mod definition;
+mod fingerprint;
 mod mapping;
 pub mod postgres;
 mod set;

@@ -70,6 +70,8 @@ impl Value {
 pub struct Column {
     /// In every destination.
     pub name: String,
+    /// Its second name in the view, for queries that know it by that.
+    pub alias: Option<String>,
     /// On every side.
     pub column_type: ColumnType,
     /// In the source.
@@ -118,9 +120,17 @@ pub struct Mapping {
     pub joins: Vec<Join>,
     /// The definition file, for messages.
     pub file: String,
+    /// Its rows go into the table beside its own in ClickHouse, which takes that one's place when it is whole.
+    pub is_beside: bool,
 }
 
 impl Mapping {
+    /// The same, with its rows in the table beside its own.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { is_beside: true, ..self.clone() }
+    }
+
     /// The key columns, in order.
     pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
         self.key.iter().map(|&index| &self.columns[index])

@@ -128,7 +128,7 @@ fn of_clickhouse(set: &MappingSet, mapping: &Mapping, databases: &Databases, own
     vec![
         statement("ClickHouse: table", table.create().join(";\n")),
         statement("ClickHouse: row policies", access.replace_policies(mapping.name.as_str()).join(";\n")),
-        statement("ClickHouse: view", clickhouse::view(mapping, databases)),
+        statement("ClickHouse: view", clickhouse::view(mapping, databases, &clickhouse::Comments::default())),
         statement("ClickHouse: insert", table.insert()),
         statement("ClickHouse: stale rows", clickhouse::count_stale(mapping, databases, floor, None)),
         statement(

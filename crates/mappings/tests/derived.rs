@@ -150,7 +150,7 @@ fn a_cluster_is_a_matter_of_configuration() {
         clickhouse::raw_table(mapping, &databases).create(),
         clickhouse::cursor_table(&databases).create(),
         clickhouse::source_table(&databases).create(),
-        vec![clickhouse::view(mapping, &databases)],
+        vec![clickhouse::view(mapping, &databases, &clickhouse::Comments::default())],
         vec![clickhouse::raw_table(mapping, &databases).insert()],
         vec![format!("SELECT version() FROM {}", clickhouse::each_server("one", &databases))],
     ];
@@ -168,4 +168,50 @@ fn inserts_that_are_on_the_disk_before_they_are_acknowledged() {
     let statements =
         [on.create().concat(), on.set_fsync("ReplacingMergeTree(a)").unwrap(), off.set_fsync(is_on).unwrap()];
     insta::assert_snapshot!(statements.join(";\n\n"));
+}
+
+#[test]
+fn a_table_changes_in_place_or_another_takes_its_place() {
+    let text = include_str!("../definitions/connected_accounts.toml")
+        .replace("name = \"email\"", "name = \"email\"\nalias = \"address\"");
+    let set = MappingSet::from_texts(&[("connected_accounts.toml".to_owned(), text)]).unwrap();
+    let mapping = set.iter().next().unwrap();
+    let comments = clickhouse::Comments {
+        view: "accounts elsewhere".to_owned(),
+        columns: [("address".to_owned(), "it's where mail goes".to_owned())].into(),
+    };
+    let columns = [
+        ("project_id", "String"),
+        ("branch_id", "String"),
+        ("user_id", "String"),
+        ("provider", "String"),
+        ("email", "Nullable(String)"),
+        ("created_at", "DateTime64(3,'UTC')"),
+        ("sync_sequence_id", "Int64"),
+        ("sync_is_deleted", "UInt8"),
+    ];
+    let before: Vec<_> = columns.map(|(name, column_type)| (name.to_owned(), column_type.to_owned())).into();
+    let mut text = String::new();
+    for databases in [databases(), Databases { cluster: Some("main".into()), ..databases() }] {
+        let table = clickhouse::raw_table(mapping, &databases);
+        let mut section = |title: &str, sql: &[String]| writeln!(text, "---- {title}\n{}\n", sql.join(";\n")).unwrap();
+        section("add a column", &clickhouse::add_column(&table, "email"));
+        section("drop a column", &clickhouse::drop_column(&table, "phone"));
+        section("build beside", &clickhouse::raw_table(&mapping.beside(), &databases).create());
+        section("insert beside", &[clickhouse::raw_table(&mapping.beside(), &databases).insert()]);
+        section("which have taken a place", &[clickhouse::places_taken(mapping, &databases)]);
+        let bridge = clickhouse::bridge_view(mapping, &databases, &before, &comments);
+        section("a view over both", bridge.as_slice());
+        section("let nothing in", &[clickhouse::forbid_inserts(mapping, &databases)]);
+        section("exchange", &clickhouse::exchange(mapping, &databases));
+        section("take a free place", &clickhouse::take_place(mapping, &databases));
+        section("view", &[clickhouse::view(mapping, &databases, &comments)]);
+        section("keep what was replaced", &clickhouse::keep_replaced(mapping, &databases));
+        section(
+            "drop what was replaced",
+            &clickhouse::drop_table(&clickhouse::table_name(&mapping.beside()), &databases),
+        );
+    }
+    insta::assert_snapshot!(text);
+    assert_eq!(clickhouse::bridge_view(mapping, &databases(), &before[..6], &comments), None, "it holds no versions");
 }

@@ -200,7 +200,9 @@ impl OperationError {
                 exit::CONFIGURATION
             }
             Self::Misfits(_)
-            | Self::Provision(ProvisionError::OtherShape(_) | ProvisionError::NamesTaken(_))
+            | Self::Provision(
+                ProvisionError::OtherShape(_) | ProvisionError::NamesTaken(_) | ProvisionError::NoPlaceBeside(_),
+            )
             | Self::NotEmpty
             | Self::UnknownTenancy(_)
             | Self::UnknownMapping { .. }

@@ -74,7 +74,7 @@ pub static VIEWS: [View; 12] = [
         "is_transactional": BOOL_OR_NULL, "subject": TEXT_OR_NULL, "notification_category_id": TEXT_OR_NULL,
         "started_rendering_at": TIME_OR_NULL, "rendered_at": TIME_OR_NULL, "render_error": TEXT_OR_NULL,
         "scheduled_at": TIME, "created_at": TIME, "updated_at": TIME, "started_sending_at": TIME_OR_NULL,
-        "server_error": TEXT_OR_NULL, "delivered_at": TIME_OR_NULL, "opened_at": TIME_OR_NULL,
+        "finished_sending_at": TIME_OR_NULL, "sent_at": TIME_OR_NULL, "server_error": TEXT_OR_NULL, "delivered_at": TIME_OR_NULL, "opened_at": TIME_OR_NULL,
         "clicked_at": TIME_OR_NULL, "unsubscribed_at": TIME_OR_NULL, "marked_as_spam_at": TIME_OR_NULL,
         "bounced_at": TIME_OR_NULL, "delivery_delayed_at": TIME_OR_NULL, "can_have_delivery_info": BOOL_OR_NULL,
         "skipped_reason": WORD_OR_NULL, "skipped_details": TEXT_OR_NULL, "send_retries": INT32, "is_paused": BOOL,
@@ -84,12 +84,15 @@ pub static VIEWS: [View; 12] = [
         "created_at": TIME,
     ]),
     view!("project_permissions", 2, ["user_id": UUID, "permission_id": TEXT, "created_at": TIME]),
-    view!("notification_preferences", 2, ["user_id": UUID, "notification_category_id": UUID, "enabled": BOOL]),
+    view!("notification_preferences", 2, [
+        "user_id": UUID, "notification_category_id": UUID, "id": UUID, "enabled": BOOL,
+    ]),
     view!("refresh_tokens", 1, [
         "id": UUID, "user_id": UUID, "created_at": TIME, "last_used_at": TIME, "is_impersonation": BOOL,
         "expires_at": TIME_OR_NULL,
     ]),
     view!("connected_accounts", 3, [
-        "user_id": UUID, "provider": TEXT, "provider_account_id": TEXT, "created_at": TIME,
+        "user_id": UUID, "provider": TEXT, "provider_account_id": TEXT, "id": UUID, "email": TEXT_OR_NULL,
+        "created_at": TIME,
     ]),
 ];

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lockstep_mappings::SourceTable;
 use tokio::time::timeout;
+use tokio_postgres::error::DbError;
 
 use crate::connect::PoolerSign;
-use crate::sqlstate::{SqlStateKind, without_values};
+use crate::sqlstate::{SqlStateKind, waited_for, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -18,17 +19,29 @@ pub enum SourceError {
     #[error("LS-0011: TLS to Postgres cannot be set up: {0}; check LOCKSTEP_TLS_CA_FILE and sslrootcert")]
     Tls(String),
     /// Postgres answered with an error, or could not be reached.
-    #[error("LS-0012: Postgres: {}", describe(.0))]
+    #[error("{}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
     /// The same through Diesel.
-    #[error("LS-0012: Postgres: {0}")]
+    #[error("LS-0012: Postgres: {}", describe_diesel(.0))]
     Diesel(#[from] diesel::result::Error),
     /// A connection through Diesel could not be opened.
-    #[error("LS-0012: Postgres: {0}")]
+    #[error("LS-0012: Postgres: a connection could not be opened")]
     Connection(#[from] diesel::ConnectionError),
     /// A migration failed.
     #[error("LS-0013: a migration failed: {0}")]
     Migration(String),
+    /// A table was in use for too long.
+    #[error(
+        "LS-0026: \"{what}\" needs a table for a moment, and did not get it: it is held by {}. What was done before stays; have \
+         that end, then run this again",
+        if .holders.is_empty() { "a transaction that had just ended".to_owned() } else { .holders.join("; ") }
+    )]
+    LockHeld {
+        /// What was to be done.
+        what: String,
+        /// Who held it at the last attempt.
+        holders: Vec<String>,
+    },
     /// A pooler in transaction mode stands between us and Postgres.
     #[error(
         "LS-0030: what answers at the URL of Postgres is a pooler that gives each transaction another session ({0}); \
@@ -61,7 +74,10 @@ impl SourceError {
     pub fn kind(&self) -> Option<SqlStateKind> {
         match self {
             Self::Postgres(error) => {
-                Some(error.code().map_or(SqlStateKind::Server, |state| SqlStateKind::of(state.code())))
+                let kind = error.code().map_or(SqlStateKind::Server, |state| SqlStateKind::of(state.code()));
+                // A function raises what it raises for a row, whatever code it chooses.
+                let is_of_row = error.as_db_error().is_some_and(is_raised) && !kind.is_passing();
+                Some(if is_of_row { SqlStateKind::Outcome } else { kind })
             }
             Self::Timeout(_) => Some(SqlStateKind::Server),
             _ => None,
@@ -86,23 +102,41 @@ fn listed(tables: &[SourceTable]) -> String {
 
 /// The server's own message without the detail, which can quote rows; and not even that where it can quote values.
 fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => {
-            let sqlstate = db.code().code();
-            format!("{} (SQLSTATE {sqlstate})", without_values(sqlstate).unwrap_or(db.message()))
+    let Some(db) = error.as_db_error() else { return format!("LS-0012: Postgres: {}", with_causes(error)) };
+    let sqlstate = db.code().code();
+    let (code, remedy) = waited_for(sqlstate).unzip();
+    let message = without_values(sqlstate, is_raised(db)).unwrap_or(db.message());
+    let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
+    format!("{}: Postgres: {message} (SQLSTATE {sqlstate}){remedy}", code.unwrap_or("LS-0012"))
+}
+
+/// Whether a function in PL/pgSQL said it, and not the server: by the server's routine.
+fn is_raised(error: &DbError) -> bool {
+    error.routine() == Some("exec_stmt_raise")
+}
+
+/// An error that no server has worded.
+fn with_causes(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // Some layers repeat their cause in their own text.
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
-        None => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                // Some layers repeat their cause in their own text.
-                let cause_text = cause.to_string();
-                if !text.contains(&cause_text) {
-                    text = format!("{text}: {cause_text}");
-                }
-                source = cause.source();
-            }
-            text
+        source = cause.source();
+    }
+    text
+}
+
+/// What went wrong with a statement on Lockstep's own tables. The message is kept up to where it may quote what was written.
+fn describe_diesel(error: &diesel::result::Error) -> String {
+    match error {
+        diesel::result::Error::DatabaseError(kind, said) => {
+            let plain = said.message().split(['"', '\'', ':']).next().unwrap_or_default();
+            format!("{} ({kind:?})", plain.trim_end())
         }
+        other => other.to_string(),
     }
 }

@@ -36,6 +36,18 @@ ON CONFLICT (mapping_name, destination) DO UPDATE SET reason = EXCLUDED.reason, 
     statements
 }
 
+/// The statement that says, in the transaction in which a fill begins, whether rows go into a table beside the one that is read
+/// until its end, and then whether the one that is replaced is kept; or, with `None`, that they go into the mapping's own.
+pub fn build_beside(mapping: &Mapping, destination: &DestinationId, keep_replaced: Option<bool>) -> String {
+    format!(
+        "UPDATE lockstep.fill SET is_beside = {}, keep_replaced = {} WHERE mapping_name = {} AND destination = {}",
+        keep_replaced.is_some(),
+        keep_replaced.map_or_else(|| "NULL".to_owned(), |keep| keep.to_string()),
+        literal(mapping.name.as_str()),
+        literal(destination.as_str()),
+    )
+}
+
 /// Statements that begin the ranges of a fill again, because its table was rewritten and rows changed their blocks. The
 /// caller locks the row of `lockstep.fill` first.
 pub fn begin_ranges_again(mapping: &Mapping, destination: &DestinationId) -> Vec<String> {

@@ -5,6 +5,7 @@
 
 pub mod attach;
 mod connect;
+pub mod definitions;
 pub mod erasures;
 mod error;
 pub mod fills;

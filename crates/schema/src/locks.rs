@@ -34,4 +34,15 @@ impl SessionLock {
         }
         Ok(self.is_held)
     }
+
+    /// Lets it go where it is held, for another connection to take.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn give_up(&mut self, client: &Client) -> Result<(), SourceError> {
+        if std::mem::take(&mut self.is_held) {
+            client.query_one("SELECT pg_advisory_unlock($1)", &[&self.key]).await?;
+        }
+        Ok(())
+    }
 }

@@ -34,8 +34,10 @@ impl SqlStateKind {
     pub fn of(state: &str) -> Self {
         match state {
             "57014" => Self::Cancelled,
-            // A session that was ended because its transaction was idle.
-            "25P03" => Self::Server,
+            // A session that was ended because its transaction was idle; a server that has become a standby.
+            "25P03" | "25006" => Self::Server,
+            // Memory and temporary files of one statement: perhaps of one row.
+            "53200" | "53400" => Self::Internal,
             // A lock that was not there in time.
             "55P03" => Self::Conflict,
             "42P01" | "42703" | "3F000" => Self::Missing,
@@ -70,18 +72,44 @@ impl SqlStateKind {
     }
 }
 
-/// What to say in place of Postgres's own message, where that may quote a value of a row.
-pub(crate) fn without_values(sqlstate: &str) -> Option<&'static str> {
+/// The code of Lockstep's own for a state of the server in which everything waits, and what to do about it where it lasts.
+pub(crate) fn waited_for(sqlstate: &str) -> Option<(&'static str, &'static str)> {
     Some(match sqlstate {
+        "53300" => (
+            "LS-0032",
+            "everything waits until there is a connection again: raise max_connections, or have others use fewer",
+        ),
+        "53100" => ("LS-0033", "everything waits until there is room on its disk again"),
+        "25006" => (
+            "LS-0034",
+            "everything waits until it takes writes again: it is a standby, so let the URL name the primary",
+        ),
+        "57P03" => ("LS-0035", "everything waits until it has started or recovered"),
+        _ => return None,
+    })
+}
+
+/// Classes whose messages are the server's own and name objects and limits, never values of rows.
+const PLAIN_CLASSES: &[&str] = &[
+    "08", "0A", "21", "23", "25", "26", "28", "2B", "34", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58",
+    "F0", "XX",
+];
+
+/// What to say in place of Postgres's own message, where that may quote a value of a row. A function may raise whatever it likes,
+/// with any code that it likes: `is_raised`.
+pub(crate) fn without_values(sqlstate: &str, is_raised: bool) -> Option<&'static str> {
+    Some(match sqlstate {
+        _ if is_raised => "a function failed",
         "22003" => "a number is out of range",
         "22007" | "22008" => "a text is no date or time, or it is out of range",
         "22012" => "division by zero",
         "22021" | "22P05" => "a character cannot be held or converted",
         "22P02" => "a text is not of the form that its type has",
-        _ => match sqlstate.get(..2)? {
+        _ => match sqlstate.get(..2).unwrap_or_default() {
             "22" => "a value cannot be used",
             "38" | "39" | "P0" => "a function failed",
-            _ => return None,
+            class if PLAIN_CLASSES.contains(&class) => return None,
+            _ => "it failed with a code that is none of Postgres's own",
         },
     })
 }
@@ -92,18 +120,20 @@ mod tests {
 
     #[test]
     fn what_passes_is_told_from_what_somebody_has_to_mend() {
-        for state in ["08006", "53300", "57P01", "58030", "25P03", "40001", "40P01", "55P03", "57014"] {
+        for state in
+            ["08006", "53100", "53300", "57P01", "57P03", "58030", "25P03", "25006", "40001", "40P01", "55P03", "57014"]
+        {
             assert!(SqlStateKind::of(state).is_passing(), "{state}");
         }
         // A column that is missing does not come back by itself.
-        for state in ["42703", "42P01", "42501", "22P02", "23505", "0A000", "25006", "XX000", ""] {
+        for state in ["42703", "42P01", "42501", "22P02", "23505", "0A000", "25001", "53200", "53400", "XX000", ""] {
             assert!(!SqlStateKind::of(state).is_passing(), "{state}");
         }
     }
 
     #[test]
     fn values_are_a_row_s_fault_and_missing_columns_are_not() {
-        for row in ["22003", "22P02", "54000", "XX000", "XX001", "0A000", "21000", "23514", "P0001"] {
+        for row in ["22003", "22P02", "53200", "54000", "XX000", "XX001", "0A000", "21000", "23514", "P0001"] {
             assert!(SqlStateKind::of(row).is_of_row(), "{row}");
         }
         for other in ["42703", "42P01", "42501", "3F000", "25006", "55006", "08006", "40001", "55P03", "57014"] {
@@ -122,10 +152,24 @@ mod tests {
     }
 
     #[test]
+    fn states_of_the_server_that_everything_waits_for_have_codes_of_their_own() {
+        for state in ["53300", "53100", "25006", "57P03"] {
+            assert!(waited_for(state).is_some() && SqlStateKind::of(state) == SqlStateKind::Server, "{state}");
+        }
+        assert_eq!(waited_for("42P01"), None);
+    }
+
+    #[test]
     fn messages_that_quote_values_are_replaced() {
-        assert_eq!(without_values("22P02"), Some("a text is not of the form that its type has"));
-        assert_eq!(without_values("22023"), Some("a value cannot be used"));
-        assert_eq!(without_values("P0001"), Some("a function failed"));
-        assert_eq!((without_values("42703"), without_values("54000"), without_values("")), (None, None, None));
+        assert_eq!(without_values("22P02", false), Some("a text is not of the form that its type has"));
+        assert_eq!(without_values("22023", false), Some("a value cannot be used"));
+        assert_eq!(without_values("P0001", false), Some("a function failed"));
+        assert_eq!(without_values("42703", true), Some("a function failed"));
+        for of_nobody in ["UQ001", "45000", "F", ""] {
+            assert!(without_values(of_nobody, false).is_some(), "{of_nobody}");
+        }
+        for plain in ["42703", "54000", "53300", "23505"] {
+            assert_eq!(without_values(plain, false), None, "{plain}");
+        }
     }
 }

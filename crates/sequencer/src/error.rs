@@ -44,6 +44,15 @@ pub enum SequencerError {
     /// ClickHouse cannot be asked how far it has come.
     #[error("LS-0511: nothing is numbered until ClickHouse has said how far it has come: {0}")]
     RewindUnchecked(DestinationError),
+    /// `lockstep migrate` was run with other definitions.
+    #[error(
+        "LS-0514: nothing is numbered by this sequencer: `lockstep migrate` was last run with other definitions of what is \
+         captured; start it again with the same release and the same LOCKSTEP_MAPPINGS_DIR, or run `lockstep migrate` with these"
+    )]
+    OtherDefinitions,
+    /// ClickHouse is of a version that is too old.
+    #[error("{0} {remedy}", remedy = .0.remedy())]
+    Outdated(DestinationError),
     /// Health and metrics cannot be served.
     #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]
     Listen {
@@ -63,9 +72,11 @@ impl SequencerError {
         match self {
             Self::Source(error) => !error.is_configuration(),
             // Once it was mended, or is reachable.
-            Self::NotMigrated | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
+            Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
-            Self::Definitions(_) | Self::Sequence(_) | Self::Listen { .. } | Self::Internal(_) => false,
+            Self::Definitions(_) | Self::Sequence(_) | Self::Outdated(_) | Self::Listen { .. } | Self::Internal(_) => {
+                false
+            }
         }
     }
 
@@ -73,12 +84,17 @@ impl SequencerError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Source(error) if !error.is_configuration() => exit::DIFFERENT,
-            Self::NotMigrated | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) | Self::Internal(_) => {
-                exit::DIFFERENT
-            }
-            Self::Source(_) | Self::Definitions(_) | Self::Queue(_) | Self::Sequence(_) | Self::Listen { .. } => {
-                exit::CONFIGURATION
-            }
+            Self::NotMigrated
+            | Self::OtherDefinitions
+            | Self::SourceWentBack { .. }
+            | Self::RewindUnchecked(_)
+            | Self::Internal(_) => exit::DIFFERENT,
+            Self::Source(_)
+            | Self::Definitions(_)
+            | Self::Queue(_)
+            | Self::Sequence(_)
+            | Self::Outdated(_)
+            | Self::Listen { .. } => exit::CONFIGURATION,
         }
     }
 }

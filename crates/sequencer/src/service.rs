@@ -7,7 +7,7 @@ use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
-use lockstep_destinations::ClickHouse;
+use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
 use lockstep_schema::tasks::Driver;
@@ -51,7 +51,14 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
         tracing::info!(%bound, "serving health and metrics");
     }
-    let looking = row_security::refuse_at_start(&source, &mappings);
+    let looking = async {
+        row_security::refuse_at_start(&source, &mappings).await?;
+        // One that is away keeps nobody from standing by: it is asked again before anything is numbered.
+        match clickhouse.check_version().await {
+            Err(error) if error.failure() == Failure::Outdated => Err(SequencerError::Outdated(error)),
+            _ => Ok(()),
+        }
+    };
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);

@@ -41,6 +41,13 @@ impl Task for Watch {
         if live.captured.is_empty() {
             return Ok(Ran::did(0, EVERY));
         }
+        if !self.is_set_up(&live) {
+            // What others have set up would be taken for what somebody has altered.
+            tracing::warn!(
+                "LS-0515: `lockstep migrate` was last run with other definitions: nobody looks for migrations of the platform until this sequencer has the same"
+            );
+            return Ok(Ran::skipped(EVERY));
+        }
         if self.mend_outflanked(source, control, &live).await? {
             live = inspect(source, &self.mappings).await?;
         }
@@ -87,6 +94,13 @@ impl Task for Watch {
 }
 
 impl Watch {
+    /// Whether all mappings are set up as this program knows them.
+    fn is_set_up(&self, live: &Live) -> bool {
+        let is_set_up =
+            |mapping: &Mapping| live.definitions.get(mapping.name.as_str()).is_some_and(|found| found.is_of(mapping));
+        self.mappings.iter().all(is_set_up) && live.definitions.len() == self.mappings.iter().count()
+    }
+
     /// Installs triggers anew that do not see what a newer trigger of somebody else's changes on the way, and has filled again
     /// what may have been missed. Returns whether there were any.
     async fn mend_outflanked(&self, source: &Source, control: &Control, live: &Live) -> Result<bool, SourceError> {

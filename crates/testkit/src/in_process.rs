@@ -1,6 +1,5 @@
 //! What the tests of one crate need of an installation: settings, capture and tables, without programs.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,7 +8,7 @@ use lockstep_core::settings::{ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, Setti
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{create_databases, cursor_table, raw_table, view};
+use lockstep_mappings::clickhouse::{Comments, create_databases, cursor_table, raw_table, view};
 use lockstep_schema::{Source, attach};
 use secrecy::SecretString;
 
@@ -46,7 +45,7 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
 /// When the definitions do not fit, or one side refuses.
 pub async fn install(settings: &Settings, set: &MappingSet) -> anyhow::Result<ClickHouse> {
     let source = Source::new(&settings.source_url, None)?;
-    let steps = attach::plan(set, &attach::inspect(&source, set).await?, &BTreeSet::new());
+    let steps = attach::plan(set, &attach::inspect(&source, set).await?, &attach::Wishes::default());
     let steps = steps.ok().context("the definitions do not fit")?;
     attach::apply(&source, &steps, |_| {}).await?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, None)?;
@@ -55,7 +54,7 @@ pub async fn install(settings: &Settings, set: &MappingSet) -> anyhow::Result<Cl
     statements.extend(cursor_table(databases).create());
     for mapping in set.iter() {
         statements.extend(raw_table(mapping, databases).create());
-        statements.push(view(mapping, databases));
+        statements.push(view(mapping, databases, &Comments::default()));
     }
     for statement in statements {
         clickhouse.execute(&statement).await?;

@@ -56,6 +56,12 @@ pub enum VerifyError {
         "LS-0306: rows cannot be read: {0}; if both services are of supported versions, this is a fault in Lockstep"
     )]
     Unreadable(#[from] CodecError),
+    /// A mapping is set up otherwise than the verifier knows it, or was set up otherwise while it was compared.
+    #[error(
+        "LS-0309: nothing can be said: mappings {0}; run the verifier of the release and with the LOCKSTEP_MAPPINGS_DIR with \
+         which `lockstep migrate` was run last, and run it again where that was meanwhile"
+    )]
+    OtherDefinitions(&'static str),
     /// A signal.
     #[error("LS-0307: stopped by a signal before everything was compared")]
     Stopped,

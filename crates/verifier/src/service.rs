@@ -60,11 +60,13 @@ impl Default for VerifyOptions {
 pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
     let started = Instant::now();
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let mappings = chosen(&set, &options.mappings)?;
+    let chosen = chosen(&set, &options.mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     clickhouse.check_version().await?;
     let scan = source.connect(Session::Scan).await?;
+    let placed = storage::placed(&scan, &chosen, &clickhouse.id()).await?;
+    let mappings: Vec<_> = placed.iter().collect();
     storage::refuse_row_security(&scan, &mappings).await?;
     let locations = locations(&scan, &options.tenants).await?;
     let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
@@ -84,6 +86,9 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let looks = storage::connect_for_looks(&source).await?;
     let sides = Sides { source: &looks, ..sides };
     recheck::settle(&sides, &mut doubts, options.settle, &options.progress).await?;
+    if storage::placed(&looks, &chosen, &clickhouse.id()).await? != placed {
+        return Err(VerifyError::OtherDefinitions("were set up anew meanwhile"));
+    }
     let reports = mappings
         .iter()
         .zip(&passes)

@@ -6,7 +6,7 @@ use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Positions};
 use lockstep_mappings::postgres::{literal, table, tenancy_table};
-use lockstep_schema::{Session, Source, row_security};
+use lockstep_schema::{Session, Source, definitions, row_security};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -89,6 +89,22 @@ pub(crate) async fn keys_at(
         (Key { location, values }, TenancyId::new(row.get(2 + mapping.key.len())))
     };
     Ok(rows.iter().map(key).collect())
+}
+
+/// These mappings, each with its rows where they go at the moment. Refused where one is set up otherwise than is known here: what
+/// is right of it would be called different.
+pub(crate) async fn placed(
+    client: &Client,
+    mappings: &[&Mapping],
+    destination: &DestinationId,
+) -> Result<Vec<Mapping>, VerifyError> {
+    let recorded = definitions::recorded(client, destination.as_str()).await?;
+    let placed = |mapping: &&Mapping| match recorded.get(mapping.name.as_str()) {
+        Some(found) if found.is_of(mapping) && found.is_beside => Ok(mapping.beside()),
+        Some(found) if found.is_of(mapping) => Ok((*mapping).clone()),
+        _ => Err(VerifyError::OtherDefinitions("are set up otherwise than these definitions say")),
+    };
+    mappings.iter().map(placed).collect()
 }
 
 /// Lets the snapshot go, so that it holds back no vacuum.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lockstep_core::{MappingName, TenancyId};
 use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::definitions::Known;
 use lockstep_schema::pauses::Pauses;
 
 /// One of the [`Mappings`].
@@ -14,6 +15,9 @@ pub struct MappingIndex(usize);
 /// All mappings, in the order of their definitions.
 pub struct Mappings {
     mappings: Vec<Arc<Mapping>>,
+    /// The same, with rows that go into the table beside.
+    beside: Vec<Arc<Mapping>>,
+    known: Known,
     indices: HashMap<MappingName, MappingIndex>,
 }
 
@@ -23,7 +27,8 @@ impl Mappings {
         let mappings: Vec<_> = set.iter().cloned().map(Arc::new).collect();
         let named = mappings.iter().enumerate();
         let indices = named.map(|(index, mapping)| (mapping.name.clone(), MappingIndex(index))).collect();
-        Self { mappings, indices }
+        let beside = mappings.iter().map(|mapping| Arc::new(mapping.beside())).collect();
+        Self { mappings, beside, known: Known::new(set.iter()), indices }
     }
 
     /// Every one of them, in order.
@@ -50,6 +55,16 @@ impl Mappings {
 
     pub(crate) fn get(&self, index: MappingIndex) -> &Arc<Mapping> {
         &self.mappings[index.0]
+    }
+
+    /// The same, with its rows where they go at the moment: into its own table, or the one beside.
+    pub(crate) fn placed(&self, index: MappingIndex, is_beside: bool) -> &Arc<Mapping> {
+        if is_beside { &self.beside[index.0] } else { self.get(index) }
+    }
+
+    /// What they are, for comparison with what `lockstep migrate` has set up.
+    pub(crate) const fn known(&self) -> &Known {
+        &self.known
     }
 
     pub(crate) fn name(&self, index: MappingIndex) -> &MappingName {

@@ -81,7 +81,22 @@ CREATE TABLE lockstep.fill (
     fence_id bigint,
     finished_at timestamptz,
     stale_rows bigint,
+    -- Rows, those of the fill and all others, go into a table beside the one that is read, until this fill ends: then the two
+    -- are exchanged.
+    is_beside boolean NOT NULL DEFAULT FALSE,
+    -- Whether the table whose place is taken is kept under another name; null where none is.
+    keep_replaced boolean,
     PRIMARY KEY (mapping_name, destination)
+);
+-- What `lockstep migrate` last set up each mapping as, in fingerprints of its definition. Programs whose own differ were not
+-- replaced yet: a sequencer numbers nothing unless all that is captured is what it knows, a worker ships a mapping only where
+-- what is exported is. Written under the ordering lock, together with the fill that the difference needs: so whoever sees a
+-- number above that fill's sees this too.
+CREATE TABLE lockstep.definition (
+    mapping_name text PRIMARY KEY,
+    captured text NOT NULL,
+    exported text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE lockstep.fill_range (
     mapping_name text NOT NULL,

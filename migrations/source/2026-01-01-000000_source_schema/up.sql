@@ -263,6 +263,9 @@ CREATE TABLE "EmailOutbox" (
     "clickedAt" timestamp(3),
     "unsubscribedAt" timestamp(3),
     "markedAsSpamAt" timestamp(3),
+    "sentAt" timestamp(3) GENERATED ALWAYS AS (
+        CASE WHEN "canHaveDeliveryInfo" THEN "deliveredAt" WHEN NOT "canHaveDeliveryInfo" THEN "finishedSendingAt" END
+    ) STORED,
     "status" "EmailOutboxStatus" NOT NULL GENERATED ALWAYS AS (
         CASE
             WHEN "isPaused" THEN 'PAUSED'::"EmailOutboxStatus"

@@ -1,23 +1,33 @@
 //! Whether tables and views in ClickHouse are in place.
 
 use lockstep_core::settings::Settings;
-use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError};
+use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
+use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};
 use crate::error::CliError;
+use crate::migrate::clickhouse::known;
+use crate::migrate::sentence;
 
 pub(super) const CHECK: &str = "ClickHouse";
 
 pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, CliError> {
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    match clickhouse.check(mappings).await {
+    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    // Without the source it is not known whose tables they are: then they are taken for another system's.
+    let live = attach::inspect(&source, mappings).await.unwrap_or_default();
+    match clickhouse.plan(mappings, &known(&live, &Wanted::default())).await {
         Ok(plan) => {
+            let differing = plan.changes.iter().map(|change| {
+                let what = format!("{} differs from its definition: {}", change.table, change.differences.join("; "));
+                Check::finding(CHECK, format!("{what}; {}", sentence(change.action)), remedy(change.action))
+            });
             let missing = plan.steps.iter().map(|step| {
                 let what = format!("to do: {}", step.what);
                 Check::finding(CHECK, what, "`lockstep migrate`")
             });
-            let mut findings: Vec<_> = missing.collect();
+            let mut findings: Vec<_> = differing.chain(missing).collect();
             findings.extend(kept_limits(&clickhouse).await?);
             Ok(or_ok(CHECK, "tables and views are in place", findings))
         }
@@ -44,4 +54,12 @@ async fn kept_limits(clickhouse: &ClickHouse) -> Result<Option<Check>, CliError>
         let what = format!("a statement fails that reaches a limit of the profile's: {}", kept.join(", "));
         Check::finding(CHECK, what, "give Lockstep's user a profile of its own, without these constraints")
     }))
+}
+
+const fn remedy(action: TableAction) -> &'static str {
+    match action {
+        TableAction::ColumnsKept => "`lockstep migrate --drop`, once nobody reads them in the raw table",
+        TableAction::BeingBuilt => "nothing; if it lasts, see `lockstep status` and the log of a worker",
+        _ => "`lockstep migrate`",
+    }
 }

@@ -1,15 +1,20 @@
 //! `lockstep migrate`: look at both sides, say everything that does not fit, then do what is missing.
 
 pub(crate) mod clickhouse;
+mod report;
 pub(crate) mod source;
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use lockstep_core::exit;
 use lockstep_core::settings::Settings;
-use lockstep_destinations::{ClickHouse, Provision, Wanted};
+use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, When};
 use lockstep_mappings::MappingSet;
 use lockstep_schema::Source;
+use lockstep_schema::attach::{self, Applying, Live, Replaced, Step, Wishes};
 
+use self::report::MigrateReport;
+pub(crate) use self::report::sentence;
 use crate::error::CliError;
 use crate::progress::Progress;
 
@@ -28,36 +33,78 @@ pub(crate) struct MigrateArgs {
     /// Replace views of the same names that read other tables: swaps tenants over, view by view, at once
     #[arg(long)]
     replace_views: bool,
+    /// Drop columns in ClickHouse that the definitions no longer have
+    #[arg(long = "drop")]
+    drop_columns: bool,
+    /// Replace tables of the same names that another system has made: the right ones are built beside them and take their
+    /// places when they are whole. Stop what writes to the former first; they are kept as `NAME_lockstep_old`
+    #[arg(long)]
+    rebuild: bool,
+    /// Keep every table that is replaced as `NAME_lockstep_old`
+    #[arg(long)]
+    keep: bool,
 }
 
-pub(crate) async fn run(args: &MigrateArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
+/// What has to be done on both sides.
+struct Plans {
+    source: Vec<Step>,
+    clickhouse: ProvisionPlan,
+}
+
+pub(crate) async fn run(
+    args: &MigrateArgs,
+    settings: &Settings,
+    mappings: &MappingSet,
+) -> Result<MigrateReport, CliError> {
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    if args.standalone && !source::create_tables(&source, args.dry_run).await? {
-        return Ok(exit::OK);
+    if args.standalone {
+        let pending = source::create_tables(&source, args.dry_run).await?;
+        if !pending.is_empty() {
+            return Ok(MigrateReport::of_source_tables(&pending));
+        }
     }
     // Both sides are looked at before anything is changed on either.
-    let source_steps = source::plan(&source, mappings, args.relax.as_deref()).await?;
-    let wanted = Wanted { replace_views: args.replace_views };
-    let plan = clickhouse.plan(mappings, wanted).await?;
-    if args.dry_run {
-        source::print(&source_steps);
-        clickhouse::print(&plan);
-        return Ok(exit::OK);
+    let live = source::look(&source, mappings).await?;
+    let plans = plan(args, mappings, &live, &clickhouse).await?;
+    let report = MigrateReport::new(args.dry_run, mappings, &plans);
+    if !args.dry_run && !report.is_nothing() {
+        apply(&source, &clickhouse, &plans).await?;
     }
-    if source_steps.is_empty() && plan.steps.is_empty() {
-        println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", mappings.iter().count());
-        return Ok(exit::OK);
-    }
+    Ok(report)
+}
+
+async fn plan(
+    args: &MigrateArgs,
+    mappings: &MappingSet,
+    live: &Live,
+    clickhouse: &ClickHouse,
+) -> Result<Plans, CliError> {
+    let wanted = Wanted {
+        replace_views: args.replace_views,
+        drop_columns: args.drop_columns,
+        rebuild: args.rebuild,
+        keep: args.keep,
+        ..Wanted::default()
+    };
+    let relaxed = source::relaxed(mappings, args.relax.as_deref());
+    // What does not fit in the source is said before ClickHouse is asked.
+    attach::plan(mappings, live, &Wishes::relaxed(relaxed.clone())).map_err(CliError::Misfits)?;
+    let planned = clickhouse.plan(mappings, &clickhouse::known(live, &wanted)).await?;
+    let replaced = |keep: bool| if keep { Replaced::Kept } else { Replaced::Dropped };
+    let rebuilt: BTreeMap<_, _> = planned.rebuilt.iter().map(|(name, keep)| (name.clone(), replaced(*keep))).collect();
+    let source = attach::plan(mappings, live, &Wishes { relaxed, rebuilt }).map_err(CliError::Misfits)?;
+    Ok(Plans { source, clickhouse: planned })
+}
+
+/// Columns and tables are there before programs are told to fill them; what programs of before still write is dropped after
+/// that.
+async fn apply(source: &Source, clickhouse: &ClickHouse, plans: &Plans) -> Result<(), CliError> {
     let mut progress = Progress::new();
-    source::apply(&source, &source_steps, &mut progress).await?;
-    clickhouse::apply(&clickhouse, &plan, &mut progress).await?;
-    drop(progress);
-    println!(
-        "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
-        source_steps.len(),
-        plan.steps.len(),
-        mappings.iter().count()
-    );
-    Ok(exit::OK)
+    let mut applying = Applying::begin(source).await?;
+    source::apply_some(&mut applying, &plans.source, false, &mut progress).await?;
+    clickhouse::apply(clickhouse, &plans.clickhouse, When::BeforeFills, &mut progress).await?;
+    source::apply_some(&mut applying, &plans.source, true, &mut progress).await?;
+    clickhouse::apply(clickhouse, &plans.clickhouse, When::AfterFills, &mut progress).await?;
+    Ok(())
 }

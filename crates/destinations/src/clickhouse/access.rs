@@ -101,10 +101,10 @@ impl ClickHouse {
             let what = format!("protect the rows of view {}.{view}", access.databases.views);
             match protect.last_mut().filter(|step| step.what == what) {
                 Some(step) => step.statements.push(statement),
-                None => protect.push(ProvisionStep { what, statements: vec![statement] }),
+                None => protect.push(ProvisionStep::new(what, vec![statement])),
             }
         }
-        let step = |(what, statements): (&str, _)| ProvisionStep { what: what.to_owned(), statements };
+        let step = |(what, statements): (&str, _)| ProvisionStep::new(what, statements);
         Ok([protect, repair.allow.into_iter().map(step).collect()])
     }
 

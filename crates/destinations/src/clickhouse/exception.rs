@@ -1,6 +1,6 @@
 //! ClickHouse's exceptions: what number means what, and how much of the text may be shown.
 
-use lockstep_mappings::clickhouse::IN_TIME;
+use lockstep_mappings::clickhouse::{IN_TIME, MARK_OF_REPLACED};
 
 use crate::error::{DestinationError, Failure};
 
@@ -24,11 +24,15 @@ pub(super) fn from_answer(answer: &str) -> DestinationError {
             None => super::error(Failure::Unavailable, "the answer is not one that ClickHouse gives"),
         };
     };
-    if exception.code == VIOLATED_CONSTRAINT && exception.text.starts_with(&format!("Constraint `{IN_TIME}`")) {
+    let violates = |name: &str| {
+        exception.code == VIOLATED_CONSTRAINT && exception.text.starts_with(&format!("Constraint `{name}`"))
+    };
+    if violates(IN_TIME) {
         let reason = "by its clock they were read too long ago: is it right, and that of this machine?";
         return super::error(Failure::Late, reason).with_server_code(exception.code);
     }
-    let failure = classify(exception.code);
+    // A table that lets nothing in because another has taken its place says nothing about the rows.
+    let failure = if violates(MARK_OF_REPLACED) { Failure::Unavailable } else { classify(exception.code) };
     let mut reason = format!("Code: {}", exception.code);
     if let Some(name) = exception.name {
         reason += &format!(" ({name})");
@@ -177,6 +181,15 @@ mod tests {
         ] {
             let error = from_answer(&format!("Code: {code}. DB::Exception: x. (SOME_NAME) (version 26.7.2.1)"));
             assert_eq!((error.failure(), error.retry(), error.server_code()), (failure, retry, Some(code)));
+        }
+    }
+
+    #[test]
+    fn a_table_whose_place_was_taken_says_nothing_about_rows() {
+        for (name, failure) in [(MARK_OF_REPLACED, Failure::Unavailable), ("positive", Failure::Rejected)] {
+            let text = format!("Constraint `{name}` for table a.users is violated at row 1. Expression: (0)");
+            let error = from_answer(&format!("Code: 469. DB::Exception: {text}. (VIOLATED_CONSTRAINT) (version 26.7)"));
+            assert_eq!(error.failure(), failure, "{name}");
         }
     }
 

@@ -18,6 +18,8 @@ mod reader;
 mod servers;
 mod shape;
 mod stream;
+mod swap;
+mod tables;
 mod version;
 
 use lockstep_core::{DestinationId, MappingName, TenancyId};
@@ -26,7 +28,7 @@ pub use self::access::AccessState;
 pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::page::Page;
-pub use self::shape::{TableShape, differences};
+pub use self::shape::{Difference, TableShape, differences};
 use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection, ServerStart};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;

@@ -84,6 +84,28 @@ impl PageWriter for Page {
     }
 
     async fn send(&mut self) -> Result<(), DestinationError> {
+        match self.send_chunk().await {
+            Err(error) => Err(self.explained(error).await),
+            sent => sent,
+        }
+    }
+
+    fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// The cursors are in a table of their own: an insert moves them afterwards.
+    async fn end(mut self, _: &[(TenancyId, SequenceId)]) -> Result<Ended, DestinationError> {
+        self.send().await?;
+        match self.end_inserts().await {
+            Err(error) => Err(self.explained(error).await),
+            Ok(()) => Ok(Ended::RowsOnly),
+        }
+    }
+}
+
+impl Page {
+    async fn send_chunk(&mut self) -> Result<(), DestinationError> {
         if !self.is_whole {
             return Err(error(Failure::Unavailable, "a chunk before this one was not sent to its end"));
         }
@@ -116,18 +138,23 @@ impl PageWriter for Page {
         Ok(())
     }
 
-    fn sent(&self) -> Sent {
-        self.sent
-    }
-
-    /// The cursors are in a table of their own: an insert moves them afterwards.
-    async fn end(mut self, _: &[(TenancyId, SequenceId)]) -> Result<Ended, DestinationError> {
-        self.send().await?;
+    async fn end_inserts(&mut self) -> Result<(), DestinationError> {
         if let Some(open) = self.open.take() {
             open.insert.end().await?;
         }
-        self.ended().await?;
-        Ok(Ended::RowsOnly)
+        self.ended().await
+    }
+
+    /// What an insert into a table that is built beside another fails with once it has taken that one's place says nothing
+    /// about the rows: they are written under the name that it has now.
+    async fn explained(&self, failed: DestinationError) -> DestinationError {
+        if self.mapping.is_beside && matches!(self.server.is_beside(&self.mapping).await, Ok(false)) {
+            return error(
+                Failure::Unavailable,
+                "the table that rows were meant for has taken the place of another meanwhile",
+            );
+        }
+        failed
     }
 }
 

@@ -3,28 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{
-    IN_TIME, TableDefinition, create_databases, cursor_table, each_server, literal, raw_table, source_table, view,
-    view_select,
-};
+use lockstep_mappings::clickhouse::{IN_TIME, create_databases, each_server, literal, view, view_rows, view_select};
 
-use super::{ClickHouse, TableShape, differences, version};
+use super::{ClickHouse, TableShape, swap, tables, version};
 use crate::error::DestinationError;
 use crate::provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, Wanted};
 
 impl Provision for ClickHouse {
-    async fn plan(&self, mappings: &MappingSet, wanted: Wanted) -> Result<ProvisionPlan, ProvisionError> {
+    async fn plan(&self, mappings: &MappingSet, wanted: &Wanted) -> Result<ProvisionPlan, ProvisionError> {
+        self.ping().await?;
         version::check(self).await?;
-        let databases = self.databases();
-        let mut plan = ProvisionPlan::default();
+        let mut plan = tables::plan(self, mappings, wanted).await?;
         let create = missing_databases(self).await?;
         if !create.is_empty() {
-            plan.steps.push(ProvisionStep { what: "create databases".to_owned(), statements: create });
+            plan.steps.insert(0, ProvisionStep::new("create databases", create));
         }
-        let own = [cursor_table(databases), source_table(databases)];
-        let definitions: Vec<_> = mappings.iter().map(|mapping| raw_table(mapping, databases)).chain(own).collect();
-        plan.steps.extend(tables(self, &definitions).await?);
-        let views = views(self, mappings, wanted.replace_views).await?;
+        let views = views(self, mappings, &plan, wanted).await?;
         // Policies come before the views that they protect, and grants after them: nobody reads a view without its policy.
         let access =
             if self.can_manage_access().await? { self.access_steps(mappings).await? } else { [vec![], vec![]] };
@@ -34,19 +28,19 @@ impl Provision for ClickHouse {
     }
 
     async fn apply(&self, step: &ProvisionStep) -> Result<(), DestinationError> {
-        for statement in &step.statements {
+        self.execute_all(&step.statements).await
+    }
+}
+
+impl ClickHouse {
+    /// Runs statements in order, each to its end.
+    pub(super) async fn execute_all(&self, statements: &[String]) -> Result<(), DestinationError> {
+        for statement in statements {
             self.execute(statement).await?;
         }
         Ok(())
     }
 
-    async fn check(&self, mappings: &MappingSet) -> Result<ProvisionPlan, ProvisionError> {
-        self.ping().await?;
-        self.plan(mappings, Wanted::default()).await
-    }
-}
-
-impl ClickHouse {
     /// What these tables of the raw database look like, by name; those that do not exist, or that this user may not see,
     /// are left out. On a cluster a column is there as often as servers have it in another form. Two questions to the server.
     ///
@@ -85,7 +79,7 @@ impl ClickHouse {
 }
 
 /// Those of these names that every server has, of a table of `system` that lists them.
-async fn everywhere(
+pub(super) async fn everywhere(
     clickhouse: &ClickHouse,
     table: &str,
     column: &str,
@@ -110,97 +104,73 @@ async fn missing_databases(clickhouse: &ClickHouse) -> Result<Vec<String>, Desti
     Ok(missing.map(|(statement, _)| statement).collect())
 }
 
-/// The tables that a definition makes, with what each has to look like.
-fn shapes(definition: &TableDefinition) -> Vec<(String, TableShape)> {
-    let rows = TableShape::from(definition);
-    let distributed = definition.distributed_engine().map(|engine_full| {
-        (definition.name.clone(), TableShape { engine_full, sorting_key: String::new(), ..rows.clone() })
-    });
-    std::iter::once((definition.local_name(), rows)).chain(distributed).collect()
-}
-
-async fn tables(
-    clickhouse: &ClickHouse,
-    definitions: &[TableDefinition],
-) -> Result<Vec<ProvisionStep>, ProvisionError> {
-    let wanted: Vec<_> = definitions.iter().map(|definition| (definition, shapes(definition))).collect();
-    let names: Vec<_> = wanted.iter().flat_map(|(_, shapes)| shapes).map(|(name, _)| name.as_str()).collect();
-    let found = clickhouse.table_shapes(&names).await?;
-    let in_raw = format!("database = {}", literal(&clickhouse.databases.raw));
-    let complete = everywhere(clickhouse, "tables", "name", &in_raw).await?;
-    let mut steps = Vec::new();
-    let mut differing = Vec::new();
-    for (definition, shapes) in &wanted {
-        let table = format!("{}.{}", definition.database, definition.name);
-        if !shapes.iter().all(|(name, _)| complete.contains(name)) {
-            steps.push(ProvisionStep { what: format!("create table {table}"), statements: definition.create() });
-        }
-        let there = shapes.iter().filter_map(|(name, expected)| Some((name, expected, found.get(name)?)));
-        differing.extend(there.flat_map(|(name, expected, found)| {
-            let database = &definition.database;
-            differences(expected, found).into_iter().map(move |difference| format!("{database}.{name}: {difference}"))
-        }));
-        let Some(rows) = found.get(&definition.local_name()) else { continue };
-        if !rows.is_in_time {
-            let (what, statements) = (format!("constrain table {table}"), vec![definition.add_in_time()]);
-            steps.push(ProvisionStep { what, statements });
-        }
-        if let Some(statement) = definition.set_fsync(&rows.engine_full) {
-            let what = format!("say when inserts into {table} are on the disk");
-            steps.push(ProvisionStep { what, statements: vec![statement] });
-        }
-    }
-    if differing.is_empty() { Ok(steps) } else { Err(ProvisionError::OtherShape(differing)) }
-}
-
 async fn views(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
-    replace: bool,
+    plan: &ProvisionPlan,
+    wanted: &Wanted,
 ) -> Result<Vec<ProvisionStep>, ProvisionError> {
     let found = live_views(clickhouse, mappings).await?;
     let in_views = format!("database = {}", literal(&clickhouse.databases.views));
     let complete = everywhere(clickhouse, "tables", "name", &in_views).await?;
+    let later = tables::of_other_tables(plan, wanted);
     let mut steps = Vec::new();
     let mut taken = Vec::new();
     for mapping in mappings.iter() {
         let name = format!("{}.{}", clickhouse.databases.views, mapping.name);
         let what = match found.get(mapping.name.as_str()) {
-            None => format!("create view {name}"),
-            Some((engine, _)) if engine != "View" => {
+            Some(Found { engine, .. }) if engine != "View" => {
                 taken.push(format!("{name} is a table ({engine}), not a view; it is never replaced"));
                 continue;
             }
-            Some((_, true)) if complete.contains(mapping.name.as_str()) => continue,
-            Some((_, true)) => format!("create view {name} where it is missing"),
-            Some((_, false)) if replace => format!("replace view {name}"),
-            Some((_, false)) => {
+            // It is made when the table that it is to read has taken its place.
+            _ if later.contains(&mapping.name) => continue,
+            None => format!("create view {name}"),
+            Some(Found { is_same: true, .. }) if complete.contains(mapping.name.as_str()) => continue,
+            Some(Found { is_same: true, .. }) => format!("create view {name} where it is missing"),
+            Some(Found { reads_same_rows, .. }) if *reads_same_rows || wanted.replace_views => {
+                format!("replace view {name}")
+            }
+            Some(_) => {
                 taken.push(format!("view {name} reads something else"));
                 continue;
             }
         };
-        steps.push(ProvisionStep { what, statements: vec![view(mapping, &clickhouse.databases)] });
+        let comments = swap::comments(clickhouse, mapping.name.as_str()).await?;
+        steps.push(ProvisionStep::new(what, vec![view(mapping, &clickhouse.databases, &comments)]));
     }
     if taken.is_empty() { Ok(steps) } else { Err(ProvisionError::NamesTaken(taken)) }
 }
 
-/// What has the name of one of our views: its engine, and whether it selects what ours selects.
+/// What has the name of one of our views.
+struct Found {
+    engine: String,
+    /// It selects what ours selects.
+    is_same: bool,
+    /// It selects from what ours selects from, perhaps other columns: those of another definition.
+    reads_same_rows: bool,
+}
+
 async fn live_views(
     clickhouse: &ClickHouse,
     mappings: &MappingSet,
-) -> Result<BTreeMap<String, (String, bool)>, DestinationError> {
+) -> Result<BTreeMap<String, Found>, DestinationError> {
     let mut found = BTreeMap::new();
     for mapping in mappings.iter() {
         // The server formats both sides, so that spacing makes no difference.
         let sql = format!(
-            "SELECT engine, if(as_select = '', 0, formatQuerySingleLine(as_select) = formatQuerySingleLine({select})) FROM system.tables WHERE database = {database} AND name = {name} FORMAT TSV",
+            "WITH formatQuerySingleLine({select}) AS ours, formatQuerySingleLine({rows}) AS rows, if(as_select = '', '', formatQuerySingleLine(as_select)) AS theirs
+SELECT engine, theirs = ours, position(theirs, substring(rows, position(rows, ' FROM '))) > 0
+FROM system.tables WHERE database = {database} AND name = {name}",
             select = literal(&view_select(mapping, &clickhouse.databases)),
+            rows = literal(&view_rows(mapping, &clickhouse.databases)),
             database = literal(&clickhouse.databases.views),
             name = literal(mapping.name.as_str()),
         );
-        let text = clickhouse.fetch_text(&sql).await?;
-        if let Some((engine, same)) = text.trim_end().split_once('\t') {
-            found.insert(mapping.name.to_string(), (engine.to_owned(), same == "1"));
+        let rows: Vec<(String, u8, u8)> = clickhouse.fetch_rows(&sql).await?;
+        if let Some((engine, is_same, reads_same_rows)) = rows.into_iter().next() {
+            let view = Found { engine, is_same: is_same == 1, reads_same_rows: reads_same_rows == 1 };
+            found.insert(mapping.name.to_string(), view);
         }
     }
     Ok(found)

@@ -1,5 +1,7 @@
 //! What a table looks like, and in what two of them differ. Pure.
 
+use std::fmt;
+
 #[cfg(doc)]
 use lockstep_mappings::clickhouse::IN_TIME;
 use lockstep_mappings::clickhouse::TableDefinition;
@@ -32,19 +34,40 @@ impl From<&TableDefinition> for TableShape {
     }
 }
 
-/// In what `found` differs from `expected`, a sentence each; empty when rows can be written to it.
+/// In what a table differs from its definition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Difference {
+    /// A column that it lacks: name, and type.
+    Missing(String, String),
+    /// A column that it has and no definition: name, and type.
+    Extra(String, String),
+    /// What only another table can have, in a sentence.
+    Other(String),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name, column_type) => write!(f, "column {name} is missing, must be {column_type}"),
+            Self::Extra(name, column_type) => write!(f, "column {name} is {column_type}, must be none"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// In what `found` differs from `expected`; empty when rows can be written to it.
 ///
 /// The order of columns does not count (inserts name them), nor whether the engine is replicated, nor how the server
 /// spaces and quotes what it prints.
-pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<String> {
+pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut differ = |what: &str, expected: &str, found: &str| {
         if plain(expected) != plain(found) {
-            differences.push(match (expected.is_empty(), found.is_empty()) {
+            differences.push(Difference::Other(match (expected.is_empty(), found.is_empty()) {
                 (true, _) => format!("{what} is {found}, must be none"),
                 (_, true) => format!("{what} is missing, must be {expected}"),
                 _ => format!("{what} is {found}, must be {expected}"),
-            });
+            }));
         }
     };
     differ("engine", &engine(&expected.engine_full), &engine(&found.engine_full));
@@ -52,22 +75,17 @@ pub fn differences(expected: &TableShape, found: &TableShape) -> Vec<String> {
     differ("sorting key", &expected.sorting_key, &found.sorting_key);
     differ("TTL", time_to_live(&expected.engine_full), time_to_live(&found.engine_full));
     for (name, column_type, default) in &expected.columns {
-        let (column, default_of) = (format!("column {name}"), format!("default of column {name}"));
-        let mut is_missing = true;
+        // On a cluster a column is there as often as servers have it in another form.
         for (_, other_type, other_default) in found.columns.iter().filter(|(other, ..)| other == name) {
-            is_missing = false;
-            differ(&column, column_type, other_type);
-            differ(&default_of, default, other_default);
-        }
-        if is_missing {
-            differ(&column, column_type, "");
+            differ(&format!("column {name}"), column_type, other_type);
+            differ(&format!("default of column {name}"), default, other_default);
         }
     }
-    for (name, column_type, _) in &found.columns {
-        if !expected.columns.iter().any(|(other, ..)| other == name) {
-            differ(&format!("column {name}"), "", column_type);
-        }
-    }
+    let lacks = |of: &TableShape, name: &String| !of.columns.iter().any(|(other, ..)| other == name);
+    let missing = expected.columns.iter().filter(|(name, ..)| lacks(found, name));
+    differences.extend(missing.map(|(name, kind, _)| Difference::Missing(name.clone(), kind.clone())));
+    let extra = found.columns.iter().filter(|(name, ..)| lacks(expected, name));
+    differences.extend(extra.map(|(name, kind, _)| Difference::Extra(name.clone(), kind.clone())));
     differences
 }
 
@@ -140,8 +158,9 @@ mod tests {
             "id",
             &[("id", "String", ""), ("at", "DateTime64(3)", ""), ("extra", "UInt8", "")],
         );
+        let said: Vec<_> = differences(&expected, &found).iter().map(ToString::to_string).collect();
         assert_eq!(
-            differences(&expected, &found),
+            said,
             [
                 "engine is ReplacingMergeTree(sync_sequence_id), must be ReplacingMergeTree(sync_sequence_id, \
                  sync_is_deleted)",
@@ -149,8 +168,8 @@ mod tests {
                 "sorting key is id, must be project_id, id",
                 "TTL is at + toIntervalDay(9), must be none",
                 "column id is String, must be UUID",
-                "column name is missing, must be Nullable(String)",
                 "default of column at is missing, must be now64(3)",
+                "column name is missing, must be Nullable(String)",
                 "column extra is UInt8, must be none",
             ]
         );
@@ -166,7 +185,7 @@ mod tests {
             "SharedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', a, b) ORDER BY (x, y)",
         ] {
             let found = shape(engine, "", "x, y", &[("at", "DateTime64(3,'UTC')", "")]);
-            assert_eq!(differences(&expected, &found), [""; 0]);
+            assert_eq!(differences(&expected, &found), []);
         }
         assert_eq!(
             engine("Distributed('c', 'raw', 't', cityHash64(a, b))"),

@@ -86,7 +86,7 @@ pub(super) fn judge(answer: &str) -> Result<(), DestinationError> {
 #[cfg(test)]
 mod tests {
     use lockstep_mappings::MappingSet;
-    use lockstep_mappings::clickhouse::{Databases, compare_rows, raw_table, view};
+    use lockstep_mappings::clickhouse::{Comments, Databases, compare_rows, raw_table, view};
     use lockstep_mappings::postgres::compare::Scope;
 
     use super::*;
@@ -119,7 +119,8 @@ mod tests {
         let users = set.iter().find(|mapping| mapping.name.as_str() == "users").unwrap();
         let databases = Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None, fsync: false };
         let mut statements = raw_table(users, &databases).create();
-        statements.extend([view(users, &databases), compare_rows(users, &databases, Scope::All, None)]);
+        statements
+            .extend([view(users, &databases, &Comments::default()), compare_rows(users, &databases, Scope::All, None)]);
         for Feature { since, text, .. } in FEATURES {
             assert!(statements.iter().any(|statement| statement.contains(text)), "nothing needs {text}");
             assert!(since <= MINIMUM, "{text}");

@@ -1,7 +1,7 @@
 //! What a view shows does not depend on the settings of whoever reads it.
 
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{create_databases, raw_table, view};
+use lockstep_mappings::clickhouse::{Comments, create_databases, raw_table, view};
 
 use crate::fixture::{Fixture, with_database};
 
@@ -35,7 +35,7 @@ async fn filled(fixture: &Fixture) {
     let databases = fixture.clickhouse.databases();
     let mut statements = create_databases(databases);
     statements.extend(raw_table(users, databases).create());
-    statements.push(view(users, databases));
+    statements.push(view(users, databases, &Comments::default()));
     let table = format!("{}.users", fixture.raw);
     // Conditions are moved before versions are compared where columns are in files of their own.
     statements.push(format!("ALTER TABLE {table} MODIFY SETTING min_bytes_for_wide_part = 0"));

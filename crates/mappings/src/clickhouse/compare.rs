@@ -2,7 +2,7 @@
 
 use lockstep_core::Location;
 
-use super::{Databases, identifier, literal};
+use super::{Databases, identifier, literal, table_name};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Key, Scope};
@@ -79,7 +79,7 @@ pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: O
         "SELECT project_id, branch_id, {columns}\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nORDER BY project_id, branch_id, {order}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         columns = columns.join(", "),
         raw = identifier(&databases.raw),
-        name = identifier(mapping.name.as_str()),
+        name = identifier(&table_name(mapping)),
         conditions = conditions.join(" AND "),
         order = order.join(", "),
     )

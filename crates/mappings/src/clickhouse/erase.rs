@@ -7,7 +7,7 @@ use lockstep_core::{Location, SequenceId, TenancyId};
 
 use super::compare::{behind, canonical, in_keys, in_locations, order};
 use super::cursors::cursor_table_name;
-use super::{Databases, each_server, identifier, literal, local_name, on_cluster};
+use super::{Databases, each_server, identifier, literal, local_name, on_cluster, table_name};
 use crate::mapping::Mapping;
 use crate::postgres::compare::Key;
 
@@ -33,7 +33,7 @@ fn of_places(places: &[Location], up_to: SequenceId) -> String {
 pub fn count_at(mapping: &Mapping, databases: &Databases, places: &[Location], up_to: SequenceId) -> String {
     format!(
         "SELECT project_id, branch_id, count()\nFROM {}\nWHERE {}\nGROUP BY project_id, branch_id",
-        asked(mapping.name.as_str(), databases),
+        asked(&table_name(mapping), databases),
         of_places(places, up_to)
     )
 }
@@ -42,7 +42,7 @@ pub fn count_at(mapping: &Mapping, databases: &Databases, places: &[Location], u
 pub fn remove_at(mapping: &Mapping, databases: &Databases, places: &[Location], up_to: SequenceId) -> String {
     format!(
         "ALTER TABLE {} DELETE WHERE {} {WAITED_FOR}",
-        changed(mapping.name.as_str(), databases),
+        changed(&table_name(mapping), databases),
         of_places(places, up_to)
     )
 }
@@ -64,7 +64,7 @@ pub fn keys_at(
     format!(
         "SELECT [{values}], count()\nFROM {table}\nWHERE {here}{after}\nGROUP BY project_id, branch_id, {columns}\nORDER BY {order}\nLIMIT {limit}",
         values = values.join(", "),
-        table = asked(mapping.name.as_str(), databases),
+        table = asked(&table_name(mapping), databases),
         here = of_places(std::slice::from_ref(place), up_to),
         columns = columns.join(", "),
         order = order.join(", "),
@@ -75,7 +75,7 @@ pub fn keys_at(
 pub fn count_keys(mapping: &Mapping, databases: &Databases, keys: &[Key], up_to: SequenceId) -> String {
     format!(
         "SELECT count()\nFROM {}\nWHERE {} AND sync_sequence_id <= {up_to}",
-        asked(mapping.name.as_str(), databases),
+        asked(&table_name(mapping), databases),
         in_keys(mapping, keys)
     )
 }
@@ -84,7 +84,7 @@ pub fn count_keys(mapping: &Mapping, databases: &Databases, keys: &[Key], up_to:
 pub fn remove_keys(mapping: &Mapping, databases: &Databases, keys: &[Key], up_to: SequenceId) -> String {
     format!(
         "ALTER TABLE {} DELETE WHERE {} AND sync_sequence_id <= {up_to} {WAITED_FOR}",
-        changed(mapping.name.as_str(), databases),
+        changed(&table_name(mapping), databases),
         in_keys(mapping, keys)
     )
 }
@@ -116,7 +116,7 @@ pub fn remove_cursors(databases: &Databases, tenancies: &[TenancyId], up_to: Seq
 /// Tombstones that came before the moment `before_ms` (milliseconds since 1970, by the server's clock), and all rows, in
 /// a mapping's table: both UInt64.
 pub fn count_tombstones(mapping: &Mapping, databases: &Databases, before_ms: i64) -> String {
-    format!("SELECT countIf({}), count()\nFROM {}", old_tombstone(before_ms), asked(mapping.name.as_str(), databases))
+    format!("SELECT countIf({}), count()\nFROM {}", old_tombstone(before_ms), asked(&table_name(mapping), databases))
 }
 
 /// Names of the parts that hold a mapping's rows at the moment; on a cluster with the server before each.
@@ -127,7 +127,7 @@ pub fn parts(mapping: &Mapping, databases: &Databases) -> String {
         "SELECT {name}\nFROM {}\nWHERE active AND rows > 0 AND database = {} AND table = {}",
         each_server("parts", databases),
         literal(&databases.raw),
-        literal(&local_name(mapping.name.as_str(), databases))
+        literal(&local_name(&table_name(mapping), databases))
     )
 }
 
@@ -137,7 +137,7 @@ pub fn rewrites(mapping: &Mapping, databases: &Databases) -> String {
         "SELECT count()\nFROM {}\nWHERE NOT is_done AND NOT is_killed AND database = {} AND table = {}",
         each_server("mutations", databases),
         literal(&databases.raw),
-        literal(&local_name(mapping.name.as_str(), databases))
+        literal(&local_name(&table_name(mapping), databases))
     )
 }
 
@@ -145,7 +145,7 @@ pub fn rewrites(mapping: &Mapping, databases: &Databases) -> String {
 pub fn merge(mapping: &Mapping, databases: &Databases) -> String {
     format!(
         "OPTIMIZE TABLE {} FINAL SETTINGS optimize_throw_if_noop = 1, optimize_skip_merged_partitions = 0, alter_sync = 2",
-        changed(mapping.name.as_str(), databases)
+        changed(&table_name(mapping), databases)
     )
 }
 
@@ -153,7 +153,7 @@ pub fn merge(mapping: &Mapping, databases: &Databases) -> String {
 pub fn remove_tombstones(mapping: &Mapping, databases: &Databases, before_ms: i64) -> String {
     format!(
         "ALTER TABLE {} DELETE WHERE {} {WAITED_FOR}",
-        changed(mapping.name.as_str(), databases),
+        changed(&table_name(mapping), databases),
         old_tombstone(before_ms)
     )
 }

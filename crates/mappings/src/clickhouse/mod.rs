@@ -7,13 +7,20 @@ pub mod erase;
 pub mod settings;
 mod source;
 mod stale;
+mod swap;
 mod tables;
+mod view;
 
 pub use compare::rows as compare_rows;
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, remove_stale};
-pub use tables::{IN_TIME, TableDefinition, create_databases, raw_table, view, view_select, write_until};
+pub use swap::{
+    BESIDE, MARK_OF_REPLACED, REPLACED, add_column, drop_column, drop_table, exchange, forbid_inserts, keep_replaced,
+    places_taken, replaced_name, table_name, take_place,
+};
+pub use tables::{IN_TIME, TableDefinition, create_databases, raw_table, write_until};
+pub use view::{Comments, bridge_view, view, view_rows, view_select};
 
 use lockstep_core::settings::ClickHouseSettings;
 
@@ -60,7 +67,7 @@ pub fn each_server(system_table: &str, databases: &Databases) -> String {
 }
 
 /// The table that holds rows: the one of that name, or on a cluster the one beside it, on each shard.
-fn local_name(name: &str, databases: &Databases) -> String {
+pub fn local_name(name: &str, databases: &Databases) -> String {
     if databases.cluster.is_some() { format!("{name}_local") } else { name.to_owned() }
 }
 

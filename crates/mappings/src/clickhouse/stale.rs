@@ -7,7 +7,7 @@
 use lockstep_core::{Location, SequenceId};
 
 use super::compare::in_locations;
-use super::{Databases, identifier};
+use super::{Databases, identifier, table_name};
 use crate::mapping::Mapping;
 
 /// A reader that is not in a hurry.
@@ -19,7 +19,7 @@ fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations:
     format!(
         "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id < {floor}{at}\nSETTINGS {SETTINGS}",
         identifier(&databases.raw),
-        identifier(mapping.name.as_str()),
+        identifier(&table_name(mapping)),
     )
 }
 
@@ -49,7 +49,7 @@ pub fn remove_stale(
     format!(
         "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {floor}, 1 {stale}",
         raw = identifier(&databases.raw),
-        name = identifier(mapping.name.as_str()),
+        name = identifier(&table_name(mapping)),
         stale = stale(mapping, databases, floor, locations),
     )
 }

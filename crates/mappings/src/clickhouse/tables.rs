@@ -3,8 +3,7 @@
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
-use super::settings::{self, IN_VIEW};
-use super::{Databases, identifier, literal, local_name, on_cluster};
+use super::{Databases, identifier, literal, local_name, on_cluster, table_name};
 use crate::mapping::Mapping;
 
 /// A table as it must be: what `lockstep migrate` creates, and compares existing tables with.
@@ -20,7 +19,7 @@ pub struct TableDefinition {
     pub engine: String,
     /// As in `system.tables.sorting_key`.
     pub sorting_key: String,
-    databases: Databases,
+    pub(super) databases: Databases,
 }
 
 /// What keeps an insert unacknowledged until it is on the disk. Settings of a table: no statement can ask for them.
@@ -190,36 +189,9 @@ pub fn raw_table(mapping: &Mapping, databases: &Databases) -> TableDefinition {
         .collect();
     TableDefinition::new(
         databases,
-        mapping.name.as_str(),
+        &table_name(mapping),
         &columns,
         "ReplacingMergeTree(sync_sequence_id, sync_is_deleted)",
         &key.join(", "),
-    )
-}
-
-/// What the view of a mapping selects: the latest version of each row, without deleted rows and Lockstep's own columns.
-pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
-    let columns: Vec<_> = ["project_id", "branch_id"]
-        .into_iter()
-        .chain(mapping.columns.iter().map(|column| column.name.as_str()))
-        .map(identifier)
-        .collect();
-    format!(
-        "SELECT {columns}\nFROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0\nSETTINGS {settings}",
-        columns = columns.join(", "),
-        settings = settings::clause(IN_VIEW),
-        raw = identifier(&databases.raw),
-        name = identifier(mapping.name.as_str()),
-    )
-}
-
-/// The view that tenants read. It runs with its owner's rights, so tenants need none on the raw table.
-pub fn view(mapping: &Mapping, databases: &Databases) -> String {
-    format!(
-        "CREATE OR REPLACE VIEW {views}.{name}{cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{select}",
-        views = identifier(&databases.views),
-        name = identifier(mapping.name.as_str()),
-        cluster = on_cluster(databases),
-        select = view_select(mapping, databases),
     )
 }

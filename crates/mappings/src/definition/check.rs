@@ -107,6 +107,7 @@ impl Check<'_> {
             columns,
             joins,
             file: self.file.to_owned(),
+            is_beside: false,
         })
     }
 
@@ -133,20 +134,25 @@ impl Check<'_> {
         let mut columns = Vec::new();
         for column in &raw.columns {
             let (span, column) = (column.span(), column.get_ref());
-            let name = Some(column.name.as_str());
-            if !names.insert(column.name.clone()) {
-                self.say(span.clone(), name, "the name is used twice", "rename one of them");
-            }
-            if is_reserved_column(&column.name) {
-                let remedy = "project_id, branch_id and names that start with sync_ are Lockstep's own";
-                self.say(span.clone(), name, "the name is reserved", remedy);
-            } else if column.name.parse::<MappingName>().is_err() {
-                let remedy = "use a-z, 0-9 and _, starting with a letter";
-                self.say(span.clone(), name, "the name needs quotes in SQL", remedy);
+            for name in [&column.name].into_iter().chain(&column.alias) {
+                self.column_name(&span, name, names.insert(name.clone()));
             }
             columns.extend(self.column(span, column));
         }
         columns
+    }
+
+    fn column_name(&mut self, span: &Range<usize>, name: &str, is_new: bool) {
+        if !is_new {
+            self.say(span.clone(), Some(name), "the name is used twice", "rename one of them");
+        }
+        if is_reserved_column(name) {
+            let remedy = "project_id, branch_id and names that start with sync_ are Lockstep's own";
+            self.say(span.clone(), Some(name), "the name is reserved", remedy);
+        } else if name.parse::<MappingName>().is_err() {
+            let remedy = "use a-z, 0-9 and _, starting with a letter";
+            self.say(span.clone(), Some(name), "the name needs quotes in SQL", remedy);
+        }
     }
 
     fn column(&mut self, span: Range<usize>, raw: &RawColumn) -> Option<Column> {
@@ -176,7 +182,8 @@ impl Check<'_> {
             }
             _ => {}
         }
-        Some(Column { name: raw.name.clone(), column_type, value, line: self.line(&span) })
+        let (name, alias, line) = (raw.name.clone(), raw.alias.clone(), self.line(&span));
+        Some(Column { name, alias, column_type, value, line })
     }
 
     fn joins(&mut self, raw: &RawDefinition, columns: &[Column]) -> Vec<Join> {

@@ -33,6 +33,7 @@ pub(super) struct RawTenant {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawColumn {
     pub(super) name: String,
+    pub(super) alias: Option<String>,
     #[serde(rename = "type")]
     pub(super) column_type: String,
     pub(super) column: Option<String>,

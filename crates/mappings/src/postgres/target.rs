@@ -6,42 +6,50 @@ use super::names::stable_hash;
 use crate::mapping::{Join, Mapping};
 use crate::set::MappingSet;
 
-/// What a line of `lockstep.inbox` is about. Stored as a hash of its name, which is the same in every installation;
+/// What a line of `lockstep.inbox` is about. Stored as a hash of its name and key, which is the same in every installation;
 /// `lockstep.target` holds the names for people.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Target {
     name: String,
+    /// The columns by which a row is told, where lines name one.
+    key: String,
 }
 
 impl Target {
-    /// One row of a mapping, by its key. Also what `lockstep.change.mapping` holds.
+    /// One row of a mapping, by its key. Also what `lockstep.change.mapping` holds. Lines and changes of another key, from
+    /// before a definition was changed, have another number: nobody takes them for what they are not.
     pub fn row(mapping: &Mapping) -> Self {
-        Self { name: mapping.name.to_string() }
+        let key: Vec<_> = mapping.key_sources().map(|(c, source)| format!("{source} {}", c.column_type)).collect();
+        Self { name: mapping.name.to_string(), key: key.join(", ") }
     }
 
     /// The rows of a mapping that depend, through `join`, on what the line names.
     pub fn dependents(mapping: &Mapping, join: &Join) -> Self {
-        Self { name: format!("{}.{}", mapping.name, join.alias) }
+        Self::named(format!("{}.{}", mapping.name, join.alias))
     }
 
     /// All rows of a mapping that belong to the tenancy of the line. No join has this name.
     pub fn all_rows(mapping: &Mapping) -> Self {
-        Self { name: format!("{}.*", mapping.name) }
+        Self::named(format!("{}.*", mapping.name))
     }
 
     /// Rows of a mapping have changed, and nobody knows which: it has to be filled again.
     pub fn refill(mapping: &Mapping) -> Self {
-        Self { name: format!("{}!", mapping.name) }
+        Self::named(format!("{}!", mapping.name))
     }
 
     /// A tenancy came, moved or went: all its rows.
     pub fn tenancy() -> Self {
-        Self { name: "tenancy".to_owned() }
+        Self::named("tenancy")
     }
 
     /// A table was altered: definitions and triggers have to be looked at.
     pub fn catalog() -> Self {
-        Self { name: "catalog!".to_owned() }
+        Self::named("catalog!")
+    }
+
+    fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), key: String::new() }
     }
 
     /// Every target of these definitions.
@@ -57,7 +65,7 @@ impl Target {
 
     /// The number that stands for it.
     pub fn id(&self) -> i32 {
-        let hash = stable_hash(&self.name);
+        let hash = stable_hash(&format!("{} {}", self.name, self.key));
         #[expect(clippy::cast_possible_truncation, reason = "both halves of the hash go into the number")]
         let folded = (hash ^ (hash >> 32)) as u32;
         folded.cast_signed()

@@ -1,7 +1,7 @@
 //! Whether everything that capture needs is in the source, and as it was installed.
 
 use lockstep_mappings::MappingSet;
-use lockstep_schema::attach::{self, Flaw, FlawKind, Live, Part};
+use lockstep_schema::attach::{self, Flaw, FlawKind, Live, Part, Wishes};
 
 use super::{Check, or_ok};
 
@@ -22,7 +22,7 @@ const PARTS: [(Part, &str, &str); 4] = [
 ];
 
 pub(super) fn look(mappings: &MappingSet, live: &Live) -> Vec<Check> {
-    let steps = match attach::plan(mappings, live, &live.relaxed()) {
+    let steps = match attach::plan(mappings, live, &Wishes::relaxed(live.relaxed())) {
         Ok(steps) => steps,
         Err(misfits) => {
             return misfits

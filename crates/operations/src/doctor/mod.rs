@@ -4,6 +4,7 @@
 
 mod activity;
 mod capture;
+mod vacuum;
 
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
@@ -109,8 +110,10 @@ pub async fn source_checks(
     checks.push(hidden_rows(&client, mappings).await);
     // Without Lockstep's own tables there is nothing more to ask.
     if live.pending_migrations.is_empty() {
-        let active = activity::look(&client, open_for_s).await;
+        let active = activity::look(&client).await;
         checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error)]));
+        let held_back = vacuum::look(&client, mappings, open_for_s).await;
+        checks.extend(held_back.unwrap_or_else(|error| vec![Check::failed(vacuum::CHECK, &error)]));
     }
     Ok(checks)
 }

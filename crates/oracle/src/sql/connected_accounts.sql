@@ -4,6 +4,8 @@ SELECT
     acc."projectUserId"::text AS user_id,
     acc."configOAuthProviderId" AS provider,
     acc."providerAccountId" AS provider_account_id,
+    acc."id"::text AS id,
+    acc."email" AS email,
     pg_temp.oracle_millis(acc."createdAt") AS created_at
 FROM "ProjectUserOAuthAccount" AS acc, "Tenancy" AS ten
 WHERE ten."id" = acc."tenancyId" AND acc."projectUserId" IS NOT NULL

@@ -19,6 +19,10 @@ SELECT
     pg_temp.oracle_millis(mail."createdAt") AS created_at,
     pg_temp.oracle_millis(mail."updatedAt") AS updated_at,
     pg_temp.oracle_millis(mail."startedSendingAt") AS started_sending_at,
+    pg_temp.oracle_millis(mail."finishedSendingAt") AS finished_sending_at,
+    pg_temp.oracle_millis(
+        CASE mail."canHaveDeliveryInfo" WHEN TRUE THEN mail."deliveredAt" WHEN FALSE THEN mail."finishedSendingAt" END
+    ) AS sent_at,
     mail."sendServerErrorExternalMessage" AS server_error,
     pg_temp.oracle_millis(mail."deliveredAt") AS delivered_at,
     pg_temp.oracle_millis(mail."openedAt") AS opened_at,

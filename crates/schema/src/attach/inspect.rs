@@ -14,6 +14,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::connect::{Session, Source};
+use crate::definitions::{Recorded, recorded};
 use crate::error::SourceError;
 use crate::sqlstate::SqlStateKind;
 
@@ -61,11 +62,13 @@ pub struct Live {
     /// Tables that are captured.
     pub captured: BTreeMap<SourceTable, Captured>,
     /// The targets that `lockstep.target` explains.
-    pub targets: BTreeSet<String>,
+    pub targets: BTreeSet<i32>,
     /// Whether every tenancy has its place in `lockstep.tenancy_location`.
     pub tenancies_known: bool,
     /// Mappings that have a fill for ClickHouse, begun or finished.
     pub fills: BTreeSet<String>,
+    /// What mappings were last set up as, by name.
+    pub definitions: BTreeMap<String, Recorded>,
     /// Control migrations that were not run.
     pub pending_migrations: Vec<String>,
     /// Whether schema `lockstep` exists.
@@ -110,9 +113,10 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
         triggers: triggers(&client).await?,
         event_triggers: event_triggers(&client).await?,
         may_watch_ddl: server.get(1),
-        targets: own("SELECT name FROM lockstep.target", &[]).await?,
+        targets: if controlled { targets(&client).await? } else { BTreeSet::new() },
         tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
         fills: own(FILLS, &[&CLICKHOUSE]).await?,
+        definitions: if controlled { recorded(&client, CLICKHOUSE).await? } else { BTreeMap::new() },
         is_controlled: server.get(2),
         captured: if controlled { captured(&client).await? } else { BTreeMap::new() },
         refused,
@@ -159,6 +163,10 @@ FROM pg_roles WHERE rolname = current_user";
 
 async fn names(client: &Client, sql: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<BTreeSet<String>, SourceError> {
     Ok(client.query(sql, arguments).await?.iter().map(|row| row.get(0)).collect())
+}
+
+async fn targets(client: &Client) -> Result<BTreeSet<i32>, SourceError> {
+    Ok(client.query("SELECT id FROM lockstep.target", &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 const FILLS: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = $1";

@@ -7,15 +7,17 @@
 mod apply;
 mod describe;
 mod detach;
+mod fill_steps;
 mod flaws;
 mod inspect;
 mod plan;
 mod shape;
 
-pub use apply::{ApplyEvent, apply};
+pub use apply::{ApplyEvent, Applying, apply};
 pub use describe::{tables_named, unique_keys};
 pub use detach::detach;
+pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
 pub use inspect::{Captured, Live, LiveObject, facts, inspect};
-pub use plan::{Mode, Part, Step, misfits, note_tenancies, outflanked, plan};
+pub use plan::{Mode, Part, Step, Wishes, misfits, note_tenancies, outflanked, plan};
 pub use shape::{mappings_of, may_have_changed, note_shape, shape};

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_core::DestinationId;
+use lockstep_core::MappingName;
 use lockstep_mappings::postgres::capture::{self, CaptureObject};
 use lockstep_mappings::postgres::facts::{self, Misfit};
 use lockstep_mappings::postgres::indexes;
 use lockstep_mappings::postgres::{Target, identifier, literal, table, tenancy_table};
-use lockstep_mappings::{Mapping, MappingSet, SourceTable};
+use lockstep_mappings::{MappingSet, SourceTable};
 
+use super::fill_steps::{Replaced, fill_steps};
 use super::flaws::{ALWAYS, FlawKind, flaw_of, flaws};
 use super::inspect::{Captured, Live};
-use super::shape::{may_have_changed, note_shape, shape};
-use crate::fills;
+use super::shape::{note_shape, shape};
 
 /// Block ranges are read by TID range scans, which came with this version.
 const MINIMUM_SERVER_VERSION: i32 = 140_000;
@@ -60,6 +60,22 @@ pub(super) fn step(part: Part, what: impl Into<String>, mode: Mode, statements: 
     Step { what: what.into(), statements, mode, part }
 }
 
+/// What is asked for beside what the definitions say.
+#[derive(Clone, Default, Debug)]
+pub struct Wishes {
+    /// Tables whose triggers are to name no column.
+    pub relaxed: BTreeSet<SourceTable>,
+    /// Mappings whose table in ClickHouse is built anew beside the one that is there, and what becomes of that one.
+    pub rebuilt: BTreeMap<MappingName, Replaced>,
+}
+
+impl Wishes {
+    /// That these tables are relaxed, and nothing else.
+    pub fn relaxed(relaxed: BTreeSet<SourceTable>) -> Self {
+        Self { relaxed, ..Self::default() }
+    }
+}
+
 /// Everything because of which these definitions cannot be captured or read in the live database.
 pub fn misfits(set: &MappingSet, live: &Live) -> Vec<Misfit> {
     let mut found = facts::misfits(set, &live.facts);
@@ -72,12 +88,12 @@ pub fn misfits(set: &MappingSet, live: &Live) -> Vec<Misfit> {
     found
 }
 
-/// The steps that make the live database fit the definitions; none where it does. The triggers of `relaxed` tables name no
-/// column.
+/// The steps that make the live database fit the definitions; none where it does.
 ///
 /// # Errors
 /// Everything about the source that does not fit, as one list. Nothing is to be done then.
-pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> Result<Vec<Step>, Vec<Misfit>> {
+pub fn plan(set: &MappingSet, live: &Live, wishes: &Wishes) -> Result<Vec<Step>, Vec<Misfit>> {
+    let relaxed = &wishes.relaxed;
     let found = misfits(set, live);
     if !found.is_empty() {
         return Err(found);
@@ -97,51 +113,18 @@ pub fn plan(set: &MappingSet, live: &Live, relaxed: &BTreeSet<SourceTable>) -> R
         let what = "write down where every tenancy is";
         steps.push(step(Part::Control, what, Mode::Transaction, vec![note_tenancies()]));
     }
-    steps.extend(fills(set, live));
+    steps.extend(fill_steps(set, live, &wishes.rebuilt));
     Ok(steps)
 }
 
 fn targets(set: &MappingSet, live: &Live) -> Option<Step> {
-    let new: Vec<_> =
-        Target::all(set).into_iter().filter(|target| !live.targets.contains(&target.to_string())).collect();
+    let new: Vec<_> = Target::all(set).into_iter().filter(|target| !live.targets.contains(&target.id())).collect();
     let values: Vec<_> =
         new.iter().map(|target| format!("({}, {})", target.id(), literal(&target.to_string()))).collect();
     let statement =
         format!("INSERT INTO lockstep.target (id, name) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
     let what = format!("write down what {} targets are called", new.len());
     (!new.is_empty()).then(|| step(Part::Control, what, Mode::Transaction, vec![statement]))
-}
-
-/// A mapping is filled when it is new, and again when changes may have gone unnoticed: a trigger was away or disabled, or the
-/// table was altered while nobody looked.
-fn fills(set: &MappingSet, live: &Live) -> Vec<Step> {
-    let flaws = if live.captured.is_empty() { Vec::new() } else { flaws(set, live) };
-    let missed = |table: &SourceTable| {
-        live.captured.get(table).is_some_and(|captured| {
-            let facts = live.facts.get(table);
-            let is_flawed = flaws.iter().any(|flaw| match &flaw.table {
-                Some(on) => on == table && flaw.kind.may_have_missed(),
-                // A function may be of whatever table. One that is missing is new, or took its triggers along.
-                None => flaw.kind == FlawKind::Altered,
-            });
-            is_flawed || facts.is_none_or(|facts| may_have_changed(&captured.shape, &shape(set, table, facts)))
-        })
-    };
-    let reason = |mapping: &Mapping| {
-        let mut tables = mapping.joins.iter().map(|join| &join.table).chain([&mapping.source]);
-        if !live.fills.contains(mapping.name.as_str()) {
-            Some("first fill")
-        } else if tables.any(missed) {
-            Some("changes may have gone unnoticed")
-        } else {
-            None
-        }
-    };
-    let begin = |mapping: &Mapping, reason: &str| {
-        let statements = fills::begin(mapping, &DestinationId::clickhouse(), reason);
-        step(Part::Fills, format!("begin to fill {}: {reason}", mapping.name), Mode::Transaction, statements)
-    };
-    set.iter().filter_map(|mapping| Some(begin(mapping, reason(mapping)?))).collect()
 }
 
 fn event_triggers(set: &MappingSet, live: &Live) -> Option<Step> {

@@ -112,7 +112,7 @@ impl Source {
         let (client, connection) = self.named(name).connect(self.tls.clone()).await?;
         tokio::spawn(async move {
             // Whoever uses the client sees the error too; this says it where nobody was waiting for an answer.
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.await.map_err(SourceError::from) {
                 tracing::debug!(%error, "connection to Postgres ended");
             }
         });

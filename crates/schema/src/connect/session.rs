@@ -52,6 +52,8 @@ const EVERY_SESSION: &[Setting] = &[
     ("transform_null_equals", "off"),
     ("array_nulls", "on"),
     ("gin_fuzzy_search_limit", "0"),
+    // What functions of the platform's tell may quote rows, and would come into logs.
+    ("client_min_messages", "error"),
     // Compiling costs more than whole reads of ours take.
     ("jit", "off"),
 ];

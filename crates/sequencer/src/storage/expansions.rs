@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lockstep_core::failpoint;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::{Target, expand, inbox};
+use lockstep_schema::definitions::Known;
 use lockstep_schema::{Session, Source, SourceError, SqlStateKind};
 use tokio_postgres::Client;
 
@@ -29,13 +30,15 @@ const NEXT_OF_SHARES: &str = "SELECT id, target FROM lockstep.expansion ORDER BY
 pub(crate) struct ExpansionSession {
     client: Client,
     set: Arc<MappingSet>,
+    known: Known,
 }
 
 impl ExpansionSession {
     pub(crate) async fn open(source: &Source, set: Arc<MappingSet>) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client.batch_execute(SETTINGS).await?;
-        Ok(Self { client, set })
+        let known = Known::new(set.iter());
+        Ok(Self { client, set, known })
     }
 
     /// Works off some of them, in one transaction: either their rows have lines, or they are still there. Returns how many.
@@ -51,7 +54,8 @@ impl ExpansionSession {
         }
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         let targets: BTreeSet<i32> = rows.iter().map(|row| row.get(1)).collect();
-        if ids.is_empty() {
+        // Where something else is captured than this program knows, others work them off.
+        if ids.is_empty() || !self.known.are_captured(&self.client).await? {
             self.client.batch_execute("ROLLBACK").await?;
             return Ok(0);
         }

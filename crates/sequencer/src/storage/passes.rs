@@ -4,6 +4,7 @@ use futures_util::future::try_join;
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::inbox;
+use lockstep_schema::definitions::{CAPTURED, Known};
 use lockstep_schema::identity::FLOORS;
 use lockstep_schema::locks::ORDERING_LOCK;
 use lockstep_schema::pauses::SEQUENCER_IS_PAUSED;
@@ -73,6 +74,8 @@ pub(crate) struct Numbered {
 /// A connection with everything that is asked over it.
 pub(crate) struct PassSession {
     pub(crate) client: Client,
+    /// What is captured as this program knows it.
+    captured: String,
     look: Query,
     last: Query,
     written: Query,
@@ -92,6 +95,7 @@ impl PassSession {
         check_sequence(&client).await?;
         Ok(Self {
             client,
+            captured: Known::new(set.iter()).captured,
             look: Query::new(inbox::look(SEQUENCER_IS_PAUSED)),
             last: Query::new(last()),
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
@@ -134,10 +138,11 @@ impl PassSession {
     }
 
     /// The same, and the newest pass as it is once the lock is granted: in one round trip.
-    pub(crate) async fn begin_and_read_last_pass(&self) -> Result<(LastPass, Numbers), SourceError> {
+    pub(crate) async fn begin_and_read_last_pass(&self) -> Result<(LastPass, Numbers), SequencerError> {
         // Prepared before, so that both are sent at once, in this order.
-        self.last.on(&self.client).await?;
-        let ((), last) = try_join(self.begin(), self.last_pass()).await?;
+        self.last.on(&self.client).await.map_err(SourceError::from)?;
+        let begin = async { Ok(self.begin().await?) };
+        let ((), last) = try_join(begin, self.last_pass()).await?;
         Ok(last)
     }
 
@@ -146,9 +151,17 @@ impl PassSession {
         Ok(self.client.batch_execute(how).await?)
     }
 
-    /// The newest pass, and where numbers stand.
-    pub(crate) async fn last_pass(&self) -> Result<(LastPass, Numbers), SourceError> {
+    /// The newest pass, and where numbers stand. Refused where something else is captured than this program knows: lines that
+    /// it would not know would be lost.
+    pub(crate) async fn last_pass(&self) -> Result<(LastPass, Numbers), SequencerError> {
+        self.read_last_pass().await?.ok_or(SequencerError::OtherDefinitions)
+    }
+
+    async fn read_last_pass(&self) -> Result<Option<(LastPass, Numbers)>, SourceError> {
         let row = self.client.query_one(self.last.on(&self.client).await?, &[]).await?;
+        if row.try_get::<_, Option<&str>>(7)?.unwrap_or_default() != self.captured {
+            return Ok(None);
+        }
         let unfinished: serde_json::Value = row.try_get(3)?;
         let pass = LastPass {
             id: row.try_get(0)?,
@@ -158,11 +171,11 @@ impl PassSession {
                 .map_err(|error| SourceError::Unexpected(error.to_string()))?,
         };
         let numbers = Numbers { handed_out: row.try_get(4)?, partitions_to: row.try_get(5)?, highest: row.try_get(6)? };
-        Ok((pass, numbers))
+        Ok(Some((pass, numbers)))
     }
 
     /// Begins anew with every line that is there, and notes in which server and database its transactions are counted.
-    pub(crate) async fn begin_anew(&self) -> Result<LastPass, SourceError> {
+    pub(crate) async fn begin_anew(&self) -> Result<LastPass, SequencerError> {
         const NOTE: &str = "
 INSERT INTO lockstep.origin (system_identifier, database_oid)
 SELECT s.system_identifier::text, d.oid FROM pg_control_system() s, pg_database d WHERE d.datname = current_database()
@@ -170,7 +183,7 @@ ON CONFLICT (singleton) DO UPDATE SET system_identifier = EXCLUDED.system_identi
         self.begin().await?;
         let (last, _) = self.last_pass().await?;
         let id = self.insert(last.last_sequence, &Seen::NOTHING, &[]).await?;
-        self.client.execute(NOTE, &[]).await?;
+        self.client.execute(NOTE, &[]).await.map_err(SourceError::from)?;
         self.end("COMMIT").await?;
         Ok(LastPass { id, consumed: Seen::NOTHING, unfinished: Vec::new(), ..last })
     }
@@ -297,7 +310,7 @@ fn last() -> String {
     format!(
         "SELECT p.id, p.last_sequence, p.consumed::text, p.unfinished,
   (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM lockstep.sequence),
-  COALESCE((SELECT max(end_sequence) - 1 FROM lockstep.change_partition), 0), GREATEST(p.last_sequence, {FLOORS})
+  COALESCE((SELECT max(end_sequence) - 1 FROM lockstep.change_partition), 0), GREATEST(p.last_sequence, {FLOORS}), {CAPTURED}
 FROM lockstep.pass p ORDER BY p.id DESC LIMIT 1"
     )
 }

@@ -225,12 +225,13 @@ impl Fixture {
 
 fn attach(source: &Source, mappings: &MappingSet, relaxed: &BTreeSet<SourceTable>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let wishes = attach::Wishes::relaxed(relaxed.clone());
     runtime.block_on(async {
         let live = attach::inspect(source, mappings).await.unwrap();
-        let steps = attach::plan(mappings, &live, relaxed).unwrap();
+        let steps = attach::plan(mappings, &live, &wishes).unwrap();
         attach::apply(source, &steps, |_| {}).await.unwrap();
         let live = attach::inspect(source, mappings).await.unwrap();
-        assert_eq!(attach::plan(mappings, &live, relaxed).unwrap(), [], "what was installed is not what is wanted");
+        assert_eq!(attach::plan(mappings, &live, &wishes).unwrap(), [], "what was installed is not what is wanted");
     });
 }
 

@@ -2,15 +2,16 @@
 //! tombstones of that number. One worker at a time does it.
 //!
 //! A fill can end when the destination has passed the number that covers its ranges and what was written meanwhile: then
-//! every row of the source has a version at or above the floor there.
+//! every row of the source has a version at or above the floor there. A fill into the table beside ends with that table in the
+//! place of the one that was read. Each step can be done again, so a worker that dies anywhere is followed by another.
 
 use std::time::Duration;
 
 use lockstep_core::failpoint;
-use lockstep_destinations::Erase;
+use lockstep_destinations::{Erase, Swap};
 use lockstep_mappings::{Mapping, MappingSet};
-use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
+use lockstep_schema::{Source, SourceError};
 
 use crate::error::ShipError;
 use crate::limits::Limits;
@@ -24,7 +25,7 @@ pub(crate) struct FillEnd<D> {
     pub(crate) limits: Limits,
 }
 
-impl<D: Erase + Send + Sync + 'static> Task for FillEnd<D> {
+impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
     const NAME: &'static str = "end fills";
     /// Each statement has a limit of its own.
     const TIMEOUT: Duration = Duration::MAX;
@@ -32,7 +33,7 @@ impl<D: Erase + Send + Sync + 'static> Task for FillEnd<D> {
     type Error = ShipError;
 
     async fn open(&self, source: &Source) -> Result<FillEndSession, ShipError> {
-        Ok(FillEndSession::open(source).await?)
+        Ok(FillEndSession::open(source, &self.set).await?)
     }
 
     async fn run(&mut self, _: &Source, session: &mut FillEndSession) -> Result<Ran, ShipError> {
@@ -40,9 +41,16 @@ impl<D: Erase + Send + Sync + 'static> Task for FillEnd<D> {
         if !session.lead().await? {
             return Ok(Ran::skipped(every));
         }
+        for mapping in session.beside().await?.iter().filter_map(|name| self.mapping(name)) {
+            // Whoever exchanged the tables did not come to write it down, nor perhaps to make the view.
+            if self.destination.is_in_place(mapping).await? {
+                self.destination.take_place(mapping).await?;
+                session.in_place(mapping).await?;
+            }
+        }
         let mut ended = 0;
         for due in session.due().await? {
-            if let Some(mapping) = self.set.iter().find(|mapping| mapping.name.as_str() == due.mapping) {
+            if let Some(mapping) = self.mapping(&due.mapping) {
                 self.end(session, mapping, &due).await?;
                 ended += 1;
             }
@@ -51,21 +59,36 @@ impl<D: Erase + Send + Sync + 'static> Task for FillEnd<D> {
     }
 }
 
-impl<D: Erase> FillEnd<D> {
+impl<D: Erase + Swap> FillEnd<D> {
+    fn mapping(&self, name: &str) -> Option<&Mapping> {
+        self.set.iter().find(|mapping| mapping.name.as_str() == name)
+    }
+
     async fn end(&self, session: &FillEndSession, mapping: &Mapping, due: &Due) -> Result<(), ShipError> {
+        let stale = self.remove_stale(mapping, due).await?;
+        if due.is_beside {
+            self.destination.take_place(mapping).await?;
+            session.in_place(mapping).await?;
+            tracing::info!(mapping = %mapping.name, "the table that was built beside has taken its place");
+        }
+        if let Some(keep) = due.keep_replaced {
+            self.destination.retire_replaced(mapping, keep).await?;
+        }
+        failpoint!("worker::fill_end::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        session.finish(due, stale).await?;
+        failpoint!("worker::fill_end::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        tracing::info!(mapping = %mapping.name, reason = due.reason, ?stale, "a mapping is filled");
+        Ok(())
+    }
+
+    /// Returns how many rows were removed that only the destination had; `None` where nobody can tell which these are.
+    async fn remove_stale(&self, mapping: &Mapping, due: &Due) -> Result<Option<u64>, ShipError> {
         // A row that was refused is there with its old number, if at all: it must not be taken for a stale one.
         if due.quarantined {
             tracing::warn!(mapping = %mapping.name, "rows that only ClickHouse has were not removed, because rows are in quarantine: mend them, then run `lockstep resync`");
-            return Ok(session.finish(due, None).await?);
+            return Ok(None);
         }
-        let stale = self.destination.remove_stale(mapping, due.floor, None).await?;
-        failpoint!(
-            "worker::fill_end::before",
-            return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
-        );
-        session.finish(due, Some(stale)).await?;
-        failpoint!("worker::fill_end::after", return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into()));
-        tracing::info!(mapping = %mapping.name, reason = due.reason, stale, "a mapping is filled");
-        Ok(())
+        let placed = if due.is_beside { mapping.beside() } else { mapping.clone() };
+        Ok(Some(self.destination.remove_stale(&placed, due.floor, None).await?))
     }
 }

@@ -63,7 +63,7 @@ impl<D: Destination> Task for Filler<D> {
 
     async fn open(&self, source: &Source) -> Result<Fills, ShipError> {
         let control = source.connect(Session::Control).await?;
-        Ok(Fills::new(control, &self.worker, &self.shared.mappings.names()))
+        Ok(Fills::new(control, &self.worker, &self.shared.mappings))
     }
 
     /// Claims and ships one range, if there is one. A range holds rows of all tenancies: while one of them is paused none is
@@ -196,7 +196,7 @@ impl<D: Destination> Filler<D> {
 
     async fn read_and_write(&self, scan: &Client, fills: &Fills, claim: &Claim) -> Result<RangeEnd, ShipError> {
         let Some(index) = self.shared.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
-        let mapping = self.shared.mappings.get(index);
+        let mapping = self.shared.mappings.placed(index, claim.is_beside);
         let Scan { filenode, window } = open_scan(scan, mapping).await?;
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;

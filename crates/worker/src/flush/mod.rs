@@ -12,6 +12,7 @@
 mod commit_page;
 mod cursor_write;
 mod filter_rows;
+mod foreign;
 mod isolate;
 mod open;
 mod outcome;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 pub use self::commit_page::CursorsMove;
 pub use self::cursor_write::{CursorMoves, CursorWrite};
 pub(crate) use self::filter_rows::{Refusal, RowFilter, push};
+use self::foreign::Foreign;
 use self::open::{Opened, Opener};
 pub use self::outcome::{Failed, Flushed};
 use self::pipeline::Pipeline;
@@ -61,6 +63,7 @@ pub struct Flusher<D> {
     health: Health,
     quarantine: Quarantine,
     states: MappingStates,
+    foreign: Foreign,
 }
 
 impl<D: Destination> Flusher<D> {
@@ -68,7 +71,8 @@ impl<D: Destination> Flusher<D> {
     pub fn new(source: Source, destination: D, mappings: Arc<Mappings>, limits: Limits, health: Health) -> Self {
         let quarantine = Quarantine::new(source.clone());
         let opener = Opener::new(source, health.clone());
-        Self { opener, destination, mappings, limits, health, quarantine, states: MappingStates::new() }
+        let (states, foreign) = (MappingStates::new(), Foreign::default());
+        Self { opener, destination, mappings, limits, health, quarantine, states, foreign }
     }
 
     /// Reads changes from a streaming replica of the source. What it has not replayed yet is put off, not passed over.
@@ -88,7 +92,8 @@ impl<D: Destination> Flusher<D> {
     /// The same; where all goes well, it may return before the cursors are written.
     pub async fn flush_with(&mut self, hints: &Hints, cursors: CursorsMove) -> Flushed {
         let mut flushed = self.flush_pages(hints).await;
-        let is_done = flushed.more.is_empty() && flushed.retry.is_empty() && flushed.behind.is_empty();
+        let is_done =
+            [&flushed.more, &flushed.retry, &flushed.behind, &flushed.foreign].iter().all(|left| left.is_empty());
         if cursors == CursorsMove::Meanwhile && is_done {
             return flushed;
         }
@@ -143,6 +148,7 @@ impl<D: Destination> Flusher<D> {
             tracing::info!(tenancies = unknown, "tenancies were announced that do not exist: passed over");
         }
         let mut shipped = hints.clone();
+        let foreign = self.foreign.take_out(&mut shipped, &opened.snapshot, &self.mappings);
         let ahead = self.opener.put_off_ahead(&mut shipped, &opened, &self.mappings);
         let (pages, waiting) = plan_pages(&shipped, &mut self.states, self.limits.page);
         let (destination, mappings) = (&self.destination, &*self.mappings);
@@ -156,6 +162,7 @@ impl<D: Destination> Flusher<D> {
         self.opener.close(opened.session, session).await;
         let mut flushed = Flushed::fold(hints, head, report);
         self.opener.note_behind(&mut flushed, hints);
+        flushed.foreign = foreign;
         flushed
     }
 

@@ -32,6 +32,8 @@ pub struct Flushed {
     pub outage: bool,
     /// Done as far as the replica goes, which has not replayed their last changes: to be announced again later.
     pub behind: Hints,
+    /// Of mappings that are set up otherwise than this worker knows them: to be announced again later, for other workers.
+    pub foreign: Hints,
     /// Up to which number the snapshot held everything.
     pub head: SequenceId,
     /// Rows that were shipped.
@@ -91,6 +93,7 @@ impl Flushed {
         self.more.merge(&next.more);
         self.failed.extend(next.failed);
         self.behind.merge(&next.behind);
+        self.foreign.merge(&next.foreign);
         self.head = next.head;
         (self.retry, self.retry_reason, self.outage) = (next.retry, next.retry_reason, next.outage);
         self.cursors = next.cursors;

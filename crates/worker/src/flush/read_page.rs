@@ -82,7 +82,9 @@ pub(super) async fn read_page<D: Destination>(
         return Ok(None);
     }
     let from: Vec<_> = work.iter().map(|work| (work.tenancy, work.after)).collect();
-    let start = PageStart { mapping, from: &from, window: snapshot.window, limits: route.limits.write };
+    let is_beside = snapshot.definitions.get(mapping.name.as_str()).is_some_and(|recorded| recorded.is_beside);
+    let placed = route.mappings.placed(plan.mapping, is_beside);
+    let start = PageStart { mapping: placed, from: &from, window: snapshot.window, limits: route.limits.write };
     let mut open = OpenPage::open(route.destination, start, &route.limits);
     let sql = fetch::page(mapping, &work, plan.limits);
     let copied = copy_rows(session.client(), &sql, mapping, &mut rows, &mut open, route.limits.page_bytes).await;

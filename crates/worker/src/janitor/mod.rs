@@ -119,7 +119,7 @@ impl<D: Destination + Erase> Janitor<D> {
     async fn round_and_wait(&mut self) -> Result<(Option<Round>, Duration), JanitorError> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => JanitorSession::open(&self.source).await?,
+            None => JanitorSession::open(&self.source, &self.set).await?,
         };
         let (mut round, mut every) = (None, self.limits.janitor_every);
         if session.lead().await? {

@@ -21,6 +21,9 @@ use crate::shared::Shared;
 /// Reasons that are written into a message that is put off.
 const MAX_REASONS: usize = 3;
 
+/// After so long other workers are told of what this one knows another definition of. Meanwhile it leaves messages to them.
+const FOREIGN_WAIT: Duration = Duration::from_secs(1);
+
 /// How long cursors that are not written yet may take after the batch in hand has ended, when it is time to stop.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -195,6 +198,10 @@ impl<D: Destination> Stream<D> {
             let wait = self.flusher.replica_wait(&flushed);
             shutdown.run_until_cancelled(tokio::time::sleep(wait)).await?;
             self.announce(&flushed.behind, shutdown).await?;
+        }
+        if !flushed.foreign.is_empty() {
+            shutdown.run_until_cancelled(tokio::time::sleep(FOREIGN_WAIT)).await?;
+            self.announce(&flushed.foreign, shutdown).await?;
         }
         Some(flushed)
     }

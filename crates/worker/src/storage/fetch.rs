@@ -1,13 +1,15 @@
 //! A connection for reading changes: one transaction, one snapshot for all mappings of a flush.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::try_join4;
+use futures_util::future::try_join5;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
 use lockstep_mappings::postgres::inbox::HEAD;
+use lockstep_schema::definitions::{RECORDED, Recorded, by_name};
 use lockstep_schema::{Session, Source, SourceError, fits_its_table};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
@@ -45,6 +47,8 @@ pub(crate) struct Snapshot {
     pub(crate) quarantined: WithEntries,
     /// How long what is read in it may be written.
     pub(crate) window: WriteWindow,
+    /// What mappings are set up as, by name.
+    pub(crate) definitions: BTreeMap<String, Recorded>,
 }
 
 /// A connection with its statements prepared.
@@ -53,6 +57,7 @@ pub(crate) struct FetchSession {
     head: Statement,
     look_up: Statement,
     with_entries: Statement,
+    definitions: Statement,
 }
 
 impl FetchSession {
@@ -65,7 +70,8 @@ impl FetchSession {
         let head = client.prepare(&head()).await?;
         let look_up = client.prepare(&look_up_sql()).await?;
         let with_entries = client.prepare(WITH_ENTRIES).await?;
-        Ok(Self { client, head, look_up, with_entries })
+        let definitions = client.prepare(RECORDED).await?;
+        Ok(Self { client, head, look_up, with_entries, definitions })
     }
 
     /// For `COPY` within the transaction.
@@ -83,18 +89,20 @@ impl FetchSession {
         let ids = uuids(tenancies);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
         let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];
-        // Sent in this order: `try_join4` polls its futures in turn, and each is sent when it is first polled.
-        let answers = try_join4(
+        // Sent in this order: `try_join5` polls its futures in turn, and each is sent when it is first polled.
+        let answers = try_join5(
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SAVEPOINT reads"),
             self.client.query_one(&self.head, &[]),
             self.client.query(&self.look_up, &parameters),
             self.client.query(&self.with_entries, &of_destination),
+            self.client.query(&self.definitions, &of_destination[1..]),
         );
-        let ((), head, rows, entries) =
+        let ((), head, rows, entries, definitions) =
             timeout(ANSWER_TIMEOUT, answers).await.map_err(|_| SourceError::Timeout(ANSWER_TIMEOUT))??;
         let window = WriteWindow::new(read_at, limit(&head, 1)?);
         let head = SequenceId::new(head.try_get(0)?);
-        Ok(Snapshot { head, locations: locations(&rows)?, quarantined: with_entries(&entries)?, window })
+        let (locations, quarantined) = (locations(&rows)?, with_entries(&entries)?);
+        Ok(Snapshot { head, locations, quarantined, window, definitions: by_name(&definitions)? })
     }
 
     /// Goes on in the same snapshot after a statement about a mapping failed. Returns whether the mapping fits its table, so

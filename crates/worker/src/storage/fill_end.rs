@@ -1,6 +1,8 @@
 //! Fills that can end.
 
 use lockstep_core::SequenceId;
+use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::definitions::Known;
 use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
@@ -11,7 +13,7 @@ use super::DESTINATION;
 const FILL_LOCK: i64 = i64::from_be_bytes(*b"lockfill");
 
 const DUE: &str = "
-SELECT f.mapping_name, f.floor, f.reason,
+SELECT f.mapping_name, f.floor, f.reason, f.is_beside, f.keep_replaced,
   f.reason <> 'first fill' AND EXISTS (SELECT 1 FROM lockstep.quarantine q WHERE q.destination = $1 AND q.mapping_name = f.mapping_name)
 FROM lockstep.fill f JOIN lockstep.fence n ON n.id = f.fence_id JOIN lockstep.destination d ON d.name = f.destination
 WHERE f.destination = $1 AND f.finished_at IS NULL AND n.sequence <= d.passed ORDER BY f.mapping_name";
@@ -20,6 +22,12 @@ WHERE f.destination = $1 AND f.finished_at IS NULL AND n.sequence <= d.passed OR
 const FINISH: &str = "
 UPDATE lockstep.fill SET finished_at = clock_timestamp(), stale_rows = $4
 WHERE destination = $1 AND mapping_name = $2 AND floor = $3 AND fence_id IS NOT NULL AND finished_at IS NULL";
+
+/// Fills of which the rows go into the table beside.
+const BESIDE: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = $1 AND is_beside";
+
+/// The table beside has taken its place: rows go there.
+const IN_PLACE: &str = "UPDATE lockstep.fill SET is_beside = FALSE WHERE destination = $1 AND mapping_name = $2";
 
 /// A destination that had to be filled again is whole when all of its fills have ended.
 const WHOLE: &str = "
@@ -31,6 +39,10 @@ pub(crate) struct Due {
     pub(crate) mapping: String,
     pub(crate) floor: SequenceId,
     pub(crate) reason: String,
+    /// Its rows went into the table beside, which takes the place of the one that is read.
+    pub(crate) is_beside: bool,
+    /// Whether the table whose place was taken is kept, where one was.
+    pub(crate) keep_replaced: Option<bool>,
     /// Rows of it are in quarantine.
     pub(crate) quarantined: bool,
 }
@@ -39,15 +51,35 @@ pub(crate) struct Due {
 pub(crate) struct FillEndSession {
     client: Client,
     lock: SessionLock,
+    known: Known,
 }
 
 impl FillEndSession {
-    pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
-        Ok(Self { client: source.connect(Session::Control).await?, lock: SessionLock::new(FILL_LOCK) })
+    pub(crate) async fn open(source: &Source, set: &MappingSet) -> Result<Self, SourceError> {
+        let client = source.connect(Session::Control).await?;
+        Ok(Self { client, lock: SessionLock::new(FILL_LOCK), known: Known::new(set.iter()) })
     }
 
+    /// Tries to become the one that ends fills. A worker whose definitions are not those that were set up leaves it to
+    /// others.
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        self.lock.try_take(&self.client).await
+        if self.known.are_set_up(&self.client).await? {
+            return self.lock.try_take(&self.client).await;
+        }
+        self.lock.give_up(&self.client).await?;
+        Ok(false)
+    }
+
+    /// Mappings whose rows go into the table beside.
+    pub(crate) async fn beside(&self) -> Result<Vec<String>, SourceError> {
+        let rows = self.client.query(BESIDE, &[&DESTINATION]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Writes down that the table beside has taken its place.
+    pub(crate) async fn in_place(&self, mapping: &Mapping) -> Result<(), SourceError> {
+        self.client.execute(IN_PLACE, &[&DESTINATION, &mapping.name.as_str()]).await?;
+        Ok(())
     }
 
     pub(crate) async fn due(&self) -> Result<Vec<Due>, SourceError> {
@@ -58,7 +90,9 @@ impl FillEndSession {
                     mapping: row.try_get(0)?,
                     floor: SequenceId::new(row.try_get(1)?),
                     reason: row.try_get(2)?,
-                    quarantined: row.try_get(3)?,
+                    is_beside: row.try_get(3)?,
+                    keep_replaced: row.try_get(4)?,
+                    quarantined: row.try_get(5)?,
                 })
             })
             .collect()

@@ -10,6 +10,7 @@ use lockstep_mappings::postgres::{Target, expand, inbox, literal, table};
 use lockstep_schema::SourceError;
 use lockstep_schema::fills::begin_ranges_again;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::DESTINATION;
 use super::fetch::{LATE_WRITE_LIMIT_MS, limit};
@@ -20,16 +21,19 @@ pub(crate) const CLAIM_FOR: Duration = Duration::from_secs(30);
 /// How often a claim is renewed: some renewals that fail are no harm.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(7);
 
-/// The next range that nobody works on, of the mappings `$2 text[]`, for the worker `$3`, `$4` seconds.
+/// The next range that nobody works on, of the mappings `$2 text[]` that are set up as `$5 text[]`, for the worker `$3`, `$4`
+/// seconds.
 const CLAIM: &str = "
 UPDATE lockstep.fill_range r SET claimed_by = $3, claimed_until = now() + make_interval(secs => $4)
-FROM (SELECT c.mapping_name, c.first_block, s.source_filenode, s.floor
+FROM (SELECT c.mapping_name, c.first_block, s.source_filenode, s.floor, s.is_beside
       FROM lockstep.fill_range c JOIN lockstep.fill s USING (mapping_name, destination)
-      WHERE c.destination = $1 AND c.mapping_name = ANY($2) AND c.finished_at IS NULL
+        JOIN lockstep.definition d USING (mapping_name)
+        JOIN unnest($2::text[], $5::text[]) AS w(mapping_name, exported) USING (mapping_name, exported)
+      WHERE c.destination = $1 AND c.finished_at IS NULL
         AND (c.claimed_until IS NULL OR c.claimed_until < now())
       ORDER BY c.mapping_name, c.first_block LIMIT 1 FOR UPDATE OF c SKIP LOCKED) n
 WHERE r.destination = $1 AND r.mapping_name = n.mapping_name AND r.first_block = n.first_block
-RETURNING r.mapping_name, r.first_block, r.end_block, n.source_filenode, n.floor";
+RETURNING r.mapping_name, r.first_block, r.end_block, n.source_filenode, n.floor, n.is_beside";
 
 /// Prolongs the claim of worker `$4`, or lets it end `$5` seconds from now.
 const PROLONG: &str = "
@@ -44,11 +48,14 @@ WHERE destination = $1 AND mapping_name = $2 AND first_block = $3 AND claimed_by
 
 /// Fills of which all ranges are shipped: has the rows that were written meanwhile exported once more, and asks for a number
 /// that covers them. A statement of its own after [`FINISH`]: of two workers that finish the last two ranges at the same
-/// time, the later one sees both. `$2 text[]` are all mappings, and `$3 int[]` the targets of all their rows.
+/// time, the later one sees both. `$2 text[]` are all mappings, `$3 int[]` the targets of all their rows, and `$4 text[]` what
+/// they have to be set up as.
 const CATCH_UP: &str = "
 WITH whole AS (
   SELECT s.mapping_name, s.destination, s.since FROM lockstep.fill s
-  WHERE s.destination = $1 AND s.mapping_name = ANY($2) AND s.finished_at IS NULL AND s.fence_id IS NULL AND NOT EXISTS (
+    JOIN lockstep.definition d USING (mapping_name)
+    JOIN unnest($2::text[], $4::text[]) AS k(mapping_name, exported) USING (mapping_name, exported)
+  WHERE s.destination = $1 AND s.finished_at IS NULL AND s.fence_id IS NULL AND NOT EXISTS (
     SELECT 1 FROM lockstep.fill_range r
     WHERE r.destination = s.destination AND r.mapping_name = s.mapping_name AND r.finished_at IS NULL)
   FOR UPDATE OF s SKIP LOCKED),
@@ -77,23 +84,28 @@ pub(crate) struct Claim {
     pub(crate) filenode: u32,
     /// The version of the rows.
     pub(crate) floor: SequenceId,
+    /// They go into the table beside.
+    pub(crate) is_beside: bool,
 }
 
 /// Lockstep's own tables of fills, as one worker uses them.
 pub(crate) struct Fills {
     client: Client,
     worker: String,
-    mappings: Vec<MappingName>,
+    /// Each with what it has to be set up as.
+    mappings: Vec<(MappingName, String)>,
 }
 
 impl Fills {
     /// For a worker of this name, which ships these mappings.
-    pub(crate) fn new(client: Client, worker: &str, mappings: &[MappingName]) -> Self {
-        Self { client, worker: worker.to_owned(), mappings: mappings.to_vec() }
+    pub(crate) fn new(client: Client, worker: &str, mappings: &Mappings) -> Self {
+        let known = |mapping: &Mapping| (mapping.name.clone(), mapping.export_fingerprint());
+        Self { client, worker: worker.to_owned(), mappings: mappings.iter().map(known).collect() }
     }
 
-    fn names(&self, of: impl Fn(&MappingName) -> bool) -> Vec<&str> {
-        self.mappings.iter().filter(|mapping| of(mapping)).map(MappingName::as_str).collect()
+    fn named(&self, of: impl Fn(&MappingName) -> bool) -> (Vec<&str>, Vec<&str>) {
+        let of_these = self.mappings.iter().filter(|(mapping, _)| of(mapping));
+        of_these.map(|(mapping, exported)| (mapping.as_str(), exported.as_str())).unzip()
     }
 
     /// For lookups between statements.
@@ -103,8 +115,10 @@ impl Fills {
 
     /// Claims a range of one of the mappings that `may_go`, if there is one.
     pub(crate) async fn claim(&self, may_go: impl Fn(&MappingName) -> bool) -> Result<Option<Claim>, SourceError> {
-        let names = self.names(may_go);
-        let row = self.client.query_opt(CLAIM, &[&DESTINATION, &names, &self.worker, &CLAIM_FOR.as_secs_f64()]).await?;
+        let (names, exported) = self.named(may_go);
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&DESTINATION, &names, &self.worker, &CLAIM_FOR.as_secs_f64(), &exported];
+        let row = self.client.query_opt(CLAIM, &parameters).await?;
         let Some(row) = row else { return Ok(None) };
         let block = |index| -> Result<u32, SourceError> {
             let block: i64 = row.try_get(index)?;
@@ -118,6 +132,7 @@ impl Fills {
             blocks: BlockRange { first: block(1)?, end: block(2)? },
             filenode: row.try_get(3)?,
             floor: SequenceId::new(row.try_get(4)?),
+            is_beside: row.try_get(5)?,
         }))
     }
 
@@ -171,9 +186,9 @@ impl Fills {
 
     /// Has fills caught up whose ranges are all shipped; returns their mappings.
     pub(crate) async fn catch_up(&self, mappings: &Mappings) -> Result<Vec<String>, SourceError> {
-        let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+        let (names, exported) = self.named(|_| true);
         let targets: Vec<i32> = mappings.iter().map(|mapping| Target::all_rows(mapping).id()).collect();
-        let rows = self.client.query(CATCH_UP, &[&DESTINATION, &names, &targets]).await?;
+        let rows = self.client.query(CATCH_UP, &[&DESTINATION, &names, &targets, &exported]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 

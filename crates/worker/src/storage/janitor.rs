@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
-use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::postgres::{Target, erase, inbox, table, tenancy_table};
+use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::definitions::Known;
 use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::{Client, Row};
@@ -40,18 +41,30 @@ pub(crate) type Gone = HashMap<TenancyId, Vec<(MappingName, SequenceId)>>;
 pub(crate) struct JanitorSession {
     pub(super) client: Client,
     lock: SessionLock,
+    known: Known,
 }
 
 impl JanitorSession {
-    pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
+    pub(crate) async fn open(source: &Source, set: &MappingSet) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
         client.batch_execute("SET statement_timeout = '60s'").await?;
-        Ok(Self { client, lock: SessionLock::new(JANITOR_LOCK) })
+        Ok(Self { client, lock: SessionLock::new(JANITOR_LOCK), known: Known::new(set.iter()) })
     }
 
-    /// Tries to become the one janitor, and returns whether this is it: from then on as long as the connection lives.
+    /// Tries to become the one janitor, and returns whether this is it: from then on as long as the connection lives. One that
+    /// does not know the mappings as they are set up leaves it to others.
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        self.lock.try_take(&self.client).await
+        if self.known.are_set_up(&self.client).await? {
+            return self.lock.try_take(&self.client).await;
+        }
+        self.lock.give_up(&self.client).await?;
+        Ok(false)
+    }
+
+    /// Whether a table is being built beside another: both hold rows.
+    pub(crate) async fn is_one_built_beside(&self) -> Result<bool, SourceError> {
+        const BESIDE: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = $1 AND (is_beside OR keep_replaced IS NOT NULL AND finished_at IS NULL))";
+        Ok(self.client.query_one(BESIDE, &[&DESTINATION]).await?.try_get(0)?)
     }
 
     /// How long the janitor waits for what was read before to be written, or never.

@@ -6,6 +6,7 @@ use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::ServerStart;
 use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_mappings::postgres::{Target, quarantine};
+use lockstep_schema::definitions::Known;
 use lockstep_schema::locks::SessionLock;
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
@@ -34,6 +35,7 @@ pub(crate) type Changed = HashMap<(TenancyId, MappingName), SequenceId>;
 pub(crate) struct ProgressSession {
     client: Client,
     mappings: HashMap<i32, MappingName>,
+    known: Known,
     lock: SessionLock,
 }
 
@@ -44,13 +46,19 @@ impl ProgressSession {
             .batch_execute("SET statement_timeout = '60s'; SET enable_seqscan = off; SET synchronous_commit = off")
             .await?;
         client.execute(BEGIN, &[&DESTINATION]).await?;
+        let known = mappings.known().clone();
         let mappings = mappings.iter().map(|mapping| (Target::row(mapping).id(), mapping.name.clone())).collect();
-        Ok(Self { client, mappings, lock: SessionLock::new(SWEEP_LOCK) })
+        Ok(Self { client, mappings, known, lock: SessionLock::new(SWEEP_LOCK) })
     }
 
     /// Tries to become the one worker that sweeps, and returns whether this is it: from then on as long as the connection lives.
+    /// One that does not know all that is captured would pass over changes that nobody has shipped: it leaves it to others.
     pub(crate) async fn lead(&mut self) -> Result<bool, SourceError> {
-        self.lock.try_take(&self.client).await
+        if self.known.are_captured(&self.client).await? {
+            return self.lock.try_take(&self.client).await;
+        }
+        self.lock.give_up(&self.client).await?;
+        Ok(false)
     }
 
     /// Through which number everything has been shipped, and the last that was given out.

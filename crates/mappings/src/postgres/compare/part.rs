@@ -33,6 +33,10 @@ impl Positions {
         }
     }
 
+    const fn is_single(&self) -> bool {
+        self.0.end - self.0.start <= 1
+    }
+
     fn condition(&self) -> String {
         format!("s.ctid >= '{}'::tid AND s.ctid < '{}'::tid", Tid(self.0.start), Tid(self.0.end))
     }
@@ -50,7 +54,7 @@ impl fmt::Display for Tid {
 /// Which rows of the source table are read.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
-    /// All but those at these single positions.
+    /// All but those at these positions.
     Without(&'a [Positions]),
     /// Those at these positions, in no order.
     Range(&'a Positions),
@@ -68,8 +72,12 @@ impl Part<'_> {
             Self::Without([]) => format!("TRUE{filter}"),
             // The filter may be what cannot be read of them.
             Self::Without(left_out) => {
-                let left_out: Vec<_> = left_out.iter().map(|at| format!("\"{}\"", Tid(at.0.start))).collect();
-                format!("CASE WHEN s.ctid = ANY('{{{}}}'::tid[]) THEN FALSE ELSE TRUE{filter} END", left_out.join(","))
+                let (single, wide): (Vec<&Positions>, Vec<_>) = left_out.iter().partition(|at| at.is_single());
+                let single: Vec<_> = single.iter().map(|at| format!("\"{}\"", Tid(at.0.start))).collect();
+                let single = format!("s.ctid = ANY('{{{}}}'::tid[])", single.join(","));
+                let wide = wide.iter().map(|at| format!("({})", at.condition()));
+                let any: Vec<_> = std::iter::once(single).chain(wide).collect();
+                format!("CASE WHEN {} THEN FALSE ELSE TRUE{filter} END", any.join(" OR "))
             }
             Self::Range(positions) => format!("{}{filter}", positions.condition()),
         }

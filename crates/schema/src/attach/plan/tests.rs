@@ -5,6 +5,7 @@ use lockstep_mappings::postgres::facts::{ColumnFacts, SourceFacts, TableFacts, t
 use super::super::detach::detach;
 use super::super::inspect::LiveObject;
 use super::*;
+use crate::definitions::Recorded;
 
 const DEFINITION: &str = r#"
 name = "things"
@@ -66,8 +67,9 @@ fn attached(set: &MappingSet, relaxed: &BTreeSet<SourceTable>) -> Live {
         }
     }
     live.event_triggers = capture::DDL_TRIGGERS.iter().map(|(name, _)| ((*name).to_owned(), ALWAYS)).collect();
-    live.targets = Target::all(set).iter().map(ToString::to_string).collect();
+    live.targets = Target::all(set).iter().map(Target::id).collect();
     live.fills = set.iter().map(|mapping| mapping.name.to_string()).collect();
+    live.definitions = set.iter().map(|mapping| (mapping.name.to_string(), Recorded::of(mapping))).collect();
     live.indexes = indexes::needed(set).into_iter().map(|spec| ((spec.table, spec.name), true)).collect();
     live.captured = capture::tables(set)
         .into_iter()
@@ -85,7 +87,7 @@ fn whats(steps: &[Step]) -> Vec<&str> {
 }
 
 fn plan_for(set: &MappingSet, live: &Live) -> Vec<Step> {
-    plan(set, live, &live.relaxed()).unwrap()
+    plan(set, live, &Wishes::relaxed(live.relaxed())).unwrap()
 }
 
 #[test]
@@ -163,12 +165,12 @@ fn a_table_is_relaxed_and_tightened_without_a_fill() {
     let function = "install 1 capture functions";
     let noted = "write down the shape of 1 captured tables";
     let expected = [dropped, function, "install 1 capture triggers on Thing, drop 3", noted];
-    assert_eq!(whats(&plan(&set, &live, &relaxed).unwrap()), expected);
+    assert_eq!(whats(&plan(&set, &live, &Wishes::relaxed(relaxed.clone())).unwrap()), expected);
     let live = Live { indexes: BTreeMap::new(), ..attached(&set, &relaxed) };
-    assert_eq!(plan(&set, &live, &relaxed).unwrap(), []);
+    assert_eq!(plan(&set, &live, &Wishes::relaxed(relaxed.clone())).unwrap(), []);
     let built = "build index lockstep_things_owner on Thing, by which dependent rows are found";
     let expected = [built, function, "install 3 capture triggers on Thing, drop 1", noted];
-    assert_eq!(whats(&plan(&set, &live, &BTreeSet::new()).unwrap()), expected);
+    assert_eq!(whats(&plan(&set, &live, &Wishes::default()).unwrap()), expected);
 }
 
 #[test]
@@ -185,12 +187,12 @@ fn an_old_server_or_a_table_that_does_not_fit_is_refused_before_anything_is_done
     let set = definitions();
     let mut live = Live { server_version: 130_004, ..untouched(&set) };
     live.facts.retain(|table, _| table.name != "Owner");
-    let said = plan(&set, &live, &BTreeSet::new()).unwrap_err();
+    let said = plan(&set, &live, &Wishes::default()).unwrap_err();
     assert!(said[0].to_string().contains("PostgreSQL: has version 13; upgrade to 14 or later"), "{}", said[0]);
     assert!(said[1].to_string().contains("table public.\"Owner\": does not exist as an ordinary table"), "{}", said[1]);
     let mut live = untouched(&set);
     live.facts.values_mut().for_each(|table| table.is_inherited = true);
-    assert!(plan(&set, &live, &BTreeSet::new()).is_err(), "rows come and go past its triggers");
+    assert!(plan(&set, &live, &Wishes::default()).is_err(), "rows come and go past its triggers");
 }
 
 #[test]
@@ -209,4 +211,47 @@ fn app_1_detaching_takes_away_whatever_there_is() {
             "drop schema lockstep with everything in it",
         ]
     );
+}
+
+/// The one step of a plan, and its statements.
+fn the_fill(set: &MappingSet, live: &Live, wishes: &Wishes) -> (String, Vec<String>) {
+    let mut steps = plan(set, live, wishes).unwrap();
+    assert_eq!(steps.len(), 1, "{:?}", whats(&steps));
+    let step = steps.remove(0);
+    assert_eq!(step.part, Part::Fills);
+    (step.what, step.statements)
+}
+
+#[test]
+fn a_definition_that_has_changed_is_written_down_with_the_fill_that_it_needs() {
+    let set = definitions();
+    let name = "things".to_owned();
+    let mut live = attached(&set, &BTreeSet::new());
+    live.definitions.get_mut(&name).unwrap().exported = "before".to_owned();
+    let (what, statements) = the_fill(&set, &live, &Wishes::default());
+    assert_eq!(what, "begin to fill things: its definition has changed");
+    // Under the ordering lock, before the number is drawn; its rows go into its own table.
+    let begins = |at: usize, with: &str| assert!(statements[at].starts_with(with), "{statements:?}");
+    begins(0, "SELECT pg_advisory_xact_lock");
+    begins(1, "INSERT INTO lockstep.definition");
+    begins(2, "INSERT INTO lockstep.fill");
+    assert!(statements.last().unwrap().contains("is_beside = false, keep_replaced = NULL"), "{statements:?}");
+
+    // Of another key, transactions that wrote lines of the former one end first.
+    live.definitions.get_mut(&name).unwrap().captured = "before".to_owned();
+    let (_, statements) = the_fill(&set, &live, &Wishes::default());
+    assert_eq!(statements[0], "LOCK TABLE \"public\".\"Owner\", \"public\".\"Thing\" IN SHARE ROW EXCLUSIVE MODE");
+    assert!(statements[1].starts_with("DELETE FROM lockstep.quarantine"), "{statements:?}");
+
+    live = attached(&set, &BTreeSet::new());
+    let rebuilt = BTreeMap::from([(name.parse().unwrap(), Replaced::Kept)]);
+    let (what, statements) = the_fill(&set, &live, &Wishes { rebuilt, ..Wishes::default() });
+    assert_eq!(what, "begin to fill things: its table in ClickHouse is built anew");
+    assert!(statements.last().unwrap().contains("is_beside = true, keep_replaced = true"), "{statements:?}");
+    // One that is under way is not begun again, and a mapping that is gone is forgotten.
+    let recorded = live.definitions.get_mut(&name).unwrap();
+    (recorded.is_beside, recorded.replaces) = (true, true);
+    assert_eq!(plan_for(&set, &live), []);
+    live.definitions.insert("gone".to_owned(), live.definitions[&name].clone());
+    assert_eq!(whats(&plan_for(&set, &live)), ["forget the definitions of gone, which are gone"]);
 }

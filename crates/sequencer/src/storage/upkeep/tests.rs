@@ -1,6 +1,5 @@
 //! The inboxes' turns, against a real Postgres: nothing is emptied that anybody may still need, and the rest is.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ impl Fixture {
         let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
         let set = MappingSet::load(None).unwrap();
         let live = attach::inspect(&source, &set).await.unwrap();
-        attach::apply(&source, &attach::plan(&set, &live, &BTreeSet::new()).unwrap(), |_| {}).await.unwrap();
+        attach::apply(&source, &attach::plan(&set, &live, &attach::Wishes::default()).unwrap(), |_| {}).await.unwrap();
         let burn = "CREATE PROCEDURE burn(times bigint) LANGUAGE plpgsql AS $$ BEGIN
             FOR n IN 1..times LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$; SET synchronous_commit = off";
         client.batch_execute(burn).await.unwrap();

@@ -135,6 +135,10 @@ CREATE TABLE "EmailOutbox" (
         CHECK ("createdWith" = 'PROGRAMMATIC_CALL' OR "emailProgrammaticCallTemplateId" IS NULL)
 );
 -- The generated columns came with a later version, at the end of the table.
+ALTER TABLE "EmailOutbox" ADD COLUMN "sentAt" timestamp(3) GENERATED ALWAYS AS (CASE
+    WHEN "canHaveDeliveryInfo" IS TRUE THEN "deliveredAt"
+    WHEN "canHaveDeliveryInfo" IS FALSE THEN "finishedSendingAt"
+END) STORED;
 ALTER TABLE "EmailOutbox" ADD COLUMN "simpleStatus" "EmailOutboxSimpleStatus" NOT NULL GENERATED ALWAYS AS (CASE
     WHEN "skippedReason" IS NOT NULL THEN 'OK'::"EmailOutboxSimpleStatus"
     WHEN coalesce("renderErrorExternalMessage", "sendServerErrorExternalMessage") IS NOT NULL THEN 'ERROR'

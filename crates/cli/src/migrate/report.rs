@@ -1,0 +1,110 @@
+//! What `lockstep migrate` has done, or would do.
+
+use lockstep_destinations::{TableAction, TableChange};
+use lockstep_mappings::MappingSet;
+use serde::Serialize;
+
+use super::Plans;
+use crate::output::Report;
+
+/// One thing to do.
+#[derive(Serialize, Debug)]
+struct StepReport {
+    what: String,
+    statements: Vec<String>,
+}
+
+/// What was done, or would be.
+#[derive(Serialize, Debug)]
+pub(crate) struct MigrateReport {
+    /// Nothing was done.
+    dry_run: bool,
+    /// Mappings that are captured.
+    mappings: usize,
+    /// Tables in ClickHouse that differ from their definitions.
+    tables: Vec<TableChange>,
+    /// In Postgres.
+    source: Vec<StepReport>,
+    clickhouse: Vec<StepReport>,
+}
+
+impl MigrateReport {
+    pub(super) fn new(dry_run: bool, mappings: &MappingSet, plans: &Plans) -> Self {
+        let step =
+            |what: &String, statements: &Vec<String>| StepReport { what: what.clone(), statements: statements.clone() };
+        Self {
+            dry_run,
+            mappings: mappings.iter().count(),
+            tables: plans.clickhouse.changes.clone(),
+            source: plans.source.iter().map(|of| step(&of.what, &of.statements)).collect(),
+            clickhouse: plans.clickhouse.steps.iter().map(|of| step(&of.what, &of.statements)).collect(),
+        }
+    }
+
+    /// Only the source tables can be said before they are there.
+    pub(super) fn of_source_tables(pending: &[String]) -> Self {
+        let step = |name: &String| StepReport {
+            what: format!(
+                "create the source tables: migration {name}; run without --dry-run first to see what captures them"
+            ),
+            statements: Vec::new(),
+        };
+        let source = pending.iter().map(step).collect();
+        Self { dry_run: true, mappings: 0, tables: Vec::new(), source, clickhouse: Vec::new() }
+    }
+
+    /// Whether everything is as it has to be.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.source.is_empty() && self.clickhouse.is_empty()
+    }
+}
+
+impl Report for MigrateReport {
+    fn print(&self) {
+        if self.dry_run {
+            print_steps("Postgres", &self.source);
+            print_steps("ClickHouse", &self.clickhouse);
+        } else if self.is_nothing() {
+            println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+        } else {
+            println!(
+                "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
+                self.source.len(),
+                self.clickhouse.len(),
+                self.mappings
+            );
+        }
+        for change in &self.tables {
+            println!("{} ({} rows): {}", change.table, change.rows, sentence(change.action));
+            change.differences.iter().for_each(|difference| println!("  - {difference}"));
+        }
+    }
+}
+
+fn print_steps(side: &str, steps: &[StepReport]) {
+    for step in steps {
+        println!("-- {side}: {}", step.what);
+        step.statements.iter().for_each(|statement| println!("{statement};"));
+        println!();
+    }
+}
+
+/// What happens to a table, for people.
+pub(crate) const fn sentence(action: TableAction) -> &'static str {
+    match action {
+        TableAction::ColumnsAdded => "columns are added, and empty until all rows are exported again",
+        TableAction::ColumnsKept => "columns that no definition has any more stay until `lockstep migrate --drop`",
+        TableAction::ColumnsDropped => "columns are dropped",
+        TableAction::BuiltBeside => {
+            "the right table is built beside this one, and takes its place when workers have filled it; this one stands still \
+             until then, and is dropped"
+        }
+        TableAction::BuiltBesideAndKept => {
+            "the right table is built beside this one, and takes its place when workers have filled it; this one stands still \
+             until then, and is kept as NAME_lockstep_old"
+        }
+        TableAction::BeingBuilt => {
+            "the right table is being built beside this one, which stands still until it is filled"
+        }
+    }
+}
