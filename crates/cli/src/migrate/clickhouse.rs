@@ -1,21 +1,23 @@
 //! The destination's side of `lockstep migrate`.
 
-use std::collections::BTreeSet;
-
-use lockstep_core::MappingName;
 use lockstep_destinations::{DestinationError, Provision, ProvisionPlan, Wanted, When};
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::attach::Live;
-use lockstep_schema::definitions::Recorded;
 
 use crate::progress::Progress;
 
-/// What is asked for, with what the source knows of what was done before.
-pub(crate) fn known(live: &Live, wanted: &Wanted) -> Wanted {
-    let named = |is: fn(&Recorded) -> bool| -> BTreeSet<MappingName> {
-        let of = live.definitions.iter().filter(|(_, recorded)| is(recorded));
-        of.filter_map(|(name, _)| name.parse().ok()).collect()
+/// What is asked for, with what the source knows of what was done before. A table that was being built for a definition that is not
+/// asked for any more is not under way.
+pub(crate) fn known(live: &Live, mappings: &MappingSet, wanted: &Wanted) -> Wanted {
+    let is_under_way = |mapping: &&Mapping| {
+        let recorded = live.definitions.get(mapping.name.as_str());
+        recorded.is_some_and(|recorded| recorded.replaces && (recorded.is_of(mapping) || !recorded.is_beside))
     };
-    Wanted { own: named(|_| true), under_way: named(|recorded| recorded.replaces), ..wanted.clone() }
+    Wanted {
+        own: live.definitions.keys().filter_map(|name| name.parse().ok()).collect(),
+        under_way: mappings.iter().filter(is_under_way).map(|mapping| mapping.name.clone()).collect(),
+        ..wanted.clone()
+    }
 }
 
 /// Does what is to be done then.

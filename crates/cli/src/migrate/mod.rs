@@ -90,7 +90,7 @@ async fn plan(
     let relaxed = source::relaxed(mappings, args.relax.as_deref());
     // What does not fit in the source is said before ClickHouse is asked.
     attach::plan(mappings, live, &Wishes::relaxed(relaxed.clone())).map_err(CliError::Misfits)?;
-    let planned = clickhouse.plan(mappings, &clickhouse::known(live, &wanted)).await?;
+    let planned = clickhouse.plan(mappings, &clickhouse::known(live, mappings, &wanted)).await?;
     let replaced = |keep: bool| if keep { Replaced::Kept } else { Replaced::Dropped };
     let rebuilt: BTreeMap<_, _> = planned.rebuilt.iter().map(|(name, keep)| (name.clone(), replaced(*keep))).collect();
     let source = attach::plan(mappings, live, &Wishes { relaxed, rebuilt }).map_err(CliError::Misfits)?;
