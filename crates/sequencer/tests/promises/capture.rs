@@ -61,8 +61,8 @@ const CAPTURED: [Captured; 12] = [
         ..captured(
             "connected_accounts",
             "ProjectUserOAuthAccount",
-            r#""createdAt" = "createdAt" + interval '1 day'"#,
-            r#""email" = 'x'"#,
+            r#""email" = COALESCE("email", '') || 'x'"#,
+            TOUCHED,
         )
     },
     captured("session_replays", "SessionReplay", r#""lastEventAt" = "lastEventAt" + interval '1 day'"#, TOUCHED),
