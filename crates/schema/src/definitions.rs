@@ -2,12 +2,15 @@
 //! were not replaced yet, and leave alone what they would do otherwise.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::literal;
 use tokio_postgres::{Client, Row};
 
-use crate::error::SourceError;
+use crate::connect::{Session, Source};
+use crate::error::{SourceError, within};
+use crate::locks::{FILL_LOCK, SessionLock};
 
 /// Each mapping's name, both fingerprints, and for the destination `$1` whether its rows go into a table beside the one that is
 /// read, and whether the fill under way ends with a table in the place of another.
@@ -94,6 +97,27 @@ impl Known {
         let known: Vec<bool> = rows.iter().map(is_known).collect::<Result<_, SourceError>>()?;
         Ok(known.len() == self.exported.len() && known.iter().all(|is_known| *is_known))
     }
+}
+
+/// Has nobody take the tables beside those of these mappings for whole, which are about to be made anew: what was recorded of the
+/// mappings holds no more, and whoever ends fills has let that go. While the connection that this returns is open, nobody begins
+/// again. What was recorded is recorded anew with the fills that fill these tables.
+///
+/// # Errors
+/// When Postgres cannot be asked, or somebody is still ending a fill after `limit`.
+pub async fn end_no_fills(source: &Source, names: &[&str], limit: Duration) -> Result<Client, SourceError> {
+    const HOLDS_NO_MORE: &str = "UPDATE lockstep.definition SET exported = '' WHERE mapping_name = ANY($1)";
+    let client = source.connect(Session::Control).await?;
+    client.execute(HOLDS_NO_MORE, &[&names]).await?;
+    let mut lock = SessionLock::new(FILL_LOCK);
+    let taking = async {
+        while !lock.try_take(&client).await? {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok::<_, SourceError>(())
+    };
+    within(limit, taking).await?;
+    Ok(client)
 }
 
 /// What all mappings were last set up as for a destination, by name.

@@ -105,7 +105,7 @@ fn describe(error: &tokio_postgres::Error) -> String {
     let Some(db) = error.as_db_error() else { return format!("LS-0012: Postgres: {}", with_causes(error)) };
     let sqlstate = db.code().code();
     let (code, remedy) = waited_for(sqlstate).unzip();
-    let message = without_values(sqlstate, is_raised(db)).unwrap_or(db.message());
+    let message = without_values(sqlstate, is_raised(db), db.position().is_some()).unwrap_or(db.message());
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
     format!("{}: Postgres: {message} (SQLSTATE {sqlstate}){remedy}", code.unwrap_or("LS-0012"))
 }

@@ -10,6 +10,10 @@ pub const ORDERING_LOCK: i64 = i64::from_be_bytes(*b"lockstep");
 /// Held by the session of the sequencer that leads (SEQ-2). The bytes of `lockseqr`.
 pub const LEADER_LOCK: i64 = i64::from_be_bytes(*b"lockseqr");
 
+/// Held by the session of the worker that ends fills, and by `lockstep migrate` while it makes a table anew that one of them fills.
+/// The bytes of `lockfill`.
+pub const FILL_LOCK: i64 = i64::from_be_bytes(*b"lockfill");
+
 /// A session-level lock for work that one process at a time does. It is held from the moment it was taken for as long as the
 /// connection lives.
 #[derive(Debug)]

@@ -97,9 +97,13 @@ const PLAIN_CLASSES: &[&str] = &[
 
 /// What to say in place of Postgres's own message, where that may quote a value of a row. A function may raise whatever it likes,
 /// with any code that it likes: `is_raised`.
-pub(crate) fn without_values(sqlstate: &str, is_raised: bool) -> Option<&'static str> {
+/// What has no position in the statement (`has_position`) was found while a value was read: as a name, a query, a path.
+pub(crate) fn without_values(sqlstate: &str, is_raised: bool, has_position: bool) -> Option<&'static str> {
     Some(match sqlstate {
         _ if is_raised => "a function failed",
+        "42601" | "42602" | "42704" | "42P01" | "42883" | "54000" if !has_position => {
+            "what something names is not there, or a text is not of the form that its type has"
+        }
         "22003" => "a number is out of range",
         "22007" | "22008" => "a text is no date or time, or it is out of range",
         "22012" => "division by zero",
@@ -161,15 +165,16 @@ mod tests {
 
     #[test]
     fn messages_that_quote_values_are_replaced() {
-        assert_eq!(without_values("22P02", false), Some("a text is not of the form that its type has"));
-        assert_eq!(without_values("22023", false), Some("a value cannot be used"));
-        assert_eq!(without_values("P0001", false), Some("a function failed"));
-        assert_eq!(without_values("42703", true), Some("a function failed"));
+        assert_eq!(without_values("22P02", false, true), Some("a text is not of the form that its type has"));
+        assert_eq!(without_values("22023", false, true), Some("a value cannot be used"));
+        assert_eq!(without_values("P0001", false, true), Some("a function failed"));
+        assert_eq!(without_values("42703", true, true), Some("a function failed"));
+        assert!(without_values("42P01", false, true).is_none() && without_values("42P01", false, false).is_some());
         for of_nobody in ["UQ001", "45000", "F", ""] {
-            assert!(without_values(of_nobody, false).is_some(), "{of_nobody}");
+            assert!(without_values(of_nobody, false, true).is_some(), "{of_nobody}");
         }
         for plain in ["42703", "54000", "53300", "23505"] {
-            assert_eq!(without_values(plain, false), None, "{plain}");
+            assert_eq!(without_values(plain, false, true), None, "{plain}");
         }
     }
 }

@@ -119,7 +119,7 @@ impl<D: Destination> Task for Sweep<D> {
         let every = jittered(self.shared.limits.sweep_every);
         let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
         // Changes were passed over that nobody announces any more: everything that is behind is announced.
-        let at_once = self.resumed.replace(pauses.resumed).is_some_and(|before| before != pauses.resumed);
+        let at_once = self.resumed.is_some_and(|before| before != pauses.resumed);
         if at_once {
             tokio::time::sleep(SEEN_BY_ALL).await;
         }
@@ -127,7 +127,14 @@ impl<D: Destination> Task for Sweep<D> {
             return Ok(Ran::skipped(every));
         }
         if progress.looked_at_servers.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-            self.look_at_servers(progress).await?;
+            match self.look_at_servers(progress).await {
+                // One server of several may be away, which nothing else has to wait for.
+                Err(SweepError::Destination(error)) => {
+                    tracing::warn!(%error, "the destination's servers do not all say when they were started");
+                    progress.looked_at_servers = Some(Instant::now());
+                }
+                looked => looked?,
+            }
         }
         let (passed, head) = progress.session.position().await?;
         self.look_again(progress).await?;
@@ -143,6 +150,7 @@ impl<D: Destination> Task for Sweep<D> {
             progress.session.look_through_quarantine(through.max(passed)).await?;
             progress.looked_through = Some(Instant::now());
         }
+        self.resumed = Some(pauses.resumed);
         Ok(Ran::did(announced, every))
     }
 }
@@ -156,6 +164,7 @@ impl<D: Destination> Sweep<D> {
     async fn look_at_servers(&self, progress: &mut Progress) -> Result<(), SweepError> {
         let servers = self.shared.destination.servers().await?;
         if servers.is_empty() {
+            progress.session.forget_servers().await?;
             progress.looked_at_servers = Some(Instant::now());
             return Ok(());
         }

@@ -5,13 +5,14 @@ mod report;
 pub(crate) mod source;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, When};
 use lockstep_mappings::MappingSet;
-use lockstep_schema::Source;
 use lockstep_schema::attach::{self, Applying, Live, Replaced, Step, Wishes};
+use lockstep_schema::{Source, definitions};
 
 use self::report::MigrateReport;
 pub(crate) use self::report::sentence;
@@ -97,12 +98,21 @@ async fn plan(
     Ok(Plans { source, clickhouse: planned })
 }
 
+/// A worker that ends a fill removes stale rows before it looks whether that is still wanted.
+const FILLS_END_WITHIN: Duration = Duration::from_secs(120);
+
 /// Columns and tables are there before programs are told to fill them; what programs of before still write is dropped after
 /// that.
 async fn apply(source: &Source, clickhouse: &ClickHouse, plans: &Plans) -> Result<(), CliError> {
     let mut progress = Progress::new();
     let mut applying = Applying::begin(source).await?;
     source::apply_some(&mut applying, &plans.source, false, &mut progress).await?;
+    // Until all is recorded anew nobody exchanges a table that is made anew here.
+    let rebuilt: Vec<_> = plans.clickhouse.rebuilt.iter().map(|(name, _)| name.as_str()).collect();
+    let _alone = match rebuilt.as_slice() {
+        [] => None,
+        names => Some(definitions::end_no_fills(source, names, FILLS_END_WITHIN).await?),
+    };
     clickhouse::apply(clickhouse, &plans.clickhouse, When::BeforeFills, &mut progress).await?;
     source::apply_some(&mut applying, &plans.source, true, &mut progress).await?;
     clickhouse::apply(clickhouse, &plans.clickhouse, When::AfterFills, &mut progress).await?;

@@ -24,9 +24,11 @@ pub(super) fn from_answer(answer: &str) -> DestinationError {
             None => super::error(Failure::Unavailable, "the answer is not one that ClickHouse gives"),
         };
     };
-    let violates = |name: &str| {
-        exception.code == VIOLATED_CONSTRAINT && exception.text.starts_with(&format!("Constraint `{name}`"))
-    };
+    // A server that hands an insert on to a shard says first which shard it is that refuses.
+    let handed_on = exception.text.strip_prefix("Received from ").and_then(|text| text.split_once(" DB::Exception: "));
+    let said = handed_on.map_or(exception.text, |(_, said)| said);
+    let violates =
+        |name: &str| exception.code == VIOLATED_CONSTRAINT && said.starts_with(&format!("Constraint `{name}`"));
     if violates(IN_TIME) {
         let reason = "by its clock they were read too long ago: is it right, and that of this machine?";
         return super::error(Failure::Late, reason).with_server_code(exception.code);
@@ -237,6 +239,16 @@ mod tests {
             assert!(!error.to_string().contains("hunter2"), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_constraint_of_ours_is_told_from_one_of_the_rows_on_a_shard_too() {
+        let constraint = "Constraint `lockstep_in_time` for table a.b (c1) is violated at row 1. (VIOLATED_CONSTRAINT)";
+        for text in [constraint.to_owned(), format!("Received from host:9000. DB::Exception: {constraint}")] {
+            assert_eq!(from_answer(&format!("Code: 469. DB::Exception: {text}")).failure(), Failure::Late);
+        }
+        let quoted = format!("Constraint `c` for table a.b. Column values: x = 'DB::Exception: {constraint}'");
+        assert_eq!(from_answer(&format!("Code: 469. DB::Exception: {quoted}")).failure(), Failure::Rejected);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::clickhouse::{IN_TIME, create_databases, each_server, literal, view, view_rows, view_select};
+use lockstep_mappings::clickhouse::{
+    IN_TIME, MARK_OF_REPLACED, create_databases, each_server, literal, view, view_rows, view_select,
+};
 
 use super::{ClickHouse, TableShape, swap, tables, version};
 use crate::error::DestinationError;
@@ -50,15 +52,15 @@ impl ClickHouse {
         let names: Vec<_> = tables.iter().map(|name| literal(name)).collect();
         let (database, names) = (literal(&self.databases.raw), names.join(","));
         let sql = format!(
-            "SELECT name, any(engine_full), any(partition_key), any(sorting_key), min(position(create_table_query, 'CONSTRAINT {IN_TIME} CHECK')) > 0 FROM {} WHERE database = {database} AND name IN ({names}) GROUP BY name",
+            "SELECT name, any(engine_full), any(partition_key), any(sorting_key), min(position(create_table_query, 'CONSTRAINT {IN_TIME} CHECK')) > 0, max(position(create_table_query, 'CONSTRAINT {MARK_OF_REPLACED} CHECK')) > 0 FROM {} WHERE database = {database} AND name IN ({names}) GROUP BY name",
             each_server("tables", &self.databases),
         );
-        let found: Vec<(String, String, String, String, u8)> = self.fetch_rows(&sql).await?;
+        let found: Vec<(String, String, String, String, u8, u8)> = self.fetch_rows(&sql).await?;
         let mut shapes: BTreeMap<_, _> = found
             .into_iter()
-            .map(|(name, engine_full, partition_key, sorting_key, in_time)| {
-                let (columns, is_in_time) = (Vec::new(), in_time == 1);
-                (name, TableShape { engine_full, partition_key, sorting_key, columns, is_in_time })
+            .map(|(name, engine_full, partition_key, sorting_key, in_time, replaced)| {
+                let (columns, is_in_time, is_replaced) = (Vec::new(), in_time == 1, replaced == 1);
+                (name, TableShape { engine_full, partition_key, sorting_key, columns, is_in_time, is_replaced })
             })
             .collect();
         // A default of another kind says which.

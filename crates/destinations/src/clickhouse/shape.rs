@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-#[cfg(doc)]
-use lockstep_mappings::clickhouse::IN_TIME;
 use lockstep_mappings::clickhouse::TableDefinition;
+#[cfg(doc)]
+use lockstep_mappings::clickhouse::{IN_TIME, MARK_OF_REPLACED};
 
 /// What a table looks like, in the words of `system.tables` and `system.columns`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct TableShape {
     pub columns: Vec<(String, String, String)>,
     /// Whether it has the constraint [`IN_TIME`]. It can be added at any time, and is no difference.
     pub is_in_time: bool,
+    /// Whether it lets nothing in, because its place was, or was to be, taken: [`MARK_OF_REPLACED`]. That is no difference either.
+    pub is_replaced: bool,
 }
 
 impl From<&TableDefinition> for TableShape {
@@ -30,6 +32,7 @@ impl From<&TableDefinition> for TableShape {
             sorting_key: definition.sorting_key.clone(),
             columns: definition.columns.clone(),
             is_in_time: true,
+            is_replaced: false,
         }
     }
 }
@@ -143,6 +146,7 @@ mod tests {
             sorting_key: sorting_key.to_owned(),
             columns: columns.collect(),
             is_in_time: false,
+            is_replaced: false,
         }
     }
 

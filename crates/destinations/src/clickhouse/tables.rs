@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_core::MappingName;
 use lockstep_mappings::clickhouse::{
-    TableDefinition, add_column, cursor_table, drop_column, drop_table, each_server, literal, local_name, raw_table,
-    replaced_name, source_table, table_name,
+    TableDefinition, add_column, allow_inserts, cursor_table, drop_column, drop_table, each_server, keep_replaced,
+    literal, local_name, raw_table, replaced_name, source_table, table_name,
 };
 use lockstep_mappings::{Mapping, MappingSet};
 
@@ -114,9 +114,12 @@ impl Tables<'_> {
         if !shapes.iter().all(|(name, _)| self.found.everywhere.contains(name)) {
             self.create(definition);
         }
-        let rows = self.found.shapes.get(&definition.local_name())?;
-        let (is_in_time, fsync) = (rows.is_in_time, definition.set_fsync(&rows.engine_full));
         let found = self.differences(&shapes);
+        let Some(rows) = self.found.shapes.get(&definition.local_name()) else {
+            // Something else may have the name of what is distributed.
+            return shapes.iter().any(|(name, _)| self.found.shapes.contains_key(name)).then_some(found);
+        };
+        let (is_in_time, fsync) = (rows.is_in_time, definition.set_fsync(&rows.engine_full));
         let name = full_name(definition);
         if !is_in_time {
             // The server refuses what comes too late, also where a table was made before that was so.
@@ -174,6 +177,10 @@ impl Tables<'_> {
             return self.build_beside(mapping, &definition, &found);
         }
         self.change_columns(&definition, &found);
+        if self.found.shapes.get(&definition.local_name()).is_some_and(|shape| shape.is_replaced) {
+            let what = format!("let rows into {} again, whose place was not taken", full_name(&definition));
+            self.plan.steps.push(ProvisionStep::new(what, vec![allow_inserts(&definition)]));
+        }
         self.drop_left_over(mapping);
     }
 
@@ -222,13 +229,18 @@ impl Tables<'_> {
             let kept = replaced_name(mapping);
             self.no_place.push(format!("{name} is to be kept as {kept}, which exists: drop or rename that table"));
         }
+        if databases.cluster.is_some() {
+            self.no_place.push(format!(
+                "{name} is spread over a cluster, where tables do not take each other's place: set LOCKSTEP_CLICKHOUSE_RAW_DATABASE to a database of another name, as LS-0016 says"
+            ));
+        }
         if let Some(engine) = self.found.engine.as_deref().filter(|engine| !EXCHANGING.contains(engine)) {
             self.no_place.push(format!(
                 "{name} is in a database of engine {engine}, in which tables cannot exchange their names: it must be Atomic"
             ));
         }
         self.note(definition, if keep { TableAction::BuiltBesideAndKept } else { TableAction::BuiltBeside }, &found);
-        let statements = drop_table(&beside.name, databases).into_iter().chain(beside.create()).collect();
+        let statements = self.clear(mapping).into_iter().chain(beside.create()).collect();
         self.plan
             .steps
             .push(ProvisionStep::new(format!("create {}, which takes the place of {name}", beside.name), statements));
@@ -239,11 +251,19 @@ impl Tables<'_> {
     fn drop_left_over(&mut self, mapping: &Mapping) {
         let name = table_name(&mapping.beside());
         if self.is_there(&name) && !self.wanted.under_way.contains(&mapping.name) {
-            let statements = drop_table(&name, self.clickhouse.databases());
-            self.plan
-                .steps
-                .push(ProvisionStep::after_fills(format!("drop {name}, which nobody needs any more"), statements));
+            let what = format!("remove {name}, which nobody needs any more");
+            self.plan.steps.push(ProvisionStep::after_fills(what, self.clear(mapping)));
         }
+    }
+
+    /// Frees the name of the table beside a mapping's. One whose place was taken already may be somebody else's: it is kept.
+    fn clear(&self, mapping: &Mapping) -> Vec<String> {
+        let (name, databases) = (table_name(&mapping.beside()), self.clickhouse.databases());
+        let was_replaced = self.found.shapes.get(&local_name(&name, databases)).is_some_and(|shape| shape.is_replaced);
+        if was_replaced && !self.is_there(&replaced_name(mapping)) {
+            return keep_replaced(mapping, databases);
+        }
+        drop_table(&name, databases)
     }
 }
 

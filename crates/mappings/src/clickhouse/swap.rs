@@ -76,6 +76,16 @@ pub fn forbid_inserts(mapping: &Mapping, databases: &Databases) -> String {
     )
 }
 
+/// Lets rows into a table again whose place was to be taken, and was not.
+pub fn allow_inserts(table: &TableDefinition) -> String {
+    format!(
+        "ALTER TABLE {}.{}{} DROP CONSTRAINT IF EXISTS {MARK_OF_REPLACED}",
+        identifier(&table.database),
+        identifier(&table.local_name()),
+        on_cluster(&table.databases),
+    )
+}
+
 /// Exchanges the names of a mapping's table and of the one beside it, in one statement: who reads either name finds a whole
 /// table at every moment. On a cluster the tables of the shards are exchanged, and then the distributed one made anew, with the
 /// columns of the new ones.

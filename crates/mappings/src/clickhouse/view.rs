@@ -24,7 +24,7 @@ pub fn view_select(mapping: &Mapping, databases: &Databases) -> String {
     select(mapping, databases, &columns(mapping, |column| Some(identifier(&column.name))))
 }
 
-/// Which rows the view of a mapping selects, whatever its columns are.
+/// Which rows the view of a mapping selects, whatever its columns and settings are.
 pub fn view_rows(mapping: &Mapping, databases: &Databases) -> String {
     format!("SELECT 1 {}", rows(mapping, databases))
 }
@@ -36,7 +36,7 @@ pub fn view(mapping: &Mapping, databases: &Databases, comments: &Comments) -> St
 
 /// A view that is right over the table of before and over the one that takes its place: so readers find no moment at which
 /// values of one are read as those of the other. `before` are the columns of the former, with their types. Columns that
-/// it lacks are left out; what cannot be of the new type reads as that type's empty value. `None`: the table of before holds no versions
+/// it lacks are left out; what cannot be of the new type, and an array of another, reads as that type's empty value. `None`: the table of before holds no versions
 /// as Lockstep knows them.
 pub fn bridge_view(
     mapping: &Mapping,
@@ -51,7 +51,12 @@ pub fn bridge_view(
     let bridged = columns(mapping, |column| {
         let (name, now) = (identifier(&column.name), column.column_type.clickhouse());
         let same = type_before(&column.name)?.replace(' ', "") == now.replace(' ', "");
-        Some(if same { name } else { format!("accurateCastOrDefault({name}, {})", literal(&now)) })
+        Some(match column.column_type.array {
+            _ if same => name,
+            // There is no such cast to an array.
+            Some(_) => format!("defaultValueOfTypeName({})", literal(&now)),
+            None => format!("accurateCastOrDefault({name}, {})", literal(&now)),
+        })
     });
     Some(create(mapping, databases, &bridged, comments))
 }
@@ -75,12 +80,13 @@ fn select(mapping: &Mapping, databases: &Databases, columns: &[ViewColumn]) -> S
             name => format!("{value} AS {name}"),
         })
         .collect();
-    format!("SELECT {}\n{}", columns.join(", "), rows(mapping, databases))
+    let settings = settings::clause(IN_VIEW);
+    format!("SELECT {}\n{}\nSETTINGS {settings}", columns.join(", "), rows(mapping, databases))
 }
 
 fn rows(mapping: &Mapping, databases: &Databases) -> String {
     let (raw, name) = (identifier(&databases.raw), identifier(mapping.name.as_str()));
-    format!("FROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0\nSETTINGS {}", settings::clause(IN_VIEW))
+    format!("FROM {raw}.{name} FINAL\nWHERE sync_is_deleted = 0")
 }
 
 fn create(mapping: &Mapping, databases: &Databases, columns: &[ViewColumn], comments: &Comments) -> String {

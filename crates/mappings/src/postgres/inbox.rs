@@ -195,14 +195,15 @@ WHERE (txid_current() & {TURN_TRANSACTIONS} = 0) = {} AND (t.\"id\" IS NULL OR l
     })
 }
 
-/// Writes a line for every row that has a change above `$1 bigint` and up to `$2 bigint`: it gets another, which no cursor has
-/// passed. To be run in one transaction.
+/// Writes a line for every row that has a change above `$1 bigint` and up to `$2 bigint`, and no later one: it gets another, which no
+/// cursor has passed. To be run in one transaction.
 pub fn change_again() -> [String; 2] {
     [0, 1].map(|inbox| {
         format!(
             "INSERT INTO {CONTROL_SCHEMA}.{} (target, tenancy_id, {KEY_COLUMNS})
-SELECT DISTINCT mapping, tenancy_id, {KEY_COLUMNS} FROM {CONTROL_SCHEMA}.change
-WHERE sequence > $1 AND sequence <= $2 AND (txid_current() & {TURN_TRANSACTIONS} = 0) = {}",
+SELECT mapping, tenancy_id, {KEY_COLUMNS} FROM {CONTROL_SCHEMA}.change
+WHERE sequence > $1 AND sequence <= $2 AND (txid_current() & {TURN_TRANSACTIONS} = 0) = {}
+EXCEPT SELECT mapping, tenancy_id, {KEY_COLUMNS} FROM {CONTROL_SCHEMA}.change WHERE sequence > $2",
             INBOXES[inbox],
             inbox == 0
         )

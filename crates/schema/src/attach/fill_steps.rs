@@ -94,11 +94,13 @@ fn begin(mapping: &Mapping, live: &Live, replaced: Option<Replaced>, reason: &st
         // Transactions that have written lines as it was captured before end first: the fill reads what they leave.
         let tables: Vec<_> = tables(mapping).map(table).collect();
         statements.push(format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", tables.join(", ")));
-        // Their keys are other ones now.
+    }
+    let is_changed = is_new(|recorded| &recorded.exported);
+    if recorded.is_some() && is_changed {
+        // The fill judges every row anew, and their keys may be other ones now.
         statements
             .push(format!("DELETE FROM lockstep.quarantine WHERE mapping_name = {}", literal(mapping.name.as_str())));
     }
-    let is_changed = is_new(|recorded| &recorded.exported);
     if is_changed || replaced.is_some() {
         statements.push(format!("SELECT pg_advisory_xact_lock({ORDERING_LOCK})"));
         statements.push(record(mapping));

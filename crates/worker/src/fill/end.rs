@@ -51,8 +51,7 @@ impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
         let mut ended = 0;
         for due in session.due().await? {
             if let Some(mapping) = self.mapping(&due.mapping) {
-                self.end(session, mapping, &due).await?;
-                ended += 1;
+                ended += usize::from(self.end(session, mapping, &due).await?);
             }
         }
         Ok(Ran::did(ended, every))
@@ -64,9 +63,14 @@ impl<D: Erase + Swap> FillEnd<D> {
         self.set.iter().find(|mapping| mapping.name.as_str() == name)
     }
 
-    async fn end(&self, session: &FillEndSession, mapping: &Mapping, due: &Due) -> Result<(), ShipError> {
+    /// Returns whether it has ended.
+    async fn end(&self, session: &mut FillEndSession, mapping: &Mapping, due: &Due) -> Result<bool, ShipError> {
         let stale = self.remove_stale(mapping, due).await?;
         if due.is_beside {
+            // That took a while, and `lockstep migrate` waits for whoever holds the lock to look again.
+            if !session.is_still(due).await? {
+                return Ok(false);
+            }
             self.destination.take_place(mapping).await?;
             session.in_place(mapping).await?;
             tracing::info!(mapping = %mapping.name, "the table that was built beside has taken its place");
@@ -78,7 +82,7 @@ impl<D: Erase + Swap> FillEnd<D> {
         session.finish(due, stale).await?;
         failpoint!("worker::fill_end::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
         tracing::info!(mapping = %mapping.name, reason = due.reason, ?stale, "a mapping is filled");
-        Ok(())
+        Ok(true)
     }
 
     /// Returns how many rows were removed that only the destination had; `None` where nobody can tell which these are.

@@ -72,6 +72,13 @@ impl CursorWrite {
         write
     }
 
+    /// None of them is written: it is not certain any more that the destination holds what they pass.
+    pub(super) fn refused(moves: &[CursorMoves]) -> Self {
+        let numbers = moves.iter().map(|moves| moves.number).collect();
+        let outcome = Err(DestinationError::unanswered(super::DESTINATION));
+        Self { numbers, writing: JoinSet::new(), outcome }
+    }
+
     /// Waits for its end. May be dropped, and called again.
     pub(crate) async fn ended(&mut self) {
         while let Some(ended) = self.writing.join_next().await {

@@ -106,8 +106,12 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    /// Begins to write the cursors of some flushes, beside the next.
+    /// Begins to write the cursors of some flushes, beside the next. Where the destination has failed since, or the source, another
+    /// may answer that does not hold what they pass: then none is written.
     pub(crate) fn begin_cursor_write(&self, moves: Vec<CursorMoves>) -> CursorWrite {
+        if moves.iter().any(|moves| !self.opener.are_still_moving(moves.number)) {
+            return CursorWrite::refused(&moves);
+        }
         CursorWrite::begin(moves, self.destination.clone())
     }
 

@@ -83,6 +83,11 @@ impl Opener {
         }
     }
 
+    /// Whether nothing has failed since the flush with these cursors.
+    pub(super) fn are_still_moving(&self, number: u64) -> bool {
+        self.recent.are_still_moving(number)
+    }
+
     /// The write of the cursors of a flush has ended.
     pub(super) fn cursors_have_moved(&mut self, number: u64) {
         self.recent.have_moved(number);
@@ -145,7 +150,7 @@ impl Opener {
         }
         tracing::debug!(head = %snapshot.head, asked = asked_at.is_some(), "a snapshot is open");
         let confirmation = asked_at.is_none().then(|| {
-            let remembered = self.recent.not_moving(&cursors, mappings);
+            let remembered = self.recent.to_confirm(&cursors, mappings);
             let pairs: (Vec<_>, Vec<_>) = remembered.keys().cloned().unzip();
             let destination = destination.clone();
             recent_cursors::confirmation(

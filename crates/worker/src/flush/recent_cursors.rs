@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::{Cursors, DestinationError, Failure};
 
 use crate::hints::Hints;
@@ -38,6 +38,8 @@ pub(super) struct RecentCursors {
     cursors: HashMap<(TenancyId, MappingIndex), Remembered>,
     /// Where the last flushes move cursors to, by number, until their writes have ended: what they pass is durable.
     moving: BTreeMap<u64, Vec<(TenancyId, MappingIndex, SequenceId)>>,
+    /// Where writes that have ended moved cursors to, that have been moved on since: there the destination has them at least.
+    ended: HashMap<(TenancyId, MappingIndex), SequenceId>,
     /// How many flushes had cursors to move.
     flushes: u64,
 }
@@ -63,31 +65,53 @@ impl RecentCursors {
         self.flushes
     }
 
+    /// Whether they are still to be written, or are being written, and nothing has failed since.
+    pub(super) fn are_still_moving(&self, number: u64) -> bool {
+        self.moving.contains_key(&number)
+    }
+
     /// Their write has ended.
     pub(super) fn have_moved(&mut self, number: u64) {
-        self.moving.remove(&number);
+        let moved = self.moving.remove(&number).unwrap_or_default();
+        if self.ended.len() + moved.len() > MAX_REMEMBERED {
+            self.ended.clear();
+        }
+        for (tenancy, mapping, at) in moved {
+            let ended = self.ended.entry((tenancy, mapping)).or_default();
+            *ended = (*ended).max(at);
+        }
     }
 
-    /// Those of a flush that are not being written at the moment: of these the destination says where they are.
-    pub(super) fn not_moving(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
-        let pair =
-            |(tenancy, mapping, _): &(TenancyId, MappingIndex, SequenceId)| (*tenancy, mappings.name(*mapping).clone());
-        let moving: HashSet<_> = self.moving.values().flatten().map(pair).collect();
-        let resting = cursors.iter().filter(|(pair, _)| !moving.contains(*pair));
-        resting.map(|(pair, at)| (pair.clone(), *at)).collect()
+    /// Where the destination has to have the cursors of a flush: those that are being written at the moment where they were before.
+    pub(super) fn to_confirm(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
+        let pair = |(tenancy, mapping): (TenancyId, MappingIndex)| (tenancy, mappings.name(mapping).clone());
+        let moving: HashSet<_> =
+            self.moving.values().flatten().map(|(tenancy, mapping, _)| pair((*tenancy, *mapping))).collect();
+        let ended: HashMap<_, _> = self.ended.iter().map(|(of, at)| (pair(*of), *at)).collect();
+        let expected = |(pair, at): (&(TenancyId, MappingName), &SequenceId)| {
+            let at = if moving.contains(pair) { *ended.get(pair)? } else { *at };
+            Some((pair.clone(), at))
+        };
+        cursors.iter().filter_map(expected).collect()
     }
 
-    /// Raises cursors that were asked for to where they are being moved.
+    /// Raises cursors that were asked for to where they are being moved, unless the destination has lost where they were before.
     pub(super) fn raise(&self, cursors: &mut Cursors, mappings: &Mappings) {
+        let asked = cursors.clone();
         for (tenancy, mapping, at) in self.moving.values().flatten() {
-            let cursor = cursors.entry((*tenancy, mappings.name(*mapping).clone())).or_default();
-            *cursor = (*cursor).max(*at);
+            let pair = (*tenancy, mappings.name(*mapping).clone());
+            let before = self.ended.get(&(*tenancy, *mapping)).copied().unwrap_or_default();
+            if asked.get(&pair).copied().unwrap_or_default() >= before {
+                let cursor = cursors.entry(pair).or_default();
+                *cursor = (*cursor).max(*at);
+            }
         }
     }
 
     pub(super) fn forget(&mut self) {
         self.cursors.clear();
         self.moving.clear();
+        self.ended.clear();
     }
 
     /// The cursors of all these pairs, or `None` where one of them has to be asked for.

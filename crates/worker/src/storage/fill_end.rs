@@ -3,14 +3,12 @@
 use lockstep_core::SequenceId;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::definitions::Known;
-use lockstep_schema::locks::SessionLock;
+use lockstep_schema::locks::{FILL_LOCK, SessionLock};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::DESTINATION;
-
-/// Whoever ends fills: the bytes of `lockfill`.
-const FILL_LOCK: i64 = i64::from_be_bytes(*b"lockfill");
 
 const DUE: &str = "
 SELECT f.mapping_name, f.floor, f.reason, f.is_beside, f.keep_replaced,
@@ -20,11 +18,15 @@ WHERE f.destination = $1 AND f.finished_at IS NULL AND n.sequence <= d.passed OR
 
 /// Ends a fill, if it is still the same.
 const FINISH: &str = "
-UPDATE lockstep.fill SET finished_at = clock_timestamp(), stale_rows = $4
+UPDATE lockstep.fill SET finished_at = clock_timestamp(), stale_rows = $4, keep_replaced = NULL
 WHERE destination = $1 AND mapping_name = $2 AND floor = $3 AND fence_id IS NOT NULL AND finished_at IS NULL";
 
 /// Fills of which the rows go into the table beside.
 const BESIDE: &str = "SELECT mapping_name FROM lockstep.fill WHERE destination = $1 AND is_beside";
+
+/// Whether a fill is still the one that it was.
+const STILL: &str = "
+SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = $1 AND mapping_name = $2 AND floor = $3 AND is_beside AND finished_at IS NULL)";
 
 /// The table beside has taken its place: rows go there.
 const IN_PLACE: &str = "UPDATE lockstep.fill SET is_beside = FALSE WHERE destination = $1 AND mapping_name = $2";
@@ -74,6 +76,12 @@ impl FillEndSession {
     pub(crate) async fn beside(&self) -> Result<Vec<String>, SourceError> {
         let rows = self.client.query(BESIDE, &[&DESTINATION]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Whether a fill into the table beside is still the one that can end: `lockstep migrate` may have begun another meanwhile.
+    pub(crate) async fn is_still(&mut self, due: &Due) -> Result<bool, SourceError> {
+        let asked = [&DESTINATION as &(dyn ToSql + Sync), &due.mapping, &due.floor.get()];
+        Ok(self.lead().await? && self.client.query_one(STILL, &asked).await?.try_get(0)?)
     }
 
     /// Writes down that the table beside has taken its place.

@@ -95,6 +95,11 @@ impl ProgressSession {
         restarts::change_some_again(&mut self.client).await
     }
 
+    /// Forgets the destination's servers: it writes through.
+    pub(crate) async fn forget_servers(&self) -> Result<(), SourceError> {
+        restarts::forget_servers(&self.client).await
+    }
+
     /// Notes how far the destination has come.
     pub(crate) async fn note_passed(&self) -> Result<(), SourceError> {
         restarts::note_passed(&self.client).await

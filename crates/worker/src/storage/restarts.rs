@@ -19,12 +19,13 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Numbers whose rows get changes in one transaction.
 const STEP_NUMBERS: i64 = 1_000_000;
 
-/// Servers `$2 text[]`, started at `$3 bigint[]` (milliseconds since 1970), that are known and were started before. A server tells
-/// full seconds, and its clock is set now and then: so some seconds are no difference, and what is known follows them.
+/// Servers `$2 text[]`, started at `$3 bigint[]` (milliseconds since 1970), that are known and were started at another time. A server
+/// tells full seconds, and its clock is set now and then: so some seconds are no difference, and what is known follows them. A
+/// clock that is set by more is taken for a start, which costs work alone.
 const RESTARTED: &str = "
 SELECT s.server FROM unnest($2::text[], $3::bigint[]) AS s(server, started_ms)
 JOIN lockstep.destination_server k ON k.destination = $1 AND k.server = s.server
-WHERE to_timestamp(s.started_ms / 1000.0) > k.started_at + interval '3 seconds'";
+WHERE abs(extract(epoch FROM to_timestamp(s.started_ms / 1000.0) - k.started_at)) > 3";
 const NOTE_SERVERS: &str = "
 INSERT INTO lockstep.destination_server (destination, server, started_at)
 SELECT $1, s.server, to_timestamp(s.started_ms / 1000.0) FROM unnest($2::text[], $3::bigint[]) AS s(server, started_ms)
@@ -48,14 +49,21 @@ const STEPPED: &str = "
 UPDATE lockstep.destination SET ship_again_after = CASE WHEN $2 < ship_again_through THEN $2 END,
   ship_again_through = CASE WHEN $2 < ship_again_through THEN ship_again_through END WHERE name = $1";
 
-/// The first note is written whatever the number is: from then on the destination is one that has to be waited for.
+/// The first note is written whatever the number is: from then on the destination is one that has to be waited for. Where the
+/// number stands still, time goes on.
 const NOTE_PASSED: &str = "
 INSERT INTO lockstep.destination_passed (destination, passed) SELECT d.name, d.passed FROM lockstep.destination d
-WHERE d.name = $1 AND d.passed > COALESCE((SELECT max(p.passed) FROM lockstep.destination_passed p WHERE p.destination = $1), -1)";
+WHERE d.name = $1 AND NOT EXISTS (SELECT 1 FROM lockstep.destination_passed p WHERE p.destination = $1
+  AND p.passed >= d.passed AND p.at > clock_timestamp() - interval '1 minute')";
 /// One that is older than the last minutes is enough.
 const FORGET_PASSED: &str = "
 DELETE FROM lockstep.destination_passed WHERE destination = $1
   AND at < (SELECT max(p.at) FROM lockstep.destination_passed p WHERE p.destination = $1 AND p.at <= lockstep.durable_since($1))";
+
+/// What writes through has nothing to be waited for.
+const FORGET_ALL: &str = "
+WITH servers AS (DELETE FROM lockstep.destination_server WHERE destination = $1)
+DELETE FROM lockstep.destination_passed WHERE destination = $1";
 
 /// Takes note of the servers. Where some were started again, what may be lost is marked; returns how many.
 pub(super) async fn note_servers(client: &mut Client, servers: &[ServerStart]) -> Result<usize, SourceError> {
@@ -90,7 +98,13 @@ pub(super) async fn change_some_again(client: &mut Client) -> Result<Option<u64>
     Ok(Some(lines))
 }
 
-/// Notes how far the destination has come, where that is further than before.
+/// Forgets what was noted of a destination that writes through by now.
+pub(super) async fn forget_servers(client: &Client) -> Result<(), SourceError> {
+    client.execute(FORGET_ALL, &[&DESTINATION]).await?;
+    Ok(())
+}
+
+/// Notes how far the destination has come, where that is further than before or the last note is old.
 pub(super) async fn note_passed(client: &Client) -> Result<(), SourceError> {
     client.execute(NOTE_PASSED, &[&DESTINATION]).await?;
     client.execute(FORGET_PASSED, &[&DESTINATION]).await?;
