@@ -71,6 +71,9 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
         compared => return compared,
     }
     let unreadable = Unreadable::find(sides.source, mapping, scope).await?;
+    if unreadable.is_cut() {
+        return Ok(FirstPass { unreadable, ..FirstPass::default() });
+    }
     compare(sides, mapping, scope, unreadable, limit, progress).await
 }
 

@@ -17,34 +17,35 @@ use crate::storage;
 /// Into so many parts a part that cannot be read is cut. In halves the number of reads that fail would be larger, and those
 /// take long where a text is.
 const PARTS: u64 = 16;
-/// Rows of one mapping that are looked for one by one. Beyond them whole parts are left out of the first pass in which there is such a
-/// row: their other rows are compared by key, as far as keys that differed are looked at.
+/// Rows of one mapping that are looked for: where there are more, it is the definition that does not fit, and all other rows
+/// are not compared either.
 const MAX_ROWS: usize = 1000;
 
 /// Rows of one mapping that cannot be read.
 #[derive(Default, Debug)]
 pub(crate) struct Unreadable {
-    /// Where they are.
+    /// Where each is.
     pub(crate) positions: Vec<Positions>,
     /// The key of each, and whose it is.
     pub(crate) keys: BTreeMap<Key, TenancyId>,
 }
 
 impl Unreadable {
+    /// Whether there may be others.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.positions.len() >= MAX_ROWS
+    }
+
     /// Looks for them. `source` is in the snapshot that has to be read.
     pub(crate) async fn find(source: &Client, mapping: &Mapping, scope: Scope<'_>) -> Result<Self, VerifyError> {
         let shape = Shape::of(mapping);
         let mut found = Self::default();
         let mut left = Positions::of_blocks(storage::blocks(source, mapping).await?).split(PARTS);
-        while let Some(part) = left.pop() {
+        while let Some(part) = left.pop().filter(|_| !found.is_cut()) {
             match read(source, &compare::rows_of(mapping, scope, Part::Range(&part)), &shape).await {
                 Ok(()) => continue,
                 Err(error) if error.is_of_row() => storage::go_on(source).await?,
                 Err(error) => return Err(error),
-            }
-            if found.positions.len() >= MAX_ROWS {
-                found.positions.push(part);
-                continue;
             }
             let parts = part.split(PARTS);
             if parts.is_empty() {

@@ -87,26 +87,3 @@ async fn ver_1_a_mapping_that_cannot_be_read_at_all_leaves_the_others_compared()
     let shares = fixture.expect(Verdict::Unfinished, "shares").await;
     assert_eq!((shares.unreadable, shares.equal, shares.findings.len()), (1000, false, 20));
 }
-
-/// More rows than are looked for one by one cannot be read: all others are compared all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn ver_1_very_many_rows_that_cannot_be_read_leave_the_others_compared() {
-    let fixture = Fixture::create(TABLE, Some((FILE, &definition("60 / {parts}")))).await.unwrap();
-    fixture.run(&(tenancy(1) + &parts(1000..4000, 3))).await.unwrap();
-    fixture.end_fills().await.unwrap();
-    fixture.number().await.unwrap();
-    fixture.ship().await.unwrap();
-    fixture.expect_equal().await;
-    let every_other =
-        r#"UPDATE "Part" SET "parts" = 0 WHERE right("id"::text, 1) IN ('0', '2', '4', '6', '8', 'a', 'c', 'e')"#;
-    fixture.run(every_other).await.unwrap();
-    fixture.number().await.unwrap();
-    fixture.advance(i64::MAX).await.unwrap();
-    let shares = fixture.expect(Verdict::Unfinished, "shares").await;
-    assert_eq!((shares.unreadable, shares.differences()), (1500, 0), "{shares:?}");
-    // One of those that can be read is not in ClickHouse.
-    fixture.in_clickhouse("shares", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(1001))).await.unwrap();
-    let report = fixture.verify_with(at_once()).await.unwrap();
-    let shares = report.mappings.iter().find(|mapping| mapping.name == "shares").unwrap();
-    assert!(!shares.equal && shares.equal_rows > 0, "{}", report.to_text());
-}

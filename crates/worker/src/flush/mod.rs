@@ -98,7 +98,7 @@ impl<D: Destination> Flusher<D> {
             return flushed;
         }
         if let Some(cursors) = flushed.cursors.take()
-            && let Err(error) = self.wait_for_cursors(self.begin_cursor_write(vec![cursors])).await
+            && let Err(error) = self.wait_for_cursors(CursorWrite::begin(vec![cursors], self.destination.clone())).await
         {
             flushed.retry.merge(hints);
             flushed.retry_reason = Some(error.to_string());
@@ -106,7 +106,7 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    /// Begins to write the cursors of some flushes, beside the next. Where the destination has failed since, or the source, another
+    /// Begins to write the cursors of some flushes that have returned, beside the next. Where the destination has failed since, or the source, another
     /// may answer that does not hold what they pass: then none is written.
     pub(crate) fn begin_cursor_write(&self, moves: Vec<CursorMoves>) -> CursorWrite {
         if moves.iter().any(|moves| !self.opener.are_still_moving(moves.number)) {

@@ -200,13 +200,20 @@ mod tests {
         let first = recent.are_moving(vec![(tenancy, mapping, SequenceId::new(50))]);
         assert_eq!([None, Some(40), Some(60)].map(|asked| raised(&recent, asked)), [Some(50), Some(50), Some(60)]);
         let second = recent.are_moving(vec![(tenancy, mapping, SequenceId::new(60))]);
-        recent.have_moved(second);
-        assert_eq!(raised(&recent, Some(40)), Some(50), "the first is still being written");
+        assert!(recent.are_still_moving(first) && recent.are_still_moving(second));
         recent.have_moved(first);
+        assert_eq!(raised(&recent, Some(50)), Some(60), "the second is still being written");
+        assert_eq!(raised(&recent, Some(40)), Some(40), "the destination has lost what the first had moved");
+        let flushed = Cursors::from_iter([(pair.clone(), SequenceId::new(60))]);
+        let expected = Cursors::from_iter([(pair.clone(), SequenceId::new(50))]);
+        assert_eq!(recent.to_confirm(&flushed, &mappings), expected, "there the destination has it at least");
+        recent.have_moved(second);
+        assert_eq!(recent.to_confirm(&flushed, &mappings), flushed);
         assert_eq!(raised(&recent, Some(40)), Some(40), "the destination knows");
         recent.are_moving(vec![(tenancy, mapping, SequenceId::new(70))]);
         recent.forget();
         assert_eq!(raised(&recent, Some(40)), Some(40), "what was being written may have failed");
+        assert!(!recent.are_still_moving(second + 1), "and is not written any more");
     }
 
     #[test]

@@ -232,9 +232,10 @@ fn a_definition_that_has_changed_is_written_down_with_the_fill_that_it_needs() {
     assert_eq!(what, "begin to fill things: its definition has changed");
     // Under the ordering lock, before the number is drawn; its rows go into its own table.
     let begins = |at: usize, with: &str| assert!(statements[at].starts_with(with), "{statements:?}");
-    begins(0, "SELECT pg_advisory_xact_lock");
-    begins(1, "INSERT INTO lockstep.definition");
-    begins(2, "INSERT INTO lockstep.fill");
+    begins(0, "DELETE FROM lockstep.quarantine");
+    begins(1, "SELECT pg_advisory_xact_lock");
+    begins(2, "INSERT INTO lockstep.definition");
+    begins(3, "INSERT INTO lockstep.fill");
     assert!(statements.last().unwrap().contains("is_beside = false, keep_replaced = NULL"), "{statements:?}");
 
     // Of another key, transactions that wrote lines of the former one end first.
