@@ -10,8 +10,8 @@ use std::time::Duration;
 use lockstep_core::failpoint;
 use lockstep_destinations::{Erase, Swap};
 use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
-use lockstep_schema::{Source, SourceError};
 
 use crate::error::ShipError;
 use crate::limits::Limits;
@@ -78,9 +78,12 @@ impl<D: Erase + Swap> FillEnd<D> {
         if let Some(keep) = due.keep_replaced {
             self.destination.retire_replaced(mapping, keep).await?;
         }
-        failpoint!("worker::fill_end::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        failpoint!(
+            "worker::fill_end::before",
+            return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into())
+        );
         session.finish(due, stale).await?;
-        failpoint!("worker::fill_end::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        failpoint!("worker::fill_end::after", return Err(lockstep_schema::SourceError::Timeout(Duration::ZERO).into()));
         tracing::info!(mapping = %mapping.name, reason = due.reason, ?stale, "a mapping is filled");
         Ok(true)
     }
