@@ -68,8 +68,14 @@ async fn a_fill_that_is_refused_as_a_whole_does_not_go_through_the_stream_as_a_w
     .await
     .unwrap();
     fixture.change("ALTER TABLE {raw}.users DROP CONSTRAINT nothing").await;
-    // What a minute does.
-    fixture.run_sql("UPDATE lockstep.fill_range SET claimed_until = now() WHERE finished_at IS NULL").await;
+    // What a minute does, for a range too that was given up at this very moment.
+    let rested = "UPDATE lockstep.fill_range SET claimed_until = now() WHERE finished_at IS NULL AND claimed_until > now() + interval '31 s'";
+    eventually("the users' fill", DEADLINE, async || {
+        fixture.run_sql(rested).await;
+        Ok(fixture.number("SELECT count(*) FROM lockstep.fill_range WHERE finished_at IS NULL").await == 0)
+    })
+    .await
+    .unwrap();
     fixture.eventually_equal().await;
     worker.stop().await;
     sequencer.stop().await.unwrap();
