@@ -7,7 +7,7 @@
 //! A destination may lose what it had taken: a backup is restored into it, another replica answers. So it is asked all the
 //! same, once the rows are written, and has to confirm a cursor before that moves: see [`Confirmation`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -84,12 +84,12 @@ impl RecentCursors {
 
     /// Where the destination has to have the cursors of a flush: those that are being written at the moment where they were before.
     pub(super) fn to_confirm(&self, cursors: &Cursors, mappings: &Mappings) -> Cursors {
-        let pair = |(tenancy, mapping): (TenancyId, MappingIndex)| (tenancy, mappings.name(mapping).clone());
-        let moving: HashSet<_> =
-            self.moving.values().flatten().map(|(tenancy, mapping, _)| pair((*tenancy, *mapping))).collect();
-        let ended: HashMap<_, _> = self.ended.iter().map(|(of, at)| (pair(*of), *at)).collect();
+        let before = |(tenancy, mapping, _): &(TenancyId, MappingIndex, SequenceId)| {
+            ((*tenancy, mappings.name(*mapping).clone()), self.ended.get(&(*tenancy, *mapping)).copied())
+        };
+        let moving: HashMap<_, _> = self.moving.values().flatten().map(before).collect();
         let expected = |(pair, at): (&(TenancyId, MappingName), &SequenceId)| {
-            let at = if moving.contains(pair) { *ended.get(pair)? } else { *at };
+            let at = moving.get(pair).copied().unwrap_or(Some(*at))?;
             Some((pair.clone(), at))
         };
         cursors.iter().filter_map(expected).collect()
@@ -97,12 +97,10 @@ impl RecentCursors {
 
     /// Raises cursors that were asked for to where they are being moved, unless the destination has lost where they were before.
     pub(super) fn raise(&self, cursors: &mut Cursors, mappings: &Mappings) {
-        let asked = cursors.clone();
         for (tenancy, mapping, at) in self.moving.values().flatten() {
-            let pair = (*tenancy, mappings.name(*mapping).clone());
             let before = self.ended.get(&(*tenancy, *mapping)).copied().unwrap_or_default();
-            if asked.get(&pair).copied().unwrap_or_default() >= before {
-                let cursor = cursors.entry(pair).or_default();
+            let cursor = cursors.entry((*tenancy, mappings.name(*mapping).clone())).or_default();
+            if *cursor >= before {
                 *cursor = (*cursor).max(*at);
             }
         }
