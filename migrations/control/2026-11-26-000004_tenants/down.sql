@@ -1,0 +1,1 @@
+DROP TABLE lockstep.tenant_sweep, lockstep.tenant_mapping, lockstep.tenant_destination;
