@@ -10,6 +10,7 @@ pub mod health;
 pub mod mapping_name;
 pub mod retry;
 pub mod secret;
+pub mod secret_keys;
 pub mod sequence;
 pub mod settings;
 pub mod shutdown;

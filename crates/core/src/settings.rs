@@ -1,6 +1,7 @@
 //! Settings: the same names as flags and in the environment, for every program; wrong ones are reported as one list.
 
 mod check;
+mod destinations;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap::Parser;
 use secrecy::SecretString;
 
 use self::check::{Check, given};
+pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 use crate::exit;
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
@@ -84,6 +86,8 @@ pub struct SettingsArgs {
     /// Address for health and Prometheus metrics, such as 0.0.0.0:9464; off when empty
     #[arg(long, env = "LOCKSTEP_LISTEN", value_name = "ADDRESS", global = true)]
     listen: Option<String>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 }
 
 /// Which services a program cannot do without.
@@ -141,6 +145,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Where health and metrics are served.
     pub listen: Option<SocketAddr>,
+    /// Tenants' own destinations.
+    pub destinations: DestinationSettings,
 }
 
 /// What a value may have unless it is set: 16 MiB. Postgres makes hundreds of megabytes of text of a few kilobytes of JSON.
@@ -205,6 +211,7 @@ impl SettingsArgs {
             log: check.log_filter(self.log.as_deref()),
             log_format: check.log_format(self.log_format.as_deref()),
             listen: check.listen(self.listen.as_deref()),
+            destinations: self.destinations.resolve(&mut check),
         };
         check.result(settings)
     }

@@ -26,6 +26,16 @@ impl Check {
         if self.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(self.problems)) }
     }
 
+    /// Notes what is wrong with a setting.
+    pub(super) fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    #[cfg(test)]
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
     pub(super) fn secret(&mut self, name: &str, (value, file): (Option<&str>, Option<&Path>)) -> Option<String> {
         let file = file.filter(|file| !file.as_os_str().is_empty());
         match (given(value), file) {
