@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use uuid::Uuid;
+
 /// The platform's own ClickHouse, as Lockstep's tables, pauses, health and errors call it.
 pub const CLICKHOUSE: &str = "clickhouse";
 
@@ -14,6 +16,11 @@ impl DestinationId {
     /// The platform's own ClickHouse.
     pub const fn clickhouse() -> Self {
         Self(Cow::Borrowed(CLICKHOUSE))
+    }
+
+    /// A tenant's own database, by its id in `lockstep.tenant_destination`.
+    pub fn tenant(id: Uuid) -> Self {
+        Self(Cow::Owned(id.to_string()))
     }
 
     /// The id as text.
