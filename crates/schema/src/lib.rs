@@ -24,6 +24,7 @@ mod sqlstate;
 mod tables;
 pub mod tasks;
 pub mod tenancy_locations;
+pub mod tenant_destinations;
 
 pub use connect::{Control, PoolerSign, Session, Source};
 pub use error::{SourceError, within};

@@ -10,7 +10,7 @@
 //!   table), also in `attach` and in what operators ask;
 //! - changing a setting: its SQLSTATE tells a value that is none from other failures, and Diesel does not pass that on.
 
-use diesel::sql_types::{Interval, Nullable, Numeric, SingleValue, SqlType, Text, Timestamptz};
+use diesel::sql_types::{Interval, Nullable, Numeric, SingleValue, SqlType, Text, Timestamptz, Uuid};
 
 diesel::table! {
     lockstep.pass (id) { id -> Int8, last_sequence -> Int8, }
@@ -92,7 +92,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    lockstep.tenant_destination (id) {
+        id -> Uuid, tenancy_id -> Uuid, kind -> Text, mappings -> Nullable<Array<Text>>, key_id -> Text, connection -> Bytea,
+        host -> Text, port -> Int4, database_name -> Text, user_name -> Text, added_at -> Timestamptz, revision -> Int8,
+        known -> Int8, passed -> Int8, unfinished -> Bool, last_success_at -> Nullable<Timestamptz>, failures -> Int4,
+        failing_since -> Nullable<Timestamptz>, retry_at -> Nullable<Timestamptz>, error_code -> Nullable<Text>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    lockstep.tenant_mapping (destination_id, mapping_name) {
+        destination_id -> Uuid, mapping_name -> Text, state -> Text, fill_reason -> Nullable<Text>, filled_rows -> Int8,
+        total_rows -> Nullable<Int8>, filled_at -> Nullable<Timestamptz>, error_code -> Nullable<Text>,
+        error -> Nullable<Text>, refill_requested_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    lockstep.tenant_sweep (singleton) { singleton -> Bool, through -> Int8, }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(pause, resumed);
+diesel::allow_tables_to_appear_in_same_query!(tenant_destination, tenant_mapping, tenant_sweep, pause);
 diesel::allow_tables_to_appear_in_same_query!(fill, fill_range, refill, destination);
 diesel::allow_tables_to_appear_in_same_query!(erasure, pass);
 
@@ -105,6 +128,12 @@ diesel::define_sql_function! {
     /// A duration as Postgres prints it.
     #[sql_name = "text"]
     fn interval_text(duration: Interval) -> Text;
+}
+
+diesel::define_sql_function! {
+    /// An id as text, as pauses have it.
+    #[sql_name = "text"]
+    fn uuid_text(id: Uuid) -> Text;
 }
 
 diesel::define_sql_function! {
