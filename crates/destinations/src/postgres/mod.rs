@@ -9,6 +9,7 @@ mod connection_string;
 mod fill;
 mod network;
 mod page;
+mod reach;
 mod states;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ pub use self::connection_string::{ConnectionError, ConnectionString, TlsPolicy};
 pub use self::fill::{FillPage, FillPosition};
 pub use self::network::{Cidr, Network};
 pub use self::page::Page;
+pub use self::reach::reach;
 pub use self::states::{Finding, MappingState, Prepared};
 use crate::destination::{CursorAt, Cursors, Destination, Keeps, PageStart, Selection};
 use crate::error::{DestinationError, Failure};
