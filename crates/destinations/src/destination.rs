@@ -93,6 +93,18 @@ pub struct Sent {
     pub writes: u64,
 }
 
+/// What a destination keeps of rows, and so how what it is given has to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// Versions of the rows of all tenancies by place, tombstones included: whatever arrives last, the highest version is
+    /// shown. Read by place, since several tenancies can be at one.
+    Versions,
+    /// The rows of one tenancy, wherever it is, and nothing of those that are gone. A page is written only where the cursor
+    /// stands exactly where it stood when the page was read, else [`crate::Failure::Moved`]. Its cursors are read before the
+    /// snapshot that the page is read from.
+    Rows,
+}
+
 /// A place that holds tenants' rows and remembers how far it has come.
 ///
 /// **Order.** A cursor moves with the end of its page or after it, never before. An implementation must not reorder.
@@ -123,6 +135,9 @@ pub trait Destination: Clone + Send + Sync + 'static {
 
     /// What it is called in Lockstep's tables, pauses, health and errors.
     fn id(&self) -> DestinationId;
+
+    /// What it keeps of rows.
+    fn keeps(&self) -> Keeps;
 
     /// The cursors of these tenants and mappings, in one question to the destination.
     ///

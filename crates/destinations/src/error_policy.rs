@@ -21,6 +21,10 @@ pub enum Failure {
     TooLarge,
     /// It was not asked: what was to be written had been read too long ago.
     Late,
+    /// It holds something else than it did when what was to be written was read: nothing was written.
+    Moved,
+    /// It was not connected to: its address is one that Lockstep must not reach.
+    Forbidden,
 }
 
 /// What the caller does about a failure.
@@ -102,6 +106,18 @@ impl Failure {
                 Retry::Later,
                 "was not given rows",
                 "They are read anew by themselves. If this lasts, give the worker a faster way or raise late_write_limit.",
+            ),
+            Self::Moved => (
+                "LS-0211",
+                Retry::Later,
+                "has moved on since what was to be written was read",
+                "Its cursors are read again and the rows read anew, by themselves. If this lasts, look who else writes there.",
+            ),
+            Self::Forbidden => (
+                "LS-0212",
+                Retry::Operator,
+                "may not be connected to",
+                "Use an address that is public, or allow its range with LOCKSTEP_DESTINATION_ALLOW.",
             ),
         };
         Policy { code, retry, headline, remedy }

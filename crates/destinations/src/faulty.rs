@@ -8,7 +8,9 @@ use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::codec::{CodecError, Row};
 use tokio::sync::watch;
 
-use crate::destination::{CursorAt, Cursors, Destination, Ended, PageStart, PageWriter, Selection, Sent, ServerStart};
+use crate::destination::{
+    CursorAt, Cursors, Destination, Ended, Keeps, PageStart, PageWriter, Selection, Sent, ServerStart,
+};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -124,6 +126,10 @@ impl<D: Destination> Destination for Faulty<D> {
 
     fn id(&self) -> DestinationId {
         self.inner.id()
+    }
+
+    fn keeps(&self) -> Keeps {
+        self.inner.keeps()
     }
 
     async fn cursors(

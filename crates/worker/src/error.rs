@@ -180,13 +180,14 @@ impl ShipError {
         match self {
             Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_passing) => Retry::InPlace,
             Self::Destination(error) => match error.failure() {
-                Failure::Unavailable | Failure::Overloaded | Failure::Late => Retry::InPlace,
+                Failure::Unavailable | Failure::Overloaded | Failure::Late | Failure::Moved => Retry::InPlace,
                 Failure::Rejected
                 | Failure::Misconfigured
                 | Failure::Outdated
                 | Failure::Constrained
                 | Failure::Unexpected
-                | Failure::TooLarge => Retry::Requeue,
+                | Failure::TooLarge
+                | Failure::Forbidden => Retry::Requeue,
             },
             // No work is at fault.
             Self::NotAReplica => Retry::InPlace,

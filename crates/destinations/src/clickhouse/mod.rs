@@ -29,7 +29,7 @@ pub use self::client::{ClickHouse, MAX_TEXT_BYTES, Timeouts};
 pub use self::insert::{Insert, ONE_PART_BYTES, ONE_PART_ROWS};
 pub use self::page::Page;
 pub use self::shape::{Difference, TableShape, differences};
-use crate::destination::{CursorAt, Cursors, Destination, PageStart, Selection, ServerStart};
+use crate::destination::{CursorAt, Cursors, Destination, Keeps, PageStart, Selection, ServerStart};
 use crate::error::{DestinationError, Failure};
 use crate::window::WriteWindow;
 
@@ -38,6 +38,10 @@ impl Destination for ClickHouse {
 
     fn id(&self) -> DestinationId {
         DestinationId::clickhouse()
+    }
+
+    fn keeps(&self) -> Keeps {
+        Keeps::Versions
     }
 
     async fn cursors(

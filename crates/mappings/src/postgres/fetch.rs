@@ -94,9 +94,9 @@ fn tombstone(mapping: &Mapping) -> String {
     format!("(SELECT {}, 1::int2)", tombstone_columns(mapping, "c"))
 }
 
-/// What the destination shows of the change `c` at the place of the tenancy `t`: one row, the first that there is.
-fn shown(mapping: &Mapping) -> String {
-    let own = format!(
+/// The row of the key of `c` that the tenancy `t` itself has.
+fn of_own(mapping: &Mapping) -> String {
+    format!(
         "(SELECT {columns}, 0::int2 AS sync_is_deleted\n    FROM {source} s{joins}\n    WHERE {belongs} AND {same}{filter} LIMIT 1)",
         columns = row::select_list(mapping, "s"),
         source = table(&mapping.source),
@@ -104,11 +104,15 @@ fn shown(mapping: &Mapping) -> String {
         belongs = row::belongs(mapping, "s"),
         same = same_key(mapping, "s", "c"),
         filter = row::and_filter(mapping, "s"),
-    );
+    )
+}
+
+/// What the destination shows of the change `c` at the place of the tenancy `t`: one row, the first that there is.
+fn shown(mapping: &Mapping) -> String {
     let others =
         of_others(mapping, "here", ["\"projectId\"", "\"branchId\""], " AND t.\"id\" IS DISTINCT FROM here.\"id\"");
     // The tenancy is named twice: inside the second branch its usual name is another's.
-    let branches = [own, others, tombstone(mapping)].join("\n  UNION ALL ");
+    let branches = [of_own(mapping), others, tombstone(mapping)].join("\n  UNION ALL ");
     format!("(SELECT t.*) here\nCROSS JOIN LATERAL (\n  {branches}\n  LIMIT 1) r")
 }
 
@@ -129,6 +133,33 @@ pub fn page(mapping: &Mapping, work: &[ReadFrom], limits: PageLimits) -> String 
         changes = changes(mapping, "c.sequence > w.after"),
         limit = limits.tenancy_rows,
         shown = shown(mapping),
+        total = limits.total_rows,
+    ))
+}
+
+/// The tenancy `tenancy_id` (an expression) as `t`, for what is read of its own rows: laid out as [`tenancy_lookup`] lays it
+/// out, and always one row. Where it lives does not matter to a database of its own, so neither does it whether that was
+/// written down; one that is gone has no id, and so no rows.
+pub(super) fn own_tenancy(tenancy_id: &str) -> String {
+    format!(
+        "(SELECT x.* FROM (\n  (SELECT t.\"id\", t.\"projectId\", t.\"branchId\", t.\"hasNoOrganization\"::text FROM {tenancies} t WHERE t.\"id\" = {tenancy_id} LIMIT 1)\n  UNION ALL (SELECT NULL::uuid, '', '', NULL)) x LIMIT 1) t",
+        tenancies = table(&tenancy_table()),
+    )
+}
+
+/// One page of changes as binary `COPY`, for destinations that hold the rows of one tenancy alone: as [`page`], but a change
+/// becomes the tenancy's own row of that key, or a tombstone, and never a row of others at its place. The place is empty
+/// where the tenancy is gone, and is not to be checked.
+pub fn own_page(mapping: &Mapping, work: &[ReadFrom], limits: PageLimits) -> String {
+    copy(&format!(
+        "SELECT w.tenancy_id, t.\"projectId\", t.\"branchId\", {columns}\nFROM unnest({arrays}) AS w(tenancy_id, after)\nCROSS JOIN LATERAL {tenancy}\nCROSS JOIN LATERAL {changes} ORDER BY c.sequence LIMIT {limit}) c\nCROSS JOIN LATERAL (\n  {own}\n  UNION ALL {tombstone}\n  LIMIT 1) r\nLIMIT {total}",
+        columns = row_columns(mapping),
+        arrays = arrays(work),
+        tenancy = own_tenancy("w.tenancy_id"),
+        changes = changes(mapping, "c.sequence > w.after"),
+        limit = limits.tenancy_rows,
+        own = of_own(mapping),
+        tombstone = tombstone(mapping),
         total = limits.total_rows,
     ))
 }

@@ -17,6 +17,7 @@ mod names;
 pub mod quarantine;
 mod row;
 mod target;
+pub mod tenant_fill;
 
 pub(crate) use key::MAX_OF_A_KIND;
 pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, stable_hash, table, tenancy_table};

@@ -1,0 +1,85 @@
+//! Fills of a tenant's own database: the rows of one tenancy in the order of their keys, a page at a time.
+
+use lockstep_core::{SequenceId, TenancyId};
+
+use super::fetch::own_tenancy;
+use super::names::{identifier, literal, table};
+use super::row;
+use crate::column_type::BaseType;
+use crate::mapping::{Mapping, Tenant};
+
+/// Where a page of a fill begins and how much it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TenantPage<'a> {
+    /// Whose rows.
+    pub tenancy: TenancyId,
+    /// The key behind which it begins, as text; at the first row where there is none.
+    pub after: Option<&'a [String]>,
+    /// Most rows.
+    pub rows: u32,
+    /// The number that was drawn before the first row of the fill was read: the version of all of them.
+    pub version: SequenceId,
+}
+
+/// The key columns of the source row `s`, in the types of the mapping, as they are ordered: texts by their bytes, which is
+/// the only order that two databases share.
+fn key(mapping: &Mapping) -> Vec<String> {
+    let one = |base: BaseType, source: &str| {
+        let value = format!("s.{}", identifier(source));
+        // A cast that is none would not stand in the way of an index; a cast of a number does.
+        if base.postgres_cast() == "text" { format!("({value})::text COLLATE \"C\"") } else { value }
+    };
+    mapping.key_sources().map(|(column, source)| one(column.column_type.base, source)).collect()
+}
+
+/// The condition that the row `s` lies behind a key. Said of the first column alone as well, which an index can answer
+/// whatever the others are.
+fn behind(mapping: &Mapping, after: &[String]) -> String {
+    let casts = mapping.key_columns().map(|column| column.column_type.base.postgres_cast());
+    let values: Vec<_> = after.iter().zip(casts).map(|(value, cast)| format!("{}::{cast}", literal(value))).collect();
+    let columns = key(mapping);
+    let first = format!("{} >= {}", columns[0], values[0]);
+    if columns.len() == 1 {
+        return format!(" AND {} > {}", columns[0], values[0]);
+    }
+    format!(" AND {first} AND ({}) > ({})", columns.join(", "), values.join(", "))
+}
+
+/// The tenancy and its rows, each condition in the terms of the source table's own columns, so that the index which the
+/// platform has for them serves: no row of another tenancy is looked at.
+fn rows_of(mapping: &Mapping, tenancy: TenancyId) -> String {
+    let direct = match &mapping.tenant {
+        Tenant::Column(column) => format!(" AND s.{} = '{tenancy}'::uuid", identifier(column)),
+        Tenant::ProjectAndBranch { .. } => String::new(),
+    };
+    format!(
+        "{tenancy_row}\n  JOIN {source} s ON {belongs}{direct}",
+        tenancy_row = own_tenancy(&format!("'{tenancy}'::uuid")),
+        source = table(&mapping.source),
+        belongs = row::belongs(mapping, "s"),
+    )
+}
+
+/// One page as binary `COPY`, laid out as [`super::fetch::page`] lays rows out. Ordered by the key's columns.
+pub fn page(mapping: &Mapping, page: TenantPage<'_>) -> String {
+    format!(
+        "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}{joins}\nWHERE TRUE{behind}{filter}\nORDER BY {order}\nLIMIT {limit}\n) TO STDOUT (FORMAT binary)",
+        columns = row::select_list(mapping, "s"),
+        version = page.version,
+        rows = rows_of(mapping, page.tenancy),
+        joins = row::joins(mapping, "s"),
+        behind = page.after.map_or_else(String::new, |after| behind(mapping, after)),
+        filter = row::and_filter(mapping, "s"),
+        order = key(mapping).join(", "),
+        limit = page.rows,
+    )
+}
+
+/// How many rows a tenancy has of a mapping, as far as `limit`: one row, `rows bigint`.
+pub fn count(mapping: &Mapping, tenancy: TenancyId, limit: u32) -> String {
+    format!(
+        "SELECT count(*) AS rows FROM (SELECT FROM {rows}\n  WHERE TRUE{filter} LIMIT {limit}) s",
+        rows = rows_of(mapping, tenancy),
+        filter = row::and_filter(mapping, "s"),
+    )
+}
