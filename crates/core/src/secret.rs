@@ -14,10 +14,60 @@ impl SecretUrl {
         Self(SecretString::from(url.into()))
     }
 
+    /// The hosts that it names, each with its port, or with `default_port` where it names none. An address in brackets is
+    /// given without them.
+    pub fn hosts(&self, default_port: u16) -> Vec<(String, u16)> {
+        let Some((_, rest)) = self.expose().split_once("://") else { return Vec::new() };
+        let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = &rest[rest.rfind('@').map_or(0, |at| at + 1)..];
+        let of = |part: &str| {
+            let (host, port) = match part.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                Some((host, rest)) => (host, rest.strip_prefix(':')),
+                None => part.split_once(':').map_or((part, None), |(host, port)| (host, Some(port))),
+            };
+            let port = port.and_then(|port| port.parse().ok()).unwrap_or(default_port);
+            (!host.is_empty()).then(|| (host.to_owned(), port))
+        };
+        authority.split(',').filter_map(of).collect()
+    }
+
     /// The whole URL, for the client library that connects with it. Never print it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+impl SecretUrl {
+    /// The hosts and ports that it names: the port is the scheme's where none is written. Empty for a socket of the machine.
+    pub fn places(&self) -> Vec<(String, u16)> {
+        let Some((scheme, rest)) = self.expose().split_once("://") else { return Vec::new() };
+        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = before.split(['/', '#']).next().unwrap_or_default();
+        let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+        let parameter = |name: &str| {
+            query.split('&').filter_map(|pair| pair.split_once('=')).find(|(of, _)| *of == name).map(|(_, value)| value)
+        };
+        let usual = match scheme {
+            "amqp" => 5672,
+            "amqps" => 5671,
+            "http" => 80,
+            "https" => 443,
+            _ => 5432,
+        };
+        let usual = parameter("port").and_then(|port| port.parse().ok()).unwrap_or(usual);
+        let hosts = if hosts.is_empty() { parameter("host").unwrap_or_default() } else { hosts };
+        hosts.split(',').filter_map(|place| host_and_port(place, usual)).collect()
+    }
+}
+
+/// A host, without the brackets of an IPv6 address, and its port.
+fn host_and_port(place: &str, usual: u16) -> Option<(String, u16)> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.strip_prefix(':').unwrap_or_default()))?,
+        None => place.rsplit_once(':').unwrap_or((place, "")),
+    };
+    let is_socket = host.starts_with('/') || host.starts_with('%');
+    (!host.is_empty() && !is_socket).then(|| (host.to_owned(), port.parse().unwrap_or(usual)))
 }
 
 impl fmt::Display for SecretUrl {
@@ -42,6 +92,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hosts_are_those_of_the_authority_with_their_ports() {
+        for (url, hosts) in [
+            ("postgres://app:p@ss@db.internal/main?host=x", vec![("db.internal", 1)]),
+            ("postgres://a@one:5,two/main", vec![("one", 5), ("two", 1)]),
+            ("http://[::1]:8123", vec![("::1", 8123)]),
+            ("amqp://guest:guest@127.0.0.1/%2f", vec![("127.0.0.1", 1)]),
+            ("host=db", vec![]),
+            ("postgres:///main", vec![]),
+        ] {
+            let found = SecretUrl::new(url).hosts(1);
+            let found: Vec<_> = found.iter().map(|(host, port)| (host.as_str(), *port)).collect();
+            assert_eq!(found, hosts, "{url}");
+        }
+    }
+
+    #[test]
     fn printing_a_url_shows_neither_user_nor_password_nor_query() {
         for (url, shown) in [
             ("postgres://app:p@ss@db.internal:5432/main?sslpassword=x", "postgres://db.internal:5432/main"),
@@ -52,5 +118,16 @@ mod tests {
             assert_eq!(SecretUrl::new(url).to_string(), shown);
             assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
         }
+    }
+
+    #[test]
+    fn the_places_of_a_url_are_its_hosts_with_their_ports() {
+        let places = |url: &str| SecretUrl::new(url).places();
+        assert_eq!(places("postgres://app:p@ss@db.internal/main?sslmode=require"), [("db.internal".to_owned(), 5432)]);
+        assert_eq!(places("postgres://a@one:1,two/x"), [("one".to_owned(), 1), ("two".to_owned(), 5432)]);
+        assert_eq!(places("postgres:///main?host=10.0.0.7&port=6432"), [("10.0.0.7".to_owned(), 6432)]);
+        assert_eq!(places("amqps://guest:guest@[::1]/%2f"), [("::1".to_owned(), 5671)]);
+        assert_eq!(places("http://127.0.0.1:8123"), [("127.0.0.1".to_owned(), 8123)]);
+        assert!(places("postgres:///main?host=/run/postgresql").is_empty() && places("").is_empty());
     }
 }

@@ -149,6 +149,14 @@ pub struct Settings {
     pub destinations: DestinationSettings,
 }
 
+impl Settings {
+    /// Hosts and ports of Lockstep's own services, which no tenant's destination may be.
+    pub fn own_services(&self) -> Vec<(String, u16)> {
+        let urls = [Some(&self.source_url), self.source_read_url.as_ref(), Some(&self.amqp_url), Some(&self.clickhouse.url)];
+        urls.into_iter().flatten().flat_map(SecretUrl::places).collect()
+    }
+}
+
 /// What a value may have unless it is set: 16 MiB. Postgres makes hundreds of megabytes of text of a few kilobytes of JSON.
 pub const DEFAULT_MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
 

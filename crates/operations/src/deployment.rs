@@ -9,7 +9,6 @@ use lockstep_schema::{Control, Session, Source};
 use tokio::try_join;
 use tokio_postgres::Client;
 
-use crate::DESTINATION;
 use crate::error::OperationError;
 
 /// Settings, definitions, and connections to the source database.
@@ -39,6 +38,11 @@ impl<'a> Deployment<'a> {
         self.control.as_ref().ok_or(OperationError::NotMigrated)
     }
 
+    /// The same, for what is done in a transaction.
+    pub(crate) fn control_mut(&mut self) -> Result<&mut Control, OperationError> {
+        self.control.as_mut().ok_or(OperationError::NotMigrated)
+    }
+
     /// Nothing is sent before the first question.
     pub(crate) fn clickhouse(&self) -> Result<ClickHouse, OperationError> {
         Ok(ClickHouse::connect(&self.settings.clickhouse, self.settings.tls_ca_file.as_deref())?)
@@ -58,9 +62,4 @@ impl<'a> Deployment<'a> {
         let is_there = self.mappings.iter().any(|mapping| mapping.name.as_str() == name);
         if is_there { Ok(()) } else { Err(OperationError::unknown_mapping(name, self.mappings)) }
     }
-}
-
-/// Fails unless there is a destination of this name.
-pub(crate) fn must_be_destination(name: &str) -> Result<(), OperationError> {
-    if name == DESTINATION { Ok(()) } else { Err(OperationError::UnknownDestination(name.to_owned())) }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use lockstep_core::secret_keys::{KeyFileError, NoRandomness, OpenError};
 use lockstep_core::{SequenceId, exit};
+use lockstep_destinations::postgres::ConnectionError;
 use lockstep_destinations::{DestinationError, Failure, ProvisionError};
 use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_mappings::postgres::facts::Misfit;
@@ -28,6 +30,9 @@ pub enum Unfinished {
         "rows that are in ClickHouse alone are not removed before these mappings are filled, or fit their tables: {0}"
     )]
     NotFilled(String),
+    /// Tables of a tenant's that do not fit.
+    #[error("these mappings are stopped, as their tables there do not fit: {0}; see `lockstep destination show`")]
+    Stopped(String),
 }
 
 /// Why an operation failed; its text says what happened and what to do.
@@ -93,7 +98,10 @@ pub enum OperationError {
     #[error(transparent)]
     Definitions(#[from] DefinitionErrors),
     /// No such destination.
-    #[error("LS-0041: there is no destination {0:?}, only {DESTINATION}")]
+    #[error(
+        "LS-0041: there is no destination {0:?}; there is {DESTINATION}, and `lockstep destination list` shows the ids of \
+         tenants'"
+    )]
     UnknownDestination(String),
     /// ClickHouse has rows or cursors with numbers that the source never gave out.
     #[error(
@@ -170,6 +178,47 @@ pub enum OperationError {
          LOCKSTEP_CLICKHOUSE_VIEW_DATABASE to a name of A-Z, a-z, 0-9, _ and - that begins with a letter or _"
     )]
     NotForFiles(String),
+    /// What is stored cannot be decrypted.
+    #[error("{0}")]
+    Sealed(#[from] OpenError),
+    /// Nothing can be encrypted.
+    #[error("{0}")]
+    NoRandomness(#[from] NoRandomness),
+    /// A connection string that is none, or asks for too much.
+    #[error("LS-0223: {0}")]
+    Connection(#[from] ConnectionError),
+    /// Nothing encrypts what is stored.
+    #[error(
+        "LS-0224: LOCKSTEP_SECRET_KEY_FILE is not set, and tenants' connection strings are stored encrypted; make a file \
+         with `(umask 077; echo \"2026-11:$(openssl rand -base64 32)\" > FILE)` and give it to this command and to workers"
+    )]
+    NoKeyFile,
+    /// A key file that cannot be used.
+    #[error("LS-0225: LOCKSTEP_SECRET_KEY_FILE: {0}")]
+    KeyFile(#[from] KeyFileError),
+    /// Two destinations in one database.
+    #[error("LS-0226: this database is the destination {0} already; a database holds the rows of one tenancy")]
+    DatabaseTaken(uuid::Uuid),
+    /// Connections to tenants' databases cannot be set up.
+    #[error("LS-0227: connections to tenants' databases cannot be set up: {0}")]
+    TenantNetwork(String),
+    /// Where the connection string was to come from.
+    #[error("LS-0228: there is no connection string: {0}")]
+    NoConnectionString(String),
+    /// Nobody has said what becomes of the tables.
+    #[error("LS-0229: say what becomes of the tables in that database: --drop-tables or --keep-tables")]
+    TablesUndecided,
+    /// A destination holds one tenancy.
+    #[error("LS-0230: the destination {destination} is not one of tenancy {tenancy}; leave out --tenant")]
+    OfAnotherTenancy {
+        /// Which destination.
+        destination: uuid::Uuid,
+        /// What was named.
+        tenancy: lockstep_core::TenancyId,
+    },
+    /// Somebody else is at it.
+    #[error("LS-0231: the destination {0} is changed again and again meanwhile; run this once more")]
+    KeepsChanging(uuid::Uuid),
 }
 
 /// Of a statement on Lockstep's own tables.
@@ -217,6 +266,15 @@ impl OperationError {
             | Self::HasAnotherUser { .. }
             | Self::NoCustomSettings
             | Self::NotForFiles(_)
+            | Self::Connection(_)
+            | Self::NoKeyFile
+            | Self::KeyFile(_)
+            | Self::Sealed(_)
+            | Self::DatabaseTaken(_)
+            | Self::TenantNetwork(_)
+            | Self::NoConnectionString(_)
+            | Self::TablesUndecided
+            | Self::OfAnotherTenancy { .. }
             | Self::UnknownDestination(_) => exit::CONFIGURATION,
             Self::Unfinished(_) => exit::IN_FLIGHT,
             Self::Source(_)
@@ -225,6 +283,8 @@ impl OperationError {
             | Self::SourceWentBack { .. }
             | Self::StillExists(_)
             | Self::CameBack(_)
+            | Self::NoRandomness(_)
+            | Self::KeepsChanging(_)
             | Self::NotMigrated => exit::DIFFERENT,
         }
     }

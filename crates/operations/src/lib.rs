@@ -7,6 +7,7 @@
 mod access;
 mod backlog;
 mod deployment;
+mod destinations;
 pub mod doctor;
 mod erase;
 mod error;
@@ -26,6 +27,13 @@ pub use access::{
     access_check, access_list, grant_access, revoke_access,
 };
 pub use deployment::Deployment;
+pub use destinations::{
+    AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,
+    DestinationEntry, DestinationFinding, DestinationState, DestinationTestReport, DestinationsReport, NotResealed,
+    PlannedColumn, PlannedTable, RefillReport, RefillRequest, RemoveDestinationReport, RemoveDestinationRequest,
+    RotateKeyReport, TenantMappingEntry, add_destination, change_destination, list_destinations, refill,
+    remove_destination, rotate_key, show_destination, test_destination,
+};
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use lockstep_schema::tasks::TaskStatus;
@@ -36,14 +44,14 @@ pub use mapping::{
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{
-    QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined, quarantined,
+    QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined, quarantine_of, quarantined,
     retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};
 pub use settings::{Setting, SettingsReport, set_setting, settings};
-pub use status::{MappingStatus, Queue, Status, status};
-pub use wait::{Lag, WaitOutcome, WaitReport, wait};
+pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
+pub use wait::{DestinationLag, Lag, LeftOut, WaitFor, WaitOutcome, WaitReport, wait};
 
-/// The one destination that there is, as Lockstep's own tables name it.
+/// The platform's own destination, as Lockstep's own tables name it.
 pub use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

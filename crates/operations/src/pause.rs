@@ -5,7 +5,8 @@ use lockstep_schema::pauses;
 pub use lockstep_schema::pauses::{Part, PausedPart};
 use serde::Serialize;
 
-use crate::deployment::{Deployment, must_be_destination};
+use crate::deployment::Deployment;
+use crate::destinations::Named;
 use crate::error::OperationError;
 use crate::tenancies::must_exist;
 
@@ -42,10 +43,11 @@ pub struct PausedReport {
 pub async fn pause(deployment: &Deployment<'_>, part: &Part, reason: &str) -> Result<PauseReport, OperationError> {
     match part {
         Part::Mapping(name) => deployment.must_have_mapping(name)?,
-        Part::Destination(name) => must_be_destination(name)?,
+        Part::Destination(name) => drop(Named::find(deployment, name).await?),
         Part::Tenancy(id) => must_exist(&deployment.client, *id).await?,
         Part::Sequencer | Part::Workers => {}
     }
+    let part = &as_stored(part);
     let changed = pauses::pause(deployment.control()?, part, reason).await?;
     Ok(PauseReport::of(part, true, changed))
 }
@@ -55,8 +57,19 @@ pub async fn pause(deployment: &Deployment<'_>, part: &Part, reason: &str) -> Re
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn resume(deployment: &Deployment<'_>, part: &Part) -> Result<PauseReport, OperationError> {
+    let part = &as_stored(part);
     let changed = pauses::resume(deployment.control()?, part).await?;
     Ok(PauseReport::of(part, false, changed))
+}
+
+/// Pauses are found by the id as Postgres prints it, however it was given.
+fn as_stored(part: &Part) -> Part {
+    match part {
+        Part::Destination(name) => {
+            Part::Destination(Named::parse(name).map_or_else(|_| name.clone(), |named| named.to_string()))
+        }
+        other => other.clone(),
+    }
 }
 
 /// What is paused.

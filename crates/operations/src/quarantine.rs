@@ -1,5 +1,6 @@
 //! Rows that a destination refused: showing them, shipping them again, forgetting them.
 
+use lockstep_core::DestinationId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox, quarantine};
 pub use lockstep_schema::quarantine::QuarantineScope;
@@ -7,14 +8,32 @@ use lockstep_schema::quarantine::forget;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::DESTINATION;
 use crate::deployment::Deployment;
+use crate::destinations::Named;
 use crate::error::OperationError;
 
-fn mappings<'a>(deployment: &Deployment<'a>, scope: &QuarantineScope) -> Result<Vec<&'a Mapping>, OperationError> {
-    let Some(name) = &scope.mapping else { return Ok(deployment.mappings.iter().collect()) };
-    deployment.must_have_mapping(name.as_str())?;
-    Ok(deployment.mappings.get(name).into_iter().collect())
+/// Destinations and mappings of which rows are in quarantine. One that no definition has any more is passed over.
+async fn places<'a>(
+    deployment: &Deployment<'a>,
+    scope: &QuarantineScope,
+) -> Result<Vec<(String, &'a Mapping)>, OperationError> {
+    if let Some(name) = &scope.mapping {
+        deployment.must_have_mapping(name.as_str())?;
+    }
+    let places = lockstep_schema::quarantine::places(deployment.control()?, scope).await?;
+    let mapping = |name: &str| deployment.mappings.iter().find(|mapping| mapping.name.as_str() == name);
+    Ok(places.into_iter().filter_map(|(destination, name)| Some((destination, mapping(&name)?))).collect())
+}
+
+/// The destination that an operator has named, for [`QuarantineScope::destination`].
+///
+/// # Errors
+/// When it cannot be one.
+pub fn quarantine_of(name: &str) -> Result<DestinationId, OperationError> {
+    Ok(match Named::parse(name)? {
+        Named::ClickHouse => DestinationId::clickhouse(),
+        Named::Tenants(id) => DestinationId::tenant(id),
+    })
 }
 
 /// A row in quarantine.
@@ -45,7 +64,7 @@ pub struct QuarantineEntry {
 /// The rows in quarantine.
 #[derive(Serialize, Debug)]
 pub struct QuarantineReport {
-    /// By mapping, tenancy and number.
+    /// By destination, mapping, tenancy and number.
     pub entries: Vec<QuarantineEntry>,
 }
 
@@ -65,12 +84,12 @@ pub async fn quarantined(
     scope: &QuarantineScope,
 ) -> Result<QuarantineReport, OperationError> {
     let mut entries = Vec::new();
-    for mapping in mappings(deployment, scope)? {
+    let tenancy = scope.tenancy.map(|id| id.as_uuid());
+    for (destination, mapping) in places(deployment, scope).await? {
         let sql = quarantine::entries(mapping);
-        let rows =
-            deployment.client.query(&sql, &[&DESTINATION, &scope.tenancy.map(|id| id.as_uuid()), &i64::MAX]).await?;
+        let rows = deployment.client.query(&sql, &[&destination, &tenancy, &i64::MAX]).await?;
         entries.extend(rows.iter().map(|row| QuarantineEntry {
-            destination: DESTINATION.to_owned(),
+            destination: destination.clone(),
             mapping: mapping.name.to_string(),
             tenancy: row.get::<_, Uuid>(0).to_string(),
             sequence: row.get(1),
@@ -93,14 +112,14 @@ pub async fn retry_quarantined(
     deployment: &mut Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantinedRows, OperationError> {
-    let (mappings, tenancy) = (mappings(deployment, scope)?, scope.tenancy.map(|id| id.as_uuid()));
+    let (places, tenancy) = (places(deployment, scope).await?, scope.tenancy.map(|id| id.as_uuid()));
     let transaction = deployment.client.transaction().await?;
     let xid: i64 = transaction.query_one("SELECT txid_current()", &[]).await?.get(0);
     let sql = quarantine::retry(inbox::inbox_of(xid));
     let mut rows = 0;
-    for mapping in mappings {
+    for (destination, mapping) in places {
         let (name, target) = (mapping.name.as_str(), Target::row(mapping).id());
-        rows += transaction.execute(&sql, &[&DESTINATION, &name, &target, &tenancy]).await?;
+        rows += transaction.execute(&sql, &[&destination, &name, &target, &tenancy]).await?;
     }
     transaction.commit().await?;
     Ok(QuarantinedRows { rows })
@@ -114,7 +133,7 @@ pub async fn drop_quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantinedRows, OperationError> {
-    mappings(deployment, scope)?;
+    places(deployment, scope).await?;
     let forgotten = forget(deployment.control()?, scope).await?;
     Ok(QuarantinedRows { rows: forgotten as u64 })
 }

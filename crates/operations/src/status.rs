@@ -5,17 +5,21 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
 use lockstep_schema::tasks::{TaskStatus, statuses};
-use lockstep_schema::{fills, progress};
+use lockstep_schema::tenant_destinations::{find_all, overview};
+use lockstep_schema::{Control, fills, progress};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
+use crate::destinations::{DestinationEntry, entries};
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
 
 /// Rows are counted up to this; beyond it the number is "at least".
 const COUNT_LIMIT: i64 = 10_000;
+/// Tenants' destinations that are shown one by one.
+const WORST: i64 = 10;
 
 /// What waits where.
 #[derive(Serialize, Debug)]
@@ -42,6 +46,8 @@ pub struct Status {
     pub paused: Vec<PausedPart>,
     /// Changes that the destination had not passed were dropped: it is being filled again.
     pub needs_refill: bool,
+    /// Tenants' own destinations.
+    pub tenants: TenantsStatus,
     /// What the periodic tasks of all programs did last.
     pub tasks: Vec<TaskStatus>,
     /// Numbers that reached this are "at least".
@@ -66,6 +72,31 @@ pub enum Queue {
         /// What was wrong.
         error: String,
     },
+}
+
+/// How tenants' own destinations are, all together. One can be several things.
+#[derive(Serialize, Debug)]
+pub struct TenantsStatus {
+    /// How many there are.
+    pub total: i64,
+    /// Those that are paused, or whose tenancies are.
+    pub paused: i64,
+    /// Those whose last attempt failed.
+    pub backing_off: i64,
+    /// Those that are filled, or to be looked at for the first time.
+    pub unfinished: i64,
+    /// Those with changes that are not there yet.
+    pub behind: i64,
+    /// Those that hold everything that was noted, and whose last attempt went well.
+    pub in_step: i64,
+    /// Mappings of all of them that are stopped.
+    pub stopped_mappings: i64,
+    /// Mappings of all of them that are to be filled again.
+    pub refills: i64,
+    /// Through which number changes were noted for them.
+    pub noted: i64,
+    /// Those that most need somebody to look, a few of them.
+    pub worst: Vec<DestinationEntry>,
 }
 
 /// How far a mapping has come.
@@ -114,8 +145,29 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         mappings: mapping_statuses(deployment, passed).await?,
         paused: paused_parts(deployment).await?,
         needs_refill: progress::needs_refill(control, &destination).await?,
+        tenants: tenants(control).await?,
         tasks: statuses(control).await?,
         count_limit: COUNT_LIMIT,
+    })
+}
+
+async fn tenants(control: &Control) -> Result<TenantsStatus, OperationError> {
+    let counts = overview::counts(control).await?;
+    let (stopped_mappings, refills) = overview::troubled_mappings(control).await?;
+    let worst = overview::worst(control, WORST).await?;
+    let found = find_all(control, &worst).await?;
+    let in_order = worst.iter().filter_map(|id| found.iter().find(|found| found.setup.id == *id).cloned()).collect();
+    Ok(TenantsStatus {
+        total: counts.total,
+        paused: counts.paused,
+        backing_off: counts.failing,
+        unfinished: counts.unfinished,
+        behind: counts.behind,
+        in_step: counts.in_step,
+        stopped_mappings,
+        refills,
+        noted: overview::noted_through(control).await?.get(),
+        worst: entries(control, in_order).await?,
     })
 }
 

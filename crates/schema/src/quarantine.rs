@@ -21,6 +21,8 @@ pub struct QuarantineScope {
     pub mapping: Option<MappingName>,
     /// Those of one tenancy; of all, where it is not given.
     pub tenancy: Option<TenancyId>,
+    /// Those of one destination; of all, where it is not given.
+    pub destination: Option<DestinationId>,
 }
 
 type Entries<'a> = Box<dyn BoxableExpression<quarantine::table, Pg, SqlType = Bool> + 'a>;
@@ -34,8 +36,18 @@ impl QuarantineScope {
         if let Some(tenancy) = self.tenancy {
             entries = Box::new(entries.and(quarantine::tenancy_id.eq(tenancy.as_uuid())));
         }
+        if let Some(destination) = &self.destination {
+            entries = Box::new(entries.and(quarantine::destination.eq(destination.as_str())));
+        }
         entries
     }
+}
+
+/// Destinations and mappings of which rows are in quarantine, in order.
+pub async fn places(control: &Control, scope: &QuarantineScope) -> Result<Vec<(String, String)>, SourceError> {
+    let places = (quarantine::destination, quarantine::mapping_name);
+    let rows = quarantine::table.filter(scope.entries()).select(places).distinct().order(places);
+    Ok(rows.load(&mut &*control).await?)
 }
 
 /// How many rows are in quarantine.

@@ -16,7 +16,7 @@ use lockstep_mappings::Mapping;
 use serde::Serialize;
 
 use self::mappings::{begin, ended, under_way};
-use crate::deployment::{Deployment, must_be_destination};
+use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
 use crate::progress::{Progress, Waiting};
@@ -31,8 +31,6 @@ pub struct ResyncRequest {
     pub tenancies: Vec<TenancyId>,
     /// These mappings; all, where none is named.
     pub mappings: Vec<String>,
-    /// To this destination.
-    pub destination: String,
     /// How long is waited.
     pub limit: Duration,
 }
@@ -96,7 +94,7 @@ impl ExportReport {
     }
 }
 
-/// Exports again, and waits until all has arrived and what only the destination has is removed.
+/// Exports again to ClickHouse, and waits until all has arrived and what only the destination has is removed.
 ///
 /// # Errors
 /// When there is no such part, the destination is ahead of the source, or one side cannot be asked.
@@ -105,7 +103,6 @@ pub async fn resync(
     request: &ResyncRequest,
     progress: Progress<'_>,
 ) -> Result<ExportReport, OperationError> {
-    must_be_destination(&request.destination)?;
     for name in &request.mappings {
         deployment.must_have_mapping(name)?;
     }

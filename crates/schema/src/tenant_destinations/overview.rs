@@ -87,20 +87,24 @@ fn is_backing_off() -> Condition<'static> {
     Box::new(sql::<Bool>("COALESCE(").sql(BACKS_OFF_AFTER).sql(", FALSE)"))
 }
 
-/// Destinations that do not hold everything through a number, of those whose changes were noted; at most `limit`, those that are
-/// waited for first.
+/// Destinations that do not hold everything through a number, of those whose changes were noted: those that are waited for, or
+/// those that are not (paused, or backing off). At most `limit`, those that are furthest behind first.
 pub async fn behind(
     control: &Control,
     scope: Scope,
     up_to: SequenceId,
+    is_waited_for: bool,
     limit: i64,
 ) -> Result<Vec<Behind>, SourceError> {
+    let is_left_out = || is_paused().or(is_backing_off());
+    let chosen: Condition<'static> = if is_waited_for { Box::new(not(is_left_out())) } else { Box::new(is_left_out()) };
     let lacks = tenant_destination::unfinished.or(tenant_destination::passed.lt(up_to.get()));
     let rows = tenant_destination::table
         .filter(scope.condition())
         .filter(is_due())
         .filter(lacks)
-        .order((is_paused(), is_backing_off(), tenant_destination::passed, tenant_destination::id))
+        .filter(chosen)
+        .order((tenant_destination::passed, tenant_destination::id))
         .limit(limit)
         .select((
             tenant_destination::id,
@@ -117,6 +121,12 @@ pub async fn is_unnoted(control: &Control, scope: Scope, up_to: SequenceId) -> R
     let through = tenant_sweep::table.filter(tenant_sweep::through.ge(up_to.get()));
     let some = tenant_destination::table.filter(scope.condition()).filter(tenant_destination::passed.lt(up_to.get()));
     Ok(select(not(exists(through)).and(exists(some))).get_result(&mut &*control).await?)
+}
+
+/// Through which number changes were noted for all of them.
+pub async fn noted_through(control: &Control) -> Result<SequenceId, SourceError> {
+    let through: Option<i64> = tenant_sweep::table.select(tenant_sweep::through).first(&mut &*control).await.optional()?;
+    Ok(through.map_or(SequenceId::BASE, SequenceId::new))
 }
 
 /// How many destinations are what.
@@ -160,6 +170,15 @@ pub async fn worst(control: &Control, limit: i64) -> Result<Vec<Uuid>, SourceErr
             tenant_destination::id,
         ))
         .limit(limit)
+        .select(tenant_destination::id);
+    Ok(ids.load(&mut &*control).await?)
+}
+
+/// Destinations in one database, by the address that was given.
+pub async fn at_database(control: &Control, host: &str, port: u16, database: &str) -> Result<Vec<Uuid>, SourceError> {
+    let ids = tenant_destination::table
+        .filter(tenant_destination::host.eq(host).and(tenant_destination::port.eq(i32::from(port))))
+        .filter(tenant_destination::database_name.eq(database))
         .select(tenant_destination::id);
     Ok(ids.load(&mut &*control).await?)
 }

@@ -1,5 +1,7 @@
 //! Keeping Lockstep's own tables small.
 
+mod changes;
+
 use lockstep_mappings::postgres::inbox::{self, HEAD, INBOXES, TURN_TRANSACTIONS, inbox_of};
 use lockstep_schema::{Session, Source, SourceError, SqlStateKind};
 use tokio_postgres::Client;
@@ -118,40 +120,6 @@ DELETE FROM lockstep.pass p WHERE passed_at < now() - interval '1 hour' AND id <
   AND (passed_at < now() - interval '30 days'
     OR EXISTS (SELECT 1 FROM lockstep.pass n WHERE n.id = p.id + 1 AND date_trunc('minute', n.passed_at) = date_trunc('minute', p.passed_at)))";
         Ok(self.client.batch_execute(PRUNE).await?)
-    }
-
-    /// Drops partitions of changes that every destination has on its disk, and those that nobody has written to for longer than
-    /// `change_retention`: a destination that had not passed them is marked, and filled again by the watch. Returns whether
-    /// one was dropped.
-    pub(crate) async fn drop_changes(&self) -> Result<bool, SourceError> {
-        const OVER: &str = "
-SELECT p.first_sequence, p.end_sequence,
-  ARRAY(SELECT d.name FROM lockstep.destination d WHERE lockstep.durable(d.name) < p.end_sequence - 1),
-  n.created_at < now() - (SELECT value FROM lockstep.setting WHERE name = 'change_retention')
-FROM lockstep.change_partition p JOIN lockstep.change_partition n ON n.first_sequence >= p.end_sequence
-WHERE p.end_sequence <= (SELECT max(sequence) FROM lockstep.announced)
-ORDER BY p.first_sequence, n.first_sequence LIMIT 1";
-        let Some(row) = self.client.query_opt(OVER, &[]).await? else { return Ok(false) };
-        let (first, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let (late, is_old): (Vec<String>, bool) = (row.try_get(2)?, row.try_get(3)?);
-        if !late.is_empty() && !is_old {
-            return Ok(false);
-        }
-        for destination in &late {
-            tracing::error!(%destination, "LS-0513: changes that the destination has not passed are dropped: it is filled again");
-        }
-        let mark = "UPDATE lockstep.destination SET needs_refill_since = COALESCE(needs_refill_since, now()), passed = GREATEST(passed, $2) WHERE name = ANY($1)";
-        self.client.batch_execute("BEGIN").await?;
-        let dropped = async {
-            self.client.execute(mark, &[&late, &(end - 1)]).await?;
-            self.client.execute("DELETE FROM lockstep.change_partition WHERE first_sequence = $1", &[&first]).await?;
-            self.client.batch_execute(&format!("DROP TABLE lockstep.change_{first}; COMMIT")).await
-        };
-        if let Err(error) = dropped.await {
-            self.client.batch_execute("ROLLBACK").await?;
-            return Err(error.into());
-        }
-        Ok(true)
     }
 }
 

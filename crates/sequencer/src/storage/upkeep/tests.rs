@@ -230,6 +230,48 @@ async fn changes_that_every_destination_has_passed_are_dropped_and_others_only_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn changes_are_retained_for_tenants_destinations_that_lack_them_but_not_for_ever() {
+    let fixture = Fixture::new().await;
+    let upkeep = UpkeepSession::open(&fixture.source).await.unwrap();
+    let run = async |sql: &str| fixture.client.batch_execute(sql).await.unwrap();
+    fixture.user(&fixture.client).await;
+    drain(&mut fixture.numbering()).await;
+    run("SELECT setval('lockstep.sequence', 16777216 * 2 + 5)").await;
+    fixture.user(&fixture.client).await;
+    drain(&mut fixture.numbering()).await;
+    // Of the tenancy with changes, and of one without.
+    run("INSERT INTO lockstep.announced SELECT max(last_sequence) FROM lockstep.pass;
+        INSERT INTO lockstep.destination (name, passed) VALUES ('clickhouse', 16777216 * 3);
+        INSERT INTO lockstep.tenant_destination (id, tenancy_id, kind, key_id, connection, host, port, database_name, user_name)
+          SELECT gen_random_uuid(), tenancy, 'postgres', 'k', '', 'h', 5432, 'd', 'u'
+          FROM (SELECT DISTINCT tenancy_id FROM lockstep.change UNION SELECT gen_random_uuid()) t (tenancy);
+        INSERT INTO lockstep.tenant_mapping (destination_id, mapping_name, state) SELECT id, 'users', 'streaming' FROM lockstep.tenant_destination")
+    .await;
+    let dropped = async || upkeep.drop_changes().await.unwrap();
+    let refills = "SELECT count(*) FROM lockstep.tenant_mapping WHERE refill_requested_at IS NOT NULL";
+    assert!(!dropped().await, "they were never looked at");
+    run("UPDATE lockstep.tenant_destination SET unfinished = FALSE").await;
+    assert!(!dropped().await, "the sweep has not come so far");
+    run("UPDATE lockstep.tenant_sweep SET through = 16777216; UPDATE lockstep.tenant_destination SET known = 3").await;
+    assert!(!dropped().await, "changes are known that they have not passed");
+    run("UPDATE lockstep.tenant_destination SET passed = 3").await;
+    assert!(dropped().await, "they have passed all that there is");
+    assert_eq!(fixture.number(refills).await, 0);
+    // The next one has no changes; but nobody has looked.
+    run("UPDATE lockstep.setting SET value = interval '0' WHERE name = 'change_retention'").await;
+    assert!(dropped().await && fixture.number(refills).await == 0, "nothing was lost");
+    run("SELECT setval('lockstep.sequence', 16777216 * 3 + 5)").await;
+    fixture.user(&fixture.client).await;
+    drain(&mut fixture.numbering()).await;
+    run("INSERT INTO lockstep.announced SELECT max(last_sequence) FROM lockstep.pass").await;
+    assert!(dropped().await, "they are too old");
+    assert_eq!(fixture.number(refills).await, 1, "of the tenancy that has changes");
+    let marked = "SELECT count(*) FROM lockstep.tenant_destination WHERE unfinished AND passed = 16777216 * 3 - 1";
+    assert_eq!(fixture.number(marked).await, 1);
+    fixture.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
     let fixture = Fixture::new().await;
     let upkeep = UpkeepSession::open(&fixture.source).await.unwrap();
