@@ -71,8 +71,10 @@ fn parse(text: &SecretString, settings: &Settings) -> Result<ConnectionString, O
 
 /// What every connection to a tenant's database goes by.
 fn network(settings: &Settings) -> Result<Arc<Network>, OperationError> {
-    let allow = settings.destinations.allow.iter().map(|network| network.to_string().parse()).collect::<Result<Vec<_>, _>>();
-    let network = allow.and_then(|allow| Network::new(&allow, settings.own_services(), settings.tls_ca_file.as_deref()));
+    let allow =
+        settings.destinations.allow.iter().map(|network| network.to_string().parse()).collect::<Result<Vec<_>, _>>();
+    let network =
+        allow.and_then(|allow| Network::new(&allow, settings.own_services(), settings.tls_ca_file.as_deref()));
     Ok(Arc::new(network.map_err(OperationError::TenantNetwork)?))
 }
 
