@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use lockstep_core::secret_keys::{Holder, KeyRing, Sealed};
 use lockstep_core::settings::{DestinationTls, Settings};
-use lockstep_destinations::postgres::{ConnectionString, Network, TlsPolicy};
-use lockstep_destinations::{Finding, Postgres};
+use lockstep_destinations::Postgres;
+use lockstep_destinations::postgres::{ConnectionString, Finding, Network, TlsPolicy};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::tenant_destinations::{self as registry, Address, Setup, TenantDestination};
 use secrecy::SecretString;
