@@ -139,9 +139,9 @@ async fn every_type_arrives_and_is_read_back_as_the_source_shows_it() {
     let key = Key { location: place(), values: vec![Uuid::from_u128(1).to_string(), "ä".to_owned()] };
     assert_eq!(shown(&fixture, &mapping, Scope::Keys(&[key])).await.len(), 1);
     // Read again, nothing of it is another row.
-    let again = fixture.number("SELECT sum(xmin::text::bigint) FROM public.things").await;
+    let again = fixture.number("SELECT sum(xmin::text::bigint)::bigint FROM public.things").await;
     refill(&fixture, &mapping, &source).await;
-    assert_eq!(fixture.number("SELECT sum(xmin::text::bigint) FROM public.things").await, again);
+    assert_eq!(fixture.number("SELECT sum(xmin::text::bigint)::bigint FROM public.things").await, again);
     source.remove().await.unwrap();
     fixture.end().await;
 }
