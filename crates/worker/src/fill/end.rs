@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use lockstep_core::failpoint;
-use lockstep_destinations::{Erase, Swap};
+use lockstep_destinations::{Destination, Erase, Swap};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
@@ -25,7 +25,7 @@ pub(crate) struct FillEnd<D> {
     pub(crate) limits: Limits,
 }
 
-impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
+impl<D: Destination + Erase + Swap> Task for FillEnd<D> {
     const NAME: &'static str = "end fills";
     /// Each statement has a limit of its own.
     const TIMEOUT: Duration = Duration::MAX;
@@ -58,13 +58,18 @@ impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
     }
 }
 
-impl<D: Erase + Swap> FillEnd<D> {
+impl<D: Destination + Erase + Swap> FillEnd<D> {
     fn mapping(&self, name: &str) -> Option<&Mapping> {
         self.set.iter().find(|mapping| mapping.name.as_str() == name)
     }
 
     /// Returns whether it has ended.
     async fn end(&self, session: &mut FillEndSession, mapping: &Mapping, due: &Due) -> Result<bool, ShipError> {
+        // Rows that a server lost would be taken for stale, and be hidden until they were exported again: whoever sweeps takes
+        // note of the restart first, and then their ranges are shipped again before this fill can end.
+        if session.have_restarted(&self.destination.servers().await?).await? {
+            return Ok(false);
+        }
         let stale = self.remove_stale(mapping, due).await?;
         if due.is_beside {
             // That took a while, and `lockstep migrate` waits for whoever holds the lock to look again.
