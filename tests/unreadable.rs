@@ -308,7 +308,7 @@ async fn unreadable_is_a_row_whose_value_names_what_is_not_there() -> Result<()>
         table = "Invoice"
         tenant = { column = "tenancyId" }
         key = ["id"]
-        columns = [{ name = "id", type = "uuid", column = "id" }, { name = "total_cents", type = "int64",
+        columns = [{ name = "id", type = "uuid", column = "id" }, { name = "total_cents", type = "int64?",
             sql = "CASE WHEN {status} LIKE 'q%' THEN numnode(({status})::tsquery) ELSE ({status})::regclass::oid::bigint * 0 + {netCents} END" }]
     "#;
     let (stage, _definitions) = with_mapping(definition).await?;
