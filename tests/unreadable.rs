@@ -2,7 +2,8 @@
 //! arrives, the operator sees which row it is, the verifier compares all others, and the row arrives when it is mended.
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::databases::SOURCE_SCHEMA;
+use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase};
+use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
 use crate::custom_mapping::Definitions;
@@ -334,4 +335,32 @@ async fn unreadable_is_a_row_whose_value_names_what_is_not_there() -> Result<()>
     mended(&stage, r#"UPDATE "Invoice" SET "status" = 'pg_class'"#).await?;
     assert_eq!(stage.seen(TOTALS).await?, "1 2 3 4");
     stage.end(programs).await
+}
+
+/// The server finds nothing where the long value of one row should be.
+#[tokio::test]
+async fn unreadable_is_a_row_whose_page_is_damaged() -> Result<()> {
+    let mut server = PrivatePostgres::start().await?;
+    let mut stage = Stage::of(Installation::around(TestDatabase::create_on(server.url()).await?)?).await?;
+    stage.migrate(&["--standalone"]).await?;
+    stage.sql(include_str!("world.sql")).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let long = r#"UPDATE "ProjectUser" SET "clientMetadata" = (SELECT jsonb_agg(md5(n::text)) FROM generate_series(1, 1000) n) WHERE "projectUserId" = id('ada')"#;
+    stage.sql(long).await?;
+    stage.equal().await?;
+    let file = r#"SELECT pg_relation_filepath(reltoastrelid) FROM pg_class WHERE oid = '"ProjectUser"'::regclass"#;
+    let file: String = stage.client.query_one(file, &[]).await?.get(0);
+    server.stop().await?;
+    let file = server.data().join(file);
+    ensure!(std::fs::metadata(&file)?.len() > 0, "nothing is stored apart");
+    std::fs::write(file, "")?;
+    server.launch().await?;
+    stage.client = stage.connect().await?;
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'after the damage'"#).await?;
+    all_else_in_step(&stage).await?;
+    assert_eq!(stage.seen("SELECT count() FROM {views}.users WHERE display_name = 'after the damage'").await?, "3");
+    let entry = the_entry(&stage, "users", "LS-0410", "SQLSTATE XX001").await?;
+    one_cannot_be_verified(&stage, "users", &entry["key"]).await?;
+    stage.end(programs).await?;
+    server.stop().await
 }

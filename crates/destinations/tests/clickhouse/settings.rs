@@ -123,7 +123,8 @@ async fn a_profile_that_is_changed_later_is_noticed() {
     let later = server.client_as("later", "raw", "views").unwrap();
     assert_eq!(count(&later).await, 0);
     // A limit that is kept: one statement may find out by failing.
-    let limited = "<max_result_rows>3</max_result_rows><constraints><max_result_rows><readonly/></max_result_rows></constraints>";
+    let limited =
+        "<max_result_rows>3</max_result_rows><constraints><max_result_rows><readonly/></max_result_rows></constraints>";
     server.restart(&with(limited)).await.unwrap();
     let first = later.execute("SELECT 1").await;
     assert!(first.is_err_and(|error| error.failure() == Failure::Misconfigured));

@@ -240,10 +240,8 @@ pub(crate) async fn open_scan(client: &Client, mapping: &Mapping, claim: &Claim)
     client.batch_execute(&lock).await?;
     // The snapshot is taken by the next statement.
     let read_at = Moment::now();
-    let sql = format!(
-        "SELECT pg_relation_filenode({}::regclass), {LATE_WRITE_LIMIT_MS}, {IS_CURRENT}",
-        literal(&source)
-    );
+    let sql =
+        format!("SELECT pg_relation_filenode({}::regclass), {LATE_WRITE_LIMIT_MS}, {IS_CURRENT}", literal(&source));
     let (name, exported) = (mapping.name.as_str(), mapping.export_fingerprint());
     let row = client.query_one(&sql, &[&DESTINATION, &name, &claim.floor.get(), &claim.is_beside, &exported]).await?;
     let window = WriteWindow::new(read_at, limit(&row, 1)?);
