@@ -5,7 +5,7 @@
 //! every row of the source has a version at or above the floor there. A fill into the table beside ends with that table in the
 //! place of the one that was read. Each step can be done again, so a worker that dies anywhere is followed by another.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::failpoint;
 use lockstep_destinations::{Destination, Erase, Swap};
@@ -17,6 +17,9 @@ use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::pace::jittered;
 use crate::storage::fill_end::{Due, FillEndSession};
+
+/// A server takes longer than this to end and to start again.
+const SERVERS_KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// Ends the fills of a destination.
 pub(crate) struct FillEnd<D> {
@@ -48,11 +51,18 @@ impl<D: Destination + Erase + Swap> Task for FillEnd<D> {
                 session.in_place(mapping).await?;
             }
         }
-        let mut ended = 0;
+        let (mut ended, mut looked) = (0, None);
         for due in session.due().await? {
-            if let Some(mapping) = self.mapping(&due.mapping) {
-                ended += usize::from(self.end(session, mapping, &due).await?);
+            let Some(mapping) = self.mapping(&due.mapping) else { continue };
+            if looked.is_none_or(|looked: Instant| looked.elapsed() > SERVERS_KNOWN_FOR) {
+                // Rows that a server lost would be taken for stale, and be hidden until they were exported again: whoever sweeps
+                // takes note of the restart first, and has their ranges shipped again before this fill can end.
+                if session.have_restarted(&self.destination.servers().await?).await? {
+                    break;
+                }
+                looked = Some(Instant::now());
             }
+            ended += usize::from(self.end(session, mapping, &due).await?);
         }
         Ok(Ran::did(ended, every))
     }
@@ -65,11 +75,6 @@ impl<D: Destination + Erase + Swap> FillEnd<D> {
 
     /// Returns whether it has ended.
     async fn end(&self, session: &mut FillEndSession, mapping: &Mapping, due: &Due) -> Result<bool, ShipError> {
-        // Rows that a server lost would be taken for stale, and be hidden until they were exported again: whoever sweeps takes
-        // note of the restart first, and then their ranges are shipped again before this fill can end.
-        if session.have_restarted(&self.destination.servers().await?).await? {
-            return Ok(false);
-        }
         let stale = self.remove_stale(mapping, due).await?;
         if due.is_beside {
             // That took a while, and `lockstep migrate` waits for whoever holds the lock to look again.
