@@ -33,9 +33,8 @@ use std::time::Duration;
 use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 
-pub use self::address::Cidr;
 pub use self::connection::Timeouts;
-pub use self::connection_string::{ConnectionError, ConnectionString, TlsPolicy};
+pub use self::connection_string::{ConnectionError, ConnectionString};
 pub use self::examine::Finding;
 pub use self::fill::{FillPage, FillPosition};
 pub use self::network::Network;
