@@ -3,6 +3,7 @@
 //! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
 
 pub mod authorities;
+pub mod certificates;
 pub mod destination_id;
 pub mod exit;
 pub mod failpoint;

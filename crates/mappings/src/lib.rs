@@ -16,6 +16,7 @@ pub mod postgres;
 mod set;
 mod statements;
 mod template;
+pub mod tenant;
 
 pub use column_type::{BaseType, ColumnType, Elements, MAX_PRECISION};
 pub use definition::{DefinitionError, DefinitionErrors, Draft, DraftError, DraftRequest, LeftOut, draft};

@@ -5,6 +5,7 @@
 
 mod array;
 mod copy;
+mod copy_binary;
 mod decimal;
 mod error;
 mod row;
@@ -12,6 +13,7 @@ mod row_binary;
 mod timestamp;
 
 pub use copy::{CopyReader, Fields};
+pub use copy_binary::{COPY_HEADER, COPY_TRAILER, append_copy_key, append_copy_row, key_texts};
 pub use error::CodecError;
 pub use row::{Row, RowHead};
 pub use row_binary::append_row_binary;

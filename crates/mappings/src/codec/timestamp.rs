@@ -23,6 +23,21 @@ pub(super) fn timestamp_micros(microseconds: i64) -> i64 {
     microseconds.saturating_add(POSTGRES_EPOCH_US).clamp(MIN_TIMESTAMP_MS * 1000, MAX_TIMESTAMP_MS * 1000 + 999)
 }
 
+/// A timestamp as a tenant's own Postgres is given it, in microseconds since 2000: floored to milliseconds and clamped.
+pub(super) fn postgres_millis(microseconds: i64) -> i64 {
+    timestamp_millis(microseconds) * 1000 - POSTGRES_EPOCH_US
+}
+
+/// The same, to microseconds.
+pub(super) fn postgres_micros(microseconds: i64) -> i64 {
+    timestamp_micros(microseconds) - POSTGRES_EPOCH_US
+}
+
+/// A day as a tenant's own Postgres is given it, in days since 2000: as it is, or clamped.
+pub(super) fn postgres_day(days: i32) -> Result<i32, i32> {
+    day(days).map(|_| days).map_err(|clamped| clamped - POSTGRES_EPOCH_DAYS)
+}
+
 /// Days since 2000 to days since 1970: as they are, or clamped, where they are beyond the limits or infinite.
 pub(super) fn day(days: i32) -> Result<i32, i32> {
     let since_1970 = days.saturating_add(POSTGRES_EPOCH_DAYS);

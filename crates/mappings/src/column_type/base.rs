@@ -177,6 +177,32 @@ impl BaseType {
         }
     }
 
+    /// Whether what is exported is the text of a value of the type in tenants' own Postgres, and has to be cast there: the
+    /// wire forms of the two differ by more than bytes in front.
+    pub const fn is_cast_there(self) -> bool {
+        matches!(self, Self::Time | Self::Interval | Self::Numeric | Self::Inet)
+    }
+
+    /// The object id of the type of elements, in arrays that tenants' own Postgres is given (`pg_type.dat`; the same in every
+    /// version).
+    pub(crate) const fn element_oid(self) -> u32 {
+        match self {
+            Self::Bool => 16,
+            Self::Bytes => 17,
+            Self::Int64 => 20,
+            Self::Int16 => 21,
+            Self::Int32 => 23,
+            Self::Text | Self::LowCardinality | Self::Time | Self::Interval | Self::Numeric | Self::Inet => 25,
+            Self::Float32 => 700,
+            Self::Float64 => 701,
+            Self::Date => 1082,
+            Self::Timestamp | Self::TimestampMicros => 1114,
+            Self::Decimal { .. } => 1700,
+            Self::Uuid => 2950,
+            Self::Json => 3802,
+        }
+    }
+
     /// The `pg_type.typname` of source columns that may be exported as this without an expression of their own.
     pub const fn source_types(self) -> &'static [&'static str] {
         self.facts().accepts

@@ -42,6 +42,12 @@ impl ColumnType {
         format!("{}{}", self.base.postgres(), self.brackets())
     }
 
+    /// The type in which tenants' own Postgres is given values, before they are cast to that of the table.
+    pub(crate) fn staged(self) -> String {
+        let base = if self.base.is_cast_there() { "text".to_owned() } else { self.base.postgres() };
+        format!("{base}{}", self.brackets())
+    }
+
     /// The Postgres type of what is exported.
     pub(crate) fn exported_type(self) -> String {
         format!("{}{}", self.base.postgres_cast(), self.brackets())

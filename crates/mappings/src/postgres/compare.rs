@@ -77,7 +77,7 @@ fn canonical_one(base: BaseType, value: &str) -> String {
     }
 }
 
-fn canonical_column(mapping: &Mapping, column: &Column) -> String {
+pub(crate) fn canonical_column(mapping: &Mapping, column: &Column) -> String {
     let value = format!("c.{}", identifier(&column.name));
     if mapping.is_key(column) { key_text(&value) } else { canonical(column.column_type, &value) }
 }
