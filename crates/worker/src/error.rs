@@ -22,6 +22,9 @@ pub enum WorkerError {
     /// The broker refuses, or its settings cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// Certificate authorities cannot be used.
+    #[error("LS-0001: LOCKSTEP_TLS_CA_FILE cannot be used: {0}")]
+    Authorities(String),
     /// Health and metrics cannot be served.
     #[error("LS-0401: LOCKSTEP_LISTEN cannot be used: {0}; choose an address of this machine and a free port")]
     Listen(std::io::Error),
@@ -34,7 +37,9 @@ impl WorkerError {
     /// The exit code to end with.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Definitions(_) | Self::Source(_) | Self::Destination(_) | Self::Listen(_) => exit::CONFIGURATION,
+            Self::Definitions(_) | Self::Source(_) | Self::Destination(_) | Self::Authorities(_) | Self::Listen(_) => {
+                exit::CONFIGURATION
+            }
             Self::Queue(QueueError::Misconfigured { .. } | QueueError::BadCertificates { .. }) => exit::CONFIGURATION,
             Self::Queue(_) | Self::Ended(_) => exit::DIFFERENT,
         }

@@ -26,6 +26,7 @@ mod service;
 mod shared;
 mod storage;
 mod sweep;
+mod tenants;
 
 pub use error::WorkerError;
 pub use flush::{CursorMoves, CursorWrite, CursorsMove, Failed, Flushed, Flusher};

@@ -53,6 +53,16 @@ pub struct Limits {
     pub stop_within: Duration,
 }
 
+impl Limits {
+    /// Those of tenants' own databases, whose pages are gathered in memory.
+    pub(crate) fn of_tenants(self) -> Self {
+        let page = PageLimits { tenancy_rows: 20_000, total_rows: 20_000 };
+        // What is gathered is looked at so often.
+        let write = WriteLimits { chunk_bytes: 16 * 1024, ..self.write };
+        Self { page, write, ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::{DestinationId, TenancyId};
 use lockstep_schema::pauses::Pauses;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Control, Session, Source, SourceError};
@@ -40,6 +41,11 @@ impl KnownPauses {
         self.0.borrow().as_deref().is_some_and(|pauses| pauses.is_shipping_paused(&DESTINATION.into()))
     }
 
+    /// Whether a tenancy is known to be paused.
+    pub(crate) fn is_tenancy_paused(&self, tenancy: TenancyId) -> bool {
+        self.0.borrow().as_deref().is_some_and(|pauses| pauses.is_tenancy_paused(tenancy))
+    }
+
     /// Waits until this was read for the first time.
     ///
     /// Cancel-safe.
@@ -52,7 +58,12 @@ impl KnownPauses {
 
     /// Returns what else is paused, or `None` while shipping is.
     pub(crate) fn if_shipping(&self) -> Option<Arc<Pauses>> {
-        self.0.borrow().clone().filter(|pauses| !pauses.is_shipping_paused(&DESTINATION.into()))
+        self.if_shipping_to(&DESTINATION.into())
+    }
+
+    /// Returns what else is paused, or `None` while shipping to this destination is, or while that is not known yet.
+    pub(crate) fn if_shipping_to(&self, destination: &DestinationId) -> Option<Arc<Pauses>> {
+        self.0.borrow().clone().filter(|pauses| !pauses.is_shipping_paused(destination))
     }
 }
 

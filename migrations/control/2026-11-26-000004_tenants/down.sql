@@ -1,1 +1,2 @@
 DROP TABLE lockstep.tenant_sweep, lockstep.tenant_mapping, lockstep.tenant_destination;
+DROP FUNCTION lockstep.count_registrations();

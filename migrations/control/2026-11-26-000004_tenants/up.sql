@@ -56,9 +56,22 @@ CREATE TABLE lockstep.tenant_mapping (
     PRIMARY KEY (destination_id, mapping_name)
 );
 
--- Through which number changes were noted in tenant_destination.known. The workers' sweep over tenants' destinations moves it.
+-- What is known of all of them together: through which number changes were noted in tenant_destination.known, which the workers
+-- move; and how often any was added, changed or removed, so that a worker that asks for it need not read them all.
 CREATE TABLE lockstep.tenant_sweep (
     singleton boolean PRIMARY KEY DEFAULT TRUE CHECK (singleton),
-    through bigint NOT NULL DEFAULT 0
+    through bigint NOT NULL DEFAULT 0,
+    registrations bigint NOT NULL DEFAULT 0
 );
 INSERT INTO lockstep.tenant_sweep DEFAULT VALUES;
+
+CREATE FUNCTION lockstep.count_registrations() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $lockstep$
+BEGIN
+  UPDATE lockstep.tenant_sweep SET registrations = registrations + 1;
+  RETURN NULL;
+END
+$lockstep$;
+CREATE TRIGGER lockstep_registered AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF revision ON lockstep.tenant_destination
+    FOR EACH STATEMENT EXECUTE FUNCTION lockstep.count_registrations();
+ALTER TABLE lockstep.tenant_destination ENABLE ALWAYS TRIGGER lockstep_registered;

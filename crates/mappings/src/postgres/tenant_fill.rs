@@ -75,6 +75,25 @@ pub fn page(mapping: &Mapping, page: TenantPage<'_>) -> String {
     )
 }
 
+/// The same page without a look at anything but the keys, for a row that cannot be read: every other column is blank. The filter
+/// may be what cannot be read, and is left out.
+pub fn keys(mapping: &Mapping, page: TenantPage<'_>) -> String {
+    let columns: Vec<_> = mapping
+        .columns
+        .iter()
+        .map(|column| if mapping.is_key(column) { row::exported(column, "s") } else { column.column_type.blank() })
+        .collect();
+    format!(
+        "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}\nWHERE TRUE{behind}\nORDER BY {order}\nLIMIT {limit}\n) TO STDOUT (FORMAT binary)",
+        columns = columns.join(", "),
+        version = page.version,
+        rows = rows_of(mapping, page.tenancy),
+        behind = page.after.map_or_else(String::new, |after| behind(mapping, after)),
+        order = key(mapping).join(", "),
+        limit = page.rows,
+    )
+}
+
 /// How many rows a tenancy has of a mapping, as far as `limit`: one row, `rows bigint`.
 pub fn count(mapping: &Mapping, tenancy: TenancyId, limit: u32) -> String {
     format!(

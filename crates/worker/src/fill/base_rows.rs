@@ -40,8 +40,8 @@ impl<'a> BaseRows<'a> {
     }
 }
 
-impl RowFilter for BaseRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+impl<P: PageWriter> RowFilter<P> for BaseRows<'_> {
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<P>) -> Result<(), ShipError> {
         let head = &row.head;
         if head.sequence != self.floor || head.deleted {
             return Err(Violation::Order { tenancy: head.tenancy, sequence: head.sequence }.into());

@@ -1,6 +1,6 @@
 //! Committing pages: the quarantine first, then the cursors (CUR-1), and at last what the quarantine need not hold any more.
 
-use lockstep_destinations::{CursorAt, Destination, Ended};
+use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, Keeps, PageStart, PageWriter};
 
 use super::cursor_write::CursorMoves;
 use super::filter_rows::{ReadPage, Refusal};
@@ -58,6 +58,7 @@ pub(super) async fn commit_pages<D: Destination>(
     };
     let moves = CursorMoves::new(forward, route.opened.snapshot.window);
     let moved = match confirmed {
+        Ok(()) if route.destination.keeps() == Keeps::Rows => end_empty_pages(route, &written).await,
         Ok(()) if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() => {
             report.cursors = Some(moves);
             Ok(())
@@ -66,7 +67,7 @@ pub(super) async fn commit_pages<D: Destination>(
         Err(error) => Err(error),
     };
     if let Err(error) = moved {
-        report.write_failure = Some(error.to_string());
+        report.write_failure = Some(error.clone());
         let error = ShipError::Destination(error);
         report.outcomes.extend(written.into_iter().map(|written| failed(route, written.plan, &error)));
         return report;
@@ -92,6 +93,26 @@ fn failed<D>(route: &Route<'_, D>, plan: PagePlan, error: &ShipError) -> PairsOu
     PairsOutcome::failed(route.mappings, plan.mapping, plan.tenancies, error)
 }
 
+/// Moves the cursors of pages of which nothing was written, in a destination that compares them with those that the pages were
+/// read above: by pages without rows.
+async fn end_empty_pages<D: Destination>(
+    route: &Route<'_, D>,
+    written: &[WrittenPage],
+) -> Result<(), DestinationError> {
+    let limits = route.limits.write;
+    for page in written {
+        let cursors: Vec<_> = left_to_move(route, page).into_iter().map(|(tenancy, _, to)| (tenancy, to)).collect();
+        if cursors.is_empty() {
+            continue;
+        }
+        let mapping = route.mappings.get(page.plan.mapping);
+        let from: Vec<_> = page.page.cursors.iter().map(|(work, _)| (work.tenancy, work.after)).collect();
+        let start = PageStart { mapping, from: &from, window: route.opened.snapshot.window, limits };
+        let _moved = route.destination.open_page(start).end(&cursors).await?;
+    }
+    Ok(())
+}
+
 /// The cursors that did not move with their page.
 fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt> {
     let moved = match written.ended {
@@ -105,7 +126,7 @@ fn left_to_move<D>(route: &Route<'_, D>, written: &WrittenPage) -> Vec<CursorAt>
 }
 
 /// Writes the rows that these pages refuse into the quarantine; returns the pages whose cursors may move.
-async fn record_refusals<D>(
+pub(super) async fn record_refusals<D>(
     route: &Route<'_, D>,
     quarantine: &mut Quarantine,
     mut written: Vec<WrittenPage>,
@@ -113,6 +134,7 @@ async fn record_refusals<D>(
     let mut report = Report::default();
     let rows: Vec<_> = written
         .iter()
+        .filter(|written| !written.page.is_recorded)
         .flat_map(|written| written.page.refusals.iter().map(|refusal| (written.plan.mapping, refusal)))
         .collect();
     if rows.is_empty() {
@@ -123,12 +145,13 @@ async fn record_refusals<D>(
         Err(error) => {
             let error = ShipError::from(error);
             let (refusing, others): (Vec<_>, Vec<_>) =
-                written.into_iter().partition(|written| !written.page.refusals.is_empty());
+                written.into_iter().partition(|written| !written.page.is_recorded && !written.page.refusals.is_empty());
             report.outcomes.extend(refusing.into_iter().map(|refusing| failed(route, refusing.plan, &error)));
             return (others, report);
         }
     };
-    for WrittenPage { plan, page, .. } in &mut written {
+    for WrittenPage { plan, page, .. } in written.iter_mut().filter(|written| !written.page.is_recorded) {
+        page.is_recorded = true;
         let mapping = route.mappings.name(plan.mapping);
         let is_recorded = |row: &&Refusal| recorded.contains(&(mapping.clone(), row.tenancy, row.sequence));
         let (recorded, homeless): (Vec<_>, Vec<_>) = page.refusals.iter().partition(is_recorded);

@@ -1,7 +1,7 @@
 //! Cursors that move after their flush has returned, those of several flushes in one write.
 
 use futures_util::FutureExt;
-use lockstep_core::failpoint;
+use lockstep_core::{DestinationId, failpoint};
 use lockstep_destinations::{CursorAt, Destination, DestinationError, WriteWindow};
 use tokio::task::JoinSet;
 
@@ -34,9 +34,9 @@ impl CursorMoves {
         if self.to.is_empty() {
             return Ok(());
         }
-        failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(super::DESTINATION)));
+        failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(destination.id())));
         destination.advance(&self.to, self.window).await?;
-        failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(super::DESTINATION)));
+        failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(destination.id())));
         Ok(())
     }
 }
@@ -47,6 +47,7 @@ impl CursorMoves {
 pub struct CursorWrite {
     /// Whose they are.
     pub(super) numbers: Vec<u64>,
+    destination: DestinationId,
     writing: JoinSet<Result<(), DestinationError>>,
     outcome: Result<(), DestinationError>,
 }
@@ -54,7 +55,8 @@ pub struct CursorWrite {
 impl CursorWrite {
     /// Begins one write of all of them, beside the caller.
     pub(super) fn begin(moves: Vec<CursorMoves>, destination: impl Destination) -> Self {
-        let mut write = Self { numbers: Vec::new(), writing: JoinSet::new(), outcome: Ok(()) };
+        let (numbers, writing) = (Vec::new(), JoinSet::new());
+        let mut write = Self { numbers, destination: destination.id(), writing, outcome: Ok(()) };
         let mut all: Option<CursorMoves> = None;
         for CursorMoves { number, to, window } in moves {
             write.numbers.push(number);
@@ -73,16 +75,16 @@ impl CursorWrite {
     }
 
     /// None of them is written: it is not certain any more that the destination holds what they pass.
-    pub(super) fn refused(moves: &[CursorMoves]) -> Self {
+    pub(super) fn refused(moves: &[CursorMoves], destination: DestinationId) -> Self {
         let numbers = moves.iter().map(|moves| moves.number).collect();
-        let outcome = Err(DestinationError::unanswered(super::DESTINATION));
-        Self { numbers, writing: JoinSet::new(), outcome }
+        let outcome = Err(DestinationError::unanswered(destination.clone()));
+        Self { numbers, destination, writing: JoinSet::new(), outcome }
     }
 
     /// Waits for its end. May be dropped, and called again.
     pub(crate) async fn ended(&mut self) {
         while let Some(ended) = self.writing.join_next().await {
-            self.outcome = ended.unwrap_or_else(|_| Err(DestinationError::unanswered(super::DESTINATION)));
+            self.outcome = ended.unwrap_or_else(|_| Err(DestinationError::unanswered(self.destination.clone())));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::PageWriter;
+use lockstep_destinations::{Keeps, PageWriter};
 use lockstep_mappings::codec::{CodecError, Row, RowHead};
 use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom};
 
@@ -17,12 +17,12 @@ use crate::storage::{LocationsByTenancy, TenancyLocations, is_at};
 const MAX_REFUSALS: usize = 1_000;
 
 /// Checks rows and pushes those that may be written.
-pub(crate) trait RowFilter {
+pub(crate) trait RowFilter<P> {
     /// Pushes the row into the page, unless it is not to be written.
     ///
     /// # Errors
     /// The read must not go on, and the page must not be ended.
-    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError>;
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<P>) -> Result<(), ShipError>;
 
     /// Called before rows leave this process.
     ///
@@ -34,7 +34,7 @@ pub(crate) trait RowFilter {
 }
 
 /// Pushes a row that cannot be told from the others: where it cannot be written, the whole read fails.
-pub(crate) fn push(row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+pub(crate) fn push<P: PageWriter>(row: &Row<'_>, page: &mut OpenPage<P>) -> Result<(), ShipError> {
     page.push(row).map_err(|error| match error.is_of_row() {
         true => ShipError::Refused { tenancy: row.head.tenancy, error },
         false => error.into(),
@@ -62,6 +62,8 @@ pub(super) struct ReadPage {
     pub(super) more: Vec<TenancyId>,
     /// Rows that the cursors pass without being written: once the quarantine holds them.
     pub(super) refusals: Vec<Refusal>,
+    /// Whether the quarantine holds the refusals.
+    pub(super) is_recorded: bool,
     /// Tenancies with too many rows in a row that cannot be written: they stop before the next, which says why.
     pub(super) stuck: Vec<(TenancyId, CodecError)>,
     /// What is written of each tenancy.
@@ -80,7 +82,8 @@ impl ReadPage {
 
     /// The cursors that need not wait for the quarantine.
     pub(super) fn cursors_of_rows(&self) -> Vec<(TenancyId, SequenceId)> {
-        let has_refusals = |tenancy| self.refusals.iter().any(|refusal| refusal.tenancy == tenancy);
+        let has_refusals =
+            |tenancy| !self.is_recorded && self.refusals.iter().any(|refusal| refusal.tenancy == tenancy);
         let moving = self.cursors.iter().filter(|(work, _)| !has_refusals(work.tenancy));
         moving.map(|(work, to)| (work.tenancy, *to)).collect()
     }
@@ -109,6 +112,7 @@ pub(super) struct PageRows<'a> {
     stopped: bool,
     /// As many rows are refused as may be: nothing more is taken.
     full: bool,
+    keeps: Keeps,
 }
 
 impl<'a> PageRows<'a> {
@@ -124,7 +128,24 @@ impl<'a> PageRows<'a> {
         let begun = |last| Progress { last, rows: 0, accepted: 0, last_accepted: last, stuck: None };
         let progress = work.iter().map(|(work, _)| begun(work.after)).collect();
         let streaks = isolation.streaks(work.iter().map(|(work, _)| work.tenancy));
-        Self { work, progress, limits, refusals: Vec::new(), streaks, at: 0, rows: 0, stopped: false, full: false }
+        Self {
+            work,
+            progress,
+            limits,
+            refusals: Vec::new(),
+            streaks,
+            at: 0,
+            rows: 0,
+            stopped: false,
+            full: false,
+            keeps: Keeps::Versions,
+        }
+    }
+
+    /// For a destination that keeps this: where a tenancy lives does not matter to one that has its rows alone.
+    pub(super) const fn of(mut self, keeps: Keeps) -> Self {
+        self.keeps = keeps;
+        self
     }
 
     /// The tenancies and their cursors, in order.
@@ -168,7 +189,7 @@ impl<'a> PageRows<'a> {
             return Ok(false);
         }
         let locations = self.turn_to(head.tenancy)?;
-        if !is_at(head, &locations.now) {
+        if self.keeps == Keeps::Versions && !is_at(head, &locations.now) {
             return Err(Violation::Location(head.tenancy));
         }
         let progress = &mut self.progress[self.at];
@@ -239,8 +260,8 @@ impl<'a> PageRows<'a> {
     }
 }
 
-impl RowFilter for PageRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+impl<P: PageWriter> RowFilter<P> for PageRows<'_> {
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<P>) -> Result<(), ShipError> {
         self.take(&row.head, || page.push(row)).map(drop)
     }
 }
@@ -265,8 +286,8 @@ impl<'a> FormerRows<'a> {
     }
 }
 
-impl RowFilter for FormerRows<'_> {
-    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<impl PageWriter>) -> Result<(), ShipError> {
+impl<P: PageWriter> RowFilter<P> for FormerRows<'_> {
+    fn accept(&mut self, row: &Row<'_>, page: &mut OpenPage<P>) -> Result<(), ShipError> {
         let head = &row.head;
         let Some((locations, work, up_to)) = self.expected.get(&head.tenancy) else {
             return Err(Violation::Tenancy(head.tenancy).into());

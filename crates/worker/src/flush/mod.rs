@@ -40,7 +40,7 @@ pub use self::outcome::{Failed, Flushed};
 use self::pipeline::Pipeline;
 use self::plan_pages::{MappingStates, plan_pages};
 use self::read_page::Route;
-pub(crate) use self::read_page::copy_rows;
+pub(crate) use self::read_page::{Copied, copy_rows};
 pub(crate) use self::write_page::{DurablePage, OpenPage};
 use crate::error::ShipError;
 use crate::hints::Hints;
@@ -48,6 +48,7 @@ use crate::limits::Limits;
 use crate::mappings::Mappings;
 use crate::metrics;
 use crate::storage::quarantine::Quarantine;
+use crate::storage::{FetchSessions, LeasedSession};
 
 /// What health calls the source.
 pub(crate) const SOURCE: &str = "source";
@@ -69,10 +70,27 @@ pub struct Flusher<D> {
 impl<D: Destination> Flusher<D> {
     /// Connects with the first flush.
     pub fn new(source: Source, destination: D, mappings: Arc<Mappings>, limits: Limits, health: Health) -> Self {
-        let quarantine = Quarantine::new(source.clone());
-        let opener = Opener::new(source, health.clone());
+        Self::with_sessions(source, FetchSessions::new(1), destination, mappings, limits, health)
+    }
+
+    /// As [`Flusher::new`], reading over sessions that it shares with others.
+    pub(crate) fn with_sessions(
+        source: Source,
+        sessions: FetchSessions,
+        destination: D,
+        mappings: Arc<Mappings>,
+        limits: Limits,
+        health: Health,
+    ) -> Self {
+        let quarantine = Quarantine::new(source.clone(), destination.id());
+        let opener = Opener::new(source, sessions, health.clone());
         let (states, foreign) = (MappingStates::new(), Foreign::default());
         Self { opener, destination, mappings, limits, health, quarantine, states, foreign }
+    }
+
+    /// Has pages of at most so many bytes from the next flush on.
+    pub(crate) const fn set_page_bytes(&mut self, bytes: u64) {
+        self.limits.page_bytes = bytes;
     }
 
     /// Reads changes from a streaming replica of the source. What it has not replayed yet is put off, not passed over.
@@ -110,7 +128,7 @@ impl<D: Destination> Flusher<D> {
     /// may answer that does not hold what they pass: then none is written.
     pub(crate) fn begin_cursor_write(&self, moves: Vec<CursorMoves>) -> CursorWrite {
         if moves.iter().any(|moves| !self.opener.are_still_moving(moves.number)) {
-            return CursorWrite::refused(&moves);
+            return CursorWrite::refused(&moves, self.destination.id());
         }
         CursorWrite::begin(moves, self.destination.clone())
     }
@@ -134,7 +152,7 @@ impl<D: Destination> Flusher<D> {
     async fn flush_pages(&mut self, hints: &Hints) -> Flushed {
         let started = Instant::now();
         let flushed = match self.opener.open(&self.destination, hints, &self.mappings).await {
-            Ok(opened) => self.ship(opened, hints).await,
+            Ok((session, opened)) => self.ship(session, opened, hints).await,
             Err(error) => Flushed::outage(hints, &error),
         };
         let took = started.elapsed();
@@ -145,7 +163,7 @@ impl<D: Destination> Flusher<D> {
         flushed
     }
 
-    async fn ship(&mut self, opened: Opened, hints: &Hints) -> Flushed {
+    async fn ship(&mut self, session: LeasedSession, opened: Opened, hints: &Hints) -> Flushed {
         let head = opened.snapshot.head;
         let unknown = hints.len() - opened.snapshot.locations.len();
         if unknown > 0 {
@@ -157,13 +175,15 @@ impl<D: Destination> Flusher<D> {
         let (pages, waiting) = plan_pages(&shipped, &mut self.states, self.limits.page);
         let (destination, mappings) = (&self.destination, &*self.mappings);
         let route = Route { opened: &opened, destination, mappings, limits: self.limits };
-        let (mut report, session) = Pipeline::new(route, &mut self.states, &mut self.quarantine).run(pages).await;
+        let opener = &self.opener;
+        let close = async |session, end| opener.close(session, end).await;
+        let pipeline = Pipeline::new(route, &mut self.states, &mut self.quarantine);
+        let mut report = pipeline.run(session, pages, close).await;
         self.opener.remember(&mut report);
         report.outcomes.splice(..0, ahead.into_iter().chain(waiting));
         if let Some(error) = &report.write_failure {
-            self.health.not_ready(DESTINATION, error.as_str());
+            self.health.not_ready(DESTINATION, error.to_string());
         }
-        self.opener.close(opened.session, session).await;
         let mut flushed = Flushed::fold(hints, head, report);
         self.opener.note_behind(&mut flushed, hints);
         flushed.foreign = foreign;
@@ -184,7 +204,7 @@ impl<D: Destination> Flusher<D> {
         let mut nobody = Hints::default();
         nobody.add(TenancyId::new(Uuid::nil()), self.mappings.all().take(1), SequenceId::BASE);
         let opened = self.opener.open(&self.destination, &nobody, &self.mappings).await;
-        let session = opened.map_err(|error| error.to_string())?.session;
+        let (session, _) = opened.map_err(|error| error.to_string())?;
         let end = match session.end().await {
             Ok(()) => open::SessionEnd::Usable,
             Err(_) => open::SessionEnd::Broken,

@@ -10,7 +10,7 @@ use futures_util::future::join;
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
+use lockstep_destinations::{Cursors, Destination, DestinationError, Keeps, Selection};
 use lockstep_schema::Source;
 
 use super::outcome::{Flushed, Outcome, PairsOutcome, Report};
@@ -21,7 +21,7 @@ use crate::hints::Hints;
 use crate::mappings::Mappings;
 use crate::metrics;
 use crate::storage::replica::{self, Primary};
-use crate::storage::{FetchSession, Snapshot};
+use crate::storage::{FetchSession, FetchSessions, LeasedSession, Snapshot};
 
 /// Cursors ahead of the source are logged this often at most: there may be many messages, and what helps is the same for
 /// all.
@@ -29,7 +29,6 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything that is known before the first row is read.
 pub(super) struct Opened {
-    pub(super) session: FetchSession,
     pub(super) snapshot: Snapshot,
     pub(super) cursors: Cursors,
     /// Where cursors were remembered, whether the destination holds what they have passed.
@@ -56,19 +55,19 @@ struct Replica {
     head: SequenceId,
 }
 
-/// Opens flushes, one at a time, over one connection that is used again.
+/// Opens flushes, one at a time.
 pub(super) struct Opener {
     source: Source,
     replica: Option<Replica>,
-    session: Option<FetchSession>,
+    sessions: FetchSessions,
     recent: RecentCursors,
     health: Health,
     logged: Option<Instant>,
 }
 
 impl Opener {
-    pub(super) fn new(source: Source, health: Health) -> Self {
-        Self { source, replica: None, session: None, recent: RecentCursors::default(), health, logged: None }
+    pub(super) fn new(source: Source, sessions: FetchSessions, health: Health) -> Self {
+        Self { source, replica: None, sessions, recent: RecentCursors::default(), health, logged: None }
     }
 
     /// Takes note of where a flush has moved cursors to; after a failure of the destination nothing is taken for granted.
@@ -105,16 +104,22 @@ impl Opener {
         self.replica = Some(Replica { source: replica, primary, backoff, head: SequenceId::BASE });
     }
 
-    /// The snapshot and the cursors, asked for at the same time. It does not matter which answer is older: rows above
-    /// the cursor are read from the snapshot, and a cursor that others moved meanwhile is not moved back.
+    /// The snapshot and the cursors. Of a destination that keeps versions they are asked for at the same time, and it does not
+    /// matter which answer is older: rows above the cursor are read from the snapshot, and a cursor that others moved meanwhile
+    /// is not moved back. One that keeps rows tells its cursors first: whatever it takes later is read from a later snapshot than
+    /// what it holds.
     pub(super) async fn open(
         &mut self,
         destination: &impl Destination,
         hints: &Hints,
         mappings: &Mappings,
-    ) -> Result<Opened, ShipError> {
-        let open = self.session.take().filter(|session| !session.client().is_closed());
-        let session = match open {
+    ) -> Result<(LeasedSession, Opened), ShipError> {
+        let known = match destination.keeps() {
+            Keeps::Versions => None,
+            Keeps::Rows => Some(self.recent_or_read(destination, hints, mappings).await?),
+        };
+        let place = self.sessions.place().await;
+        let session = match place.left() {
             Some(session) => Ok(session),
             None => {
                 // Of a source that was restored cursors may be anywhere (SRC-1), and a restoration ends all sessions.
@@ -123,9 +128,15 @@ impl Opener {
             }
         };
         let session = session.inspect_err(|error| self.health.not_ready(SOURCE, error.to_string()))?;
-        let tenancies = hints.tenancies();
-        let (snapshot, cursors) =
-            join(session.begin(tenancies), self.recent_or_read(destination, hints, mappings)).await;
+        let session = place.take(session);
+        let (tenancies, id) = (hints.tenancies(), destination.id());
+        let cursors = async {
+            match known {
+                Some(known) => Ok(known),
+                None => self.recent_or_read(destination, hints, mappings).await,
+            }
+        };
+        let (snapshot, cursors) = join(session.begin(tenancies, &id), cursors).await;
         note(&self.health, SOURCE, &snapshot);
         if cursors.is_err() {
             self.forget_cursors();
@@ -144,7 +155,7 @@ impl Opener {
                 // Usually others moved it since the snapshot was taken. A later one, taken after the cursors were told, tells
                 // those from cursors that no number given out explains (SRC-1).
                 session.end().await?;
-                snapshot = session.begin(tenancies).await?;
+                snapshot = session.begin(tenancies, &id).await?;
             }
             None => {}
         }
@@ -158,7 +169,7 @@ impl Opener {
                 async move { read_cursors(&destination, &pairs.0, &pairs.1).await },
             )
         });
-        Ok(Opened { session, snapshot, cursors, confirmation })
+        Ok((session, Opened { snapshot, cursors, confirmation }))
     }
 
     /// The cursors, and when the destination was asked if it was.
@@ -169,7 +180,9 @@ impl Opener {
         mappings: &Mappings,
     ) -> Result<(Cursors, Option<Instant>), DestinationError> {
         let now = Instant::now();
-        if let Some(known) = self.recent.of(hints, mappings, now) {
+        if destination.keeps() == Keeps::Versions
+            && let Some(known) = self.recent.of(hints, mappings, now)
+        {
             return Ok((known, None));
         }
         let names: Vec<_> = hints.mappings().into_iter().map(|mapping| mappings.name(mapping).clone()).collect();
@@ -235,10 +248,10 @@ impl Opener {
         wait
     }
 
-    /// Takes the session back after a flush.
-    pub(super) async fn close(&mut self, session: FetchSession, end: SessionEnd) {
+    /// Leaves a session from which nothing more is read.
+    pub(super) async fn close(&self, session: LeasedSession, end: SessionEnd) {
         match end {
-            SessionEnd::Usable => self.session = Some(session),
+            SessionEnd::Usable => session.leave(),
             SessionEnd::Broken => {}
             // Without that it would send the rest of its rows to nobody.
             SessionEnd::Reading => {
@@ -263,9 +276,9 @@ async fn read_cursors(
     tenancies: &[TenancyId],
     names: &[MappingName],
 ) -> Result<Cursors, DestinationError> {
-    failpoint!("worker::cursor_read::before", return Err(DestinationError::unanswered(DESTINATION)));
+    failpoint!("worker::cursor_read::before", return Err(DestinationError::unanswered(destination.id())));
     let cursors = destination.cursors(Selection::These(tenancies), Selection::These(names)).await?;
-    failpoint!("worker::cursor_read::after", return Err(DestinationError::unanswered(DESTINATION)));
+    failpoint!("worker::cursor_read::after", return Err(DestinationError::unanswered(destination.id())));
     Ok(cursors)
 }
 

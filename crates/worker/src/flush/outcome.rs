@@ -1,6 +1,7 @@
 //! What became of a flush: one outcome for each pair of a tenancy and a mapping, folded into what has to be done next.
 
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_destinations::DestinationError;
 
 use super::cursor_write::CursorMoves;
 use crate::error::{Retry, ShipError};
@@ -38,23 +39,32 @@ pub struct Flushed {
     pub head: SequenceId,
     /// Rows that were shipped.
     pub rows: u64,
+    /// Bytes of them, as the destination encodes them.
+    pub bytes: u64,
     /// Rows that the destination refused; the quarantine holds them.
     pub quarantined: u64,
     /// Cursors that are still to be written. Until they are, nothing of this is done.
     pub cursors: Option<CursorMoves>,
+    /// The last failure of the destination to answer, or to take rows or cursors.
+    pub destination_failure: Option<DestinationError>,
 }
 
 impl Flushed {
     /// Nothing was tried, because the source or the destination does not answer.
     pub(super) fn outage(hints: &Hints, error: &ShipError) -> Self {
         metrics::failed(error.kind());
-        Self { retry: hints.clone(), retry_reason: Some(error.to_string()), outage: true, ..Self::default() }
+        let destination_failure = match error {
+            ShipError::Destination(error) => Some(error.clone()),
+            _ => None,
+        };
+        let retry_reason = Some(error.to_string());
+        Self { retry: hints.clone(), retry_reason, outage: true, destination_failure, ..Self::default() }
     }
 
     /// Of a flush of these hints, from a snapshot that holds everything up to `head`.
     pub(super) fn fold(hints: &Hints, head: SequenceId, report: Report) -> Self {
-        let Report { rows, quarantined, cursors, .. } = report;
-        let mut flushed = Self { head, rows, quarantined, cursors, ..Self::default() };
+        let Report { rows, bytes, quarantined, cursors, write_failure: destination_failure, .. } = report;
+        let mut flushed = Self { head, rows, bytes, quarantined, cursors, destination_failure, ..Self::default() };
         for PairsOutcome { mapping, tenancies, outcome } in report.outcomes {
             let add_to = |into: &mut Hints, least: SequenceId| {
                 tenancies.iter().for_each(|tenancy| into.add(*tenancy, [mapping], hints.up_to(*tenancy).max(least)));
@@ -152,13 +162,14 @@ impl PairsOutcome {
 pub(super) struct Report {
     pub(super) outcomes: Vec<PairsOutcome>,
     pub(super) rows: u64,
+    pub(super) bytes: u64,
     pub(super) quarantined: u64,
     /// Cursors that are still to be written.
     pub(super) cursors: Option<CursorMoves>,
     /// Where cursors stand now, or will.
     pub(super) moved: Vec<(TenancyId, MappingIndex, SequenceId)>,
     /// The last failure of the destination to take rows or cursors.
-    pub(super) write_failure: Option<String>,
+    pub(super) write_failure: Option<DestinationError>,
 }
 
 impl Report {
@@ -167,6 +178,7 @@ impl Report {
         self.moved.extend(other.moved);
         self.cursors = other.cursors;
         self.rows += other.rows;
+        self.bytes += other.bytes;
         self.quarantined += other.quarantined;
         self.write_failure = other.write_failure.or(self.write_failure.take());
     }

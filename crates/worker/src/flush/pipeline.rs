@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use lockstep_core::TenancyId;
-use lockstep_destinations::{Destination, DestinationError, Failure, PageWriter, Retry};
+use lockstep_destinations::{Destination, DestinationError, Failure, Keeps, PageWriter, Retry};
 use tokio::task::JoinSet;
 
-use super::commit_page::{CursorsMove, WrittenPage, commit_pages};
+use super::commit_page::{CursorsMove, WrittenPage, commit_pages, record_refusals};
 use super::filter_rows::{ReadPage, Refusal};
 use super::isolate::{PageContent, Refused};
 use super::open::SessionEnd;
@@ -20,6 +20,7 @@ use super::write_page::{DurablePage, OpenPage};
 use crate::error::ShipError;
 use crate::metrics;
 use crate::storage::quarantine::Quarantine;
+use crate::storage::{FetchSession, LeasedSession};
 
 /// Pages that are written at the same time: one is being read, the others are being ended by the destination.
 const WRITES_AT_ONCE: usize = 4;
@@ -51,40 +52,53 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         Self { route, states, quarantine, started, ending, written, report, consecutive_outages }
     }
 
-    /// Ships all pages. One that fails does not stop the others (FAIR-1), unless it takes the session with it: then those
-    /// after it are not tried.
-    pub(super) async fn run(mut self, mut waiting: VecDeque<PagePlan>) -> (Report, SessionEnd) {
-        let mut session = SessionEnd::Usable;
+    /// Ships all pages, read over `session`, which is given to `close` as soon as nothing more is read. One that fails does not
+    /// stop the others (FAIR-1), unless it takes the session with it: then those after it are not tried.
+    pub(super) async fn run(
+        mut self,
+        session: LeasedSession,
+        mut waiting: VecDeque<PagePlan>,
+        close: impl AsyncFnOnce(LeasedSession, SessionEnd),
+    ) -> Report {
+        let mut end = SessionEnd::Usable;
         let mut is_first = true;
-        while session == SessionEnd::Usable && self.consecutive_outages < MAX_CONSECUTIVE_OUTAGES {
+        while end == SessionEnd::Usable && self.consecutive_outages < MAX_CONSECUTIVE_OUTAGES {
             if !is_first && !self.route.opened.snapshot.window.is_fresh() {
                 // What is read from here on could come too late to be written: the rest is read in a new snapshot.
                 self.leave(std::mem::take(&mut waiting), &Outcome::MorePages);
             }
             let Some(plan) = waiting.pop_front() else { break };
             is_first = false;
-            session = self.read(plan).await;
-            while self.ending.len() >= WRITES_AT_ONCE {
+            end = self.read(&session, plan).await;
+            while self.ending.len() >= self.writes_at_once() {
                 self.join_one().await;
             }
         }
         self.leave(waiting, &Outcome::NotTried);
-        // Nothing more is read: the transaction need not wait for the destination.
-        let source = &self.route.opened.session;
-        let end = async {
-            match session {
-                SessionEnd::Usable if source.end().await.is_err() => SessionEnd::Broken,
-                session => session,
-            }
+        // Nothing more is read: neither the transaction nor the session need wait for the destination.
+        let closing = async {
+            let end = match end {
+                SessionEnd::Usable if session.end().await.is_err() => SessionEnd::Broken,
+                end => end,
+            };
+            close(session, end).await;
         };
-        let (session, ()) = join(end, async {
+        join(closing, async {
             while !self.ending.is_empty() {
                 self.join_one().await;
             }
             self.commit(CursorsMove::Meanwhile).await;
         })
         .await;
-        (self.report, session)
+        self.report
+    }
+
+    /// A destination that keeps rows gathers its pages in memory, so that no snapshot of the source waits for it.
+    fn writes_at_once(&self) -> usize {
+        match self.route.destination.keeps() {
+            Keeps::Versions => WRITES_AT_ONCE,
+            Keeps::Rows => usize::MAX,
+        }
     }
 
     fn leave(&mut self, waiting: VecDeque<PagePlan>, outcome: &Outcome) {
@@ -97,9 +111,9 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     }
 
     /// Reads one page, and has it ended while the next is read. Returns what is left of the session.
-    async fn read(&mut self, plan: PagePlan) -> SessionEnd {
+    async fn read(&mut self, session: &FetchSession, plan: PagePlan) -> SessionEnd {
         let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
-        match read_page(&self.route, &plan, isolation).await {
+        match read_page(&self.route, session, &plan, isolation).await {
             Ok(None) => SessionEnd::Usable,
             Ok(Some(Read { page, open, copied })) => {
                 let limits = self.route.limits;
@@ -108,20 +122,40 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 if plan.limits == page_size.limits(limits.page) {
                     page_size.learn(open.bytes(), limits.page_bytes);
                 }
-                self.ending.spawn(end_page(plan, page, open));
+                self.begin_end(plan, page, open).await;
                 if copied == Copied::Stopped { SessionEnd::Reading } else { SessionEnd::Usable }
             }
             Err(Unread { error: ShipError::Destination(error), content }) => {
                 self.write_failed(plan, None, &content, error);
                 SessionEnd::Usable
             }
-            Err(Unread { error, content }) if error.is_refusal() => self.isolate(plan, &content, error).await,
+            Err(Unread { error, content }) if error.is_refusal() => self.isolate(session, plan, &content, error).await,
             Err(Unread { error, .. }) => {
                 self.failed(plan, &error);
                 // After an error the transaction answers nothing more.
                 if matches!(error, ShipError::Source(_)) { SessionEnd::Broken } else { SessionEnd::Usable }
             }
         }
+    }
+
+    /// Has a page ended by the destination while the next is read. Cursors of a destination that keeps rows move with their page or
+    /// not at all: there the quarantine holds what they pass before the page ends.
+    async fn begin_end(&mut self, plan: PagePlan, page: ReadPage, open: OpenPage<D::Page>) {
+        let written = WrittenPage::refused(plan, page, std::iter::empty());
+        let written = match self.route.destination.keeps() {
+            Keeps::Rows => self.record_refusals(written).await,
+            Keeps::Versions => Some(written),
+        };
+        if let Some(WrittenPage { plan, page, .. }) = written {
+            self.ending.spawn(end_page(plan, page, open));
+        }
+    }
+
+    /// Writes the rows that a page refuses into the quarantine; returns `None` where its cursors cannot move.
+    async fn record_refusals(&mut self, written: WrittenPage) -> Option<WrittenPage> {
+        let (mut written, report) = record_refusals(&self.route, self.quarantine, vec![written]).await;
+        self.report.add(report);
+        written.pop()
     }
 
     /// Waits for a page to end.
@@ -153,6 +187,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     fn note_written(&mut self, plan: &PagePlan, page: &ReadPage, durable: &DurablePage) {
         self.consecutive_outages = 0;
         self.report.rows += durable.rows;
+        self.report.bytes += durable.sent.bytes;
         let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
         isolation.passed(&page.streaks, &page.content, &page.more, page_size.limits(self.route.limits.page));
         let mapping = self.route.mappings.name(plan.mapping);
@@ -174,7 +209,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             self.states.entry(plan.mapping).or_default().page_size.shrink();
         } else {
             self.consecutive_outages += 1;
-            self.report.write_failure = Some(error.to_string());
+            self.report.write_failure = Some(error.clone());
         }
         self.failed(plan, &ShipError::Destination(error));
     }
@@ -203,10 +238,16 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     }
 
     /// A page was not read to its end because of one of these rows: it is cut down until that row stands alone.
-    async fn isolate(&mut self, plan: PagePlan, content: &PageContent, error: ShipError) -> SessionEnd {
+    async fn isolate(
+        &mut self,
+        session: &FetchSession,
+        plan: PagePlan,
+        content: &PageContent,
+        error: ShipError,
+    ) -> SessionEnd {
         if error.is_of_source() {
             // After an error of its own the source answers nothing more until then.
-            match self.route.opened.session.go_on(self.route.mappings.get(plan.mapping)).await {
+            match session.go_on(self.route.mappings.get(plan.mapping)).await {
                 Ok(true) => {}
                 Ok(false) => {
                     self.failed(plan, &error);
@@ -220,16 +261,22 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         }
         match self.states.entry(plan.mapping).or_default().isolation.refused(content) {
             Refused::Narrowed => self.narrowed(plan, content, &error),
-            Refused::Found(tenancy, _) => return self.set_aside(plan, tenancy, &error).await,
+            Refused::Found(tenancy, _) => return self.set_aside(session, plan, tenancy, &error).await,
             Refused::Hopeless => self.failed(plan, &ShipError::TooManyRefused { reason: error.to_string() }),
         }
         SessionEnd::Usable
     }
 
     /// The row of the next change of this tenancy stands alone: only the number tells which it is.
-    async fn set_aside(&mut self, plan: PagePlan, tenancy: TenancyId, error: &ShipError) -> SessionEnd {
+    async fn set_aside(
+        &mut self,
+        session: &FetchSession,
+        plan: PagePlan,
+        tenancy: TenancyId,
+        error: &ShipError,
+    ) -> SessionEnd {
         let work = self.route.work(plan.mapping, tenancy);
-        match self.route.opened.session.next_change(self.route.mappings.get(plan.mapping), work).await {
+        match session.next_change(self.route.mappings.get(plan.mapping), work).await {
             Ok(Some(sequence)) => {
                 let (code, error) = error.of_row(tenancy);
                 let (cursors, more) = (vec![(work, sequence)], plan.tenancies.clone());

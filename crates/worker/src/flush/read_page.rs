@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use lockstep_core::{SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Destination, PageStart, PageWriter};
+use lockstep_destinations::{Destination, Keeps, PageStart, PageWriter};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
 use lockstep_mappings::postgres::fetch::{self, ReadFrom};
@@ -22,6 +22,7 @@ use super::write_page::OpenPage;
 use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::mappings::{MappingIndex, Mappings};
+use crate::storage::FetchSession;
 
 /// A read that yields no row for this long has failed. Finding the first row of a page walks indexes only.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -70,13 +71,15 @@ pub(super) struct Unread {
 /// tenancies exists.
 pub(super) async fn read_page<D: Destination>(
     route: &Route<'_, D>,
+    session: &FetchSession,
     plan: &PagePlan,
     isolation: &Isolation,
 ) -> Result<Option<Read<D::Page>>, Unread> {
-    let Opened { session, snapshot, .. } = route.opened;
+    let Opened { snapshot, .. } = route.opened;
     let mapping = route.mappings.get(plan.mapping);
     let work = plan.tenancies.iter().map(|tenancy| route.work(plan.mapping, *tenancy));
-    let mut rows = PageRows::new(work, &snapshot.locations, plan.limits, isolation);
+    let keeps = route.destination.keeps();
+    let mut rows = PageRows::new(work, &snapshot.locations, plan.limits, isolation).of(keeps);
     let work = rows.work();
     if work.is_empty() {
         return Ok(None);
@@ -86,7 +89,10 @@ pub(super) async fn read_page<D: Destination>(
     let placed = route.mappings.placed(plan.mapping, is_beside);
     let start = PageStart { mapping: placed, from: &from, window: snapshot.window, limits: route.limits.write };
     let mut open = OpenPage::open(route.destination, start, &route.limits);
-    let sql = fetch::page(mapping, &work, plan.limits);
+    let sql = match keeps {
+        Keeps::Versions => fetch::page(mapping, &work, plan.limits),
+        Keeps::Rows => fetch::own_page(mapping, &work, plan.limits),
+    };
     let copied = copy_rows(session.client(), &sql, mapping, &mut rows, &mut open, route.limits.page_bytes).await;
     let copied = copied.map_err(|error| {
         let content = if error.is_of_source() { rows.suspects() } else { rows.content() };
@@ -96,8 +102,10 @@ pub(super) async fn read_page<D: Destination>(
         rows.stop();
     }
     let mut page = rows.finish(snapshot.head);
-    let has_moved =
-        |work: &ReadFrom| snapshot.locations.get(work.tenancy).is_some_and(|locations| !locations.former.is_empty());
+    let has_moved = |work: &ReadFrom| {
+        let locations = snapshot.locations.get(work.tenancy);
+        keeps == Keeps::Versions && locations.is_some_and(|locations| !locations.former.is_empty())
+    };
     let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
     if copied == Copied::Stopped {
         // The session is still busy. The next page is smaller, so that it can be read to its end.
@@ -135,7 +143,7 @@ pub(crate) async fn copy_rows<P: PageWriter>(
     client: &Client,
     sql: &str,
     mapping: &Mapping,
-    filter: &mut impl RowFilter,
+    filter: &mut impl RowFilter<P>,
     page: &mut OpenPage<P>,
     most_bytes: u64,
 ) -> Result<Copied, ShipError> {

@@ -35,8 +35,13 @@ impl DurablePage {
 
 impl<P: PageWriter> OpenPage<P> {
     pub(crate) fn open<D: Destination<Page = P>>(destination: &D, start: PageStart<'_>, limits: &Limits) -> Self {
+        Self::of(destination.open_page(start), start, limits)
+    }
+
+    /// A page that `writer` takes.
+    pub(crate) fn of(writer: P, start: PageStart<'_>, limits: &Limits) -> Self {
         let (mapping, max_value_bytes) = (Arc::clone(start.mapping), limits.max_value_bytes);
-        Self { writer: destination.open_page(start), rows: 0, mapping, max_value_bytes }
+        Self { writer, rows: 0, mapping, max_value_bytes }
     }
 
     /// Takes a row.

@@ -28,6 +28,7 @@ use crate::mappings::Mappings;
 use crate::pauses::ReadPauses;
 use crate::shared::Shared;
 use crate::sweep::Sweep;
+use crate::tenants::Tenants;
 use crate::{flush, metrics};
 
 /// Ships announced tenants to ClickHouse until `shutdown`.
@@ -85,10 +86,12 @@ pub async fn run_to<D: Destination>(
     let mut parts = JoinSet::new();
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
+    let (of_tenants, news) = Tenants::new(settings, source.clone(), Arc::clone(&mappings), limits, pauses.clone())?;
     let shared = Shared { destination, mappings, limits, pauses };
     let (unacknowledged, announcing) = (Unacknowledged::default(), Arc::clone(&publisher));
-    let stream = Stream { shared: shared.clone(), consumer, publisher: announcing, flusher, unacknowledged };
+    let stream = Stream { shared: shared.clone(), consumer, publisher: announcing, flusher, news, unacknowledged };
     parts.spawn(stream.run(stopping.clone()));
+    parts.spawn(of_tenants.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
     // While the destination makes one range durable, the next is read.

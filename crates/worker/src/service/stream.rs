@@ -17,6 +17,7 @@ use super::unacknowledged::{MovingBatches, ShippedBatch, Unacknowledged};
 use crate::flush::{CursorsMove, Failed, Flushed, Flusher};
 use crate::hints::Hints;
 use crate::shared::Shared;
+use crate::tenants::News;
 
 /// Reasons that are written into a message that is put off.
 const MAX_REASONS: usize = 3;
@@ -34,6 +35,7 @@ pub(super) struct Stream<D> {
     pub(super) consumer: Consumer,
     pub(super) publisher: Arc<Publisher>,
     pub(super) flusher: Flusher<D>,
+    pub(super) news: News,
     /// Shipped batches whose cursors have not moved yet.
     pub(super) unacknowledged: Unacknowledged,
 }
@@ -160,6 +162,7 @@ impl<D: Destination> Stream<D> {
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
+        self.news.tell(hints.tenancies());
         let shipped = self.ship_and_announce(hints.clone(), CursorsMove::Meanwhile, shutdown).await;
         match shipped {
             Some(Flushed { failed, cursors: Some(cursors), .. }) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::try_join5;
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::{DestinationId, SequenceId, TenancyId};
 use lockstep_destinations::{Moment, WriteWindow};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fetch::{ReadFrom, next_change};
@@ -14,7 +14,6 @@ use lockstep_schema::{Session, Source, SourceError, fits_its_table};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::DESTINATION;
 use super::quarantine::{WITH_ENTRIES, WithEntries, with_entries};
 use super::tenancies::{LocationsByTenancy, locations, look_up_sql, uuids};
 
@@ -84,11 +83,15 @@ impl FetchSession {
     ///
     /// # Errors
     /// The session is not to be used again.
-    pub(crate) async fn begin(&self, tenancies: &[TenancyId]) -> Result<Snapshot, SourceError> {
-        let read_at = Moment::now();
+    pub(crate) async fn begin(
+        &self,
+        tenancies: &[TenancyId],
+        destination: &DestinationId,
+    ) -> Result<Snapshot, SourceError> {
+        let (read_at, destination) = (Moment::now(), destination.as_str());
         let ids = uuids(tenancies);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
-        let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &DESTINATION];
+        let of_destination: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ids, &destination];
         // Sent in this order: `try_join5` polls its futures in turn, and each is sent when it is first polled.
         let answers = try_join5(
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SAVEPOINT reads"),

@@ -10,9 +10,12 @@ pub(crate) mod progress;
 pub(crate) mod quarantine;
 pub(crate) mod replica;
 pub(crate) mod restarts;
+mod sessions;
 mod tenancies;
+pub(crate) mod tenants;
 
 pub(crate) use fetch::{FetchSession, Snapshot};
+pub(crate) use sessions::{FetchSessions, LeasedSession};
 pub(crate) use tenancies::{LocationsByTenancy, TenancyLocations, is_at, look_up};
 
 use lockstep_core::destination_id::CLICKHOUSE as DESTINATION;

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::{Source, SourceError};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::DESTINATION;
 use super::connection::SideConnection;
 use crate::flush::Refusal;
 use crate::mappings::{MappingIndex, Mappings};
@@ -64,12 +63,13 @@ pub(super) fn with_entries(rows: &[Row]) -> Result<WithEntries, SourceError> {
 /// Writes the quarantine, over a connection that is opened when there is something to write.
 pub(crate) struct Quarantine {
     connection: SideConnection,
+    destination: DestinationId,
 }
 
 impl Quarantine {
-    /// In this database, which has to take writes.
-    pub(crate) const fn new(source: Source) -> Self {
-        Self { connection: SideConnection::new(source) }
+    /// Of a destination, in this database, which has to take writes.
+    pub(crate) const fn new(source: Source, destination: DestinationId) -> Self {
+        Self { connection: SideConnection::new(source), destination }
     }
 
     /// Writes these rows down, each with its mapping. When this returns, the quarantine holds those that it returns durably.
@@ -85,7 +85,7 @@ impl Quarantine {
         let codes: Vec<&str> = rows.iter().map(|(_, row)| row.code).collect();
         let errors: Vec<&str> = rows.iter().map(|(_, row)| row.error.as_str()).collect();
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [&DESTINATION, &names, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
+            [&self.destination.as_str(), &names, &tenancies, &numbers, &codes, &errors, &MAX_ENTRIES, &targets];
         let record = quarantine::record();
         let recording = async |client: &Client| Ok(client.query(&record, &parameters).await?);
         let mut entries = HashSet::new();
@@ -102,20 +102,21 @@ impl Quarantine {
     /// # Errors
     /// When Postgres cannot be asked; entries that stay are looked at again later.
     pub(crate) async fn forget_passed(&mut self, mappings: &Mappings, passed: &[Passed]) -> Result<(), SourceError> {
-        self.connection.ask(ANSWER_TIMEOUT, async |client| forget(client, mappings, passed).await).await
+        let destination = self.destination.as_str();
+        self.connection.ask(ANSWER_TIMEOUT, async |client| forget(client, destination, mappings, passed).await).await
     }
 }
 
-async fn forget(client: &Client, mappings: &Mappings, passed: &[Passed]) -> Result<(), SourceError> {
+async fn forget(client: &Client, destination: &str, mappings: &Mappings, passed: &[Passed]) -> Result<(), SourceError> {
     let names: Vec<&str> = passed.iter().map(|passed| mappings.name(passed.mapping).as_str()).collect();
     let targets: Vec<i32> = passed.iter().map(|passed| Target::row(mappings.get(passed.mapping)).id()).collect();
     let tenancies: Vec<Uuid> = passed.iter().map(|passed| passed.tenancy.as_uuid()).collect();
     let after: Vec<i64> = passed.iter().map(|passed| passed.after.get()).collect();
     let up_to: Vec<i64> = passed.iter().map(|passed| passed.up_to.get()).collect();
     let refused: Vec<i64> = passed.iter().flat_map(|passed| &passed.refused).map(|number| number.get()).collect();
-    client.execute(TAKEN, &[&DESTINATION, &names, &tenancies, &after, &up_to, &refused]).await?;
+    client.execute(TAKEN, &[&destination, &names, &tenancies, &after, &up_to, &refused]).await?;
     let forget = quarantine::forget_superseded();
-    let left = client.execute(&forget, &[&DESTINATION, &names, &targets, &tenancies, &up_to]).await?;
+    let left = client.execute(&forget, &[&destination, &names, &targets, &tenancies, &up_to]).await?;
     if left > 0 {
         tracing::info!(rows = left, "rows left the quarantine: they were changed or deleted");
     }

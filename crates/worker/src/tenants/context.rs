@@ -1,0 +1,126 @@
+//! What all visits share: the source, memory, and how tenants' databases are reached.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use lockstep_core::DestinationId;
+use lockstep_core::secret_keys::{Holder, KeyRing};
+use lockstep_destinations::postgres::{ConnectionString, Network, Postgres, TlsPolicy};
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::trouble::Trouble;
+use crate::limits::Limits;
+use crate::mappings::Mappings;
+use crate::pauses::KnownPauses;
+use crate::storage::FetchSessions;
+use crate::storage::tenants::Registered;
+
+/// Connections to the source over which changes for tenants' databases are read, beside the stream's own.
+const READS_AT_ONCE: usize = 4;
+/// What all pages hold in memory together at most, in KiB.
+const MEMORY_KIB: usize = 32 * 1024;
+/// For one statement about the registry.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub(super) struct Context {
+    pub(super) source: Source,
+    pub(super) sessions: FetchSessions,
+    pub(super) mappings: Arc<Mappings>,
+    pub(super) limits: Limits,
+    pub(super) pauses: KnownPauses,
+    network: Arc<Network>,
+    tls: TlsPolicy,
+    key_file: Option<PathBuf>,
+    memory: Arc<Semaphore>,
+    control: Mutex<Option<Arc<Client>>>,
+    /// Destinations whose tables this process has looked at, each with the revision that it knew.
+    prepared: std::sync::Mutex<HashSet<(Uuid, i64)>>,
+}
+
+impl Context {
+    pub(super) fn new(
+        source: Source,
+        mappings: Arc<Mappings>,
+        limits: Limits,
+        pauses: KnownPauses,
+        (network, tls): (Network, TlsPolicy),
+        key_file: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            source,
+            sessions: FetchSessions::new(READS_AT_ONCE),
+            mappings,
+            limits,
+            pauses,
+            network: Arc::new(network),
+            tls,
+            key_file,
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            control: Mutex::default(),
+            prepared: std::sync::Mutex::default(),
+        }
+    }
+
+    /// The connection to the registry, which all visits share: it holds their claims.
+    pub(super) async fn control(&self) -> Result<Arc<Client>, SourceError> {
+        let mut control = self.control.lock().await;
+        if let Some(client) = control.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(Arc::clone(client));
+        }
+        let client = self.source.connect(Session::Control).await?;
+        client.batch_execute("SET synchronous_commit = off").await?;
+        let client = Arc::new(client);
+        *control = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    /// Asks the registry something.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Client) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let asking = async { question(&*self.control().await?).await };
+        timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
+    }
+
+    /// Waits for memory that a page of so many bytes takes.
+    pub(super) async fn memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(MEMORY_KIB as u32);
+        // Nobody closes the semaphore.
+        Arc::clone(&self.memory).acquire_many_owned(kib).await.ok()
+    }
+
+    /// The destination behind a row of the registry. Connects to nothing.
+    pub(super) fn destination(&self, row: &Registered) -> Result<Postgres, Trouble> {
+        let id = DestinationId::tenant(row.id);
+        let file = self.key_file.as_deref().ok_or(Trouble::NoKeyFile)?;
+        let unusable = |error: &dyn std::error::Error| Trouble::Connection(error.to_string());
+        let keys = KeyRing::load(file).map_err(|error| Trouble::Connection(format!("LS-0001: {error}")))?;
+        let holder = Holder { destination: row.id, tenancy: row.tenancy };
+        let text = keys.open(&row.sealed, holder).map_err(|error| unusable(&error))?;
+        let connection = ConnectionString::parse(&text, self.tls).map_err(|error| unusable(&error))?;
+        Ok(Postgres::new(id, row.tenancy, connection, Arc::clone(&self.network)))
+    }
+
+    /// Whether this process has looked at the tables of a destination as the registry has it now.
+    pub(super) fn is_prepared(&self, row: &Registered) -> bool {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).contains(&(row.id, row.revision))
+    }
+
+    /// It has looked at them, or has to look at them again.
+    pub(super) fn set_prepared(&self, row: &Registered, is_prepared: bool) {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_prepared {
+            prepared.insert((row.id, row.revision));
+        } else {
+            prepared.remove(&(row.id, row.revision));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a visit did not go well.
+
+use lockstep_destinations::DestinationError;
+use lockstep_schema::SourceError;
+
+/// Whose trouble it is decides what follows: a destination's opens its circuit breaker, the source's is everybody's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The source does not answer: nothing is said of the destination.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Rows did not get through, for a reason that is said with its code in front.
+    #[error("{0}")]
+    Rows(String),
+    #[error("LS-0223: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read")]
+    NoKeyFile,
+    /// Its connection string cannot be decrypted, or cannot be used.
+    #[error("{0}")]
+    Connection(String),
+}
+
+impl Trouble {
+    /// Of `docs/errors`.
+    pub(super) fn code(&self) -> String {
+        match self {
+            Self::Destination(error) => error.code().to_owned(),
+            Self::Source(_) => "LS-0100".to_owned(),
+            Self::NoKeyFile => "LS-0223".to_owned(),
+            Self::Rows(text) | Self::Connection(text) => code_in(text).unwrap_or("LS-0212").to_owned(),
+        }
+    }
+
+    /// Whether the destination has to rest, rather than be tried again soon.
+    pub(super) const fn is_of_destination(&self) -> bool {
+        !matches!(self, Self::Source(_))
+    }
+}
+
+/// The first code that a text names.
+fn code_in(text: &str) -> Option<&str> {
+    let at = text.find("LS-")?;
+    text.get(at..at + 7).filter(|code| code[3..].bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_rows_is_the_one_that_their_text_names() {
+        assert_eq!(Trouble::Rows("users: LS-0430: so many".to_owned()).code(), "LS-0430");
+        assert_eq!(code_in("LS-04"), None);
+        assert_eq!(code_in("nothing"), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! One visit to a tenant's database: look where it stands, fill what has to be filled, ship what has changed, and write down
+//! what became of it.
+//!
+//! A visit ends after some seconds, whatever is left, so that destinations take turns.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use lockstep_core::health::Health;
+use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_destinations::postgres::{MappingState, Postgres, Prepared};
+use lockstep_destinations::{Destination, Failure};
+use tokio_postgres::Client;
+
+use super::context::Context;
+use super::page_size::PageSize;
+use super::plan::{Action, action};
+use super::trouble::Trouble;
+use crate::flush::Flusher;
+use crate::hints::Hints;
+use crate::mappings::MappingIndex;
+use crate::storage::tenants::{self, Known, MappingRecord, Registered};
+
+/// No new page is begun after this time.
+const TURN: Duration = Duration::from_secs(2);
+/// A visit that takes longer has failed: each step has limits of its own.
+const VISIT_TIMEOUT: Duration = Duration::from_secs(300);
+/// After so long it is looked again whether something that could not be shipped can.
+const REST: Duration = Duration::from_secs(5);
+/// A mapping whose table does not fit is looked at again after so long, or when the worker is started again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What became of a visit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Visited {
+    /// Another worker is there.
+    Busy,
+    /// It holds everything up to the snapshot that was read.
+    InStep,
+    /// There is more to do at once.
+    More,
+    /// There is more to do, after a rest.
+    Waiting(Duration),
+    /// It failed, and rests.
+    Failed,
+}
+
+/// A destination at work: its connection, and what was learnt about it.
+pub(super) struct Visitor {
+    pub(super) revision: i64,
+    pub(super) destination: Postgres,
+    flusher: Flusher<Postgres>,
+    pub(super) tenancy: TenancyId,
+    pub(super) mappings: Vec<MappingIndex>,
+    pub(super) page_size: PageSize,
+    /// Rows of the next page of a fill, by mapping.
+    pub(super) fill_rows: HashMap<MappingIndex, u32>,
+    /// Rows that were passed over one after another in a fill.
+    pub(super) passed_over: HashMap<MappingIndex, u32>,
+    /// Mappings whose tables do not fit, with what they differ in, and when that was seen.
+    stopped: BTreeMap<MappingIndex, Instant>,
+}
+
+/// What the mappings of one visit come to.
+pub(super) struct Turn {
+    began: Instant,
+    pub(super) is_unfinished: bool,
+    /// Something has to wait that is not shipped before: it is paused, or other workers know it.
+    pub(super) waits: bool,
+    /// Something does not fit, and is shipped again from where it was, or from the beginning.
+    is_stopped: bool,
+}
+
+impl Visitor {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Trouble`] when its connection string cannot be read or used.
+    pub(super) fn new(context: &Context, row: &Registered) -> Result<Self, Trouble> {
+        let destination = context.destination(row)?;
+        let mappings = match &row.mappings {
+            None => context.mappings.all().collect(),
+            Some(names) => {
+                let named = names.iter().filter_map(|name| name.parse::<MappingName>().ok());
+                named.filter_map(|name| context.mappings.index(&name)).collect()
+            }
+        };
+        // Its health is in the registry: a tenant's database makes no worker unready.
+        let (source, sessions, health) = (context.source.clone(), context.sessions.clone(), Health::default());
+        let limits = context.limits.of_tenants();
+        let shipped = std::sync::Arc::clone(&context.mappings);
+        let flusher = Flusher::with_sessions(source, sessions, destination.clone(), shipped, limits, health);
+        Ok(Self {
+            revision: row.revision,
+            destination,
+            flusher,
+            tenancy: row.tenancy,
+            mappings,
+            page_size: PageSize::default(),
+            fill_rows: HashMap::new(),
+            passed_over: HashMap::new(),
+            stopped: BTreeMap::new(),
+        })
+    }
+
+    /// Visits it, unless another worker does.
+    pub(super) async fn visit(&mut self, context: &Context, row: &Registered) -> Visited {
+        let claimed = context.ask(async |client| tenants::claim(client, row.id).await).await;
+        match claimed {
+            Ok(true) => {}
+            Ok(false) => return Visited::Busy,
+            Err(error) => {
+                tracing::warn!(%error, "a tenant's destination cannot be claimed");
+                return Visited::Failed;
+            }
+        }
+        let working = tokio::time::timeout(VISIT_TIMEOUT, self.work(context, row)).await;
+        let outcome = working.unwrap_or_else(|_| {
+            let late = lockstep_destinations::DestinationError::unanswered(self.destination.id());
+            Err(Trouble::Destination(late))
+        });
+        if let Err(trouble) = &outcome {
+            look_at_tables_again(context, row, trouble);
+        }
+        let visited = self.record(context, row, outcome).await;
+        if let Err(error) = context.ask(async |client| tenants::release(client, row.id).await).await {
+            tracing::warn!(%error, "a tenant's destination cannot be released: it is when the connection ends");
+        }
+        visited
+    }
+
+    async fn record(
+        &mut self,
+        context: &Context,
+        row: &Registered,
+        outcome: Result<(Visited, SequenceId), Trouble>,
+    ) -> Visited {
+        let (visited, passed) = match outcome {
+            Ok(done) => done,
+            Err(trouble) => {
+                self.page_size.forget();
+                return record_trouble(context, row, &trouble).await;
+            }
+        };
+        let rest = if let Visited::Waiting(rest) = visited { rest } else { Duration::ZERO };
+        let is_unfinished = visited != Visited::InStep;
+        let record = async |client: &Client| tenants::record_success(client, row.id, passed, is_unfinished, rest).await;
+        if let Err(error) = context.ask(record).await {
+            tracing::warn!(destination = %self.destination.id(), %error, "what became of a visit cannot be written down");
+        }
+        visited
+    }
+
+    /// Returns how it stands, and through which number it holds everything.
+    async fn work(&mut self, context: &Context, row: &Registered) -> Result<(Visited, SequenceId), Trouble> {
+        if let Some(erasure) = row.erasure {
+            if self.erase(context, row, erasure).await? {
+                return Ok((Visited::InStep, row.passed));
+            }
+        }
+        let known = context.ask(async |client| tenants::known(client, row.id).await).await?;
+        let names: Vec<_> = self.mappings.iter().map(|mapping| context.mappings.name(*mapping).clone()).collect();
+        let states = self.destination.states(&names).await?;
+        let changed = if context.is_prepared(row) { Vec::new() } else { self.prepare(context, row, &states).await? };
+        let mut turn = Turn { began: Instant::now(), is_unfinished: false, waits: false, is_stopped: false };
+        let mut streaming = Vec::new();
+        for mapping in self.at_work(context, &mut turn) {
+            let action = action(mapping, &context.mappings, &states, &known, changed.contains(&mapping));
+            if action == Action::Stream || self.fill(context, row, mapping, action, &known, &mut turn).await? {
+                self.note_streaming(context, row, mapping, &known).await?;
+                streaming.push(mapping);
+            }
+        }
+        let needed = states.values().filter_map(super::plan::needed_above).min();
+        let head = self.stream(context, &streaming, &mut turn).await?.unwrap_or(known.head);
+        let is_through = !turn.is_unfinished && !turn.waits;
+        Ok((turn.end(), if is_through { head } else { needed.unwrap_or(row.passed).min(head) }))
+    }
+
+    /// Removes everything for good. Returns `false` where the tenancy has come back: then nothing is removed.
+    async fn erase(&self, context: &Context, row: &Registered, erasure: i64) -> Result<bool, Trouble> {
+        let paused = context.pauses.is_tenancy_paused(self.tenancy);
+        if row.is_living && !paused {
+            context.ask(async |client| tenants::forget_erasure(client, erasure).await).await?;
+            return Ok(false);
+        }
+        let mappings: Vec<_> = self.mappings.iter().map(|mapping| &**context.mappings.get(*mapping)).collect();
+        let removed = self.destination.clear(&mappings, false).await?;
+        let rows: u64 = removed.values().sum();
+        let finish = async |client: &Client| tenants::finish_erasure(client, erasure, &removed, row.is_living).await;
+        context.ask(finish).await?;
+        tracing::info!(destination = %self.destination.id(), rows, "a tenant's destination is erased");
+        Ok(true)
+    }
+
+    /// The mappings that are neither paused nor stopped.
+    fn at_work(&mut self, context: &Context, turn: &mut Turn) -> Vec<MappingIndex> {
+        self.stopped.retain(|_, since| since.elapsed() < LOOK_AGAIN);
+        let Some(pauses) = context.pauses.if_shipping_to(&self.destination.id()) else {
+            turn.waits = true;
+            return Vec::new();
+        };
+        let mut at_work = Vec::new();
+        for mapping in &self.mappings {
+            let is_paused = context.mappings.are_paused(&pauses, self.tenancy, *mapping);
+            let is_stopped = self.stopped.contains_key(mapping);
+            turn.waits |= is_paused;
+            turn.is_stopped |= is_stopped;
+            if !is_paused && !is_stopped {
+                at_work.push(*mapping);
+            }
+        }
+        at_work
+    }
+
+    /// Has the tables made fit. Returns those that were changed, and have to be filled.
+    async fn prepare(
+        &mut self,
+        context: &Context,
+        row: &Registered,
+        states: &HashMap<MappingName, MappingState>,
+    ) -> Result<Vec<MappingIndex>, Trouble> {
+        let mut changed = Vec::new();
+        self.stopped.clear();
+        for mapping in self.mappings.clone() {
+            let definition = context.mappings.get(mapping);
+            match self.destination.prepare(definition).await? {
+                Prepared::Fits => {}
+                Prepared::Created | Prepared::Changed => changed.push(mapping),
+                Prepared::Misfit(differences) => {
+                    let text = format!("LS-0213: its table does not fit: {}", differences.join("; "));
+                    tracing::error!(destination = %self.destination.id(), mapping = %definition.name, error = text, "a mapping of a tenant's destination stops");
+                    self.stopped.insert(mapping, Instant::now());
+                    let error = Some(("LS-0213", text));
+                    let record = MappingRecord { state: "stopped", error, ..MappingRecord::default() };
+                    self.note(context, row, mapping, &record).await?;
+                }
+            }
+        }
+        // A table that was made is empty, whatever its cursor says.
+        changed.retain(|mapping| states.contains_key(context.mappings.name(*mapping)));
+        context.set_prepared(row, self.stopped.is_empty());
+        Ok(changed)
+    }
+
+    pub(super) async fn note(
+        &self,
+        context: &Context,
+        row: &Registered,
+        mapping: MappingIndex,
+        record: &MappingRecord,
+    ) -> Result<(), Trouble> {
+        let name = context.mappings.name(mapping).as_str();
+        Ok(context.ask(async |client| tenants::record_mapping(client, row.id, name, record).await).await?)
+    }
+
+    /// Writes down that a mapping follows its changes, where something else was known.
+    async fn note_streaming(
+        &self,
+        context: &Context,
+        row: &Registered,
+        mapping: MappingIndex,
+        known: &Known,
+    ) -> Result<(), Trouble> {
+        let name = context.mappings.name(mapping).as_str();
+        if known.mappings.get(name).is_some_and(|known| known.state == "stopped") {
+            let record = MappingRecord { state: "streaming", ..MappingRecord::default() };
+            self.note(context, row, mapping, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Ships what has changed, a page after the other. Returns up to which number the last snapshot held everything, if any was
+    /// read.
+    async fn stream(
+        &mut self,
+        context: &Context,
+        mappings: &[MappingIndex],
+        turn: &mut Turn,
+    ) -> Result<Option<SequenceId>, Trouble> {
+        let mut hints = Hints::default();
+        hints.add(self.tenancy, mappings.iter().copied(), SequenceId::BASE);
+        let mut head = None;
+        while !hints.is_empty() {
+            let page_bytes = self.page_size.bytes();
+            let _memory = context.memory(page_bytes).await;
+            self.flusher.set_page_bytes(page_bytes / hints.pairs().max(1) as u64);
+            let began = Instant::now();
+            let mut flushed = self.flusher.flush(&hints).await;
+            if let Some(error) = flushed.destination_failure.take() {
+                return Err(error.into());
+            }
+            if let Some(failed) = flushed.failed.pop() {
+                return Err(Trouble::Rows(failed.reason));
+            }
+            if flushed.outage || !flushed.retry.is_empty() {
+                let reason = flushed.retry_reason.take().unwrap_or_default();
+                return Err(Trouble::Source(lockstep_schema::SourceError::Unexpected(reason)));
+            }
+            self.page_size.learn(flushed.bytes, began.elapsed());
+            turn.waits |= !flushed.foreign.is_empty();
+            head = Some(flushed.head);
+            hints = flushed.more;
+            if turn.is_over() {
+                turn.is_unfinished |= !hints.is_empty();
+                break;
+            }
+        }
+        Ok(head)
+    }
+}
+
+impl Turn {
+    pub(super) fn is_over(&self) -> bool {
+        self.began.elapsed() >= TURN
+    }
+
+    const fn end(&self) -> Visited {
+        match (self.is_unfinished, self.waits, self.is_stopped) {
+            (true, ..) => Visited::More,
+            (false, true, _) => Visited::Waiting(REST),
+            (false, false, true) => Visited::Waiting(LOOK_AGAIN),
+            (false, false, false) => Visited::InStep,
+        }
+    }
+}
+
+/// Writes down why a visit failed. The source's trouble says nothing of the destination.
+pub(super) async fn record_trouble(context: &Context, row: &Registered, trouble: &Trouble) -> Visited {
+    let (code, text, destination) = (trouble.code(), trouble.to_string(), row.id);
+    tracing::warn!(%destination, failures = row.failures + 1, error = text, "a tenant's destination rests");
+    if !trouble.is_of_destination() {
+        return Visited::Waiting(REST);
+    }
+    let record = async |client: &Client| tenants::record_failure(client, row.id, &code, &text).await;
+    if let Err(error) = context.ask(record).await {
+        tracing::warn!(%destination, %error, "why a visit failed cannot be written down");
+    }
+    Visited::Failed
+}
+
+/// Where something is wrong with tables or rights, the tables are looked at before the next page.
+fn look_at_tables_again(context: &Context, row: &Registered, trouble: &Trouble) {
+    let is_of_tables = match trouble {
+        Trouble::Destination(error) => {
+            matches!(error.failure(), Failure::Misconfigured | Failure::Rejected | Failure::Unexpected)
+        }
+        Trouble::Rows(_) => true,
+        Trouble::Source(_) | Trouble::NoKeyFile | Trouble::Connection(_) => false,
+    };
+    if is_of_tables {
+        context.set_prepared(row, false);
+    }
+}
