@@ -65,8 +65,8 @@ pub(crate) async fn compare_all(
     }
     let options = VerifyOptions { max_doubts: options.max_doubts.min(MAX_DOUBTS), ..options.clone() };
     let comparison = &Comparison { source, known, opener: Opener::new(settings), mappings, options };
-    let comparing = known.destinations.iter().enumerate().map(async |(place, one)| (place, comparison.of(one).await));
-    let mut comparing = stream::iter(comparing).buffer_unordered(AT_A_TIME);
+    let each = |(place, one)| async move { (place, comparison.of(one).await) };
+    let mut comparing = stream::iter(known.destinations.iter().enumerate().map(each)).buffer_unordered(AT_A_TIME);
     let mut reports = Vec::with_capacity(all);
     loop {
         comparison.options.progress.destinations(reports.len(), all);
@@ -83,11 +83,11 @@ impl Known {
         let control = source.connect_diesel(Session::Control).await?;
         let mut destinations = registry::list(&control, None).await?;
         let is_known = |id: &Uuid| destinations.iter().any(|one| one.setup.id == *id);
-        let asked = options.destinations.iter().filter_map(|choice| match choice {
+        let mut asked = options.destinations.iter().filter_map(|choice| match choice {
             DestinationChoice::Tenants(id) => Some(*id),
             DestinationChoice::ClickHouse => None,
         });
-        if let Some(unknown) = asked.into_iter().find(|id| !is_known(id)) {
+        if let Some(unknown) = asked.find(|id| !is_known(id)) {
             return Err(VerifyError::UnknownDestination(unknown));
         }
         destinations.retain(|one| {

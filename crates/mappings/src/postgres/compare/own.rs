@@ -2,9 +2,8 @@
 
 use lockstep_core::TenancyId;
 
-use super::{Chosen, Part, Scope, copied, key_is_wanted, ordered_by, plain_joins, wanted};
+use super::{Chosen, Part, Scope, copied, key_is_wanted, ordered_by, part, plain_joins, wanted};
 use crate::mapping::Mapping;
-use crate::postgres::names::{table, tenancy_table};
 use crate::postgres::row;
 
 /// As [`super::rows_of`], but of the tenancy `owner` itself: none where it is gone, and whatever others have at its place is
@@ -13,7 +12,7 @@ use crate::postgres::row;
 /// The tenancy is a constant, and so is the column by which a row belongs to it: an index that the platform has for that
 /// column finds the rows, and no row of others is looked at.
 pub fn own_rows(mapping: &Mapping, owner: TenancyId, scope: Scope<'_>, part: Part<'_>) -> String {
-    let tenancies = format!("{} t", table(&tenancy_table()));
+    let tenancies = part::tenancies();
     let mut chosen = format!("{} AND t.\"id\" = '{owner}'::uuid", part.condition(mapping));
     let (tenancies, joins, order) = match scope {
         Scope::Keys(keys) => {
