@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
 mod access;
+mod destination;
 mod detach;
 mod doctor;
 mod erase;
@@ -69,6 +70,8 @@ enum Command {
     Erase(Reporting<erase::EraseArgs>),
     /// Give tenants their ClickHouse users, take them away, and check who reads what
     Access(Reporting<access::AccessArgs>),
+    /// Add tenants' own databases, show how they are, and take them away
+    Destination(Reporting<destination::DestinationArgs>),
     /// Show or change the settings that all programs share
     Settings(Reporting<settings::SettingsCommand>),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
@@ -91,6 +94,7 @@ impl Command {
             | Self::Paused(_)
             | Self::Quarantine(_)
             | Self::Erase(_)
+            | Self::Destination(_)
             | Self::Settings(_)
             | Self::Detach(_) => (false, false),
         };
@@ -141,11 +145,12 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
             command.show(&lockstep_operations::resume(&connected.await?, &(&command.args.part).into()).await?)
         }
         Command::Paused(command) => command.show(&lockstep_operations::paused(&connected.await?).await?),
-        Command::Resync(command) => command.show(&resync::run(&command.args, &mut connected.await?).await?),
+        Command::Resync(command) => resync::run(command, &mut connected.await?).await?,
         Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
         Command::Quarantine(command) => quarantine::run(command, &mut connected.await?).await?,
         Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
         Command::Access(command) => access::run(command, &connected.await?).await?,
+        Command::Destination(command) => destination::run(command, &mut connected.await?).await?,
         Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
     })
 }

@@ -35,7 +35,7 @@ pub(crate) enum PartArgs {
     },
     /// While it is paused, nothing is shipped to this destination
     Destination {
-        /// Its name
+        /// clickhouse, or the id of a tenant's own
         name: String,
     },
     /// While it is paused, this tenancy is not shipped; nor is anything filled: ranges hold rows of all tenancies

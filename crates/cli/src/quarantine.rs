@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 use lockstep_core::{MappingName, TenancyId};
-use lockstep_operations::{Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows};
+use lockstep_operations::{
+    Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, quarantine_of,
+};
 
 use crate::error::CliError;
 use crate::output::{Report, Reporting, table};
@@ -32,11 +34,15 @@ struct Scope {
     /// Of one tenancy ("Tenancy"."id")
     #[arg(long, value_name = "ID")]
     tenant: Option<TenancyId>,
+    /// Of one destination: clickhouse, or the id of a tenant's own
+    #[arg(long, value_name = "NAME|ID")]
+    destination: Option<String>,
 }
 
-impl From<&Scope> for QuarantineScope {
-    fn from(scope: &Scope) -> Self {
-        Self { mapping: scope.mapping.clone(), tenancy: scope.tenant }
+impl Scope {
+    fn chosen(&self) -> Result<QuarantineScope, CliError> {
+        let destination = self.destination.as_deref().map(quarantine_of).transpose()?;
+        Ok(QuarantineScope { mapping: self.mapping.clone(), tenancy: self.tenant, destination })
     }
 }
 
@@ -46,20 +52,20 @@ impl From<&Scope> for QuarantineScope {
 struct Chosen {
     #[command(flatten)]
     scope: Scope,
-    /// Of all mappings and tenancies
-    #[arg(long, conflicts_with_all = ["mapping", "tenant"], required_unless_present_any = ["mapping", "tenant"])]
+    /// Of all mappings, tenancies and destinations
+    #[arg(long, conflicts_with_all = ["mapping", "tenant", "destination"], required_unless_present_any = ["mapping", "tenant", "destination"])]
     all: bool,
 }
 
 /// Does it, and shows what came of it. Returns the exit code.
 pub(crate) async fn run(command: &Reporting<QuarantineArgs>, deployment: &mut Deployment<'_>) -> Result<u8, CliError> {
     Ok(match &command.args.action {
-        Action::List(scope) => command.show(&lockstep_operations::quarantined(deployment, &scope.into()).await?),
+        Action::List(scope) => command.show(&lockstep_operations::quarantined(deployment, &scope.chosen()?).await?),
         Action::Retry(chosen) => {
-            command.show(&Retried(lockstep_operations::retry_quarantined(deployment, &(&chosen.scope).into()).await?))
+            command.show(&Retried(lockstep_operations::retry_quarantined(deployment, &chosen.scope.chosen()?).await?))
         }
         Action::Drop(chosen) => {
-            command.show(&Dropped(lockstep_operations::drop_quarantined(deployment, &(&chosen.scope).into()).await?))
+            command.show(&Dropped(lockstep_operations::drop_quarantined(deployment, &chosen.scope.chosen()?).await?))
         }
     })
 }
@@ -93,10 +99,12 @@ impl Report for QuarantineReport {
             return;
         }
         let row = |entry: &QuarantineEntry| {
-            let (mapping, tenancy, key) = (entry.mapping.clone(), entry.tenancy.clone(), entry.key.to_string());
-            [mapping, tenancy, entry.sequence.to_string(), key, entry.last_refused_at.clone(), entry.error.clone()]
+            let [destination, mapping, tenancy, refused, error] =
+                [&entry.destination, &entry.mapping, &entry.tenancy, &entry.last_refused_at, &entry.error]
+                    .map(String::clone);
+            [destination, mapping, tenancy, entry.sequence.to_string(), entry.key.to_string(), refused, error]
         };
-        let header = ["mapping", "tenancy", "change", "key", "refused (UTC)", "error"];
+        let header = ["destination", "mapping", "tenancy", "change", "key", "refused (UTC)", "error"];
         println!("{}", table(header, self.entries.iter().map(row)));
         let rows = self.entries.len();
         println!("{rows} rows. Mend them in the source, or the destination and then `lockstep quarantine retry`.");

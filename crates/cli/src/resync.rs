@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::{TenancyId, exit};
-use lockstep_operations::{DESTINATION, Deployment, ExportReport, ResyncRequest, resync};
+use lockstep_operations::{DESTINATION, Deployment, ExportReport, RefillRequest, ResyncRequest, refill, resync};
+use uuid::Uuid;
 
 use crate::error::CliError;
-use crate::output::Report;
+use crate::output::{Report, Reporting};
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -18,23 +19,27 @@ pub(crate) struct ResyncArgs {
     /// Only this mapping. May be repeated
     #[arg(long = "mapping", value_name = "NAME")]
     mappings: Vec<String>,
-    /// Only to this destination
-    #[arg(long, value_name = "NAME", default_value = DESTINATION)]
+    /// To this destination: clickhouse, or the id of a tenant's own
+    #[arg(long, value_name = "NAME|ID", default_value = DESTINATION)]
     destination: String,
     /// Give up waiting after this many seconds. Run the same command again to continue
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     timeout: u64,
 }
 
-pub(crate) async fn run(args: &ResyncArgs, deployment: &mut Deployment<'_>) -> Result<ExportReport, CliError> {
-    let request = ResyncRequest {
-        tenancies: args.tenants.clone(),
-        mappings: args.mappings.clone(),
-        destination: args.destination.clone(),
-        limit: Duration::from_secs(args.timeout),
-    };
-    let progress = Progress::new();
-    resync(deployment, &request, &mut |what| progress.say(what)).await
+/// Does it, and shows what came of it. Returns the exit code.
+pub(crate) async fn run(command: &Reporting<ResyncArgs>, deployment: &mut Deployment<'_>) -> Result<u8, CliError> {
+    let args = &command.args;
+    let (tenancies, mappings) = (args.tenants.clone(), args.mappings.clone());
+    let (limit, progress) = (Duration::from_secs(args.timeout), Progress::new());
+    let mut say = |what: &str| progress.say(what);
+    if args.destination == DESTINATION {
+        let request = ResyncRequest { tenancies, mappings, limit };
+        return Ok(command.show(&resync(deployment, &request, &mut say).await?));
+    }
+    let id = Uuid::parse_str(&args.destination).map_err(|_| CliError::UnknownDestination(args.destination.clone()))?;
+    let request = RefillRequest { id, mappings, tenancies, limit };
+    Ok(command.show(&refill(deployment, &request, &mut say).await?))
 }
 
 impl Report for ExportReport {

@@ -1,8 +1,9 @@
 //! `lockstep status`: what waits where.
 
 use comfy_table::{Table, presets};
-use lockstep_operations::{Queue, Status, TaskStatus};
+use lockstep_operations::{Queue, Status, TaskStatus, TenantsStatus};
 
+use crate::destination::state;
 use crate::output::{Report, align_right};
 
 impl Report for Status {
@@ -45,7 +46,28 @@ impl Report for Status {
         }
         align_right(&mut table, &[1, 3]);
         println!("{table}");
+        print_tenants(&self.tenants);
         print_tasks(&self.tasks);
+    }
+}
+
+fn print_tenants(tenants: &TenantsStatus) {
+    let TenantsStatus { total, paused, backing_off, unfinished, behind, in_step, .. } = tenants;
+    if *total == 0 {
+        return;
+    }
+    println!(
+        "\ntenants' destinations  {total}: {in_step} in step, {behind} behind, {unfinished} filling, {backing_off} backing off, {paused} paused; noted through {}",
+        tenants.noted
+    );
+    if tenants.stopped_mappings > 0 {
+        println!("!               {} of their mappings are stopped: tables do not fit", tenants.stopped_mappings);
+    }
+    if tenants.refills > 0 {
+        println!("!               {} of their mappings are to be filled", tenants.refills);
+    }
+    for entry in &tenants.worst {
+        println!("{}  tenancy {}  {}", entry.id, entry.tenancy, state(entry));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::{TenancyId, exit};
-use lockstep_operations::{Deployment, WaitOutcome, WaitReport, wait};
+use lockstep_operations::{Deployment, WaitFor, WaitOutcome, WaitReport, wait};
 
 use crate::error::CliError;
 use crate::output::Report;
@@ -13,11 +13,14 @@ use crate::progress::Progress;
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
     /// Wait for one tenancy ("Tenancy"."id")
-    #[arg(long, value_name = "ID", conflicts_with = "all", required_unless_present = "all")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["all", "destination"], required_unless_present_any = ["all", "destination"])]
     tenant: Option<TenancyId>,
     /// Wait for all of them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "destination")]
     all: bool,
+    /// Wait for one destination: clickhouse, or the id of a tenant's own, also while it is paused or backing off
+    #[arg(long, value_name = "NAME|ID")]
+    destination: Option<String>,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
@@ -25,7 +28,12 @@ pub(crate) struct WaitArgs {
 
 pub(crate) async fn run(args: &WaitArgs, deployment: &Deployment<'_>) -> Result<WaitReport, CliError> {
     let progress = Progress::new();
-    wait(deployment, args.tenant, Duration::from_secs(args.timeout), &mut |what| progress.say(what)).await
+    let what = match (args.tenant, &args.destination) {
+        (Some(tenancy), _) => WaitFor::Tenancy(tenancy),
+        (None, Some(destination)) => WaitFor::Destination(destination.clone()),
+        (None, None) => WaitFor::All,
+    };
+    wait(deployment, &what, Duration::from_secs(args.timeout), &mut |what| progress.say(what)).await
 }
 
 impl Report for WaitReport {
@@ -47,6 +55,7 @@ impl Report for WaitReport {
             }
         }
         self.paused.iter().for_each(|part| eprintln!("  - {part}"));
+        self.left_out.iter().for_each(|one| eprintln!("Not waited for: destination {}, {}.", one.id, one.why));
     }
 
     fn exit_code(&self) -> u8 {

@@ -152,7 +152,8 @@ pub struct Settings {
 impl Settings {
     /// Hosts and ports of Lockstep's own services, which no tenant's destination may be.
     pub fn own_services(&self) -> Vec<(String, u16)> {
-        let urls = [Some(&self.source_url), self.source_read_url.as_ref(), Some(&self.amqp_url), Some(&self.clickhouse.url)];
+        let urls =
+            [Some(&self.source_url), self.source_read_url.as_ref(), Some(&self.amqp_url), Some(&self.clickhouse.url)];
         urls.into_iter().flatten().flat_map(SecretUrl::places).collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::destination;
 use crate::report::{Difference, MappingReport, Report};
 use crate::rows::{Rows, key_of};
 use crate::source;
-use crate::view::{VIEWS, View};
+use crate::view::{ColumnType, VIEWS, View};
 
 /// Compares all twelve views with the source, which is read in one snapshot. For a system that rests: what is in flight
 /// counts as different.
@@ -40,28 +40,55 @@ async fn compare_view(view: &View, expected: &Rows, clickhouse: &Endpoint) -> an
         report.missing = expected.keys().cloned().collect();
         return Ok(report);
     }
-    let mut seen = BTreeSet::new();
-    destination::read(clickhouse, view, |values| {
-        report.destination_rows += 1;
-        let key = key_of(&values, view.key)?;
-        match expected.get_key_value(&key) {
-            // A key that is shown twice is one row too many, whatever it says.
-            Some((known, wanted)) if seen.insert(known.as_str()) => {
-                let columns = differing(view, wanted, &values);
-                if !columns.is_empty() {
-                    report.different.push(Difference { key, columns });
-                }
-            }
-            _ => report.unexpected.push(key),
-        }
-        Ok(())
-    })
-    .await?;
-    report.missing = expected.keys().filter(|key| !seen.contains(key.as_str())).cloned().collect();
+    let mut comparison = Comparison::new(view.columns, view.key, expected);
+    destination::read(clickhouse, view, |values| comparison.take(values)).await?;
+    comparison.end(&mut report);
     Ok(report)
 }
 
-fn differing(view: &View, wanted: &[Option<String>], found: &[Option<String>]) -> Vec<&'static str> {
-    let columns = view.columns.iter().zip(wanted.iter().zip(found));
-    columns.filter(|(_, (wanted, found))| wanted != found).map(|((name, _), _)| *name).collect()
+/// Takes a destination's rows one by one, and knows what was expected.
+pub(super) struct Comparison<'a> {
+    columns: &'a [(&'static str, ColumnType)],
+    /// How many of them are the key.
+    key: usize,
+    expected: &'a Rows,
+    seen: BTreeSet<String>,
+    rows: usize,
+    unexpected: Vec<String>,
+    different: Vec<Difference>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn new(columns: &'a [(&'static str, ColumnType)], key: usize, expected: &'a Rows) -> Self {
+        let (seen, unexpected, different) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Self { columns, key, expected, seen, rows: 0, unexpected, different }
+    }
+
+    pub(super) fn take(&mut self, values: Vec<Option<String>>) -> anyhow::Result<()> {
+        self.rows += 1;
+        let key = key_of(&values, self.key)?;
+        match self.expected.get(&key) {
+            // A key that is shown twice is one row too many, whatever it says.
+            Some(wanted) if self.seen.insert(key.clone()) => {
+                let columns = self.differing(wanted, &values);
+                if !columns.is_empty() {
+                    self.different.push(Difference { key, columns });
+                }
+            }
+            _ => self.unexpected.push(key),
+        }
+        Ok(())
+    }
+
+    fn differing(&self, wanted: &[Option<String>], found: &[Option<String>]) -> Vec<&'static str> {
+        let columns = self.columns.iter().zip(wanted.iter().zip(found));
+        columns.filter(|(_, (wanted, found))| wanted != found).map(|((name, _), _)| *name).collect()
+    }
+
+    /// There are no more rows.
+    pub(super) fn end(self, report: &mut MappingReport) {
+        report.destination_rows = self.rows;
+        report.missing = self.expected.keys().filter(|key| !self.seen.contains(*key)).cloned().collect();
+        (report.unexpected, report.different) = (self.unexpected, self.different);
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use crate::clickhouse_http::{self, Endpoint};
 use crate::rows::{Rows, insert};
-use crate::view::View;
+use crate::view::{ColumnType, View};
 
 /// The rows that one of the twelve views shows now.
 ///
@@ -35,7 +35,7 @@ pub(super) async fn read(
 fn query(database: &str, view: &View) -> String {
     let columns = view.columns.iter().map(|(name, kind)| {
         // The text of a DateTime64 would not show what lies beyond the limits of its formatting.
-        if kind.contains("DateTime64") {
+        if kind.clickhouse.contains("DateTime64") {
             format!("toString(toUnixTimestamp64Milli(`{name}`))")
         } else {
             format!("toString(`{name}`)")
@@ -60,9 +60,9 @@ pub(super) async fn wrong_columns(endpoint: &Endpoint, view: &View) -> anyhow::R
     Ok(differences(view.columns, &columns))
 }
 
-fn differences(wanted: &[(&str, &str)], present: &[(String, String)]) -> Vec<String> {
+fn differences(wanted: &[(&str, ColumnType)], present: &[(String, String)]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for &(name, kind) in wanted {
+    for (name, kind) in wanted.iter().map(|(name, kind)| (*name, kind.clickhouse)) {
         match present.iter().find(|column| column.0 == name) {
             None => wrong.push(format!("{name} is missing")),
             Some((_, other)) if other != kind => wrong.push(format!("{name} is {other}, not {kind}")),
@@ -90,8 +90,10 @@ mod tests {
 
     #[test]
     fn every_way_in_which_columns_differ_is_named() {
+        let of = |clickhouse| ColumnType { clickhouse, postgres: "text", is_nullable: false };
+        let wanted = [("id", of("UUID")), ("name", of("String"))];
         let present = [("id".to_owned(), "String".to_owned()), ("sync_sequence_id".to_owned(), "Int64".to_owned())];
-        let wrong = differences(&[("id", "UUID"), ("name", "String")], &present);
+        let wrong = differences(&wanted, &present);
         assert_eq!(wrong, ["id is String, not UUID", "name is missing", "sync_sequence_id should not be there"]);
     }
 }

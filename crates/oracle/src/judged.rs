@@ -23,7 +23,12 @@ async fn filled(client: &Client) -> Endpoint {
     for view in &VIEWS {
         let rows = expected(client, view.name).await.unwrap();
         assert!(!rows.is_empty(), "{} has no rows to compare", view.name);
-        let columns = view.columns.iter().map(|(name, kind)| format!("`{name}` {kind}")).collect::<Vec<_>>().join(", ");
+        let columns = view
+            .columns
+            .iter()
+            .map(|(name, kind)| format!("`{name}` {}", kind.clickhouse))
+            .collect::<Vec<_>>()
+            .join(", ");
         let table = format!("{}.`{}`", endpoint.view_database, view.name);
         run(&endpoint, &format!("CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY tuple()")).await;
         run(&endpoint, &insertion(&table, view, &rows)).await;
@@ -33,10 +38,10 @@ async fn filled(client: &Client) -> Endpoint {
 
 fn insertion(table: &str, view: &View, rows: &Rows) -> String {
     let values = view.columns.iter().enumerate().map(|(column, (_, kind))| {
-        if kind.contains("DateTime64") {
+        if kind.clickhouse.contains("DateTime64") {
             format!("fromUnixTimestamp64Milli(CAST(c{column} AS Nullable(Int64)), 'UTC')")
         } else {
-            format!("CAST(c{column} AS {kind})")
+            format!("CAST(c{column} AS {})", kind.clickhouse)
         }
     });
     let values = values.collect::<Vec<_>>().join(", ");

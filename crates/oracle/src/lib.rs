@@ -1,4 +1,5 @@
-//! Knows what every ClickHouse view must hold from the source tables alone, and compares.
+//! Knows what every ClickHouse view, and every table of a tenant's own Postgres, must hold from the source tables alone, and
+//! compares.
 //!
 //! The judge of the whole system: its SQL, its ClickHouse client and its comparison are its own. It depends on no other
 //! crate of Lockstep, so that a mistake in what it judges cannot hide itself.
@@ -9,10 +10,13 @@ mod destination;
 mod report;
 mod rows;
 mod source;
+mod tenant;
 mod view;
 
 #[cfg(test)]
 mod judged;
+#[cfg(test)]
+mod judged_tenant;
 
 pub use clickhouse_http::Endpoint;
 pub use compare::compare;
@@ -20,4 +24,5 @@ pub use destination::found;
 pub use report::{Difference, MappingReport, Report};
 pub use rows::Rows;
 pub use source::{count, expected};
-pub use view::{VIEWS, View};
+pub use tenant::{compare_tenant, expected_of};
+pub use view::{ColumnType, VIEWS, View};

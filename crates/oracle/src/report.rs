@@ -17,18 +17,20 @@ pub struct Report {
 pub struct MappingReport {
     /// The mapping's name.
     pub mapping: &'static str,
-    /// Rows that the source says the view must hold.
+    /// Rows that the source says it must hold.
     pub source_rows: usize,
-    /// Rows that the view shows.
+    /// Rows that it holds.
     pub destination_rows: usize,
-    /// Keys that the view lacks.
+    /// Keys that it lacks.
     pub missing: Vec<String>,
-    /// Keys that the view should not show, or shows twice.
+    /// Keys that it should not hold, or holds twice.
     pub unexpected: Vec<String>,
     /// Keys on both sides whose values differ.
     pub different: Vec<Difference>,
-    /// Columns that the view lacks, has too many, or has with another type, in words.
+    /// Columns that the view or table lacks, has too many, or has with another type, in words.
     pub wrong_columns: Vec<String>,
+    /// What else is wrong with the table, in words: its key, its rights, or that it is there at all.
+    pub wrong_table: Vec<String>,
 }
 
 /// One row that differs.
@@ -40,7 +42,7 @@ pub struct Difference {
 }
 
 impl Report {
-    /// Nothing is missing, unexpected or different, and every view has the columns that it should have.
+    /// Nothing is missing, unexpected or different, and every view or table is of the shape that it should have.
     pub fn equal(&self) -> bool {
         self.mappings.iter().all(MappingReport::equal)
     }
@@ -56,6 +58,7 @@ impl MappingReport {
             unexpected: Vec::new(),
             different: Vec::new(),
             wrong_columns: Vec::new(),
+            wrong_table: Vec::new(),
         }
     }
 
@@ -65,6 +68,7 @@ impl MappingReport {
             && self.unexpected.is_empty()
             && self.different.is_empty()
             && self.wrong_columns.is_empty()
+            && self.wrong_table.is_empty()
     }
 
     fn findings(&self) -> impl Iterator<Item = String> {
@@ -73,7 +77,13 @@ impl MappingReport {
         let differs = self.different.iter().take(SHOWN);
         let differs = differs.map(|row| format!("different {} in {}", row.key, row.columns.join(", ")));
         let columns = self.wrong_columns.iter().map(|wrong| format!("column {wrong}"));
-        lacks.chain(extra).chain(differs).chain(columns).map(|finding| format!("{}: {finding}", self.mapping))
+        let table = self.wrong_table.iter().map(|wrong| format!("the table {wrong}"));
+        lacks
+            .chain(extra)
+            .chain(differs)
+            .chain(columns)
+            .chain(table)
+            .map(|finding| format!("{}: {finding}", self.mapping))
     }
 }
 

@@ -37,20 +37,30 @@ pub(super) async fn prepare(client: &Client) -> anyhow::Result<()> {
 
 /// Runs the view's query in the transaction that is open, if one is.
 pub(super) async fn read(client: &Client, view: &View) -> anyhow::Result<Rows> {
-    let statement =
-        client.prepare(view.query).await.with_context(|| format!("preparing the query of {}", view.name))?;
+    let mut rows = Rows::new();
+    read_each(client, view, view.query, |values| insert(&mut rows, values, view.key)).await?;
+    Ok(rows)
+}
+
+/// Hands over each row of the view's query, or of one that was made of it.
+pub(super) async fn read_each(
+    client: &Client,
+    view: &View,
+    query: &str,
+    mut each: impl FnMut(Vec<Option<String>>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let statement = client.prepare(query).await.with_context(|| format!("preparing the query of {}", view.name))?;
     let names: Vec<_> = statement.columns().iter().map(tokio_postgres::Column::name).collect();
     let wanted: Vec<_> = view.columns.iter().map(|(name, _)| *name).collect();
     ensure!(names == wanted, "the query of {} and its list of columns differ", view.name);
     let none: [&str; 0] = [];
     let mut stream = pin!(client.query_raw(&statement, none).await?);
-    let mut rows = Rows::new();
     while let Some(row) = stream.try_next().await.with_context(|| format!("reading {}", view.name))? {
-        insert(&mut rows, texts(&row)?, view.key).with_context(|| format!("in the source of {}", view.name))?;
+        each(texts(&row)?).with_context(|| format!("in the source of {}", view.name))?;
     }
-    Ok(rows)
+    Ok(())
 }
 
-fn texts(row: &Row) -> anyhow::Result<Vec<Option<String>>> {
+pub(super) fn texts(row: &Row) -> anyhow::Result<Vec<Option<String>>> {
     (0..row.len()).map(|column| Ok(row.try_get(column)?)).collect()
 }

@@ -1,4 +1,4 @@
-//! The twelve views that tenants read, as the contract writes them: names, types, keys. Written by hand, a second time.
+//! The twelve mappings as the contract writes them: names, types, keys. Written by hand, a second time.
 
 /// What one view must look like, and the query that knows its rows from the source tables alone.
 pub struct View {
@@ -6,8 +6,8 @@ pub struct View {
     pub name: &'static str,
     /// How many of the columns, from the first, are the key.
     pub key: usize,
-    /// Name and ClickHouse type of each column, in the order of `query`.
-    pub columns: &'static [(&'static str, &'static str)],
+    /// Name and type of each column, in the order of `query`.
+    pub columns: &'static [(&'static str, ColumnType)],
     /// One row for each row of the view, every column as its canonical text or NULL.
     pub query: &'static str,
 }
@@ -19,24 +19,48 @@ impl View {
     }
 }
 
-const TEXT: &str = "String";
-const WORD: &str = "LowCardinality(String)";
-const UUID: &str = "UUID";
-const BOOL: &str = "UInt8";
-const INT32: &str = "Int32";
-const INT64: &str = "Int64";
-const TIME: &str = "DateTime64(3, 'UTC')";
-const TEXT_OR_NULL: &str = "Nullable(String)";
-const WORD_OR_NULL: &str = "LowCardinality(Nullable(String))";
-const BOOL_OR_NULL: &str = "Nullable(UInt8)";
-const TIME_OR_NULL: &str = "Nullable(DateTime64(3, 'UTC'))";
+/// What a column is, in ClickHouse and in a tenant's own Postgres.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ColumnType {
+    /// As ClickHouse describes it.
+    pub clickhouse: &'static str,
+    /// As Postgres' `format_type` prints it.
+    pub postgres: &'static str,
+    /// Whether it holds NULL.
+    pub is_nullable: bool,
+}
+
+const fn always(clickhouse: &'static str, postgres: &'static str) -> ColumnType {
+    ColumnType { clickhouse, postgres, is_nullable: false }
+}
+
+const fn or_null(clickhouse: &'static str, postgres: &'static str) -> ColumnType {
+    ColumnType { clickhouse, postgres, is_nullable: true }
+}
+
+const TEXT: ColumnType = always("String", "text");
+const WORD: ColumnType = always("LowCardinality(String)", "text");
+const JSON: ColumnType = always("String", "jsonb");
+const UUID: ColumnType = always("UUID", "uuid");
+const BOOL: ColumnType = always("UInt8", "boolean");
+const INT32: ColumnType = always("Int32", "integer");
+const INT64: ColumnType = always("Int64", "bigint");
+const TIME: ColumnType = always("DateTime64(3, 'UTC')", "timestamp without time zone");
+const TEXT_OR_NULL: ColumnType = or_null("Nullable(String)", "text");
+const WORD_OR_NULL: ColumnType = or_null("LowCardinality(Nullable(String))", "text");
+const JSON_OR_NULL: ColumnType = or_null("Nullable(String)", "jsonb");
+const BOOL_OR_NULL: ColumnType = or_null("Nullable(UInt8)", "boolean");
+const TIME_OR_NULL: ColumnType = or_null("Nullable(DateTime64(3, 'UTC'))", "timestamp without time zone");
+
+/// Columns that say where a row belongs, at the beginning of every view. A tenant's own database does not have them.
+pub(super) const LOCATION: usize = 2;
 
 macro_rules! view {
     ($name:literal, $key:literal, [$($column:literal: $kind:ident),* $(,)?]) => {
         View {
             name: $name,
             // Every key starts with the location.
-            key: 2 + $key,
+            key: LOCATION + $key,
             columns: &[("project_id", TEXT), ("branch_id", TEXT), $(($column, $kind)),*],
             query: include_str!(concat!("sql/", $name, ".sql")),
         }
@@ -47,8 +71,8 @@ macro_rules! view {
 pub static VIEWS: [View; 12] = [
     view!("users", 1, [
         "id": UUID, "display_name": TEXT_OR_NULL, "profile_image_url": TEXT_OR_NULL, "primary_email": TEXT_OR_NULL,
-        "primary_email_verified": BOOL, "signed_up_at": TIME, "client_metadata": TEXT,
-        "client_read_only_metadata": TEXT, "server_metadata": TEXT, "is_anonymous": BOOL, "restricted_by_admin": BOOL,
+        "primary_email_verified": BOOL, "signed_up_at": TIME, "client_metadata": JSON,
+        "client_read_only_metadata": JSON, "server_metadata": JSON, "is_anonymous": BOOL, "restricted_by_admin": BOOL,
         "restricted_by_admin_reason": TEXT_OR_NULL, "restricted_by_admin_private_details": TEXT_OR_NULL,
     ]),
     view!("contact_channels", 2, [
@@ -57,7 +81,7 @@ pub static VIEWS: [View; 12] = [
     ]),
     view!("teams", 1, [
         "id": UUID, "display_name": TEXT, "profile_image_url": TEXT_OR_NULL, "created_at": TIME,
-        "client_metadata": TEXT, "client_read_only_metadata": TEXT, "server_metadata": TEXT,
+        "client_metadata": JSON, "client_read_only_metadata": JSON, "server_metadata": JSON,
     ]),
     view!("team_member_profiles", 2, [
         "team_id": UUID, "user_id": UUID, "display_name": TEXT_OR_NULL, "profile_image_url": TEXT_OR_NULL,
@@ -77,7 +101,7 @@ pub static VIEWS: [View; 12] = [
         "finished_sending_at": TIME_OR_NULL, "sent_at": TIME_OR_NULL, "server_error": TEXT_OR_NULL, "delivered_at": TIME_OR_NULL, "opened_at": TIME_OR_NULL,
         "clicked_at": TIME_OR_NULL, "unsubscribed_at": TIME_OR_NULL, "marked_as_spam_at": TIME_OR_NULL,
         "bounced_at": TIME_OR_NULL, "delivery_delayed_at": TIME_OR_NULL, "can_have_delivery_info": BOOL_OR_NULL,
-        "skipped_reason": WORD_OR_NULL, "skipped_details": TEXT_OR_NULL, "send_retries": INT32, "is_paused": BOOL,
+        "skipped_reason": WORD_OR_NULL, "skipped_details": JSON_OR_NULL, "send_retries": INT32, "is_paused": BOOL,
     ]),
     view!("session_replays", 1, [
         "id": UUID, "user_id": UUID, "refresh_token_id": UUID, "started_at": TIME, "last_event_at": TIME,

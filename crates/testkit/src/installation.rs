@@ -4,6 +4,7 @@ mod program;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use lockstep_core::settings::Settings;
@@ -16,6 +17,7 @@ pub use program::{Finished, Program};
 
 use crate::databases::{Services, TestDatabase, services};
 use crate::in_process;
+use crate::tenant_database::KeyFile;
 
 /// Where the programs are; `cargo xtask` says so in this variable.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
@@ -29,6 +31,10 @@ pub struct Installation {
     logs: PathBuf,
     mappings_dir: Option<PathBuf>,
     cluster: Option<String>,
+    keys: Option<KeyFile>,
+    /// What its commands have printed, and the logs of its daemons.
+    printed: Mutex<String>,
+    started: Mutex<Vec<PathBuf>>,
 }
 
 impl Installation {
@@ -56,7 +62,20 @@ impl Installation {
             logs,
             mappings_dir: None,
             cluster: None,
+            keys: None,
+            printed: Mutex::default(),
+            started: Mutex::default(),
         })
+    }
+
+    /// The same with a key file of its own, and leave to reach tenants' databases on this machine, without TLS where they
+    /// have none.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn with_tenant_databases(mut self) -> anyhow::Result<Self> {
+        self.keys = Some(KeyFile::create()?);
+        Ok(self)
     }
 
     /// The same with definitions of its own beside the built-in ones.
@@ -117,6 +136,9 @@ impl Installation {
         let mut settings =
             in_process::settings(&self.database, &self.services, &self.suffix, self.mappings_dir.clone());
         settings.clickhouse.cluster.clone_from(&self.cluster);
+        if let Some(keys) = &self.keys {
+            settings.destinations = keys.settings();
+        }
         settings
     }
 
@@ -143,6 +165,9 @@ impl Installation {
         if let Some(cluster) = &self.cluster {
             variables.push(("LOCKSTEP_CLICKHOUSE_CLUSTER", cluster.clone()));
         }
+        if let Some(keys) = &self.keys {
+            variables.extend(keys.environment());
+        }
         if let Some(directory) = &self.mappings_dir {
             variables.push(("LOCKSTEP_MAPPINGS_DIR", directory.display().to_string()));
         }
@@ -159,7 +184,31 @@ impl Installation {
     /// # Errors
     /// When it cannot be started.
     pub async fn run(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Finished> {
-        program::run(&self.programs.join(name), arguments, &self.environment()).await
+        self.run_with_input(name, arguments, "").await
+    }
+
+    /// As [`Installation::run`], with something to read on standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn run_with_input(&self, name: &str, arguments: &[&str], input: &str) -> anyhow::Result<Finished> {
+        let finished = program::run(&self.programs.join(name), arguments, &self.environment(), input).await?;
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.push_str(&finished.stdout);
+        printed.push_str(&finished.stderr);
+        Ok(finished)
+    }
+
+    /// Everything that its commands have printed and its daemons have logged so far.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn said(&self) -> anyhow::Result<String> {
+        let mut said = self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for log in self.started.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            said.push_str(&std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?);
+        }
+        Ok(said)
     }
 
     /// Runs a program that has to succeed.
@@ -207,7 +256,9 @@ impl Installation {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(&self, command: Command, label: &str) -> anyhow::Result<Program> {
-        Program::start(command, &self.logs.join(format!("{label}-{}.log", &self.suffix[..8])))
+        let log = self.logs.join(format!("{label}-{}.log", &self.suffix[..8]));
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(log.clone());
+        Program::start(command, &log)
     }
 
     /// Removes all that it made, on all three services.

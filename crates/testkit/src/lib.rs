@@ -10,3 +10,4 @@ pub mod in_process;
 pub mod installation;
 pub mod passes;
 pub mod proxy;
+pub mod tenant_database;

@@ -7,7 +7,9 @@ use comfy_table::{Table, presets};
 use lockstep_core::exit;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_operations::doctor::{Check, DoctorReport, Outcome, access_checks, or_ok, source_checks};
+use lockstep_operations::doctor::{
+    Check, DoctorReport, Outcome, access_checks, destination_checks, or_ok, source_checks,
+};
 
 use crate::error::CliError;
 use crate::output::Report;
@@ -29,6 +31,8 @@ pub(crate) async fn run(
     checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error)]));
     let access = access_checks(settings, mappings).await;
     checks.extend(access.unwrap_or_else(|error| vec![Check::failed("access", &error)]));
+    let tenants = destination_checks(settings, mappings).await;
+    checks.extend(tenants.unwrap_or_else(|error| vec![Check::failed("tenants' destinations", &error)]));
     Ok(checks.into())
 }
 

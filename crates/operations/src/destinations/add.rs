@@ -1,15 +1,17 @@
 //! Adding a destination.
 
+use lockstep_core::DestinationId;
 use lockstep_core::TenancyId;
 use lockstep_core::secret_keys::Holder;
 use lockstep_destinations::Postgres;
 use lockstep_schema::tenant_destinations::{self as registry, Setup};
-use lockstep_core::DestinationId;
 use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{DestinationFinding, PlannedTable, address, key_ring, mappings_of, must_be_free, network, parse, stored_mappings};
+use super::{
+    DestinationFinding, PlannedTable, address, key_ring, mappings_of, must_be_free, network, parse, stored_mappings,
+};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::tenancies::must_exist;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use lockstep_core::TenancyId;
+use lockstep_schema::Control;
 use lockstep_schema::pauses::{self, PausedPart};
 use lockstep_schema::tenant_destinations::mappings::{self as mapping_states, TenantMapping};
 use lockstep_schema::tenant_destinations::{self as registry, TenantDestination};
-use lockstep_schema::Control;
 use serde::Serialize;
 use uuid::Uuid;
 

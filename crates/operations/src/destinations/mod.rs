@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use lockstep_core::secret_keys::{Holder, KeyRing, Sealed};
 use lockstep_core::settings::{DestinationTls, Settings};
-use lockstep_destinations::postgres::{ConnectionString, Network, TlsPolicy};
-use lockstep_destinations::{Finding, Postgres};
+use lockstep_destinations::Postgres;
+use lockstep_destinations::postgres::{ConnectionString, Finding, Network, TlsPolicy};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::tenant_destinations::{self as registry, Address, Setup, TenantDestination};
 use secrecy::SecretString;
@@ -71,8 +71,10 @@ fn parse(text: &SecretString, settings: &Settings) -> Result<ConnectionString, O
 
 /// What every connection to a tenant's database goes by.
 fn network(settings: &Settings) -> Result<Arc<Network>, OperationError> {
-    let allow = settings.destinations.allow.iter().map(|network| network.to_string().parse()).collect::<Result<Vec<_>, _>>();
-    let network = allow.and_then(|allow| Network::new(&allow, settings.own_services(), settings.tls_ca_file.as_deref()));
+    let allow =
+        settings.destinations.allow.iter().map(|network| network.to_string().parse()).collect::<Result<Vec<_>, _>>();
+    let network =
+        allow.and_then(|allow| Network::new(&allow, settings.own_services(), settings.tls_ca_file.as_deref()));
     Ok(Arc::new(network.map_err(OperationError::TenantNetwork)?))
 }
 

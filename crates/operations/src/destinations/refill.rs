@@ -99,12 +99,7 @@ fn is_on_its_way(mapping: &TenantMapping, name: &str) -> bool {
 }
 
 /// Waits until these mappings are filled. Returns how many rows were shipped.
-async fn ended(
-    control: &Control,
-    id: Uuid,
-    names: &[&str],
-    waiting: &mut Waiting<'_>,
-) -> Result<i64, OperationError> {
+async fn ended(control: &Control, id: Uuid, names: &[&str], waiting: &mut Waiting<'_>) -> Result<i64, OperationError> {
     loop {
         let states = of(control, id, names).await?;
         let left: Vec<_> = states.iter().filter(|mapping| is_on_its_way(mapping, &mapping.mapping)).collect();

@@ -1,8 +1,8 @@
 //! What a tenant's destination is doing, in one word, from what workers have written down.
 
 use lockstep_schema::pauses::PausedPart;
-use lockstep_schema::tenant_destinations::mappings::{MappingState, TenantMapping};
 use lockstep_schema::tenant_destinations::TenantDestination;
+use lockstep_schema::tenant_destinations::mappings::{MappingState, TenantMapping};
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -4,6 +4,7 @@
 
 mod activity;
 mod capture;
+mod destinations;
 mod vacuum;
 
 use lockstep_core::settings::Settings;
@@ -137,4 +138,12 @@ async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
 /// When Postgres or ClickHouse cannot be asked.
 pub async fn access_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
     crate::access::doctor_checks(settings, mappings).await
+}
+
+/// Looks whether tenants' own destinations can be worked for. Connects to none of them.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn destination_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
+    destinations::look(settings, mappings).await
 }

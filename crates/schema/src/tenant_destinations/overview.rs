@@ -125,7 +125,8 @@ pub async fn is_unnoted(control: &Control, scope: Scope, up_to: SequenceId) -> R
 
 /// Through which number changes were noted for all of them.
 pub async fn noted_through(control: &Control) -> Result<SequenceId, SourceError> {
-    let through: Option<i64> = tenant_sweep::table.select(tenant_sweep::through).first(&mut &*control).await.optional()?;
+    let through: Option<i64> =
+        tenant_sweep::table.select(tenant_sweep::through).first(&mut &*control).await.optional()?;
     Ok(through.map_or(SequenceId::BASE, SequenceId::new))
 }
 

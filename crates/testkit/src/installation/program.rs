@@ -33,17 +33,25 @@ pub(super) async fn run(
     path: &Path,
     arguments: &[&str],
     environment: &[(&'static str, String)],
+    input: &str,
 ) -> anyhow::Result<Finished> {
     let mut command = Command::new(path);
     command
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(RUN_TIMEOUT, command.output())
+    let mut child = command.spawn().with_context(|| format!("starting {}", path.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that ends without reading it says why itself.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let output = tokio::time::timeout(RUN_TIMEOUT, child.wait_with_output())
         .await
         .with_context(|| format!("{} did not end within {RUN_TIMEOUT:?}", path.display()))?
-        .with_context(|| format!("starting {}", path.display()))?;
+        .with_context(|| format!("waiting for {}", path.display()))?;
     Ok(Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
