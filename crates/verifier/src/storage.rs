@@ -15,6 +15,8 @@ use crate::whose::Whose;
 
 /// A whole look at a few hundred keys takes milliseconds.
 const QUICK: &str = "SET statement_timeout = '60s'";
+/// A table is read as a whole only where no index serves at all.
+const BY_INDEX: &str = "SET enable_seqscan = off";
 /// One snapshot for everything that is asked until the end.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Rows are sorted in memory while they are few; the default of 4 MB sends even small mappings to disk.
@@ -34,6 +36,11 @@ JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id 
 /// waiting would be neither there nor numbered: so nothing is truncated from before the snapshot until its end. LOCK takes
 /// no snapshot itself, and the sequencer does not wait for it.
 const KEEP_INBOXES: &str = "LOCK TABLE lockstep.inbox_0, lockstep.inbox_1 IN ACCESS SHARE MODE";
+
+/// From now on rows of one tenancy are found by an index, however many of all rows are its own.
+pub(crate) async fn set_up_for_one_tenancy(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(BY_INDEX).await?)
+}
 
 /// From now on a connection is used for looks alone.
 pub(crate) async fn set_up_for_looks(client: &Client) -> Result<(), VerifyError> {

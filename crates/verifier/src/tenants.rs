@@ -24,6 +24,7 @@ use crate::look::Sides;
 use crate::progress::Progress;
 use crate::report::{DestinationReport, MappingReport};
 use crate::service::{self, DestinationChoice, VerifyOptions};
+use crate::storage;
 use crate::whose::Whose;
 
 /// So many are compared at a time: each has a connection to the source, and one to a database that may be slow.
@@ -151,6 +152,7 @@ impl Comparison<'_> {
         let reasons = self.reasons(one, &destination, &taken).await?;
         let fit: Vec<_> = taken.iter().zip(&reasons).filter(|(_, why)| why.is_none()).map(|(of, _)| *of).collect();
         let scan = self.source.connect(Session::Scan).await?;
+        storage::set_up_for_one_tenancy(&scan).await?;
         let sides = Sides { source: &scan, destination: &destination, whose: Whose::Own(one.setup.tenancy) };
         // Progress is told of destinations, not of what is done in each.
         let compared = service::compare(&sides, &fit, Scope::All, &self.options, &Progress::default()).await?;
