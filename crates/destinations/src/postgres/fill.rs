@@ -36,7 +36,8 @@ pub(super) async fn begin(
     create_ours(to).await?;
     let begin = tenant::begin_fill(mapping, Uuid::new_v4(), version);
     let states = tenant::states(std::slice::from_ref(&mapping.name));
-    let answers = to.transaction(&[tenant::lock(), begin, states]).await?;
+    // From the first row, whatever was under way.
+    let answers = to.transaction(&[tenant::lock(), tenant::refill(mapping), begin, states]).await?;
     match parse(to, answers.last())?.remove(&mapping.name) {
         Some(MappingState::Filling(position)) => Ok(position),
         _ => Err(to.odd_answer()),
@@ -75,10 +76,13 @@ impl FillPage {
     /// A row was set aside: its key is passed, and what the database holds of it stays.
     ///
     /// # Errors
-    /// [`CodecError`] where the key itself cannot be read or held; it is passed all the same.
+    /// [`CodecError`] where the row is not one of the mapping. A key that the database cannot hold is none that it has.
     pub fn pass_over(&mut self, row: &Row<'_>) -> Result<(), CodecError> {
         self.last_key = Some(key_texts(self.gathered.mapping(), row)?);
-        self.gathered.push_key(row)
+        match self.gathered.push_key(row) {
+            Err(error) if error.is_of_row() => Ok(()),
+            pushed => pushed,
+        }
     }
 
     /// Where the fill stands once this page has ended.
