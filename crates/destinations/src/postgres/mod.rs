@@ -98,6 +98,17 @@ impl Postgres {
         states::read(self, mappings).await
     }
 
+    /// As [`Postgres::states`], for whoever reads only: nothing is created.
+    ///
+    /// # Errors
+    /// As [`Postgres::states`].
+    pub async fn found_states(
+        &self,
+        mappings: &[MappingName],
+    ) -> Result<HashMap<MappingName, MappingState>, DestinationError> {
+        states::found(self, mappings).await
+    }
+
     /// Makes the mapping's table fit: creates it, or adds columns that the definition gained. After that its rows have to be
     /// read again, which [`Postgres::states`] says as well.
     ///
