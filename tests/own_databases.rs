@@ -7,7 +7,7 @@ use lockstep_oracle::{Report, VIEWS};
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::{Finished, Installation, Program};
-use lockstep_testkit::tenant_database::TenantDatabase;
+use lockstep_testkit::tenant_database::{TenantDatabase, register};
 use serde_json::Value;
 use tokio_postgres::Client;
 
@@ -89,13 +89,7 @@ impl Stage {
         connection: &str,
         more: &[&str],
     ) -> Result<OwnDatabase> {
-        let mut arguments = vec!["destination", "add", "-", "--tenant", tenancy, "--output", "json"];
-        arguments.extend(mappings.iter().flat_map(|mapping| ["--mapping", mapping]));
-        arguments.extend(more);
-        let added = self.installation.run_with_input("lockstep", &arguments, connection).await?;
-        ensure!(added.code == Some(0), "{added:?}");
-        let report: Value = serde_json::from_str(&added.stdout).with_context(|| format!("no JSON: {added:?}"))?;
-        let id = report["id"].as_str().with_context(|| format!("it was not added: {report}"))?.to_owned();
+        let id = register(&self.installation, tenancy, mappings, connection, more).await?;
         let own = database.connect().await?;
         let mappings = if mappings.is_empty() { all_mappings() } else { mappings.to_vec() };
         Ok(OwnDatabase { id, tenancy: tenancy.to_owned(), database, own, mappings })
