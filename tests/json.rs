@@ -14,7 +14,7 @@ use crate::stage::Stage;
 const PAGE: &str = include_str!("../docs/json.md");
 
 /// Objects whose fields are names of mappings or columns.
-const BY_NAME: [&str; 2] = [".removed", ".entries[].key"];
+const BY_NAME: [&str; 3] = [".removed", ".removed_rows", ".entries[].key"];
 
 /// The object under the heading that names a command.
 fn documented(command: &str) -> Result<Value> {
@@ -43,7 +43,7 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>, closed: &mut B
 }
 
 /// Compares the fields of an object with those of the documented one.
-fn compare(command: &str, value: &Value) -> Result<()> {
+pub(crate) fn compare(command: &str, value: &Value) -> Result<()> {
     let (mut here, mut closed) = (BTreeSet::new(), BTreeSet::new());
     paths(value, "", &mut here, &mut closed);
     let (mut said, mut unused) = (BTreeSet::new(), BTreeSet::new());
@@ -60,7 +60,7 @@ fn compare(command: &str, value: &Value) -> Result<()> {
 }
 
 /// Runs a command; its object, which has to be all of its output, and have the documented fields.
-async fn json(stage: &Stage, command: &str, arguments: &[&str], code: i32) -> Result<Value> {
+pub(crate) async fn json(stage: &Stage, command: &str, arguments: &[&str], code: i32) -> Result<Value> {
     let words: Vec<_> = command.split(' ').collect();
     let finished = stage.installation.run("lockstep", &[&words, arguments, &["--output", "json"]].concat()).await?;
     assert_eq!(finished.code, Some(code), "{command}: {} {}", finished.stdout, finished.stderr);
@@ -69,7 +69,7 @@ async fn json(stage: &Stage, command: &str, arguments: &[&str], code: i32) -> Re
     Ok(value)
 }
 
-async fn tenancy(stage: &Stage, name: &str) -> Result<String> {
+pub(crate) async fn tenancy(stage: &Stage, name: &str) -> Result<String> {
     Ok(stage.client.query_one("SELECT id($1)::text", &[&name]).await?.get(0))
 }
 
@@ -96,7 +96,11 @@ async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
     let engines = tenancy(&stage, "engines").await?;
     let waited = json(&stage, "wait", &["--all"], 0).await?;
     ensure!(waited["outcome"] == "in_step" && waited["sequence"].as_i64() > Some(0), "{waited}");
-    ensure!(waited["lag"] == serde_json::json!({"passed": null, "behind": [], "filling": []}), "{waited}");
+    ensure!(
+        waited["lag"]
+            == serde_json::json!({"passed": null, "behind": [], "filling": [], "destinations": [], "unnoted": false}),
+        "{waited}"
+    );
     json(&stage, "wait", &["--tenant", &engines], 0).await?;
     assert_eq!(json(&stage, "paused", &[], 0).await?["paused"], Value::Array(Vec::new()));
     let report = json(&stage, "doctor", &[], 0).await?;

@@ -16,6 +16,7 @@ mod custom_mapping;
 mod del_1;
 mod del_1_in_flight;
 mod deploy;
+mod destinations;
 mod doctor;
 mod end_to_end;
 mod erase_1;

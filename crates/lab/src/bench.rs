@@ -10,6 +10,7 @@ mod million;
 mod pass;
 mod passes;
 mod plain_loop;
+mod postgres;
 mod process;
 mod source;
 
@@ -54,9 +55,13 @@ enum Name {
     Backlog,
     /// A million tenants with a user each and three with a million, made while everything runs; takes many minutes
     Million,
+    /// A tenant's own Postgres: first fill and stream beside one upsert a row and beside a plain `COPY`, and the lag there
+    /// beside ClickHouse's
+    Postgres,
 }
 
-const ALL: [Name; 7] = [Name::Source, Name::Pass, Name::Bulk, Name::FanIn, Name::Lag, Name::Backlog, Name::Million];
+const ALL: [Name; 8] =
+    [Name::Source, Name::Pass, Name::Bulk, Name::FanIn, Name::Lag, Name::Backlog, Name::Million, Name::Postgres];
 
 /// Runs the scenarios that were asked for.
 ///
@@ -78,6 +83,7 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 fan_in::measure(fan_in::Load { tenants: 20_000, rows: 1, loop_tenants: 2_000 }, args.runs).await?,
             ],
             Name::Lag => lag::measure().await?,
+            Name::Postgres => postgres::measure(args.rows).await?,
             Name::Backlog => {
                 vec![backlog::measure(1_000, args.runs).await?, backlog::measure(1, args.runs).await?]
             }

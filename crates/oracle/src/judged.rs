@@ -23,7 +23,12 @@ async fn filled(client: &Client) -> Endpoint {
     for view in &VIEWS {
         let rows = expected(client, view.name).await.unwrap();
         assert!(!rows.is_empty(), "{} has no rows to compare", view.name);
-        let columns = view.columns.iter().map(|(name, kind)| format!("`{name}` {}", kind.clickhouse)).collect::<Vec<_>>().join(", ");
+        let columns = view
+            .columns
+            .iter()
+            .map(|(name, kind)| format!("`{name}` {}", kind.clickhouse))
+            .collect::<Vec<_>>()
+            .join(", ");
         let table = format!("{}.`{}`", endpoint.view_database, view.name);
         run(&endpoint, &format!("CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY tuple()")).await;
         run(&endpoint, &insertion(&table, view, &rows)).await;

@@ -78,7 +78,12 @@ impl MappingReport {
         let differs = differs.map(|row| format!("different {} in {}", row.key, row.columns.join(", ")));
         let columns = self.wrong_columns.iter().map(|wrong| format!("column {wrong}"));
         let table = self.wrong_table.iter().map(|wrong| format!("the table {wrong}"));
-        lacks.chain(extra).chain(differs).chain(columns).chain(table).map(|finding| format!("{}: {finding}", self.mapping))
+        lacks
+            .chain(extra)
+            .chain(differs)
+            .chain(columns)
+            .chain(table)
+            .map(|finding| format!("{}: {finding}", self.mapping))
     }
 }
 

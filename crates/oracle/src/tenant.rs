@@ -53,12 +53,7 @@ pub async fn expected_of(source: &Client, tenancy: &str, mapping: &str) -> anyho
 ///
 /// # Errors
 /// When either side cannot be read. A table that is missing or of another shape is a difference.
-pub async fn compare_tenant(
-    source: &Client,
-    tenancy: &str,
-    own: &Client,
-    mappings: &[&str],
-) -> anyhow::Result<Report> {
+pub async fn compare_tenant(source: &Client, tenancy: &str, own: &Client, mappings: &[&str]) -> anyhow::Result<Report> {
     for name in mappings {
         ensure!(View::named(name).is_some(), "no mapping is named {name}");
     }

@@ -133,11 +133,8 @@ mod tests {
         let through = connect(&tenant.connection_string().replace("prefer", "disable")).await.unwrap();
         through.batch_execute("CREATE TABLE t (n bigint)").await.unwrap();
         let owner = tenant.connect().await.unwrap();
-        let owner: String = owner
-            .query_one("SELECT tableowner::text FROM pg_tables WHERE tablename = 't'", &[])
-            .await
-            .unwrap()
-            .get(0);
+        let owner: String =
+            owner.query_one("SELECT tableowner::text FROM pg_tables WHERE tablename = 't'", &[]).await.unwrap().get(0);
         assert_eq!(owner, tenant.role());
         assert_eq!(tenant.sessions().await.unwrap(), 1);
         tenant.end_sessions().await.unwrap();

@@ -17,8 +17,7 @@ pub struct DestinationArgs {
     /// Networks that tenants' destinations may be in although they are private, loopback or reserved: 10.1.0.0/16,fd00::/8
     #[arg(long, env = "LOCKSTEP_DESTINATION_ALLOW", value_name = "CIDR,…", global = true)]
     pub(super) destination_allow: Option<String>,
-    /// TLS that a tenant's connection string has to ask for at least: verify-full, or prefer: any sslmode goes
-    /// (default: verify-full)
+    /// How far a tenant's connection string may weaken TLS: verify-full (not at all), or prefer (default: verify-full)
     #[arg(long, env = "LOCKSTEP_DESTINATION_TLS", value_name = "verify-full|prefer", global = true)]
     pub(super) destination_tls: Option<String>,
 }
@@ -26,10 +25,10 @@ pub struct DestinationArgs {
 /// What a tenant's connection string may do about TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum DestinationTls {
-    /// The server's certificate and name are verified, whatever the string says.
+    /// The server's certificate and name are verified; a string that asks for less is refused.
     #[default]
     VerifyFull,
-    /// The string's own `sslmode` goes, down to none; without one it is verified as well.
+    /// The string's own `sslmode` goes, down to `prefer`; without one it is verified as well.
     Prefer,
 }
 

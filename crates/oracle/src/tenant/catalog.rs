@@ -14,7 +14,8 @@ const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, atttypmod), a
     WHERE attrelid = to_regclass(format('public.%I', $1::text)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
 
 /// The columns of the primary key, in its order.
-const KEY: &str = "SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, place), pg_attribute a
+const KEY: &str =
+    "SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, place), pg_attribute a
     WHERE i.indrelid = to_regclass(format('public.%I', $1::text)) AND i.indisprimary
         AND a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.place";
 
@@ -29,7 +30,8 @@ pub(super) async fn is_there(own: &Client, view: &View) -> anyhow::Result<bool> 
 
 /// What is wrong with its columns, in words.
 pub(super) async fn wrong_columns(own: &Client, view: &View) -> anyhow::Result<Vec<String>> {
-    let rows = own.query(COLUMNS, &[&view.name]).await.with_context(|| format!("describing the table {}", view.name))?;
+    let rows =
+        own.query(COLUMNS, &[&view.name]).await.with_context(|| format!("describing the table {}", view.name))?;
     let present: Vec<(String, String, bool)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let mut wrong = Vec::new();
     for (name, kind) in view.own_columns() {
@@ -59,7 +61,10 @@ pub(super) async fn wrong_table(own: &Client, view: &View) -> anyhow::Result<Vec
     }
     let rights = names(own, RIGHTS_OF_ALL, view).await?;
     if rights != ["SELECT"] {
-        wrong.push(format!("lets everybody {}, not SELECT alone", if rights.is_empty() { "nothing".to_owned() } else { rights.join(", ") }));
+        wrong.push(format!(
+            "lets everybody {}, not SELECT alone",
+            if rights.is_empty() { "nothing".to_owned() } else { rights.join(", ") }
+        ));
     }
     Ok(wrong)
 }

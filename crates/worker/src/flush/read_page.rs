@@ -135,7 +135,7 @@ fn suspects_of_former(error: &ShipError, moved: &[(ReadFrom, SequenceId)], read:
 }
 
 /// Runs a `COPY … TO STDOUT`, lets each row through `filter` into the page, and sends them as they come, until there are no
-/// more or `most_bytes` were sent.
+/// more or `most_bytes` were sent, or gathered where the page gathers all.
 ///
 /// # Errors
 /// Whatever reading, checking or sending fails with; the page must not be ended.
@@ -159,9 +159,9 @@ pub(crate) async fn copy_rows<P: PageWriter>(
         if page.writer.is_full() {
             filter.verify_before_send().await?;
             page.send().await?;
-            if page.bytes() >= most_bytes {
-                return Ok(Copied::Stopped);
-            }
+        }
+        if page.bytes() >= most_bytes {
+            return Ok(Copied::Stopped);
         }
     }
     if !copy.is_complete() {
