@@ -7,6 +7,7 @@ mod access;
 mod changes;
 mod edits;
 mod fills;
+mod hostile_server;
 mod lifecycle;
 mod own_server;
 mod refused;

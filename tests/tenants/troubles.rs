@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lockstep_testkit::proxy::Mode;
 
+use super::hostile_server::{HostileServer, Manner};
 use super::scene::Scene;
 
 #[tokio::test]
@@ -109,5 +110,24 @@ async fn dest_1_a_right_that_is_missing_stops_the_destination_until_it_is_given(
     scene.troubled.sql(&format!("ALTER TABLE users OWNER TO {role}")).await?;
     scene.edit().await?;
     scene.until_recovered().await?;
+    scene.end().await
+}
+
+/// Whatever a tenant has put in the place of a PostgreSQL: it fails, holds nobody up, and none of what it says is repeated.
+#[tokio::test]
+async fn dest_1_a_server_that_means_ill_is_its_tenants_trouble() -> Result<()> {
+    let mut scene = Scene::begin().await?;
+    for manner in Manner::ALL {
+        let server = HostileServer::start(manner).await?;
+        let before = scene.troubled.database.proxy().lead_to(&server.address);
+        scene.others_go_on().await?;
+        let failing = "failures > 0 AND retry_at IS NOT NULL AND error_code LIKE 'LS-02%' AND length(error) < 500 AND error NOT LIKE '%xxx%'";
+        let failed = scene.stage.until_registered(&scene.troubled, "it to fail", failing).await;
+        failed.with_context(|| format!("{manner:?}"))?;
+        scene.others_go_on().await?;
+        scene.troubled.database.proxy().lead_to(&before);
+        scene.until_recovered().await.with_context(|| format!("after {manner:?}"))?;
+    }
+    ensure!(!scene.stage.installation.said()?.contains("xxx"), "what a server has said is repeated");
     scene.end().await
 }
