@@ -142,10 +142,8 @@ impl Stage {
 
     /// Waits until the registry has this to say of a destination: a condition on `lockstep.tenant_destination d`.
     pub(crate) async fn until_registered(&self, own: &OwnDatabase, what: &str, condition: &str) -> Result<()> {
-        let query = format!(
-            "SELECT count(*) FROM lockstep.tenant_destination d WHERE d.id = '{}' AND ({condition})",
-            own.id
-        );
+        let query =
+            format!("SELECT count(*) FROM lockstep.tenant_destination d WHERE d.id = '{}' AND ({condition})", own.id);
         let state = "SELECT concat_ws(' ', 'failures', d.failures, d.error_code, d.error, 'known', d.known, 'passed', d.passed, 'unfinished', d.unfinished) FROM lockstep.tenant_destination d WHERE d.id::text = $1";
         let reached = eventually(what, RECOVERED, async || Ok(self.number(&query).await? == 1)).await;
         let state = self.client.query_opt(state, &[&own.id]).await?.map(|row| row.get::<_, String>(0));

@@ -105,7 +105,10 @@ async fn tenants_passwords_are_said_by_no_command_and_no_daemon() -> Result<()> 
         ensure!(added.code != Some(0), "a second destination at one database, or one that cannot be used: {added:?}");
         let change = ["destination", "change", &id, "-"];
         let changed = scene.stage.installation.run_with_input("lockstep", &change, &text).await?;
-        ensure!(changed.code == Some(i32::from(text != good)) || changed.code == Some(78) || text == good, "{changed:?}");
+        ensure!(
+            changed.code == Some(i32::from(text != good)) || changed.code == Some(78) || text == good,
+            "{changed:?}"
+        );
     }
     // As a setting that is wrong, and as an argument, which is refused.
     let argued = ["destination", "add", &good, "--tenant", &engines];

@@ -24,7 +24,9 @@ async fn tenants_are_equal_after_random_edits_by_several_with_several_workers() 
     let databases = [
         stage.add_destination(&ids[0], &[]).await?,
         stage.add_destination(&ids[1], &[]).await?,
-        stage.add_destination(&ids[1], &["users", "contact_channels", "team_permissions", "connected_accounts"]).await?,
+        stage
+            .add_destination(&ids[1], &["users", "contact_channels", "team_permissions", "connected_accounts"])
+            .await?,
     ];
     let programs = [stage.sequencer()?, stage.worker()?, stage.worker()?, stage.worker()?];
     // While the first fills are under way, and after them.
@@ -76,7 +78,9 @@ async fn tenants_that_share_a_place_do_not_see_each_others_rows() -> Result<()> 
         ensure!(own.number(&shown).await? == 1, "{branch} does not show its own user");
         stage.assert_tenant_equal(own).await?;
     }
-    stage.sql(&format!(r#"DELETE FROM "ProjectUser" WHERE "projectUserId" = '{same}' AND "tenancyId" = '{one}'"#)).await?;
+    stage
+        .sql(&format!(r#"DELETE FROM "ProjectUser" WHERE "projectUserId" = '{same}' AND "tenancyId" = '{one}'"#))
+        .await?;
     stage.in_step().await?;
     for own in &databases {
         stage.assert_tenant_equal(own).await?;
@@ -93,7 +97,8 @@ async fn tenants_that_share_a_place_do_not_see_each_others_rows() -> Result<()> 
 }
 
 async fn nothing_in_common(databases: &[OwnDatabase; 2]) -> Result<()> {
-    let ids = "SELECT id::text FROM users UNION ALL SELECT id::text FROM teams UNION ALL SELECT id::text FROM refresh_tokens";
+    let ids =
+        "SELECT id::text FROM users UNION ALL SELECT id::text FROM teams UNION ALL SELECT id::text FROM refresh_tokens";
     let mut seen = std::collections::BTreeSet::new();
     for own in databases {
         let rows = own.own.query(ids, &[]).await?;

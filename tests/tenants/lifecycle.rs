@@ -46,7 +46,8 @@ async fn tenants_destination_that_is_removed_takes_its_tables_along_when_asked()
     ensure!(removed.code == Some(0), "{removed:?}");
     let removed: Value = serde_json::from_str(&removed.stdout)?;
     ensure!(removed["removed_rows"]["users"] == 3, "{removed}");
-    let left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'S')";
+    let left =
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'S')";
     ensure!(own.number(left).await? == 1 && own.number("SELECT n::bigint FROM theirs").await? == 7);
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'later'"#).await?;
     stage.equal().await?;
@@ -71,13 +72,9 @@ async fn tenants_destination_that_is_changed_is_filled_where_it_has_to_be() -> R
     let changed = stage.destination(&["change", &own.id, "--all-mappings"]).await?;
     ensure!(changed.code == Some(0), "{changed:?}");
     stage.in_step().await?;
-    let report = lockstep_oracle::compare_tenant(
-        &stage.client,
-        &own.tenancy,
-        &own.own,
-        &crate::own_databases::all_mappings(),
-    )
-    .await?;
+    let report =
+        lockstep_oracle::compare_tenant(&stage.client, &own.tenancy, &own.own, &crate::own_databases::all_mappings())
+            .await?;
     ensure!(report.equal(), "{report}");
     stage.end_with(programs, [own]).await
 }
@@ -97,7 +94,9 @@ async fn erase_1_a_tenancy_that_is_gone_goes_from_its_own_databases() -> Result<
     away.database.proxy().set(lockstep_testkit::proxy::Mode::Cut);
     stage.sql(r#"DELETE FROM "Project" WHERE "id" = 'engines'"#).await?;
     let receipt = |id: &str, more: &str| {
-        format!("SELECT count(*) FROM lockstep.erasure WHERE tenancy_id = '{engines}' AND destination = '{id}' AND {more}")
+        format!(
+            "SELECT count(*) FROM lockstep.erasure WHERE tenancy_id = '{engines}' AND destination = '{id}' AND {more}"
+        )
     };
     stage.until("its receipt", &receipt(&reached.id, "finished_at IS NOT NULL"), 1).await?;
     let rows: Vec<_> = crate::own_databases::all_mappings()
@@ -108,7 +107,10 @@ async fn erase_1_a_tenancy_that_is_gone_goes_from_its_own_databases() -> Result<
     ensure!(reached.number("SELECT n::bigint FROM theirs").await? == 7, "what is the tenant's is the tenant's");
     // The one that cannot be reached has an open receipt, which is told, until it can.
     stage.until("ClickHouse's receipt", &receipt("clickhouse", "finished_at IS NOT NULL"), 1).await?;
-    ensure!(stage.number(&receipt(&away.id, "finished_at IS NULL")).await? == 1, "the receipt does not say what is left");
+    ensure!(
+        stage.number(&receipt(&away.id, "finished_at IS NULL")).await? == 1,
+        "the receipt does not say what is left"
+    );
     ensure!(away.number("SELECT count(*) FROM users").await? == 3);
     away.database.proxy().set(lockstep_testkit::proxy::Mode::Pass);
     eventually("the other receipt", RECOVERED, async || {

@@ -16,7 +16,10 @@ async fn tenants_constraint_sets_one_row_aside_for_that_destination_alone() -> R
     scene.stage.all_equal(&[&second]).await?;
     scene.troubled.sql(REFUSE).await?;
     scene.stage.sql(HUNTER).await?;
-    scene.stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'goes through' WHERE "projectUserId" = id('mary')"#).await?;
+    scene
+        .stage
+        .sql(r#"UPDATE "ProjectUser" SET "displayName" = 'goes through' WHERE "projectUserId" = id('mary')"#)
+        .await?;
     scene.stage.until("the row to be set aside", "SELECT count(*) FROM lockstep.quarantine", 1).await?;
     // Everywhere else it has arrived, and here everything else has.
     scene.stage.until_equal(&[&scene.healthy, &second]).await?;
@@ -25,7 +28,14 @@ async fn tenants_constraint_sets_one_row_aside_for_that_destination_alone() -> R
     ensure!(entry["destination"] == scene.troubled.id.as_str() && entry["mapping"] == "users", "{entry}");
     let told = quarantine(&scene.stage, &["list"]).await?.stdout;
     ensure!(entry["code"] == "LS-0203" && told.contains("no_hunter") && !told.contains("hunter2"), "{told}");
-    scene.stage.until_registered(&scene.troubled, "the others to go through", "failures = 0 AND NOT unfinished AND passed >= known").await?;
+    scene
+        .stage
+        .until_registered(
+            &scene.troubled,
+            "the others to go through",
+            "failures = 0 AND NOT unfinished AND passed >= known",
+        )
+        .await?;
     let report = scene.stage.judged(&scene.troubled).await?;
     let users = report.mappings.iter().find(|mapping| mapping.mapping == "users");
     let different: usize = report.mappings.iter().map(|mapping| mapping.different.len()).sum();

@@ -59,7 +59,8 @@ async fn dest_1_a_database_that_is_slow_is_in_step_after_the_others() -> Result<
     scene.stage.until_equal(&[&scene.healthy]).await?;
     ensure!(!scene.stage.judged(&scene.troubled).await?.equal(), "what is slow was waited for");
     scene.stage.all_equal(&[&scene.troubled, &scene.healthy]).await?;
-    let failures = format!("SELECT failures::bigint FROM lockstep.tenant_destination WHERE id = '{}'", scene.troubled.id);
+    let failures =
+        format!("SELECT failures::bigint FROM lockstep.tenant_destination WHERE id = '{}'", scene.troubled.id);
     ensure!(scene.stage.number(&failures).await? == 0, "slow is no failure");
     scene.troubled.database.proxy().set(Mode::Pass);
     scene.end().await
@@ -73,7 +74,12 @@ async fn dest_1_a_database_that_takes_no_writes_catches_up_when_it_does() -> Res
     scene.troubled.sql(&format!("{read_only} = on")).await?;
     scene.troubled.database.end_sessions().await?;
     scene.until_failing("LS-0201").await?;
-    scene.troubled.sql(&format!("SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only")).await?;
+    scene
+        .troubled
+        .sql(&format!(
+            "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+        ))
+        .await?;
     scene.troubled.database.end_sessions().await?;
     scene.until_recovered().await?;
     scene.end().await

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_core::TenancyId;
+use lockstep_destinations::Failure;
 use lockstep_destinations::faulty::Faulty;
 use lockstep_destinations::postgres::{ConnectionString, Postgres, TlsPolicy, reach};
-use lockstep_destinations::Failure;
 use lockstep_worker::Flushed;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;

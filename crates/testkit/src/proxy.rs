@@ -7,8 +7,8 @@ mod connection;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -123,7 +123,8 @@ impl Proxy {
 
     /// Leads to another service, `host:port`, from now on; open connections are closed. Returns where it led before.
     pub fn lead_to(&self, target: &str) -> String {
-        let before = std::mem::replace(&mut *self.target.lock().unwrap_or_else(PoisonError::into_inner), target.to_owned());
+        let before =
+            std::mem::replace(&mut *self.target.lock().unwrap_or_else(PoisonError::into_inner), target.to_owned());
         self.cut();
         before
     }

@@ -168,7 +168,10 @@ impl FillPage {
         }
         ending.push("COMMIT".to_owned());
         to.refuse_late(self.window)?;
-        failpoint!("tenants::fill_commit::before", return Err(DestinationError::unanswered(to.inner.id.clone()).into()));
+        failpoint!(
+            "tenants::fill_commit::before",
+            return Err(DestinationError::unanswered(to.inner.id.clone()).into())
+        );
         session.run(&ending, Doing::WritingRows).await?;
         failpoint!("tenants::fill_commit::after", return Err(DestinationError::unanswered(to.inner.id.clone()).into()));
         Ok(())
