@@ -125,8 +125,8 @@ async fn destinations_with_a_bad_connection_string_are_refused_without_a_value_o
         ensure!(refused.code == Some(78) && refused.stderr.starts_with("LS-0228"), "{refused:?}");
     }
     ensure!(run(&stage, &tenant, &good).await?.code == Some(78), "nobody has said where it comes from");
-    // A wrong password is found, and said without it; Lockstep's own source is no tenant's database.
-    let wrong = database.connection_string_with("hunter2", "sslmode=prefer");
+    // A database that is not there is found, and said without the password; Lockstep's own source is no tenant's database.
+    let wrong = database.connection_string_with("hunter2", "sslmode=prefer").replace(database.name(), "nowhere");
     let report = added(&stage, &["--tenant", &engines], &wrong, 1).await?;
     ensure!(report["id"].is_null() && report["clean"] == false && !report.to_string().contains("hunter2"), "{report}");
     let own = added(&stage, &["--tenant", &engines], stage.installation.database().url(), 1).await;

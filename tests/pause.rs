@@ -156,7 +156,7 @@ async fn pause_refuses_what_there_is_not_and_shows_what_there_is() -> Result<()>
         (&["mapping", "user"], "LS-0040: there is no mapping \"user\"; those that there are: users, contact_channels"),
         (&["mapping"], "<NAME>"),
         (&["workers", "one"], "'one'"),
-        (&["destination", "postgres"], "LS-0041: there is no destination \"postgres\", only clickhouse"),
+        (&["destination", "postgres"], "LS-0041: there is no destination \"postgres\"; there is clickhouse"),
         (&["tenancy", "ada"], "'ada'"),
         (&["tenancy", nobody], "LS-0019"),
     ] {

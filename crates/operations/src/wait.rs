@@ -87,7 +87,7 @@ pub struct DestinationLag {
 pub struct LeftOut {
     /// Which one.
     pub id: Uuid,
-    /// `paused` or `backing off`.
+    /// `paused`, `backing off`, or `stopped`: tables of some mappings there do not fit.
     pub why: &'static str,
 }
 
@@ -207,11 +207,17 @@ impl From<Behind> for DestinationLag {
 
 impl From<Behind> for LeftOut {
     fn from(behind: Behind) -> Self {
-        Self { id: behind.id, why: if behind.is_paused { "paused" } else { "backing off" } }
+        let why = match behind {
+            Behind { is_paused: true, .. } => "paused",
+            Behind { is_backing_off: true, .. } => "backing off",
+            _ => "stopped",
+        };
+        Self { id: behind.id, why }
     }
 }
 
-/// Waits for all that is asked for. Tenants' own destinations that are paused or backing off are left out, unless one is named.
+/// Waits for all that is asked for. Tenants' own destinations that are paused, backing off, or have mappings that are stopped are
+/// left out, unless one is named.
 ///
 /// # Errors
 /// When the tenancy or the destination does not exist, or one side cannot be asked.

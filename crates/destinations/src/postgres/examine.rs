@@ -5,6 +5,7 @@ use lockstep_mappings::tenant::{self, Shape};
 
 use super::Postgres;
 use super::connection::Trouble;
+use super::connection_string::SslMode;
 use super::tables::parse;
 use crate::error::{DestinationError, Failure};
 
@@ -64,14 +65,16 @@ pub(super) async fn all(to: &Postgres, mappings: &[&Mapping]) -> Vec<Finding> {
         Ok(facts) => facts,
         Err(trouble) => return vec![finding(false, format!("no connection: {}", trouble.error))],
     };
-    let mut findings = of_server(&facts);
+    // Its connection string asks for TLS where there is any, and the operator lets it.
+    let needs_tls = to.inner.connection.ssl_mode() != SslMode::Prefer;
+    let mut findings = of_server(&facts, needs_tls);
     for mapping in mappings {
         findings.push(of_table(to, mapping).await);
     }
     findings
 }
 
-fn of_server(facts: &Facts) -> Vec<Finding> {
+fn of_server(facts: &Facts, needs_tls: bool) -> Vec<Finding> {
     let Facts { version, free_connections: free, .. } = *facts;
     let is_new = version >= OLDEST;
     let age = if is_new { String::new() } else { format!(", which is older than {}", OLDEST / 10_000) };
@@ -79,7 +82,7 @@ fn of_server(facts: &Facts) -> Vec<Finding> {
         finding(true, "the connection can be opened"),
         finding(is_new, format!("it is PostgreSQL {}{age}", version / 10_000)),
         finding(
-            facts.has_tls,
+            facts.has_tls || !needs_tls,
             if facts.has_tls { "the connection is encrypted" } else { "the connection is not encrypted" },
         ),
         finding(

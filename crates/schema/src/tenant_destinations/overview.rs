@@ -41,6 +41,8 @@ pub struct Behind {
     pub is_paused: bool,
     /// It has failed for some time.
     pub is_backing_off: bool,
+    /// Mappings are stopped, until its tenant mends their tables.
+    pub is_stopped: bool,
 }
 
 /// How many destinations are what. One can be several things.
@@ -87,8 +89,13 @@ fn is_backing_off() -> Condition<'static> {
     Box::new(sql::<Bool>("COALESCE(").sql(BACKS_OFF_AFTER).sql(", FALSE)"))
 }
 
+fn is_stopped() -> Condition<'static> {
+    let mapping = tenant_mapping::destination_id.eq(tenant_destination::id).and(tenant_mapping::state.eq("stopped"));
+    Box::new(exists(tenant_mapping::table.filter(mapping)))
+}
+
 /// Destinations that do not hold everything through a number, of those whose changes were noted: those that are waited for, or
-/// those that are not (paused, or backing off). At most `limit`, those that are furthest behind first.
+/// those that are not (paused, backing off, or with mappings that are stopped). At most `limit`, those that are furthest behind first.
 pub async fn behind(
     control: &Control,
     scope: Scope,
@@ -96,7 +103,7 @@ pub async fn behind(
     is_waited_for: bool,
     limit: i64,
 ) -> Result<Vec<Behind>, SourceError> {
-    let is_left_out = || is_paused().or(is_backing_off());
+    let is_left_out = || is_paused().or(is_backing_off()).or(is_stopped());
     let chosen: Condition<'static> = if is_waited_for { Box::new(not(is_left_out())) } else { Box::new(is_left_out()) };
     let lacks = tenant_destination::unfinished.or(tenant_destination::passed.lt(up_to.get()));
     let rows = tenant_destination::table
@@ -112,6 +119,7 @@ pub async fn behind(
             tenant_destination::unfinished,
             is_paused(),
             is_backing_off(),
+            is_stopped(),
         ));
     Ok(rows.load(&mut &*control).await?)
 }
@@ -155,13 +163,6 @@ pub async fn troubled_mappings(control: &Control) -> Result<(i64, i64), SourceEr
 /// The destinations that most need somebody to look, at most so many: those that have failed for longest, those with mappings
 /// that are stopped, and those that are furthest behind. Those that nothing is wrong with are left out.
 pub async fn worst(control: &Control, limit: i64) -> Result<Vec<Uuid>, SourceError> {
-    let is_stopped = || {
-        exists(
-            tenant_mapping::table
-                .filter(tenant_mapping::destination_id.eq(tenant_destination::id))
-                .filter(tenant_mapping::state.eq("stopped")),
-        )
-    };
     let ids = tenant_destination::table
         .filter(is_due().or(tenant_destination::failing_since.is_not_null()).or(is_stopped()))
         .order((
