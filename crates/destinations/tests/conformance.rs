@@ -5,6 +5,9 @@
 #[path = "clickhouse/fixture.rs"]
 #[allow(dead_code, reason = "shared with the tests of ClickHouse alone")]
 mod fixture;
+#[path = "postgres/fixture.rs"]
+#[allow(dead_code, reason = "shared with the tests of tenants' Postgres alone")]
+mod tenant;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +17,8 @@ use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::compare::Compare;
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{
-    ClickHouse, CursorAt, Cursors, Destination, DestinationError, Ended, Failure, Moment, PageStart, PageWriter, Retry,
-    Selection, WriteLimits, WriteWindow,
+    ClickHouse, CursorAt, Cursors, Destination, DestinationError, Failure, Keeps, Moment, PageStart, PageWriter,
+    Postgres, Retry, Selection, WriteLimits, WriteWindow,
 };
 use lockstep_mappings::clickhouse::raw_table;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
@@ -28,20 +31,37 @@ struct Subject<D, R> {
     destination: D,
     readable: R,
     mapping: Arc<Mapping>,
+    /// Whose rows they are.
+    tenancy: TenancyId,
 }
+
+/// The cursors that a page is read above.
+type From = Vec<(TenancyId, SequenceId)>;
 
 /// A row of `team_member_profiles`: its key, its number, and what it holds; `None` makes it a tombstone.
 type Profile<'a> = (u128, i64, Option<&'a str>);
 
 impl<D: Destination, R: Compare> Subject<D, R> {
-    fn page(&self, window: WriteWindow) -> PageStart<'_> {
-        PageStart { mapping: &self.mapping, from: &[], window, limits: WriteLimits::default() }
+    /// What a page is read above: whoever forgets rows compares its cursor with that.
+    async fn from(&self) -> From {
+        match self.destination.keeps() {
+            Keeps::Versions => Vec::new(),
+            Keeps::Rows => {
+                let at = self.cursors().await[&(self.tenancy, self.mapping.name.clone())];
+                vec![(self.tenancy, at)]
+            }
+        }
+    }
+
+    fn page<'a>(&'a self, window: WriteWindow, from: &'a From) -> PageStart<'a> {
+        PageStart { mapping: &self.mapping, from, window, limits: WriteLimits::default() }
     }
 
     async fn try_write(&self, to: &impl Destination, rows: &[Profile<'_>]) -> Result<(), DestinationError> {
-        let mut page = to.open_page(self.page(fresh()));
+        let from = self.from().await;
+        let mut page = to.open_page(self.page(fresh(), &from));
         self.push(&mut page, rows).await?;
-        end(page).await
+        end(page, &from).await
     }
 
     async fn write(&self, rows: &[Profile<'_>]) {
@@ -50,6 +70,7 @@ impl<D: Destination, R: Compare> Subject<D, R> {
 
     /// Pushes rows as they leave the source.
     async fn push(&self, page: &mut impl PageWriter, rows: &[Profile<'_>]) -> Result<(), DestinationError> {
+        let tenancy: Uuid = self.tenancy.to_string().parse().unwrap();
         let mut reader = CopyReader::default();
         let mut copy = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
         for &(key, number, name) in rows {
@@ -57,7 +78,7 @@ impl<D: Destination, R: Compare> Subject<D, R> {
             let deleted = i16::from(name.is_none()).to_be_bytes();
             let number = number.to_be_bytes();
             let fields: [Option<&[u8]>; 10] = [
-                Some(id.as_bytes()),
+                Some(tenancy.as_bytes()),
                 Some(b"project"),
                 Some(b"main"),
                 Some(id.as_bytes()),
@@ -100,12 +121,17 @@ impl<D: Destination, R: Compare> Subject<D, R> {
         assert_eq!(self.shown().await, expected);
     }
 
+    /// A cursor of its mapping.
+    fn at(&self, number: i64) -> CursorAt {
+        (self.tenancy, self.mapping.name.clone(), SequenceId::new(number))
+    }
+
     async fn cursors(&self) -> Cursors {
         self.destination.cursors(Selection::All, Selection::All).await.unwrap()
     }
 }
 
-/// Runs each function against ClickHouse, and against the scripted destination around it.
+/// Runs each function against ClickHouse, a tenant's Postgres, and the scripted destination around both.
 macro_rules! conformance {
     ($($test:ident)*) => {
         mod clickhouse {
@@ -115,7 +141,40 @@ macro_rules! conformance {
             use lockstep_destinations::faulty::Faulty;
             $(#[tokio::test] async fn $test() { crate::on_clickhouse(Faulty::new, crate::$test).await })*
         }
+        mod postgres {
+            $(#[tokio::test] async fn $test() { crate::on_postgres(|postgres| postgres, crate::$test).await })*
+        }
+        mod faulty_postgres {
+            use lockstep_destinations::faulty::Faulty;
+            $(#[tokio::test] async fn $test() { crate::on_postgres(Faulty::new, crate::$test).await })*
+        }
     };
+}
+
+/// Runs each function against destinations that keep versions, of many tenancies.
+macro_rules! conformance_of_versions {
+    ($($test:ident)*) => {
+        mod clickhouse_versions {
+            $(#[tokio::test] async fn $test() { crate::on_clickhouse(|clickhouse| clickhouse, crate::$test).await })*
+        }
+        mod faulty_versions {
+            use lockstep_destinations::faulty::Faulty;
+            $(#[tokio::test] async fn $test() { crate::on_clickhouse(Faulty::new, crate::$test).await })*
+        }
+    };
+}
+
+/// With mappings that were filled without a row, so that they have cursors.
+async fn on_postgres<D: Destination, F>(
+    wrap: impl FnOnce(Postgres) -> D + Send + 'static,
+    test: impl FnOnce(Subject<D, Postgres>) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let fixture = tenant::Fixture::filled().await;
+    let (postgres, mapping, tenancy) = (fixture.postgres.clone(), Arc::clone(&fixture.mapping), fixture.tenancy);
+    test(Subject { destination: wrap(postgres.clone()), readable: postgres, mapping, tenancy }).await;
+    fixture.end().await;
 }
 
 async fn on_clickhouse<D: Destination, F>(
@@ -131,38 +190,76 @@ async fn on_clickhouse<D: Destination, F>(
         for statement in raw_table(&mapping, clickhouse.databases()).create() {
             clickhouse.execute(&statement).await.unwrap();
         }
-        test(Subject { destination: wrap(clickhouse.clone()), readable: clickhouse, mapping }).await;
+        test(Subject { destination: wrap(clickhouse.clone()), readable: clickhouse, mapping, tenancy: tenancy(1) })
+            .await;
     })
     .await;
 }
 
 conformance! {
-    rows_arrive_as_they_were_sent_wherever_writes_are_cut
+    rows_arrive_as_they_were_sent
     a_write_without_rows_does_nothing
-    the_highest_number_wins_whatever_arrives_last
+    the_highest_number_of_a_page_wins
     idem_1_rows_that_are_written_again_are_there_once
-    a_tombstone_hides_what_is_below_it_whenever_that_arrives
+    del_1_a_tombstone_hides_what_was_read_before_it_whenever_that_arrives
     what_was_read_too_long_ago_is_neither_begun_nor_ended
     cur_1_a_cursor_is_not_moved_late
     writes_that_fail_before_after_and_in_between_can_be_repeated
     cursors_that_fail_or_hang_can_be_asked_for_again
     a_write_that_is_dropped_leaves_nothing
+    cur_1_a_cursor_never_moves_back
+}
+
+conformance_of_versions! {
+    writes_are_cut_where_they_are_told_to
+    the_highest_number_wins_whatever_arrives_last
+    a_tombstone_hides_what_is_below_it_whenever_that_arrives
     a_chunk_that_was_not_sent_to_its_end_breaks_the_write
     cursors_come_back_as_they_were_advanced
-    cur_1_a_cursor_never_moves_back
     twenty_thousand_tenants_are_one_lookup
 }
 
-async fn rows_arrive_as_they_were_sent_wherever_writes_are_cut<D: Destination>(subject: Subject<D, impl Compare>) {
+async fn rows_arrive_as_they_were_sent<D: Destination>(subject: Subject<D, impl Compare>) {
+    let name = "emoji 🦀, 'quotes', \t and \\";
+    let rows: Vec<Profile<'_>> = (0..1_000).map(|key| (key, 1, Some(name))).collect();
+    subject.write(&rows).await;
+    subject.shows(&(0..1_000).map(|key| (key, name)).collect::<Vec<_>>()).await;
+}
+
+async fn the_highest_number_of_a_page_wins<D: Destination>(subject: Subject<D, impl Compare>) {
+    subject.write(&[(1, 5, Some("old")), (2, 6, None), (3, 7, Some("gone")), (1, 8, Some("new"))]).await;
+    subject.write(&[(2, 9, Some("back")), (3, 10, None)]).await;
+    subject.shows(&[(1, "new"), (2, "back")]).await;
+}
+
+async fn del_1_a_tombstone_hides_what_was_read_before_it_whenever_that_arrives<D: Destination>(
+    subject: Subject<D, impl Compare>,
+) {
+    subject.write(&[(1, 10, Some("here")), (2, 10, Some("here"))]).await;
+    // What was read before the deletion, and is written after it.
+    let from = subject.from().await;
+    let mut late = subject.destination.open_page(subject.page(fresh(), &from));
+    subject.push(&mut late, &[(1, 11, Some("late")), (3, 12, Some("late"))]).await.unwrap();
+    subject.write(&[(1, 20, None), (3, 20, None)]).await;
+    if let Err(error) = end(late, &from).await {
+        assert_eq!((error.failure(), error.retry()), (Failure::Moved, Retry::Later), "{error}");
+    }
+    subject.shows(&[(2, "here")]).await;
+    subject.write(&[(1, 21, Some("again"))]).await;
+    subject.shows(&[(1, "again"), (2, "here")]).await;
+}
+
+async fn writes_are_cut_where_they_are_told_to<D: Destination>(subject: Subject<D, impl Compare>) {
     let name = "emoji 🦀, 'quotes', \t and \\";
     let rows: Vec<Profile<'_>> = (0..1_000).map(|key| (key, 1, Some(name))).collect();
     let limits = WriteLimits { chunk_bytes: 100, write_rows: 25, ..WriteLimits::default() };
-    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh()) });
+    let from = subject.from().await;
+    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh(), &from) });
     subject.push(&mut page, &rows).await.unwrap();
     page.send().await.unwrap();
     let sent = page.sent();
     assert!((30..=50).contains(&sent.writes) && sent.bytes > 50_000, "{sent:?}");
-    end(page).await.unwrap();
+    end(page, &from).await.unwrap();
     subject.shows(&(0..1_000).map(|key| (key, name)).collect::<Vec<_>>()).await;
 }
 
@@ -195,30 +292,32 @@ async fn a_tombstone_hides_what_is_below_it_whenever_that_arrives<D: Destination
 }
 
 async fn what_was_read_too_long_ago_is_neither_begun_nor_ended<D: Destination>(subject: Subject<D, impl Compare>) {
-    let mut late = subject.destination.open_page(subject.page(read_ago(Duration::from_secs(61))));
+    let from = subject.from().await;
+    let mut late = subject.destination.open_page(subject.page(read_ago(Duration::from_secs(61)), &from));
     subject.push(&mut late, &[(1, 1, Some("late"))]).await.unwrap();
-    let error = end(late).await.unwrap_err();
+    let error = end(late, &from).await.unwrap_err();
     assert_eq!((error.failure(), error.retry(), error.code()), (Failure::Late, Retry::Later, "LS-0209"));
     // Begun in time, and held up before its end.
     let window = WriteWindow::new(Moment::now(), Duration::from_secs(6));
-    let mut page = subject.destination.open_page(subject.page(window));
+    let mut page = subject.destination.open_page(subject.page(window, &from));
     subject.push(&mut page, &[(1, 1, Some("late"))]).await.unwrap();
     page.send().await.unwrap();
     let mut every = tokio::time::interval(Duration::from_millis(20));
     while window.is_open() {
         every.tick().await;
     }
-    assert_eq!(end(page).await.unwrap_err().failure(), Failure::Late);
-    let mut in_time = subject.destination.open_page(subject.page(read_ago(Duration::ZERO)));
+    assert_eq!(end(page, &from).await.unwrap_err().failure(), Failure::Late);
+    let mut in_time = subject.destination.open_page(subject.page(read_ago(Duration::ZERO), &from));
     subject.push(&mut in_time, &[(2, 1, Some("in time"))]).await.unwrap();
-    end(in_time).await.unwrap();
+    end(in_time, &from).await.unwrap();
     subject.shows(&[(2, "in time")]).await;
 }
 
 async fn cur_1_a_cursor_is_not_moved_late<D: Destination>(subject: Subject<D, impl Compare>) {
-    let late = subject.destination.advance(&[users_at(1, 5)], read_ago(Duration::from_secs(61))).await;
+    let before = subject.cursors().await;
+    let late = subject.destination.advance(&[subject.at(50)], read_ago(Duration::from_secs(61))).await;
     assert_eq!(late.unwrap_err().failure(), Failure::Late);
-    assert!(subject.cursors().await.is_empty());
+    assert_eq!(subject.cursors().await, before);
 }
 
 async fn writes_that_fail_before_after_and_in_between_can_be_repeated<D: Destination>(
@@ -243,7 +342,7 @@ async fn writes_that_fail_before_after_and_in_between_can_be_repeated<D: Destina
 
 async fn cursors_that_fail_or_hang_can_be_asked_for_again<D: Destination>(subject: Subject<D, impl Compare>) {
     let faulty = Faulty::new(subject.destination.clone());
-    let at = [users_at(1, 4)];
+    let at = [subject.at(4)];
     faulty.script(Operation::Advance, [Some(Fault::After(scripted())), Some(Fault::Hang)]);
     faulty.script(Operation::Cursors, [Some(Fault::Before(scripted()))]);
     assert_eq!(faulty.advance(&at, fresh()).await, Err(scripted()));
@@ -254,7 +353,8 @@ async fn cursors_that_fail_or_hang_can_be_asked_for_again<D: Destination>(subjec
 }
 
 async fn a_write_that_is_dropped_leaves_nothing<D: Destination>(subject: Subject<D, impl Compare>) {
-    let mut page = subject.destination.open_page(subject.page(fresh()));
+    let from = subject.from().await;
+    let mut page = subject.destination.open_page(subject.page(fresh(), &from));
     // Whole rows: what the destination has is complete as far as it goes, and still must not be kept.
     subject.push(&mut page, &[(1, 10, Some("abandoned"))]).await.unwrap();
     page.send().await.unwrap();
@@ -267,7 +367,8 @@ async fn a_chunk_that_was_not_sent_to_its_end_breaks_the_write<D: Destination>(s
     let name = "x".repeat(16_000);
     let rows: Vec<Profile<'_>> = (0..2_000).map(|key| (key, 1, Some(name.as_str()))).collect();
     let limits = WriteLimits { chunk_bytes: 40_000_000, ..WriteLimits::default() };
-    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh()) });
+    let from = subject.from().await;
+    let mut page = subject.destination.open_page(PageStart { limits, ..subject.page(fresh(), &from) });
     // 30 MB at once fill every buffer on the way: some send has to wait, and is dropped while it does.
     let mut dropped = false;
     for _ in 0..100 {
@@ -278,7 +379,7 @@ async fn a_chunk_that_was_not_sent_to_its_end_breaks_the_write<D: Destination>(s
         }
     }
     assert!(dropped, "3 GB were taken without a wait");
-    assert_eq!(end(page).await.unwrap_err().retry(), Retry::Later);
+    assert_eq!(end(page, &from).await.unwrap_err().retry(), Retry::Later);
 }
 
 async fn cursors_come_back_as_they_were_advanced<D: Destination>(subject: Subject<D, impl Compare>) {
@@ -300,10 +401,10 @@ async fn cursors_come_back_as_they_were_advanced<D: Destination>(subject: Subjec
 
 async fn cur_1_a_cursor_never_moves_back<D: Destination>(subject: Subject<D, impl Compare>) {
     for at in [10, 30, 20] {
-        subject.destination.advance(&[users_at(1, at)], fresh()).await.unwrap();
+        subject.destination.advance(&[subject.at(at)], fresh()).await.unwrap();
     }
-    let (id, users, at) = users_at(1, 30);
-    assert_eq!(subject.cursors().await, Cursors::from([((id, users), at)]));
+    let (id, name, at) = subject.at(30);
+    assert_eq!(subject.cursors().await, Cursors::from([((id, name), at)]));
 }
 
 async fn twenty_thousand_tenants_are_one_lookup<D: Destination>(subject: Subject<D, impl Compare>) {
@@ -316,9 +417,10 @@ async fn twenty_thousand_tenants_are_one_lookup<D: Destination>(subject: Subject
     assert!(at.iter().all(|(id, name, at)| found.get(&(*id, name.clone())) == Some(at)));
 }
 
-/// Ends a page that moves no cursors.
-async fn end(page: impl PageWriter) -> Result<(), DestinationError> {
-    page.end(&[]).await.map(|ended| assert_eq!(ended, Ended::RowsOnly))
+/// Ends a page that was read above these cursors.
+async fn end(page: impl PageWriter, from: &From) -> Result<(), DestinationError> {
+    let until: From = from.iter().map(|(id, at)| (*id, SequenceId::new(at.get() + 1))).collect();
+    page.end(&until).await.map(drop)
 }
 
 /// For what was read so long ago, with a limit of two minutes.

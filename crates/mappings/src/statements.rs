@@ -13,6 +13,7 @@ use crate::postgres::compare::{self, Key, Scope};
 use crate::postgres::facts::{ColumnFacts, SourceFacts};
 use crate::postgres::fetch::{self, PageLimits, ReadFrom};
 use crate::postgres::fill::{self, BlockRange};
+use crate::postgres::tenant_fill::{self, TenantPage};
 use crate::postgres::{Target, capture, erase, expand, indexes, quarantine};
 use crate::set::MappingSet;
 
@@ -35,7 +36,36 @@ pub fn statements(set: &MappingSet, mapping: &Mapping, databases: &Databases, ow
     all.extend(of_comparison(mapping, databases));
     all.extend(of_clickhouse(set, mapping, databases, own_user));
     all.extend(of_erasure(mapping, databases));
+    all.extend(of_tenants(mapping));
     all
+}
+
+/// What is read for tenants' own Postgres, and run there.
+fn of_tenants(mapping: &Mapping) -> Vec<Statement> {
+    use crate::tenant;
+    let key = key(mapping);
+    let limits = PageLimits { tenancy_rows: 1000, total_rows: 5000 };
+    let page = TenantPage { tenancy: tenancy(), after: Some(&key.values), rows: 1000, version: SequenceId::new(60) };
+    let range = tenant::Range { after: Some(&key.values), last: Some(&key.values) };
+    let keys = [key.clone()];
+    vec![
+        statement("fetch: a page of a tenancy's own rows", fetch::own_page(mapping, &[work()], limits)),
+        statement("tenant fill: a page", tenant_fill::page(mapping, page)),
+        statement("tenant fill: how many rows", tenant_fill::count(mapping, tenancy(), 100_000)),
+        statement("tenant: table", tenant::create(mapping).join(";\n")),
+        statement("tenant: what stands in its place", tenant::find(mapping)),
+        statement("tenant: may it be written", tenant::is_held(mapping, SequenceId::new(41))),
+        statement("tenant: stage", [tenant::stage_rows(mapping), tenant::stage_keys(mapping)].join(";\n")),
+        statement("tenant: copy", [tenant::copy_rows(mapping), tenant::copy_keys(mapping)].join(";\n")),
+        statement("tenant: delete", tenant::delete(mapping)),
+        statement("tenant: upsert", tenant::upsert(mapping)),
+        statement("tenant: remove what a fill did not find", tenant::remove_absent(mapping, range)),
+        statement("tenant: compare all rows", tenant::compare::rows(mapping, tenant::compare::Rows::All)),
+        statement(
+            "tenant: compare rows with a key",
+            tenant::compare::rows(mapping, tenant::compare::Rows::Keys(&keys)),
+        ),
+    ]
 }
 
 fn statement(title: impl Into<String>, sql: impl Into<String>) -> Statement {

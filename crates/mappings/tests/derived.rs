@@ -215,3 +215,35 @@ fn a_table_changes_in_place_or_another_takes_its_place() {
     insta::assert_snapshot!(text);
     assert_eq!(clickhouse::bridge_view(mapping, &databases(), &before[..6], &comments), None, "it holds no versions");
 }
+
+#[test]
+fn statements_of_a_tenants_database_that_are_of_no_single_mapping() {
+    use lockstep_mappings::tenant;
+    use std::time::Duration;
+    let set = built_in();
+    let first = set.iter().next().unwrap();
+    let tenancy = TenancyId::new(Uuid::from_u128(1));
+    let key = ["it's".to_owned(), "back\\slash".to_owned()];
+    let limits = tenant::Limits {
+        statement: Duration::from_secs(30),
+        lock: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+    };
+    let mut text = String::new();
+    let mut section = |title: &str, sql: &str| writeln!(text, "---- {title}\n{sql}\n").unwrap();
+    section("begin", &tenant::begin(limits));
+    section("lock", &tenant::lock());
+    section("which of our tables there are", &tenant::found_ours());
+    section("our tables", &tenant::create_ours(tenancy, false, false).join(";\n"));
+    section("states", &tenant::states(&[first.name.clone()]));
+    section("begin a fill", &tenant::begin_fill(first, Uuid::from_u128(2), SequenceId::new(60)));
+    section("move a fill", &tenant::move_fill(first, Uuid::from_u128(2), (0, None), (5, Some(&key))));
+    section("end a fill", &[tenant::write_cursor(first, SequenceId::new(60)), tenant::end_fill(first)].join(";\n"));
+    section("fill again", &tenant::refill(first));
+    section("move a cursor", &tenant::move_cursor(&first.name, SequenceId::new(60)));
+    section("move a cursor of a mapping that streams", &tenant::raise_cursor(&first.name, SequenceId::new(60)));
+    section("forget", &tenant::forget(first).join(";\n"));
+    section("take away", &[tenant::delete_some(first, 1000), tenant::drop_ours().join(";\n")].join(";\n"));
+    section("what the server says", &tenant::facts());
+    insta::assert_snapshot!(text);
+}

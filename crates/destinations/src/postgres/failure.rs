@@ -95,7 +95,9 @@ fn of_server(error: &DbError, doing: Doing) -> Verdict {
         }
         failure => failure,
     };
-    verdict(failure, format!("{words} ({})", place(error, code)))
+    // Before anybody is in, no table is told of: what says so is made up.
+    let place = if doing == Doing::LoggingIn { format!("SQLSTATE {}", shown(code)) } else { place(error, code) };
+    verdict(failure, format!("{words} ({place})"))
 }
 
 /// Statements of ours call no function that would be in an error's context; `COPY` names the line there.

@@ -75,10 +75,13 @@ impl FillPage {
     /// A row was set aside: its key is passed, and what the database holds of it stays.
     ///
     /// # Errors
-    /// [`CodecError`] where the key itself cannot be read or held; it is passed all the same.
+    /// [`CodecError`] where the row is not one of the mapping. A key that the database cannot hold is none that it has.
     pub fn pass_over(&mut self, row: &Row<'_>) -> Result<(), CodecError> {
         self.last_key = Some(key_texts(self.gathered.mapping(), row)?);
-        self.gathered.push_key(row)
+        match self.gathered.push_key(row) {
+            Err(error) if error.is_of_row() => Ok(()),
+            pushed => pushed,
+        }
     }
 
     /// Where the fill stands once this page has ended.

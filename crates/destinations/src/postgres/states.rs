@@ -44,7 +44,10 @@ pub(super) async fn create_ours(to: &Postgres) -> Result<(), Trouble> {
         let found = to.begin_on(&session, &[tenant::lock(), tenant::found_ours()]).await?;
         let row = found.last().and_then(|answer| answer.rows.first()).ok_or_else(|| to.odd_answer())?;
         let is_there = |place: usize| row.get(place).is_some_and(|value| value.as_deref() == Some("t"));
-        let mut statements = tenant::create_ours(to.tenancy(), is_there(0), is_there(1));
+        let mut statements = Vec::new();
+        if !(0..tenant::OUR_TABLES.len()).all(is_there) {
+            statements = tenant::create_ours(to.tenancy(), is_there(0), is_there(1));
+        }
         statements.push("COMMIT".to_owned());
         session.run(&statements, super::failure::Doing::Other).await.map(drop)
     })

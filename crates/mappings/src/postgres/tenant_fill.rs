@@ -45,33 +45,36 @@ fn behind(mapping: &Mapping, after: &[String]) -> String {
     format!(" AND {first} AND ({}) > ({})", columns.join(", "), values.join(", "))
 }
 
-/// The tenancy and its rows, each condition in the terms of the source table's own columns, so that the index which the
-/// platform has for them serves: no row of another tenancy is looked at.
-fn rows_of(mapping: &Mapping, tenancy: TenancyId) -> String {
+/// The tenancy `t` and its rows `s` behind a key, as many as `limit` in the order of the key. They are taken before anything
+/// is joined to them, in a query of their own that has an order and a limit: so the index that the platform has for the rows
+/// of a tenancy, or of a project and branch, is cheaper to the planner than a look at all rows of the table, however few
+/// tenancies own most of them.
+fn rows_of(mapping: &Mapping, tenancy: TenancyId, after: Option<&[String]>, limit: u32) -> String {
+    // The value itself, beside the tenancy's: the planner knows then how many rows there are.
     let direct = match &mapping.tenant {
         Tenant::Column(column) => format!(" AND s.{} = '{tenancy}'::uuid", identifier(column)),
         Tenant::ProjectAndBranch { .. } => String::new(),
     };
     format!(
-        "{tenancy_row}\n  JOIN {source} s ON {belongs}{direct}",
+        "{tenancy_row}\n  CROSS JOIN LATERAL (SELECT s.* FROM {source} s WHERE {belongs}{direct}{behind}{filter}\n    ORDER BY {order} LIMIT {limit}) s",
         tenancy_row = own_tenancy(&format!("'{tenancy}'::uuid")),
         source = table(&mapping.source),
         belongs = row::belongs(mapping, "s"),
+        behind = after.map_or_else(String::new, |after| behind(mapping, after)),
+        filter = row::and_filter(mapping, "s"),
+        order = key(mapping).join(", "),
     )
 }
 
 /// One page as binary `COPY`, laid out as [`super::fetch::page`] lays rows out. Ordered by the key's columns.
 pub fn page(mapping: &Mapping, page: TenantPage<'_>) -> String {
     format!(
-        "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}{joins}\nWHERE TRUE{behind}{filter}\nORDER BY {order}\nLIMIT {limit}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}{joins}\nORDER BY {order}\n) TO STDOUT (FORMAT binary)",
         columns = row::select_list(mapping, "s"),
         version = page.version,
-        rows = rows_of(mapping, page.tenancy),
+        rows = rows_of(mapping, page.tenancy, page.after, page.rows),
         joins = row::joins(mapping, "s"),
-        behind = page.after.map_or_else(String::new, |after| behind(mapping, after)),
-        filter = row::and_filter(mapping, "s"),
         order = key(mapping).join(", "),
-        limit = page.rows,
     )
 }
 
@@ -96,9 +99,5 @@ pub fn keys(mapping: &Mapping, page: TenantPage<'_>) -> String {
 
 /// How many rows a tenancy has of a mapping, as far as `limit`: one row, `rows bigint`.
 pub fn count(mapping: &Mapping, tenancy: TenancyId, limit: u32) -> String {
-    format!(
-        "SELECT count(*) AS rows FROM (SELECT FROM {rows}\n  WHERE TRUE{filter} LIMIT {limit}) s",
-        rows = rows_of(mapping, tenancy),
-        filter = row::and_filter(mapping, "s"),
-    )
+    format!("SELECT count(*) AS rows FROM {}", rows_of(mapping, tenancy, None, limit))
 }

@@ -80,14 +80,14 @@ pub fn upsert(mapping: &Mapping) -> String {
         "DO NOTHING".to_owned()
     } else {
         format!(
-            "DO UPDATE SET {} WHERE ROW({}) OPERATOR(pg_catalog.*<>) ROW({})",
+            "DO UPDATE SET {} WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record",
             set.join(", "),
             columns("d", others.iter().copied()),
             columns("EXCLUDED", others.iter().copied()),
         )
     };
     format!(
-        "INSERT INTO {table} AS d ({all})\nSELECT {values} FROM {ROWS} r\nWHERE NOT EXISTS (SELECT FROM {table} d WHERE {same} AND ROW({there}) OPERATOR(pg_catalog.*=) ROW({values}))\nON CONFLICT ({key}) {action}",
+        "INSERT INTO {table} AS d ({all})\nSELECT {values} FROM {ROWS} r\nWHERE NOT EXISTS (SELECT FROM {table} d WHERE {same} AND ROW({there})::record OPERATOR(pg_catalog.*=) ROW({values})::record)\nON CONFLICT ({key}) {action}",
         table = table(mapping),
         values = values.join(", "),
         same = same_key(mapping, "d", "r"),
