@@ -32,6 +32,13 @@ async fn filled(stage: &Stage, mapping: &str) -> Result<()> {
     eventually(&format!("{mapping} to be filled"), DEADLINE, async || Ok(stage.number(&sql).await? == 0)).await
 }
 
+/// What was read is written within four seconds or never, as if it had always been so: a table that was built beside another
+/// takes its place six seconds after that began, at the earliest.
+async fn with_short_late_writes(stage: &Stage) -> Result<()> {
+    stage.sql("UPDATE lockstep.setting SET value = '4 seconds' WHERE name = 'late_write_limit'").await?;
+    stage.sql("UPDATE lockstep.setting SET previous = NULL").await
+}
+
 /// Replaces a definition that programs have read when they started.
 fn redefine(definitions: &Definitions, before: &str, changes: &[(&str, &str)]) -> Result<String> {
     let mut text = before.to_owned();

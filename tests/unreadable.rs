@@ -2,7 +2,8 @@
 //! arrives, the operator sees which row it is, the verifier compares all others, and the row arrives when it is mended.
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::databases::SOURCE_SCHEMA;
+use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase};
+use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
 use crate::custom_mapping::Definitions;
@@ -297,4 +298,69 @@ async fn a_value_beyond_its_limit_is_set_aside_like_an_unreadable_row() -> Resul
     stage.equal().await?;
     stage.verified().await?;
     stage.end([sequencer, worker]).await
+}
+
+/// What a value names is looked for when its row is read: a relation that is not there, a text that is no query. The codes are those
+/// of a statement that is wrong; but the statement can be planned, and reads all other rows.
+#[tokio::test]
+async fn unreadable_is_a_row_whose_value_names_what_is_not_there() -> Result<()> {
+    let definition = r#"
+        name = "invoices"
+        table = "Invoice"
+        tenant = { column = "tenancyId" }
+        key = ["id"]
+        columns = [{ name = "id", type = "uuid", column = "id" }, { name = "total_cents", type = "int64?",
+            sql = "CASE WHEN {status} LIKE 'q%' THEN numnode(({status})::tsquery) ELSE ({status})::regclass::oid::bigint * 0 + {netCents} END" }]
+    "#;
+    let (stage, _definitions) = with_mapping(definition).await?;
+    let row = |name, cents, status| {
+        format!(r#"INSERT INTO "Invoice" VALUES (id('engines'), id('{name}'), {cents}, 0, '{status}')"#)
+    };
+    stage.sql(&[row("first", 1, "pg_class"), row("no relation", 2, "nothing")].join(";")).await?;
+    stage.migrate(&[]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.until("the base's row to be set aside", "SELECT count(*) FROM lockstep.quarantine", 1).await?;
+    stage.sql(&[row("no query", 3, "q b"), row("last", 4, "pg_class")].join(";")).await?;
+    let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "60"]).await?;
+    ensure!(waited.code == Some(1) && waited.stderr.contains("2 rows were refused"), "{waited:?}");
+    assert_eq!(stage.seen(TOTALS).await?, "1 4");
+    stage.until("all fills to end", "SELECT count(*) FROM lockstep.fill WHERE finished_at IS NULL", 0).await?;
+    let mut told: Vec<_> = listed(&stage).await?.iter().map(|entry| entry["error"].to_string()).collect();
+    told.sort_by_key(|error| error.contains("42P01"));
+    ensure!(told[0].contains("LS-0410") && told[0].contains("SQLSTATE 42601"), "{told:?}");
+    ensure!(told[1].contains("LS-0410") && told[1].contains("SQLSTATE 42P01"), "{told:?}");
+    let verified = stage.verifier(&["--format", "json", "--mapping", "invoices"]).await?;
+    let report: Value = serde_json::from_str(&verified.stdout)?;
+    assert_eq!((&report["mappings"][0]["unreadable"], &report["mappings"][0]["equal_rows"]), (&2.into(), &2.into()));
+    mended(&stage, r#"UPDATE "Invoice" SET "status" = 'pg_class'"#).await?;
+    assert_eq!(stage.seen(TOTALS).await?, "1 2 3 4");
+    stage.end(programs).await
+}
+
+/// The server finds nothing where the long value of one row should be.
+#[tokio::test]
+async fn unreadable_is_a_row_whose_page_is_damaged() -> Result<()> {
+    let mut server = PrivatePostgres::start().await?;
+    let mut stage = Stage::of(Installation::around(TestDatabase::create_on(server.url()).await?)?).await?;
+    stage.migrate(&["--standalone"]).await?;
+    stage.sql(include_str!("world.sql")).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let long = r#"UPDATE "ProjectUser" SET "clientMetadata" = (SELECT jsonb_agg(md5(n::text)) FROM generate_series(1, 1000) n) WHERE "projectUserId" = id('ada')"#;
+    stage.sql(long).await?;
+    stage.equal().await?;
+    let file = r#"SELECT pg_relation_filepath(reltoastrelid) FROM pg_class WHERE oid = '"ProjectUser"'::regclass"#;
+    let file: String = stage.client.query_one(file, &[]).await?.get(0);
+    server.stop().await?;
+    let file = server.data().join(file);
+    ensure!(std::fs::metadata(&file)?.len() > 0, "nothing is stored apart");
+    std::fs::write(file, "")?;
+    server.launch().await?;
+    stage.client = stage.connect().await?;
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'after the damage'"#).await?;
+    all_else_in_step(&stage).await?;
+    assert_eq!(stage.seen("SELECT count() FROM {views}.users WHERE display_name = 'after the damage'").await?, "3");
+    let entry = the_entry(&stage, "users", "LS-0410", "SQLSTATE XX001").await?;
+    one_cannot_be_verified(&stage, "users", &entry["key"]).await?;
+    stage.end(programs).await?;
+    server.stop().await
 }

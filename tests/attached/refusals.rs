@@ -53,3 +53,26 @@ async fn attached_standalone_refuses_tables_of_somebody_else() -> Result<()> {
     assert_eq!(catalog::lines(&stage.client).await?, before);
     stage.end([]).await
 }
+
+/// Postgres has one row of two texts that are equal to it; ClickHouse would keep both.
+#[tokio::test]
+async fn attached_a_key_whose_collation_takes_different_texts_for_equal_is_refused() -> Result<()> {
+    let stage = platform(Platform::Bare).await?;
+    stage
+        .sql(
+            r#"CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+               ALTER TABLE "ProjectUserDirectPermission" ALTER COLUMN "permissionId" TYPE text COLLATE blind"#,
+        )
+        .await?;
+    let said = r#"column "ProjectUserDirectPermission"."permissionId": is a key, and has a collation"#;
+    let refused = stage.installation.run("lockstep", &["migrate"]).await?;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("LS-0015") && refused.stderr.contains(said), "{}", refused.stderr);
+    for command in [&["mapping", "check"][..], &["doctor"]] {
+        let told = stage.installation.run("lockstep", command).await?;
+        assert!(told.code == Some(1) && told.stdout.contains(said), "{told:?}");
+    }
+    stage.sql(r#"ALTER TABLE "ProjectUserDirectPermission" ALTER COLUMN "permissionId" TYPE text COLLATE "C""#).await?;
+    stage.migrate(&[]).await?;
+    stage.end([]).await
+}

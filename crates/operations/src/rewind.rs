@@ -5,6 +5,7 @@ use std::time::Duration;
 use lockstep_core::SequenceId;
 use lockstep_destinations::HighWater;
 use lockstep_schema::identity::server_run;
+use lockstep_schema::tenant_destinations;
 use serde::Serialize;
 
 use crate::deployment::Deployment;
@@ -85,6 +86,8 @@ pub async fn rewind(
         // without any number being ahead.
         let past = SequenceId::new(marks.highest().get().saturating_add(MARGIN));
         begin(&mut deployment.client, &all, REASON, Some(past)).await?;
+        // Tenants' own databases may hold what was lost, too.
+        tenant_destinations::mappings::forget_all(deployment.control_mut()?).await?;
         report.numbers_from = Some(past.get());
         waiting.tell(&format!("Numbers go on from {past}."));
     }

@@ -10,7 +10,6 @@ use diesel_async::RunQueryDsl;
 use lockstep_core::DestinationId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{literal, table};
-use tokio_postgres::Client;
 
 use crate::connect::Control;
 use crate::error::SourceError;
@@ -74,18 +73,6 @@ fn ranges(mapping: &Mapping, destination: &DestinationId) -> [String; 2] {
 SELECT {name}, {destination}, first, first + {RANGE_BLOCKS} FROM generate_series(0, {blocks} - 1, {RANGE_BLOCKS}) AS first"
         ),
     ]
-}
-
-/// Begins the fill of a mapping, in a transaction of its own.
-pub async fn begin_now(
-    client: &Client,
-    mapping: &Mapping,
-    destination: &DestinationId,
-    reason: &str,
-) -> Result<(), SourceError> {
-    let statements = begin(mapping, destination, reason).join(";\n");
-    client.batch_execute(&format!("BEGIN;\n{statements};\nCOMMIT")).await?;
-    Ok(())
 }
 
 /// How far the last fill of a mapping has come.

@@ -70,6 +70,12 @@ impl SqlStateKind {
     pub const fn is_of_row(self) -> bool {
         matches!(self, Self::Value | Self::Outcome | Self::Internal)
     }
+
+    /// Whether a row may be at fault where the statement can be planned: a value may name a table, a type, a function or a
+    /// query text (`'x'::regclass`, `'a b'::tsquery`), and what it names is looked for when the row is read.
+    pub const fn may_be_of_row(self) -> bool {
+        self.is_of_row() || matches!(self, Self::Missing | Self::Forbidden | Self::Statement)
+    }
 }
 
 /// The code of Lockstep's own for a state of the server in which everything waits, and what to do about it where it lasts.
@@ -142,6 +148,12 @@ mod tests {
         }
         for other in ["42703", "42P01", "42501", "3F000", "25006", "55006", "08006", "40001", "55P03", "57014"] {
             assert!(!SqlStateKind::of(other).is_of_row(), "{other}");
+        }
+        for planned in ["42P01", "42601", "42883", "42704", "42501", "22003"] {
+            assert!(SqlStateKind::of(planned).may_be_of_row(), "{planned}");
+        }
+        for other in ["25006", "25P02", "08006", "40001", "55P03", "57014"] {
+            assert!(!SqlStateKind::of(other).may_be_of_row(), "{other}");
         }
     }
 

@@ -5,6 +5,7 @@ pub mod attached;
 pub mod data;
 pub mod databases;
 pub mod edits;
+pub mod fills;
 pub mod fleet;
 pub mod in_process;
 pub mod installation;

@@ -82,9 +82,9 @@ impl VerifyError {
         Self::OutOfOrder { mapping: mapping.to_owned(), side }
     }
 
-    /// Whether a row that was read is at fault, as it seems: others can be.
-    pub(crate) fn is_of_row(&self) -> bool {
-        matches!(self, Self::Source(error) if error.kind().is_some_and(SqlStateKind::is_of_row))
+    /// Whether a row that was read may be at fault, where its mapping fits its table: others can be read.
+    pub(crate) fn may_be_of_row(&self) -> bool {
+        matches!(self, Self::Source(error) | Self::NotPrepared(error) if error.kind().is_some_and(SqlStateKind::may_be_of_row))
     }
 
     /// What a program ends with: 78 where the settings are wrong, else 3.

@@ -62,7 +62,7 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
     match compare(sides, mapping, scope, Unreadable::default(), limit, progress).await {
-        Err(error) if error.is_of_row() => {
+        Err(error) if error.may_be_of_row() => {
             storage::go_on(sides.source).await?;
             if !fits_its_table(sides.source, mapping).await? {
                 return Err(error);
@@ -71,9 +71,6 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
         compared => return compared,
     }
     let unreadable = Unreadable::find(sides.source, mapping, scope).await?;
-    if unreadable.is_cut() {
-        return Ok(FirstPass { unreadable, ..FirstPass::default() });
-    }
     compare(sides, mapping, scope, unreadable, limit, progress).await
 }
 
@@ -125,6 +122,8 @@ impl FirstPass {
         match shape.key(row) {
             // Nothing is known of it but that it is there.
             Some(key) if self.unreadable.keys.contains_key(&key) => {}
+            // It may be one of the rows that were left out with others.
+            _ if kind == Kind::Unexpected && self.unreadable.is_cut => self.unjudged += 1,
             Some(key) if self.differing.len() < limit => {
                 // A key that is twice on one side comes as two meetings; one second look serves both.
                 if self.differing.last().is_none_or(|last| last.key != key) {

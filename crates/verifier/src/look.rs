@@ -38,7 +38,7 @@ type RowsByKey = HashMap<Key, Vec<Row>>;
 
 /// Looks at keys of one mapping.
 pub(crate) struct Looker<'a> {
-    mapping: &'a Mapping,
+    pub(crate) mapping: &'a Mapping,
     shape: Shape,
     /// Cursors as the first look found them: changes above them are told, so that no later one goes unnoticed.
     first_cursors: HashMap<TenancyId, SequenceId>,

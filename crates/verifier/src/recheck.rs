@@ -8,6 +8,7 @@ use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, key_bytes};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
+use lockstep_schema::fits_its_table;
 
 use crate::error::VerifyError;
 use crate::first_pass::{Differing, FirstPass};
@@ -113,8 +114,11 @@ impl<'a> Doubts<'a> {
             let keys: Vec<_> = chunk.iter().map(|doubt| doubt.key.clone()).collect();
             let seen = match self.looker.look(sides, &keys).await {
                 Ok(seen) => seen,
-                Err(error) if error.is_of_row() => {
+                Err(error) if error.may_be_of_row() => {
                     storage::give_up_look(sides.source).await?;
+                    if !fits_its_table(sides.source, self.looker.mapping).await? {
+                        return Err(error);
+                    }
                     if let [doubt] = chunk {
                         **doubt = Doubt::unreadable(doubt.key.clone(), doubt.tenancy);
                         (at, most) = (at + 1, KEYS_PER_LOOK);

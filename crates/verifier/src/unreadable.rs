@@ -2,7 +2,7 @@
 //! reads them with others fails as a whole. They are found by reading ever smaller parts of their table, in the snapshot of
 //! the first pass, which then compares all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use lockstep_core::TenancyId;
 use lockstep_destinations::compare::Shape;
@@ -17,35 +17,39 @@ use crate::storage;
 /// Into so many parts a part that cannot be read is cut. In halves the number of reads that fail would be larger, and those
 /// take long where a text is.
 const PARTS: u64 = 16;
-/// Rows of one mapping that are looked for: where there are more, it is the definition that does not fit, and all other rows
-/// are not compared either.
+/// Rows of one mapping that are looked for one by one. Where there are more, the others are left out with whole parts of the table.
 const MAX_ROWS: usize = 1000;
+/// Parts that are read after that, to leave out as little as can be told in bounded time.
+const MAX_WIDE_READS: u32 = 500;
 
 /// Rows of one mapping that cannot be read.
 #[derive(Default, Debug)]
 pub(crate) struct Unreadable {
-    /// Where each is.
+    /// Where each is; then parts of the table in which there are others.
     pub(crate) positions: Vec<Positions>,
     /// The key of each, and whose it is.
     pub(crate) keys: BTreeMap<Key, TenancyId>,
+    /// Whether there are others. Nothing is known of the rows of their parts.
+    pub(crate) is_cut: bool,
 }
 
 impl Unreadable {
-    /// Whether there may be others.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.positions.len() >= MAX_ROWS
-    }
-
     /// Looks for them. `source` is in the snapshot that has to be read.
     pub(crate) async fn find(source: &Client, mapping: &Mapping, scope: Scope<'_>) -> Result<Self, VerifyError> {
         let shape = Shape::of(mapping);
+        let can_read = async |part: &Positions| -> Result<bool, VerifyError> {
+            match read(source, &compare::rows_of(mapping, scope, Part::Range(part)), &shape).await {
+                Ok(()) => Ok(true),
+                Err(error) if error.may_be_of_row() => storage::go_on(source).await.map(|()| false),
+                Err(error) => Err(error),
+            }
+        };
         let mut found = Self::default();
-        let mut left = Positions::of_blocks(storage::blocks(source, mapping).await?).split(PARTS);
-        while let Some(part) = left.pop().filter(|_| !found.is_cut()) {
-            match read(source, &compare::rows_of(mapping, scope, Part::Range(&part)), &shape).await {
-                Ok(()) => continue,
-                Err(error) if error.is_of_row() => storage::go_on(source).await?,
-                Err(error) => return Err(error),
+        let mut left = VecDeque::from(Positions::of_blocks(storage::blocks(source, mapping).await?).split(PARTS));
+        while found.positions.len() < MAX_ROWS {
+            let Some(part) = left.pop_back() else { return Ok(found) };
+            if can_read(&part).await? {
+                continue;
             }
             let parts = part.split(PARTS);
             if parts.is_empty() {
@@ -54,6 +58,18 @@ impl Unreadable {
             }
             left.extend(parts);
         }
+        for _ in 0..MAX_WIDE_READS {
+            let Some(part) = left.pop_front() else { break };
+            if can_read(&part).await? {
+                continue;
+            }
+            match part.split(PARTS) {
+                parts if parts.is_empty() => found.positions.push(part),
+                parts => left.extend(parts),
+            }
+        }
+        found.positions.extend(left);
+        found.is_cut = found.positions.len() > MAX_ROWS;
         Ok(found)
     }
 }

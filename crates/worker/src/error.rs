@@ -129,11 +129,12 @@ impl From<tokio_postgres::Error> for ShipError {
 }
 
 impl ShipError {
-    /// Whether a row is at fault that could be told from the others.
+    /// Whether a row may be at fault that could be told from the others; where the source says so, the mapping has to fit its
+    /// table besides.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { .. } => true,
-            Self::Source(error) => error.kind().is_some_and(SqlStateKind::is_of_row),
+            Self::Source(error) => error.kind().is_some_and(SqlStateKind::may_be_of_row),
             Self::Destination(error) => error.retry() == destinations::Retry::Bisect,
             _ => false,
         }

@@ -126,10 +126,8 @@ impl ClickHouse {
     pub async fn execute(&self, sql: &str) -> Result<(), DestinationError> {
         self.within_statement_timeout(async {
             let client = &self.connection.pinned(self.timeouts.statement).await?.writing;
-            quorum::reached(|| async {
-                client.query_raw(sql).execute().await.map_err(|error| failure::from_client(&error))
-            })
-            .await
+            let run = || async { client.query_raw(sql).execute().await.map_err(|error| failure::from_client(&error)) };
+            quorum::reached(run).await.map_err(|error| self.connection.noted(error))
         })
         .await
     }

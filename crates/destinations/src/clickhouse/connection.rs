@@ -1,7 +1,8 @@
 //! The HTTP connection below everything: no delay, TLS, timeouts, compression.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clickhouse::{Client, Compression};
@@ -14,9 +15,10 @@ use lockstep_core::authorities::authorities;
 use lockstep_core::settings::ClickHouseSettings;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-use super::pinned::Pinned;
+use super::in_time::InTime;
+use super::pinned::{self, Pinned};
 use super::reader::{Reader, silent};
 use super::{error, stream};
 use crate::error::{DestinationError, Failure};
@@ -31,6 +33,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How long the server may take to say what may be set.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long its answer is relied on: somebody may change a profile while programs run. One short question in that time costs
+/// nothing.
+const PINNED_FOR: Duration = Duration::from_secs(60);
 
 /// Both ways to speak to the server: the `clickhouse` crate's client, and a reader of streams.
 #[derive(Debug)]
@@ -38,15 +43,42 @@ pub(super) struct Connection {
     /// Without any settings.
     pub(super) client: Client,
     pub(super) reader: Reader,
-    pinned: OnceCell<Pinned>,
+    /// What was found last, and when.
+    pinned: Mutex<Option<(Instant, Arc<Pinned>)>>,
+    pub(super) in_time: InTime,
 }
 
 impl Connection {
-    /// What statements have to be sent with: the server is asked before the first of them, and again until it has answered. It
-    /// may take as long as the statement that waits for it.
-    pub(super) async fn pinned(&self, limit: Duration) -> Result<&Pinned, DestinationError> {
-        let finding = self.pinned.get_or_try_init(|| Pinned::find(self));
-        tokio::time::timeout(limit, finding).await.unwrap_or_else(|_| Err(silent(limit)))
+    /// What statements have to be sent with: the server is asked before the first of them, once a minute, after it refused a
+    /// setting, and again until it has answered. It may take as long as the statement that waits for it.
+    pub(super) async fn pinned(&self, limit: Duration) -> Result<Arc<Pinned>, DestinationError> {
+        tokio::time::timeout(limit, self.find_pinned()).await.unwrap_or_else(|_| Err(silent(limit)))
+    }
+
+    async fn find_pinned(&self) -> Result<Arc<Pinned>, DestinationError> {
+        let mut known = self.pinned.lock().await;
+        if let Some((found_at, pinned)) = &*known
+            && found_at.elapsed() < PINNED_FOR
+        {
+            return Ok(Arc::clone(pinned));
+        }
+        let found = Arc::new(Pinned::find(self).await?);
+        if known.as_ref().is_none_or(|(_, before)| before.kept_limits != found.kept_limits) {
+            found.tell();
+        }
+        *known = Some((Instant::now(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// Passes a failure on. Where the server refused a setting, its user's profile is another than it was: the next statement
+    /// finds out what may be set, and which setting it is that may not.
+    pub(super) fn noted(&self, error: DestinationError) -> DestinationError {
+        if pinned::is_refused(&error)
+            && let Ok(mut known) = self.pinned.try_lock()
+        {
+            *known = None;
+        }
+        error
     }
 
     /// The answer of a query with these parameters of the URL alone.
@@ -78,7 +110,8 @@ pub(super) fn open(settings: &ClickHouseSettings, tls_ca_file: Option<&Path>) ->
         // It always exists, and a name without a database lands nowhere by accident.
         .with_database("system")
         .with_product_info("lockstep", env!("CARGO_PKG_VERSION"));
-    Ok(Connection { client, reader: Reader::new(pool.build(connector), settings)?, pinned: OnceCell::new() })
+    let reader = Reader::new(pool.build(connector), settings)?;
+    Ok(Connection { client, reader, pinned: Mutex::new(None), in_time: InTime::default() })
 }
 
 fn connector(encrypted: bool, tls_ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, DestinationError> {

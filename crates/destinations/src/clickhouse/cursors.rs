@@ -8,7 +8,7 @@ use lockstep_mappings::clickhouse::{cursor_table, cursor_table_name, literal};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ClickHouse, failure, quorum};
+use super::{ClickHouse, failure, in_time, quorum};
 use crate::destination::{CursorAt, Cursors, Selection};
 use crate::error::DestinationError;
 
@@ -58,7 +58,8 @@ async fn read_some(
     let size = (sql.len() + 1024).to_string();
     let asking = async {
         let client = &clickhouse.connection.pinned(clickhouse.timeouts.statement).await?.writing;
-        quorum::reached(|| fetch(client.query_raw(&sql).with_setting("max_query_size", &size))).await
+        let asked = quorum::reached(|| fetch(client.query_raw(&sql).with_setting("max_query_size", &size))).await;
+        asked.map_err(|error| clickhouse.connection.noted(error))
     };
     cursors.extend(clickhouse.within_statement_timeout(asking).await?);
     Ok(())
@@ -100,7 +101,9 @@ fn select(table: &str, tenancies: Selection<'_, TenancyId>, mappings: Selection<
 /// # Errors
 /// When it is not certain that they were moved.
 pub(super) async fn advance(clickhouse: &ClickHouse, cursors: &[CursorAt]) -> Result<(), DestinationError> {
-    let (statement, rows) = (cursor_table(&clickhouse.databases).insert(), Bytes::from(encode(cursors)));
+    let table = cursor_table(&clickhouse.databases);
+    in_time::require(clickhouse, &table).await?;
+    let (statement, rows) = (table.insert(), Bytes::from(encode(cursors)));
     // Workers move cursors at the same time, and on replicas one after the other.
     quorum::reached(|| async {
         let mut insert = clickhouse.insert(&statement);

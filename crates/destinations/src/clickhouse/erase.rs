@@ -131,7 +131,7 @@ async fn rewrite(clickhouse: &ClickHouse, sql: &str) -> Result<(), DestinationEr
     let client = &clickhouse.connection.pinned(clickhouse.timeouts.statement).await?.writing;
     let statement = client.query_raw(sql).with_setting("max_query_size", size).execute();
     match tokio::time::timeout(REWRITE_TIMEOUT, statement).await {
-        Ok(done) => done.map_err(|error| failure::from_client(&error)),
+        Ok(done) => done.map_err(|error| clickhouse.connection.noted(failure::from_client(&error))),
         Err(_) => {
             let waited = REWRITE_TIMEOUT.as_secs();
             Err(error(Failure::Unavailable, format!("rewriting parts takes longer than {waited} s")))

@@ -89,7 +89,7 @@ impl Insert {
             Some(inner) => inner,
             None => self.begin().await?,
         };
-        inner.send(chunk).await.map_err(|error| failure::from_client(&error))?;
+        inner.send(chunk).await.map_err(|error| self.server.connection.noted(failure::from_client(&error)))?;
         self.inner = Some(inner);
         self.broken = false;
         Ok(())
@@ -102,7 +102,7 @@ impl Insert {
     pub async fn end(self) -> Result<(), DestinationError> {
         self.check()?;
         let Some(inner) = self.inner else { return Ok(()) };
-        inner.end().await.map_err(|error| failure::from_client(&error))
+        inner.end().await.map_err(|error| self.server.connection.noted(failure::from_client(&error)))
     }
 
     fn check(&self) -> Result<(), DestinationError> {

@@ -8,6 +8,7 @@ mod cursors;
 mod erase;
 mod exception;
 mod failure;
+mod in_time;
 mod insert;
 mod marks;
 mod page;

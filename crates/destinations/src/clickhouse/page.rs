@@ -9,7 +9,7 @@ use lockstep_mappings::clickhouse::{each_server, literal, raw_table};
 use lockstep_mappings::codec::{CodecError, Row, append_row_binary};
 use tokio::task::JoinSet;
 
-use super::{ClickHouse, Insert, error};
+use super::{ClickHouse, Insert, error, in_time};
 use crate::destination::{Ended, PageStart, PageWriter, Sent, WriteLimits};
 use crate::error::{DestinationError, Failure};
 
@@ -119,8 +119,10 @@ impl Page {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => {
+                let table = raw_table(&self.mapping, &self.server.databases);
+                in_time::require(&self.server, &table).await?;
                 self.sent.writes += 1;
-                let insert = self.server.insert(&raw_table(&self.mapping, &self.server.databases).insert());
+                let insert = self.server.insert(&table.insert());
                 OpenInsert { insert, rows: 0, bytes: 0 }
             }
         };

@@ -1,6 +1,6 @@
 //! Sending the settings that the meaning of statements depends on, as far as the profile of Lockstep's user lets them be set.
 //!
-//! Usually all of them may be, which one question at the beginning tells. Where the server refuses, it is asked which it
+//! Usually all of them may be, which one question tells, at the beginning and now and then. Where the server refuses, it is asked which it
 //! refuses: those that only keep a limit are left out from then on, and any other is an error that names all of them.
 
 use std::collections::HashMap;
@@ -65,19 +65,29 @@ impl Pinned {
         let all: String = everything().map(parameter).collect();
         match connection.ask(&all, "SELECT 1").try_fold((), |(), _| async { Ok(()) }).await {
             Ok(()) => Ok(Self::new(&connection.client, &[])),
-            Err(error) if error.server_code().is_some_and(|code| REFUSED.contains(&code)) => {
+            Err(error) if is_refused(&error) => {
                 version::judge(text(connection, "SELECT version()").await?.trim())?;
-                let left_out = left_out(&found(connection).await?)?;
-                let names: Vec<_> = left_out.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                tracing::warn!(
-                    limits = names.join(", "),
-                    "ClickHouse keeps limits, and a statement that reaches one fails"
-                );
-                Ok(Self::new(&connection.client, &left_out))
+                Ok(Self::new(&connection.client, &left_out(&found(connection).await?)?))
             }
             Err(error) => Err(error),
         }
     }
+
+    /// Says which limits are kept, if any are.
+    pub(super) fn tell(&self) {
+        if !self.kept_limits.is_empty() {
+            let limits: Vec<_> = self.kept_limits.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            tracing::warn!(
+                limits = limits.join(", "),
+                "ClickHouse keeps limits, and a statement that reaches one fails"
+            );
+        }
+    }
+}
+
+/// Whether the server does not let a setting be set.
+pub(super) fn is_refused(error: &DestinationError) -> bool {
+    error.server_code().is_some_and(|code| REFUSED.contains(&code))
 }
 
 fn everything() -> impl Iterator<Item = &'static Setting> {

@@ -23,7 +23,8 @@ pub(super) fn read(
     let (connection, sql) = (Arc::clone(connection), sql.to_owned());
     flatten(async move {
         let pinned = connection.pinned(idle).await?;
-        quorum::reached(|| connection.reader.ask(&pinned.reading, sql.clone(), default_format, idle)).await
+        let asked = quorum::reached(|| connection.reader.ask(&pinned.reading, sql.clone(), default_format, idle)).await;
+        asked.map_err(|error| connection.noted(error))
     })
 }
 

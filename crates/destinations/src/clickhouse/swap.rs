@@ -25,14 +25,14 @@ impl Swap for ClickHouse {
         let comments = comments(self, mapping.name.as_str()).await?;
         match places(self, mapping).await? {
             Places { beside: None | Some(true), .. } => {}
-            Places { own: None, .. } => self.execute_all(&sql::take_place(mapping, databases)).await?,
+            Places { own: None, .. } => self.execute(&sql::take_place(mapping, databases)).await?,
             Places { .. } => {
                 let before = columns(self, mapping.name.as_str()).await?;
                 if let Some(bridge) = sql::bridge_view(mapping, databases, &before, &comments) {
                     self.execute(&bridge).await?;
                 }
                 self.execute(&sql::forbid_inserts(mapping, databases)).await?;
-                self.execute_all(&sql::exchange(mapping, databases)).await?;
+                self.execute(&sql::exchange(mapping, databases)).await?;
             }
         }
         self.execute(&sql::view(mapping, databases, &comments)).await
@@ -44,7 +44,7 @@ impl Swap for ClickHouse {
         }
         let databases = self.databases();
         if keep {
-            return self.execute_all(&sql::keep_replaced(mapping, databases)).await;
+            return self.execute(&sql::keep_replaced(mapping, databases)).await;
         }
         self.execute_all(&sql::drop_table(&sql::table_name(&mapping.beside()), databases)).await
     }
@@ -59,9 +59,9 @@ impl ClickHouse {
 
 async fn places(clickhouse: &ClickHouse, mapping: &Mapping) -> Result<Places, DestinationError> {
     let rows: Vec<(String, u8)> = clickhouse.fetch_rows(&sql::places_taken(mapping, clickhouse.databases())).await?;
-    let beside = format!("{}{}", mapping.name, sql::BESIDE);
+    let beside = sql::table_name(&mapping.beside());
     let taken = |is_beside: bool| {
-        let found = rows.iter().find(|(name, _)| name.starts_with(&beside) == is_beside);
+        let found = rows.iter().find(|(name, _)| (*name == beside) == is_beside);
         found.map(|(_, taken)| *taken == 1)
     };
     Ok(Places { own: taken(false), beside: taken(true) })

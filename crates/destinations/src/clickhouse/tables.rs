@@ -261,7 +261,7 @@ impl Tables<'_> {
         let (name, databases) = (table_name(&mapping.beside()), self.clickhouse.databases());
         let was_replaced = self.found.shapes.get(&local_name(&name, databases)).is_some_and(|shape| shape.is_replaced);
         if was_replaced && !self.is_there(&replaced_name(mapping)) {
-            return keep_replaced(mapping, databases);
+            return vec![keep_replaced(mapping, databases)];
         }
         drop_table(&name, databases)
     }

@@ -36,7 +36,8 @@ pub(super) async fn begin(
     create_ours(to).await?;
     let begin = tenant::begin_fill(mapping, Uuid::new_v4(), version);
     let states = tenant::states(std::slice::from_ref(&mapping.name));
-    let answers = to.transaction(&[tenant::lock(), begin, states]).await?;
+    // From the first row, whatever was under way.
+    let answers = to.transaction(&[tenant::lock(), tenant::refill(mapping), begin, states]).await?;
     match parse(to, answers.last())?.remove(&mapping.name) {
         Some(MappingState::Filling(position)) => Ok(position),
         _ => Err(to.odd_answer()),

@@ -109,3 +109,33 @@ async fn what_a_profile_keeps_is_named_before_anything_is_asked() {
     assert!(said.contains("final (is 1, has to be 0)"), "{said}");
     assert!(fixed.check_version().await.is_err_and(|error| error.failure() == Failure::Constrained));
 }
+
+/// Somebody changes the profile while programs run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_changed_later_is_noticed() {
+    let Some(mut server) = server().await else { return };
+    let user = "<users><later><password></password><profile>later</profile><quota>default</quota></later></users>";
+    let with = |profile: &str| {
+        let later = format!("<clickhouse><profiles><later>{profile}</later></profiles>{user}</clickhouse>");
+        [PROFILES.to_owned(), later]
+    };
+    server.restart(&with("")).await.unwrap();
+    let later = server.client_as("later", "raw", "views").unwrap();
+    assert_eq!(count(&later).await, 0);
+    // A limit that is kept: one statement may find out by failing.
+    let limited =
+        "<max_result_rows>3</max_result_rows><constraints><max_result_rows><readonly/></max_result_rows></constraints>";
+    server.restart(&with(limited)).await.unwrap();
+    let first = later.execute("SELECT 1").await;
+    assert!(first.is_err_and(|error| error.failure() == Failure::Misconfigured));
+    assert_eq!(count(&later).await, 0);
+    assert_eq!(later.kept_limits().await.unwrap(), [("max_result_rows".to_owned(), "3".to_owned())]);
+    // What changes meanings is named, by whatever is asked next.
+    server.restart(&with("<final>1</final><constraints><final><readonly/></final></constraints>")).await.unwrap();
+    assert!(later.execute("SELECT 1").await.is_err());
+    let refused = later.fetch_text("SELECT 1").await.unwrap_err();
+    assert_eq!(refused.code(), "LS-0210", "{refused}");
+    assert!(refused.to_string().contains("final (is 1, has to be 0)"), "{refused}");
+    server.restart(&with("")).await.unwrap();
+    assert_eq!(count(&later).await, 0);
+}

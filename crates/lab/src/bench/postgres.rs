@@ -75,7 +75,7 @@ async fn fill(
     let (tenancy, string) = (tenancy.to_string(), tenant.connection_string());
     let arguments = ["destination", "add", "--tenant", &tenancy, "--mapping", "users", "-"];
     let added = installation.run_with_input("lockstep", &arguments, &string).await?;
-    anyhow::ensure!(added.code == Some(0), "the destination was not added:\n{}", added.stderr);
+    anyhow::ensure!(added.code == Some(0), "the destination was not added:\n{}{}", added.stdout, added.stderr);
     let began = Instant::now();
     eventually("the tenant's table is filled", DEADLINE, async || {
         let filled =

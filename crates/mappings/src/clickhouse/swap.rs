@@ -1,12 +1,13 @@
 //! How a table becomes another while it is read: a column is added or dropped in place; for everything else the right table
-//! is built beside it, filled, and takes its place in one statement.
+//! is built beside it, filled, and takes its place in one statement. On a cluster no table takes another's place (LS-0027):
+//! what does that has no form for one.
 
-use super::tables::{TableDefinition, raw_table};
+use super::tables::TableDefinition;
 use super::{Databases, identifier, literal, local_name, on_cluster};
 use crate::mapping::Mapping;
 
 /// What the name of a table ends in that is built beside the one whose place it takes.
-pub const BESIDE: &str = "_lockstep_new";
+const BESIDE: &str = "_lockstep_new";
 /// What the name of a table ends in whose place was taken, and that is kept.
 pub const REPLACED: &str = "_lockstep_old";
 /// The constraint of a table whose place is taken: it lets nothing in. Inserts find it in the table that a name stands for at
@@ -70,9 +71,8 @@ pub fn drop_table(name: &str, databases: &Databases) -> Vec<String> {
 /// Lets nothing more into the table of a mapping whose place is to be taken.
 pub fn forbid_inserts(mapping: &Mapping, databases: &Databases) -> String {
     format!(
-        "ALTER TABLE {}{} ADD CONSTRAINT IF NOT EXISTS {MARK_OF_REPLACED} CHECK 0",
-        of_raw(&local_name(mapping.name.as_str(), databases), databases),
-        on_cluster(databases),
+        "ALTER TABLE {} ADD CONSTRAINT IF NOT EXISTS {MARK_OF_REPLACED} CHECK 0",
+        of_raw(mapping.name.as_str(), databases)
     )
 }
 
@@ -87,51 +87,35 @@ pub fn allow_inserts(table: &TableDefinition) -> String {
 }
 
 /// Exchanges the names of a mapping's table and of the one beside it, in one statement: who reads either name finds a whole
-/// table at every moment. On a cluster the tables of the shards are exchanged, and then the distributed one made anew, with the
-/// columns of the new ones.
-pub fn exchange(mapping: &Mapping, databases: &Databases) -> Vec<String> {
-    let [one, other] =
-        [mapping.name.to_string(), table_name(&mapping.beside())].map(|name| local_name(&name, databases));
-    let exchange = format!(
-        "EXCHANGE TABLES {} AND {}{}",
-        of_raw(&one, databases),
-        of_raw(&other, databases),
-        on_cluster(databases)
-    );
-    std::iter::once(exchange).chain(distributed(mapping, databases)).collect()
+/// table at every moment.
+pub fn exchange(mapping: &Mapping, databases: &Databases) -> String {
+    let [one, other] = both(mapping);
+    format!("EXCHANGE TABLES {} AND {}", of_raw(&one, databases), of_raw(&other, databases))
 }
 
 /// Gives the table beside a mapping's its name, where there is no table of that name.
-pub fn take_place(mapping: &Mapping, databases: &Databases) -> Vec<String> {
-    let rename = rename(&table_name(&mapping.beside()), mapping.name.as_str(), databases);
-    rename.into_iter().chain(distributed(mapping, databases)).collect()
+pub fn take_place(mapping: &Mapping, databases: &Databases) -> String {
+    let [own, beside] = both(mapping);
+    rename(&beside, &own, databases)
 }
 
 /// Keeps the table that was replaced under another name.
-pub fn keep_replaced(mapping: &Mapping, databases: &Databases) -> Vec<String> {
+pub fn keep_replaced(mapping: &Mapping, databases: &Databases) -> String {
     rename(&table_name(&mapping.beside()), &replaced_name(mapping), databases)
 }
 
-/// On a cluster: what is asked for the rows of all shards, as it must be now.
-fn distributed(mapping: &Mapping, databases: &Databases) -> Option<String> {
-    let create = raw_table(mapping, databases).create().into_iter().nth(1)?;
-    Some(create.replacen("CREATE TABLE IF NOT EXISTS", "CREATE OR REPLACE TABLE", 1))
+/// The names of a mapping's table and of the one beside it.
+fn both(mapping: &Mapping) -> [String; 2] {
+    [mapping.name.to_string(), table_name(&mapping.beside())]
 }
 
-fn rename(from: &str, to: &str, databases: &Databases) -> Vec<String> {
-    let cluster = on_cluster(databases);
-    let (rows, new) = (local_name(from, databases), local_name(to, databases));
-    // What distributes goes by the names of what holds the rows.
-    let distributed =
-        databases.cluster.is_some().then(|| format!("DROP TABLE IF EXISTS {}{cluster}", of_raw(from, databases)));
-    let rename = format!("RENAME TABLE {} TO {}{cluster}", of_raw(&rows, databases), of_raw(&new, databases));
-    distributed.into_iter().chain([rename]).collect()
+fn rename(from: &str, to: &str, databases: &Databases) -> String {
+    format!("RENAME TABLE {} TO {}", of_raw(from, databases), of_raw(to, databases))
 }
 
 /// Which of a mapping's table and the one beside it are there, each with whether its place was taken: its name, and UInt8.
 pub fn places_taken(mapping: &Mapping, databases: &Databases) -> String {
-    let [one, other] =
-        [mapping.name.to_string(), table_name(&mapping.beside())].map(|name| local_name(&name, databases));
+    let [one, other] = both(mapping);
     format!(
         "SELECT name, position(create_table_query, {}) > 0\nFROM system.tables\nWHERE database = {} AND name IN ({}, {})",
         literal(MARK_OF_REPLACED),

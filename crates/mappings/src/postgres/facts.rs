@@ -29,6 +29,8 @@ pub struct ColumnFacts {
     pub number: i16,
     /// Of an enum: each label with what identifies it.
     pub labels: Vec<String>,
+    /// Whether its collation takes different texts for equal, `a` and `A` for instance.
+    pub equates_texts: bool,
 }
 
 impl ColumnFacts {
@@ -115,6 +117,7 @@ pub fn misfits_of_tenancies(facts: &SourceFacts) -> Vec<Misfit> {
     if check.table(&tenancy_table()) {
         for (name, typname) in [("id", "uuid"), ("projectId", "text"), ("branchId", "text")] {
             check.typed(&tenancy_table(), name, &[typname]);
+            check.exact(&tenancy_table(), name);
         }
     }
     check.found
@@ -170,6 +173,19 @@ impl Check<'_> {
         }
     }
 
+    /// A column by which rows are told apart, or found. Where its collation takes different texts for equal, Postgres has one row of
+    /// them and ClickHouse several: a key that only changes its case would stay there under both.
+    fn exact(&mut self, table: &SourceTable, name: &str) {
+        let column = self.facts.get(table).and_then(|live| live.columns.get(name));
+        if column.is_some_and(|column| column.equates_texts) {
+            self.say(
+                format!("column \"{}\".\"{name}\"", table.name),
+                "is a key, and has a collation that takes different texts for equal".to_owned(),
+                "give it a deterministic collation (ALTER TABLE … ALTER COLUMN … TYPE text COLLATE …), or drop the definition",
+            );
+        }
+    }
+
     fn mapping(&mut self, mapping: &Mapping) {
         if !self.table(&mapping.source) {
             return;
@@ -179,6 +195,8 @@ impl Check<'_> {
             Tenant::ProjectAndBranch { project, branch } => {
                 self.typed(&mapping.source, project, &["text", "varchar"]);
                 self.typed(&mapping.source, branch, &["text", "varchar"]);
+                self.exact(&mapping.source, project);
+                self.exact(&mapping.source, branch);
                 self.column(&tenancy_table(), "hasNoOrganization");
             }
         }
@@ -192,8 +210,17 @@ impl Check<'_> {
                 self.column(&mapping.source, name);
             }
         }
+        for (_, source) in mapping.key_sources() {
+            self.exact(&mapping.source, source);
+        }
         for join in &mapping.joins {
+            for reference in join.here.reads() {
+                if let ColumnRef::Source(name) = reference {
+                    self.exact(&mapping.source, name);
+                }
+            }
             if self.table(&join.table) {
+                self.exact(&join.table, &join.there);
                 self.typed(&join.table, &join.tenant, &["uuid"]);
                 for name in mapping.joined_columns(join) {
                     self.column(&join.table, &name);

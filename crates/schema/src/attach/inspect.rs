@@ -193,7 +193,8 @@ SELECT n.nspname, c.relname, a.attname, t.typname, t.typtype = 'e', NOT a.attnot
   c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)),
   -- Row (1), before (2), update (16).
   EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 19 = 19),
-  pg_relation_filenode(c.oid), b.typmod, b.is_array
+  pg_relation_filenode(c.oid), b.typmod, b.is_array,
+  EXISTS (SELECT 1 FROM pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic)
 FROM unnest($1::text[], $2::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'r'
@@ -219,6 +220,7 @@ FROM unnest($1::text[], $2::text[]) AS w(schema, name)
             labels: row.get(8),
             typmod: row.get(12),
             is_array: row.get(13),
+            equates_texts: row.get(14),
         };
         let table = facts.entry(SourceTable { schema: row.get(0), name: row.get(1) }).or_default();
         table.columns.insert(row.get(2), column);

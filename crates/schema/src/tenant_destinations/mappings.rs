@@ -144,6 +144,23 @@ pub async fn request_refill(control: &mut Control, destination: Uuid, mappings: 
     Ok(requested?)
 }
 
+/// Forgets everything that is told of mappings, of all destinations: what their cursors count are other numbers. They are filled
+/// again.
+pub async fn forget_all(control: &mut Control) -> Result<(), SourceError> {
+    let forgotten: Result<(), diesel::result::Error> = control
+        .transaction(async |control| {
+            diesel::delete(tenant_mapping::table).execute(control).await?;
+            let numbers = (tenant_destination::known.eq(0), tenant_destination::passed.eq(0));
+            diesel::update(tenant_destination::table)
+                .set((numbers, tenant_destination::unfinished.eq(true)))
+                .execute(control)
+                .await?;
+            Ok(())
+        })
+        .await;
+    Ok(forgotten?)
+}
+
 /// Forgets what is told of mappings that do not go to a destination any more.
 pub async fn keep_only(control: &Control, destination: Uuid, mappings: &[&str]) -> Result<(), SourceError> {
     let others = tenant_mapping::table

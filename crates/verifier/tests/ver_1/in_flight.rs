@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lockstep_mappings::postgres::Target;
-use lockstep_schema::fills;
 use lockstep_testkit::databases::eventually;
+use lockstep_testkit::fills;
 use lockstep_verifier::{Kind, Phase, Progress, Verdict, VerifyOptions, Why};
 
 use crate::fixture::{Fixture, id, teams, tenancy};
@@ -130,7 +130,7 @@ async fn ver_1_what_capture_has_missed_is_in_flight_until_a_fill_has_ended() {
     fixture.run(asked).await.unwrap();
     fixture.forget_lines().await.unwrap();
     assert_eq!(told().await, (Kind::Missing, Why::Filling));
-    fills::begin_now(&fixture.client, mapping, &"clickhouse".into(), "a test").await.unwrap();
+    fills::begin(&fixture.client, mapping).await.unwrap();
     fixture.run("DELETE FROM lockstep.refill").await.unwrap();
     assert_eq!(told().await, (Kind::Missing, Why::Filling));
     fixture.end_fills().await.unwrap();

@@ -87,3 +87,24 @@ async fn ver_1_a_mapping_that_cannot_be_read_at_all_leaves_the_others_compared()
     let shares = fixture.expect(Verdict::Unfinished, "shares").await;
     assert_eq!((shares.unreadable, shares.equal, shares.findings.len()), (1000, false, 20));
 }
+
+/// More rows than are looked for one by one: others are compared all the same, and what differs among them is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_very_many_rows_that_cannot_be_read_leave_others_compared() {
+    let fixture = Fixture::create(TABLE, Some((FILE, &definition("60 / {parts}")))).await.unwrap();
+    fixture.run(&(tenancy(1) + &parts(1000..7000, 3))).await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
+    fixture.ship().await.unwrap();
+    fixture.expect_equal().await;
+    fixture.run(&format!(r#"UPDATE "Part" SET "parts" = 0 WHERE "id" < '{}'"#, id(4000))).await.unwrap();
+    fixture.number().await.unwrap();
+    fixture.advance(i64::MAX).await.unwrap();
+    let shares = fixture.expect(Verdict::Unfinished, "shares").await;
+    assert_eq!((shares.unreadable, shares.differences(), shares.equal), (1000, 0, false), "{shares:?}");
+    assert!(shares.equal_rows > 2000 && shares.unjudged >= 2000, "{shares:?}");
+    // One of those that can be read is not in ClickHouse.
+    fixture.in_clickhouse("shares", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(5000))).await.unwrap();
+    let shares = fixture.expect(Verdict::Different, "shares").await;
+    assert_eq!((shares.missing, shares.differences()), (1, 1), "{shares:?}");
+}

@@ -5,10 +5,10 @@
 //! every row of the source has a version at or above the floor there. A fill into the table beside ends with that table in the
 //! place of the one that was read. Each step can be done again, so a worker that dies anywhere is followed by another.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::failpoint;
-use lockstep_destinations::{Erase, Swap};
+use lockstep_destinations::{Destination, Erase, Swap};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
@@ -18,6 +18,9 @@ use crate::limits::Limits;
 use crate::pace::jittered;
 use crate::storage::fill_end::{Due, FillEndSession};
 
+/// A server takes longer than this to end and to start again.
+const SERVERS_KNOWN_FOR: Duration = Duration::from_secs(1);
+
 /// Ends the fills of a destination.
 pub(crate) struct FillEnd<D> {
     pub(crate) destination: D,
@@ -25,7 +28,7 @@ pub(crate) struct FillEnd<D> {
     pub(crate) limits: Limits,
 }
 
-impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
+impl<D: Destination + Erase + Swap> Task for FillEnd<D> {
     const NAME: &'static str = "end fills";
     /// Each statement has a limit of its own.
     const TIMEOUT: Duration = Duration::MAX;
@@ -48,17 +51,24 @@ impl<D: Erase + Swap + Send + Sync + 'static> Task for FillEnd<D> {
                 session.in_place(mapping).await?;
             }
         }
-        let mut ended = 0;
+        let (mut ended, mut looked) = (0, None);
         for due in session.due().await? {
-            if let Some(mapping) = self.mapping(&due.mapping) {
-                ended += usize::from(self.end(session, mapping, &due).await?);
+            let Some(mapping) = self.mapping(&due.mapping) else { continue };
+            if looked.is_none_or(|looked: Instant| looked.elapsed() > SERVERS_KNOWN_FOR) {
+                // Rows that a server lost would be taken for stale, and be hidden until they were exported again: whoever sweeps
+                // takes note of the restart first, and has their ranges shipped again before this fill can end.
+                if session.have_restarted(&self.destination.servers().await?).await? {
+                    break;
+                }
+                looked = Some(Instant::now());
             }
+            ended += usize::from(self.end(session, mapping, &due).await?);
         }
         Ok(Ran::did(ended, every))
     }
 }
 
-impl<D: Erase + Swap> FillEnd<D> {
+impl<D: Destination + Erase + Swap> FillEnd<D> {
     fn mapping(&self, name: &str) -> Option<&Mapping> {
         self.set.iter().find(|mapping| mapping.name.as_str() == name)
     }

@@ -120,7 +120,7 @@ impl<D: Destination> Filler<D> {
                 Ok(true)
             }
             Ok(RangeEnd::Lost) => {
-                tracing::warn!(%mapping, first_block, "a range was claimed by another worker meanwhile");
+                tracing::warn!(%mapping, first_block, "a range was claimed by another worker meanwhile, or its fill began anew");
                 // In the middle of a read.
                 Ok(false)
             }
@@ -197,7 +197,10 @@ impl<D: Destination> Filler<D> {
     async fn read_and_write(&self, scan: &Client, fills: &Fills, claim: &Claim) -> Result<RangeEnd, ShipError> {
         let Some(index) = self.shared.mappings.index(&claim.mapping) else { return Ok(RangeEnd::Lost) };
         let mapping = self.shared.mappings.placed(index, claim.is_beside);
-        let Scan { filenode, window } = open_scan(scan, mapping).await?;
+        let Scan { filenode, is_current, window } = open_scan(scan, mapping, claim).await?;
+        if !is_current {
+            return Ok(RangeEnd::Lost);
+        }
         if filenode != Some(claim.filenode) {
             scan.batch_execute("ROLLBACK").await?;
             return Ok(RangeEnd::Rewritten);

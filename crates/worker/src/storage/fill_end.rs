@@ -1,6 +1,8 @@
 //! Fills that can end.
 
 use lockstep_core::SequenceId;
+use lockstep_destinations::ServerStart;
+use lockstep_mappings::postgres::erase;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::definitions::Known;
 use lockstep_schema::locks::{FILL_LOCK, SessionLock};
@@ -8,13 +10,21 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::DESTINATION;
+use super::{DESTINATION, restarts};
 
-const DUE: &str = "
+/// One into the table beside waits besides until nothing can be on its way any more that was read under the definition of before:
+/// it is meant for the mapping's own table, and would land in the one that has its name by then.
+fn due() -> String {
+    format!(
+        "
 SELECT f.mapping_name, f.floor, f.reason, f.is_beside, f.keep_replaced,
   f.reason <> 'first fill' AND EXISTS (SELECT 1 FROM lockstep.quarantine q WHERE q.destination = $1 AND q.mapping_name = f.mapping_name)
 FROM lockstep.fill f JOIN lockstep.fence n ON n.id = f.fence_id JOIN lockstep.destination d ON d.name = f.destination
-WHERE f.destination = $1 AND f.finished_at IS NULL AND n.sequence <= d.passed ORDER BY f.mapping_name";
+WHERE f.destination = $1 AND f.finished_at IS NULL AND n.sequence <= d.passed
+  AND (NOT f.is_beside OR f.started_at + {late} < clock_timestamp()) ORDER BY f.mapping_name",
+        late = erase::erasure_wait()
+    )
+}
 
 /// Ends a fill, if it is still the same.
 const FINISH: &str = "
@@ -91,7 +101,7 @@ impl FillEndSession {
     }
 
     pub(crate) async fn due(&self) -> Result<Vec<Due>, SourceError> {
-        let rows = self.client.query(DUE, &[&DESTINATION]).await?;
+        let rows = self.client.query(&due(), &[&DESTINATION]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Due {
@@ -104,6 +114,11 @@ impl FillEndSession {
                 })
             })
             .collect()
+    }
+
+    /// Whether one of the destination's servers was started again, and nobody has taken note of it yet.
+    pub(crate) async fn have_restarted(&self, servers: &[ServerStart]) -> Result<bool, SourceError> {
+        restarts::have_restarted(&self.client, servers).await
     }
 
     /// Writes down that a fill has ended, and how many rows only the destination had.

@@ -75,6 +75,10 @@ WITH cut AS (
 INSERT INTO lockstep.fill_range (mapping_name, destination, first_block, end_block)
 SELECT mapping_name, destination, $5, $6 FROM cut";
 
+/// Whether there is still the fill of the mapping `$2` with the number `$3`, into the table beside or not, of a mapping set up as `$5`.
+const IS_CURRENT: &str = "EXISTS (SELECT 1 FROM lockstep.fill f JOIN lockstep.definition d USING (mapping_name)
+  WHERE f.destination = $1 AND f.mapping_name = $2 AND f.floor = $3 AND f.is_beside = $4 AND d.exported = $5)";
+
 /// A range that this worker has claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Claim {
@@ -215,6 +219,9 @@ impl Fills {
 pub(crate) struct Scan {
     /// The table's file.
     pub(crate) filenode: Option<u32>,
+    /// The fill is still the one that the range was claimed of, and the mapping set up as it was: so what is read from this moment on
+    /// may be written where it was meant to go.
+    pub(crate) is_current: bool,
     /// How long what is read may be written.
     pub(crate) window: WriteWindow,
 }
@@ -225,7 +232,7 @@ pub(crate) struct Scan {
 ///
 /// # Errors
 /// When Postgres cannot be asked, or the table is locked by somebody else for longer than 10 seconds.
-pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Scan, SourceError> {
+pub(crate) async fn open_scan(client: &Client, mapping: &Mapping, claim: &Claim) -> Result<Scan, SourceError> {
     let source = table(&mapping.source);
     let lock = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'; LOCK TABLE {source} IN ACCESS SHARE MODE"
@@ -233,7 +240,10 @@ pub(crate) async fn open_scan(client: &Client, mapping: &Mapping) -> Result<Scan
     client.batch_execute(&lock).await?;
     // The snapshot is taken by the next statement.
     let read_at = Moment::now();
-    let sql = format!("SELECT pg_relation_filenode({}::regclass), {LATE_WRITE_LIMIT_MS}", literal(&source));
-    let row = client.query_one(&sql, &[]).await?;
-    Ok(Scan { filenode: row.try_get(0)?, window: WriteWindow::new(read_at, limit(&row, 1)?) })
+    let sql =
+        format!("SELECT pg_relation_filenode({}::regclass), {LATE_WRITE_LIMIT_MS}, {IS_CURRENT}", literal(&source));
+    let (name, exported) = (mapping.name.as_str(), mapping.export_fingerprint());
+    let row = client.query_one(&sql, &[&DESTINATION, &name, &claim.floor.get(), &claim.is_beside, &exported]).await?;
+    let window = WriteWindow::new(read_at, limit(&row, 1)?);
+    Ok(Scan { filenode: row.try_get(0)?, is_current: row.try_get(2)?, window })
 }

@@ -84,6 +84,13 @@ pub(super) async fn note_servers(client: &mut Client, servers: &[ServerStart]) -
     Ok(restarted)
 }
 
+/// Whether one of these servers was started again since they were noted.
+pub(super) async fn have_restarted(client: &Client, servers: &[ServerStart]) -> Result<bool, SourceError> {
+    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    let started: Vec<i64> = servers.iter().map(|server| server.started_ms).collect();
+    Ok(!client.query(RESTARTED, &[&DESTINATION, &names, &started]).await?.is_empty())
+}
+
 /// Gives changes to some of the rows that were marked; returns how many lines that were, `None` when nothing is left.
 pub(super) async fn change_some_again(client: &mut Client) -> Result<Option<u64>, SourceError> {
     let transaction = client.transaction().await?;

@@ -19,6 +19,9 @@ pub(super) enum Action {
     Stream,
 }
 
+/// The registry knows nothing of it: it was added anew, or the source was restored to a time before. What its cursor counts may
+/// be other numbers.
+pub(super) const UNKNOWN: &str = "it was added anew";
 pub(super) const FIRST_FILL: &str = "it was never filled";
 pub(super) const ASKED_FOR: &str = "somebody asked for it";
 pub(super) const TABLE_CHANGED: &str = "its table was made, or gained columns";
@@ -38,6 +41,7 @@ pub(super) fn action(
     }
     match states.get(name) {
         None | Some(MappingState::Absent) => Action::Fill(FIRST_FILL),
+        Some(_) if !known.mappings.contains_key(name.as_str()) => Action::Fill(UNKNOWN),
         Some(_) if table_changed => Action::Fill(TABLE_CHANGED),
         Some(MappingState::Filling(position)) if position.version < known.kept_above => Action::Fill(RETENTION),
         Some(MappingState::Filling(position)) => Action::GoOn(position.clone()),

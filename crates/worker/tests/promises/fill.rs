@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
-use lockstep_schema::fills;
-use lockstep_testkit::attached;
 use lockstep_testkit::databases::{TestDatabase, eventually};
+use lockstep_testkit::{attached, fills};
 use lockstep_worker::Limits;
 
 use crate::fixture::{DEADLINE, WorkerFixture};
 
 /// A platform with rows, to which Lockstep was attached a moment ago.
-async fn platform() -> WorkerFixture {
+pub(crate) async fn platform() -> WorkerFixture {
     let database = TestDatabase::create().await.unwrap();
     attached::bare(&database.connect().await.unwrap()).await.unwrap();
     WorkerFixture::attached_to(database).await
@@ -27,7 +26,7 @@ pub(crate) fn quick() -> Limits {
     }
 }
 
-const UNFILLED: &str = "SELECT count(*) FROM lockstep.fill WHERE finished_at IS NULL";
+pub(crate) const UNFILLED: &str = "SELECT count(*) FROM lockstep.fill WHERE finished_at IS NULL";
 
 impl WorkerFixture {
     /// Until every fill has ended. A sequencer runs.
@@ -37,7 +36,7 @@ impl WorkerFixture {
 
     async fn refill(&self, mapping: &str) {
         let mapping = self.set.iter().find(|one| one.name.as_str() == mapping).unwrap();
-        fills::begin_now(&self.client, mapping, &"clickhouse".into(), "asked for by a test").await.unwrap();
+        fills::begin(&self.client, mapping).await.unwrap();
     }
 
     /// Ranges of one block, so that a fill takes many steps.

@@ -3,6 +3,7 @@
 use lockstep_core::TenancyId;
 use lockstep_destinations::ClickHouse;
 use lockstep_destinations::faulty::Faulty;
+use lockstep_mappings::clickhouse::{IN_TIME, raw_table};
 use lockstep_worker::{Flushed, Limits};
 use tokio::task::JoinHandle;
 
@@ -133,5 +134,26 @@ async fn erase_1_deleted_rows_are_dropped_and_no_others() {
     fixture.assert_equal().await;
     let noted = "SELECT sum(dropped_rows)::bigint FROM lockstep.clean_up";
     assert_eq!(fixture.number(noted).await, 20);
+    fixture.remove().await;
+}
+
+/// It lost its constraint, or somebody put another in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn erase_1_nothing_is_written_into_a_table_that_would_take_what_comes_too_late() {
+    let fixture = WorkerFixture::new().await;
+    let tenancy = fixture.known_tenancy().await;
+    fixture.user(tenancy, "ada").await;
+    fixture.pass().await;
+    fixture.change(&format!("ALTER TABLE {{raw}}.users DROP CONSTRAINT {IN_TIME}")).await;
+    let mut flusher = fixture.flusher(Limits::default());
+    let flushed = flusher.flush(&fixture.hints(&[tenancy])).await;
+    let [failed] = &flushed.failed[..] else { panic!("{flushed:?}") };
+    assert!(failed.reason.contains("LS-0204") && failed.reason.contains(IN_TIME), "{}", failed.reason);
+    assert_eq!(fixture.ask(THERE).await, "0");
+    let users = fixture.set.iter().find(|mapping| mapping.name.as_str() == "users").unwrap();
+    fixture.change(&raw_table(users, &fixture.databases).add_in_time()).await;
+    fixture.pass_and_flush(&[tenancy]).await;
+    assert_eq!(fixture.ask(SEEN).await, "1");
+    fixture.assert_equal().await;
     fixture.remove().await;
 }

@@ -9,6 +9,7 @@ mod erase_1;
 mod erase_many;
 mod fair_1;
 mod fill;
+mod fill_end;
 mod fixture;
 mod idem_1;
 mod iso_1;
