@@ -58,3 +58,13 @@ async fn chaos_matrix_of_filling() -> Result<()> {
 async fn chaos_matrix_of_ending_fills() -> Result<()> {
     all_equal(|point| is_one_of(point, &["fill_catch_up", "fill_end"])).await
 }
+
+#[tokio::test]
+async fn chaos_matrix_of_tenants_own_databases() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["tenants::page_commit", "tenants::recorded"])).await
+}
+
+#[tokio::test]
+async fn chaos_matrix_of_filling_tenants_own_databases() -> Result<()> {
+    all_equal(|point| is_one_of(point, &["tenants::fill_commit"])).await
+}

@@ -29,13 +29,20 @@ fn mappings() -> Result<Mappings> {
 
 /// Hints for some mappings of every tenancy.
 pub(crate) async fn hints(stage: &Stage, mappings_named: &[&str]) -> Result<Hints> {
+    let rows = stage.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await?;
+    let tenancies: Vec<_> = rows.iter().map(|row| TenancyId::new(row.get::<_, Uuid>(0))).collect();
+    hints_of(&tenancies, mappings_named)
+}
+
+/// The same of some tenancies.
+pub(crate) fn hints_of(tenancies: &[TenancyId], mappings_named: &[&str]) -> Result<Hints> {
     let all = mappings()?;
     let index = |name: &&str| all.index(&name.parse().ok()?);
     let named: Vec<_> = mappings_named.iter().filter_map(index).collect();
     ensure!(named.len() == mappings_named.len(), "there is a mapping of another name among {mappings_named:?}");
     let mut hints = Hints::default();
-    for row in stage.client.query(r#"SELECT "id" FROM "Tenancy" ORDER BY "id""#, &[]).await? {
-        hints.add(TenancyId::new(row.get::<_, Uuid>(0)), named.iter().copied(), SequenceId::BASE);
+    for tenancy in tenancies {
+        hints.add(*tenancy, named.iter().copied(), SequenceId::BASE);
     }
     Ok(hints)
 }

@@ -8,3 +8,4 @@ pub mod demo;
 
 mod lag;
 mod progress;
+mod tenants;

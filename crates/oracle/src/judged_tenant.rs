@@ -34,7 +34,10 @@ fn literal(kind: &str, value: Option<String>) -> String {
     match kind {
         "boolean" => format!("'{value}'::boolean"),
         "timestamp without time zone" => {
-            format!("timestamp '1970-01-01' + {value} * interval '1 millisecond'")
+            // Seconds and the rest: as one number, Postgres would round it.
+            format!(
+                "timestamp '1970-01-01' + ({value} / 1000) * interval '1 second' + ({value} % 1000) * interval '1 millisecond'"
+            )
         }
         _ => format!("'{}'::{kind}", value.replace('\'', "''")),
     }

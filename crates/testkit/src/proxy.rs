@@ -7,8 +7,8 @@ mod connection;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -52,6 +52,7 @@ struct State {
 pub struct Proxy {
     state: watch::Sender<State>,
     port: u16,
+    target: Arc<Mutex<String>>,
     accepted: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
@@ -75,16 +76,17 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let (state, _) = watch::channel(State::default());
         let [accepted, refused] = [Arc::default(), Arc::default()];
+        let target = Arc::new(Mutex::new(target.to_owned()));
         let accepting = tokio::spawn(
             Acceptor {
-                target: target.to_owned(),
+                target: Arc::clone(&target),
                 state: state.clone(),
                 accepted: Arc::clone(&accepted),
                 refused: Arc::clone(&refused),
             }
             .run(listener),
         );
-        Ok(Self { state, port, accepted, refused, accepting })
+        Ok(Self { state, port, target, accepted, refused, accepting })
     }
 
     /// In front of the service that a URL names; with the URL of the proxy.
@@ -117,6 +119,14 @@ impl Proxy {
     /// What happens to bytes now. [`Mode::CutAnswerOnce`] is [`Mode::Pass`] when it has happened.
     pub fn mode(&self) -> Mode {
         self.state.borrow().mode
+    }
+
+    /// Leads to another service, `host:port`, from now on; open connections are closed. Returns where it led before.
+    pub fn lead_to(&self, target: &str) -> String {
+        let before =
+            std::mem::replace(&mut *self.target.lock().unwrap_or_else(PoisonError::into_inner), target.to_owned());
+        self.cut();
+        before
     }
 
     /// Closes all open connections.
@@ -153,7 +163,7 @@ impl Drop for Proxy {
 }
 
 struct Acceptor {
-    target: String,
+    target: Arc<Mutex<String>>,
     state: watch::Sender<State>,
     accepted: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
@@ -167,7 +177,8 @@ impl Acceptor {
                 self.refused.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
-            let (target, state) = (self.target.clone(), self.state.clone());
+            let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let state = self.state.clone();
             tokio::spawn(async move {
                 // Without a service behind it, the client's connection is closed.
                 if let Ok(server) = TcpStream::connect(target).await {

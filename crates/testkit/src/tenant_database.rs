@@ -1,11 +1,13 @@
 //! A Postgres of a tenant's own: a database with a role of its own, behind a network that fails on command.
 
 mod key_file;
+mod registered;
 
 use anyhow::Context;
 use tokio_postgres::Client;
 
 pub use self::key_file::KeyFile;
+pub use self::registered::{RegisteredDatabase, register};
 use crate::databases::{TestDatabase, connect, services, unique_suffix};
 use crate::proxy::Proxy;
 

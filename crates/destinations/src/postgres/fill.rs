@@ -1,6 +1,6 @@
 //! Fills: pages by key, each in one transaction with how far the fill has come.
 
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, Row, key_texts};
 use lockstep_mappings::tenant::{self, Range};
@@ -172,7 +172,13 @@ impl FillPage {
         }
         ending.push("COMMIT".to_owned());
         to.refuse_late(self.window)?;
-        session.run(&ending, Doing::WritingRows).await.map(drop)
+        failpoint!(
+            "tenants::fill_commit::before",
+            return Err(DestinationError::unanswered(to.inner.id.clone()).into())
+        );
+        session.run(&ending, Doing::WritingRows).await?;
+        failpoint!("tenants::fill_commit::after", return Err(DestinationError::unanswered(to.inner.id.clone()).into()));
+        Ok(())
     }
 
     /// Begins the transaction and moves the fill on, from where this page was read. Returns whether the table was empty when

@@ -1,6 +1,6 @@
 //! Pages of the stream: written in one transaction, with their cursor, where the cursor stands as it stood when they were read.
 
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_mappings::codec::{CodecError, Row};
 use lockstep_mappings::tenant;
 
@@ -102,5 +102,8 @@ async fn write(
     ending.push(tenant::move_cursor(&mapping.name, until));
     ending.push("COMMIT".to_owned());
     to.refuse_late(window)?;
-    session.run(&ending, Doing::WritingRows).await.map(drop)
+    failpoint!("tenants::page_commit::before", return Err(DestinationError::unanswered(to.inner.id.clone()).into()));
+    session.run(&ending, Doing::WritingRows).await?;
+    failpoint!("tenants::page_commit::after", return Err(DestinationError::unanswered(to.inner.id.clone()).into()));
+    Ok(())
 }

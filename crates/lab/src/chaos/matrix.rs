@@ -49,20 +49,26 @@ pub async fn run(args: &MatrixArgs) -> anyhow::Result<bool> {
 }
 
 /// Runs the cells of these points and actions, telling each as it is done. After one that is not equal a new installation
-/// is made: none inherits what another lost.
+/// is made: none inherits what another lost. One with tenants' own databases is made for the points on the way there.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn cells(points: &[Point], actions: &[Action], mut tell: impl FnMut(&Cell)) -> anyhow::Result<Vec<Cell>> {
-    let mut shared = SharedInstallation::begin().await?;
+    let mut has_tenants = points.first().is_some_and(|point| point.of_tenants);
+    let mut shared = SharedInstallation::begin(has_tenants).await?;
     let mut cells = Vec::new();
     for point in points {
+        if point.of_tenants != has_tenants {
+            has_tenants = point.of_tenants;
+            shared.end().await?;
+            shared = SharedInstallation::begin(has_tenants).await?;
+        }
         for action in actions {
             let cell = shared.cell(point, *action).await?;
             tell(&cell);
             if cell.outcome != Outcome::Equal {
                 shared.end().await?;
-                shared = SharedInstallation::begin().await?;
+                shared = SharedInstallation::begin(has_tenants).await?;
             }
             cells.push(cell);
         }

@@ -19,11 +19,14 @@ use clap::Args;
 use rand::Rng;
 
 use crate::progress::Progress;
+use crate::tenants::with_databases;
 use conductor::Conductor;
+use fault::TENANTS;
 use fleet::Fleet;
 use lockstep_oracle as oracle;
 use lockstep_testkit::data::{self, Shape};
 use lockstep_testkit::installation::Installation;
+use lockstep_testkit::tenant_database::RegisteredDatabase;
 use outcome::{Converged, Outcome};
 use plan::Plan;
 use services::Services;
@@ -45,7 +48,7 @@ pub struct RunArgs {
     keep: bool,
 }
 
-/// Twelve tenants, of which the first gets a fifth of all edits.
+/// Twelve tenants, of which the first gets a fifth of all edits, and two have a database of their own.
 const SHAPE: Shape = Shape { tenants: 12, rows: 30, seed: 3 };
 /// For everything to be in step when all is healed.
 const IN_STEP: Duration = Duration::from_secs(300);
@@ -65,7 +68,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<bool> {
         plan.faults.len(),
         plan.fingerprint()
     ));
-    let installation = Installation::create().await?;
+    let installation = Installation::create().await?.with_tenant_databases()?;
     let outcome = play(&installation, &plan, &progress).await;
     progress.clear();
     let outcome = match outcome {
@@ -91,6 +94,7 @@ async fn play(installation: &Installation, plan: &Plan, progress: &Progress) -> 
     installation.succeed("lockstep", &["migrate", "--standalone"]).await?;
     let client = installation.database().connect().await?;
     data::seed(&client, SHAPE).await?;
+    let tenants = with_databases(installation, &client, TENANTS).await?;
     drop(client);
     let services = Services::from_environment();
     if let Some(why) = services.why_not_all() {
@@ -98,26 +102,52 @@ async fn play(installation: &Installation, plan: &Plan, progress: &Progress) -> 
     }
     let fleet = Fleet::start(installation).await?;
     let began = Instant::now();
-    let conductor = Conductor::new(fleet, services, progress);
+    let conductor = Conductor::new(fleet, services, &tenants, progress);
     let (worked, (mut fleet, mut events)) = tokio::try_join!(
         workload::run(installation.database().url(), &plan.operations, began.into()),
         conductor.run(&plan.faults, began.into()),
     )?;
     events.worked(worked);
     progress.doing("healed: waiting until everything is in step");
-    let healed = Instant::now();
-    let timeout = IN_STEP.as_secs().to_string();
-    let waited = installation.run("lockstep", &["wait", "--all", "--timeout", &timeout]).await?;
-    events.converged = match waited.code {
-        Some(0) => Converged::After(healed.elapsed()),
-        _ => Converged::Not(waited.stderr),
-    };
+    events.converged = converge(installation, &tenants).await?;
     progress.doing("comparing every column of every row");
-    let client = installation.database().connect().await?;
-    let report = oracle::compare(&client, &installation.endpoint()).await?;
-    events.report = (!report.equal()).then(|| report.to_string());
-    events.rows = report.mappings.iter().map(|mapping| mapping.source_rows).sum();
+    judge(installation, &tenants, &mut events).await?;
     fleet.tend()?;
     events.ended = fleet.end().await?;
+    for tenant in tenants {
+        tenant.database.remove().await?;
+    }
     Ok(events)
+}
+
+/// Waits for everything, and for each tenant's database by its name: nobody waits for one that backs off otherwise.
+async fn converge(installation: &Installation, tenants: &[RegisteredDatabase]) -> anyhow::Result<Converged> {
+    let healed = Instant::now();
+    let timeout = IN_STEP.as_secs().to_string();
+    let all = vec!["--all"];
+    let each = tenants.iter().map(|tenant| vec!["--destination", tenant.id.as_str()]);
+    for what in [all].into_iter().chain(each) {
+        let waited = installation.run("lockstep", &[&["wait", "--timeout", &timeout], &what[..]].concat()).await?;
+        if waited.code != Some(0) {
+            return Ok(Converged::Not(waited.stderr));
+        }
+    }
+    Ok(Converged::After(healed.elapsed()))
+}
+
+/// What the oracle finds, in ClickHouse and at the tenants.
+async fn judge(
+    installation: &Installation,
+    tenants: &[RegisteredDatabase],
+    events: &mut outcome::Events,
+) -> anyhow::Result<()> {
+    let client = installation.database().connect().await?;
+    let mut reports = vec![oracle::compare(&client, &installation.endpoint()).await?];
+    for tenant in tenants {
+        reports.push(tenant.judged(&client).await?);
+    }
+    let different: Vec<_> = reports.iter().filter(|report| !report.equal()).map(ToString::to_string).collect();
+    events.report = (!different.is_empty()).then(|| different.join("\n"));
+    events.rows = reports.iter().flat_map(|report| &report.mappings).map(|mapping| mapping.source_rows).sum();
+    Ok(())
 }

@@ -146,9 +146,14 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             Keeps::Rows => self.record_refusals(written).await,
             Keeps::Versions => Some(written),
         };
-        if let Some(WrittenPage { plan, page, .. }) = written {
-            self.ending.spawn(end_page(plan, page, open));
+        let Some(written) = written else { return };
+        if self.route.destination.keeps() == Keeps::Rows && written.page.cursors.is_empty() {
+            // Nothing is new, or nothing may be passed: there is no cursor to move, and no row moves without one.
+            self.written.push(written);
+            return;
         }
+        let WrittenPage { plan, page, .. } = written;
+        self.ending.spawn(end_page(plan, page, open));
     }
 
     /// Writes the rows that a page refuses into the quarantine; returns `None` where its cursors cannot move.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use lockstep_core::secret_keys::Sealed;
-use lockstep_core::{MappingName, SequenceId, TenancyId};
+use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_mappings::postgres::{table, tenancy_table};
 use lockstep_schema::SourceError;
@@ -251,7 +251,9 @@ pub(crate) async fn record_success(
     is_unfinished: bool,
     rest: Duration,
 ) -> Result<(), SourceError> {
+    failpoint!("tenants::recorded::before", return Err(SourceError::Timeout(rest)));
     client.execute(RECORD_SUCCESS, &[&id, &passed.get(), &is_unfinished, &rest.as_secs_f64()]).await?;
+    failpoint!("tenants::recorded::after", return Err(SourceError::Timeout(rest)));
     Ok(())
 }
 

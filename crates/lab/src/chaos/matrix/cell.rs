@@ -16,9 +16,14 @@ use lockstep_testkit::data::{self, Shape};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::edits::{self, EditKind};
 use lockstep_testkit::installation::{self, Installation};
+use lockstep_testkit::tenant_database::RegisteredDatabase;
+
+use crate::tenants::with_databases;
 
 /// A few rows of everything: what is edited is what matters.
 const SHAPE: Shape = Shape { tenants: 4, rows: 20, seed: 17 };
+/// Tenants with a database of their own, in the cells of the way there.
+const TENANTS: usize = 2;
 /// For the program to come to its point. It has work from its first second on.
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// For everything to be in step again: longer than the sweep's minute, after which it announces again what stands still.
@@ -141,18 +146,21 @@ pub(super) struct SharedInstallation {
     installation: Installation,
     client: Client,
     rng: StdRng,
+    /// Of the tenants that are edited most.
+    tenants: Vec<RegisteredDatabase>,
     /// The program that nothing happens to.
     steady: Option<(Program, installation::Program)>,
 }
 
 impl SharedInstallation {
     /// Ships a few rows of everything, so that a cell's work is its own edits.
-    pub(super) async fn begin() -> anyhow::Result<Self> {
-        let installation = Installation::create().await?;
+    pub(super) async fn begin(has_tenants: bool) -> anyhow::Result<Self> {
+        let installation = Installation::create().await?.with_tenant_databases()?;
         installation.succeed("lockstep", &["migrate", "--standalone"]).await?;
         let client = installation.database().connect().await?;
         data::seed(&client, SHAPE).await?;
-        let shared = Self { installation, client, rng: StdRng::seed_from_u64(1), steady: None };
+        let tenants = if has_tenants { with_databases(&installation, &client, TENANTS).await? } else { Vec::new() };
+        let shared = Self { installation, client, rng: StdRng::seed_from_u64(1), tenants, steady: None };
         let programs = [shared.start(Program::Sequencer, "first")?, shared.start(Program::Worker, "first")?];
         let outcome = shared.judge().await?;
         for program in programs {
@@ -173,6 +181,9 @@ impl SharedInstallation {
     pub(super) async fn end(self) -> anyhow::Result<()> {
         if let Some((_, steady)) = self.steady {
             steady.stop().await?;
+        }
+        for tenant in self.tenants {
+            tenant.database.remove().await?;
         }
         drop(self.client);
         self.installation.remove().await
@@ -242,11 +253,18 @@ impl SharedInstallation {
         Ok(outcome)
     }
 
-    /// A mapping is filled again that the edits change too.
+    /// A mapping is filled again that the edits change too: in ClickHouse, or at the tenants that have databases.
     async fn begin_fills(&self) -> anyhow::Result<()> {
-        // Nobody waits for it here: that is left to the judge.
-        let begun = self.installation.run("lockstep", &["resync", "--mapping", "teams", "--timeout", "0"]).await?;
-        ensure!(begun.code == Some(i32::from(exit::IN_FLIGHT)), "no fill was begun: {}", begun.stderr);
+        let mut destinations: Vec<_> = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+        if destinations.is_empty() {
+            destinations.push("clickhouse");
+        }
+        for destination in destinations {
+            // Nobody waits for it here: that is left to the judge.
+            let resync = ["resync", "--destination", destination, "--mapping", "teams", "--timeout", "0"];
+            let begun = self.installation.run("lockstep", &resync).await?;
+            ensure!(begun.code == Some(i32::from(exit::IN_FLIGHT)), "no fill was begun: {}", begun.stderr);
+        }
         Ok(())
     }
 
@@ -273,7 +291,23 @@ impl SharedInstallation {
             return Ok(Outcome::NotInStep(waited.stderr));
         }
         let report = oracle::compare(&self.client, &self.installation.endpoint()).await?;
-        Ok(if report.equal() { Outcome::Equal } else { Outcome::Different(report.to_string()) })
+        if !report.equal() {
+            return Ok(Outcome::Different(report.to_string()));
+        }
+        for tenant in &self.tenants {
+            let timeout = ["--timeout", IN_STEP_SECONDS];
+            // Also where it backs off, for which nobody waits who waits for all.
+            let wait = [&["wait", "--destination", tenant.id.as_str()], &timeout[..]].concat();
+            let waited = self.installation.run("lockstep", &wait).await?;
+            if waited.code != Some(0) {
+                return Ok(Outcome::NotInStep(waited.stderr));
+            }
+            let report = tenant.judged(&self.client).await?;
+            if !report.equal() {
+                return Ok(Outcome::Different(format!("the tenant's database {}\n{report}", tenant.id)));
+            }
+        }
+        Ok(Outcome::Equal)
     }
 }
 

@@ -38,10 +38,12 @@ pub struct Point {
     pub passes_before: u32,
     /// Whether it is on the way of a fill, which then is begun beside the edits.
     pub fills: bool,
+    /// Whether it is on the way to a tenant's own database. Only where it is, there are any: other points are of ClickHouse.
+    pub of_tenants: bool,
 }
 
 const fn of_sequencer(name: &'static str) -> Point {
-    Point { name, program: Program::Sequencer, passes_before: 0, fills: false }
+    Point { name, program: Program::Sequencer, passes_before: 0, fills: false, of_tenants: false }
 }
 
 const fn of_worker(name: &'static str) -> Point {
@@ -52,8 +54,12 @@ const fn of_fill(name: &'static str) -> Point {
     Point { fills: true, ..of_worker(name) }
 }
 
+const fn of_tenants(name: &'static str) -> Point {
+    Point { of_tenants: true, ..of_worker(name) }
+}
+
 /// All of them, on the way of a row: of a changed one, and then of one that a fill ships.
-pub const POINTS: [Point; 27] = [
+pub const POINTS: [Point; 33] = [
     of_sequencer("sequencer::pass_commit::before"),
     of_sequencer("sequencer::pass_commit::after"),
     of_sequencer("sequencer::expansion_commit::before"),
@@ -81,6 +87,12 @@ pub const POINTS: [Point; 27] = [
     of_fill("worker::fill_catch_up::after"),
     of_fill("worker::fill_end::before"),
     of_fill("worker::fill_end::after"),
+    of_tenants("tenants::page_commit::before"),
+    of_tenants("tenants::page_commit::after"),
+    of_tenants("tenants::recorded::before"),
+    of_tenants("tenants::recorded::after"),
+    Point { fills: true, ..of_tenants("tenants::fill_commit::before") },
+    Point { fills: true, ..of_tenants("tenants::fill_commit::after") },
 ];
 
 #[cfg(test)]

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::fault::{Fault, PROGRAMS, SERVICES};
+use super::fault::{Fault, PROGRAMS, SERVICES, Trouble};
 use super::fleet::Fleet;
 use super::outcome::Events;
 use super::plan::{Lasting, Planned};
 use super::services::Services;
 use crate::progress::Progress;
 use lockstep_testkit::proxy::Mode;
+use lockstep_testkit::tenant_database::RegisteredDatabase;
 
 pub(super) struct Conductor<'a> {
     fleet: Fleet<'a>,
     services: Services,
+    tenants: &'a [RegisteredDatabase],
     progress: &'a Progress,
     events: Events,
 }
@@ -39,8 +41,13 @@ fn moments(faults: &[Planned<Lasting>]) -> Vec<Moment<'_>> {
 }
 
 impl<'a> Conductor<'a> {
-    pub(super) fn new(fleet: Fleet<'a>, services: Services, progress: &'a Progress) -> Self {
-        Self { fleet, services, progress, events: Events::default() }
+    pub(super) fn new(
+        fleet: Fleet<'a>,
+        services: Services,
+        tenants: &'a [RegisteredDatabase],
+        progress: &'a Progress,
+    ) -> Self {
+        Self { fleet, services, tenants, progress, events: Events::default() }
     }
 
     /// Conducts all faults. Those that would last beyond the end of the plan end with it, when everything is healed.
@@ -84,8 +91,21 @@ impl<'a> Conductor<'a> {
                     }
                 }
             }
+            Fault::Tenant { which, trouble } => self.begin_at_tenant(*which, *trouble).await,
         }
         Ok(())
+    }
+
+    async fn begin_at_tenant(&self, which: usize, trouble: Trouble) {
+        let database = &self.tenants[which].database;
+        match trouble.mode() {
+            Some(mode) => database.proxy().set(mode),
+            None => database.proxy().cut(),
+        }
+        if trouble == Trouble::Refuse {
+            // The server is that of the source, which may be restarting; then all sessions have ended anyway.
+            let _ = database.end_sessions().await;
+        }
     }
 
     async fn end(&mut self, fault: &Fault) -> anyhow::Result<()> {
@@ -97,6 +117,10 @@ impl<'a> Conductor<'a> {
                 self.fleet.ways(*service, *whose).for_each(|way| way.set(Mode::Pass));
                 Ok(())
             }
+            Fault::Tenant { which, .. } => {
+                self.tenants[*which].database.proxy().set(Mode::Pass);
+                Ok(())
+            }
         }
     }
 
@@ -105,6 +129,7 @@ impl<'a> Conductor<'a> {
         for service in SERVICES {
             self.fleet.ways(service, None).for_each(|way| way.set(Mode::Pass));
         }
+        self.tenants.iter().for_each(|tenant| tenant.database.proxy().set(Mode::Pass));
         for place in 0..PROGRAMS.len() {
             self.fleet.signal(place, "CONT").await?;
             self.fleet.begin(place)?;

@@ -72,6 +72,9 @@ impl Trouble {
     }
 }
 
+/// Tenants that have a database of their own.
+pub(super) const TENANTS: usize = 2;
+
 /// One thing that goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
@@ -83,6 +86,9 @@ pub(super) enum Fault {
     Restart(Service),
     /// The way to a service is in trouble, for one program or all of them.
     Network { service: Service, whose: Option<usize>, trouble: Trouble },
+    /// The way to a tenant's own database is in trouble, for all programs. One that refuses has also ended its sessions, as a
+    /// server does that is started again.
+    Tenant { which: usize, trouble: Trouble },
 }
 
 impl Fault {
@@ -101,6 +107,13 @@ impl Fault {
                 Trouble::Delay(_) => "connections slow",
                 Trouble::DropResponse => "answers dropped",
             },
+            Self::Tenant { trouble, .. } => match trouble {
+                Trouble::Cut => "a tenant's connections cut",
+                Trouble::Refuse => "a tenant's server down",
+                Trouble::HalfOpen => "a tenant's server hanging",
+                Trouble::Delay(_) => "a tenant's server slow",
+                Trouble::DropResponse => "a tenant's answers dropped",
+            },
         }
     }
 
@@ -109,6 +122,7 @@ impl Fault {
         match (self, other) {
             (Self::Kill(one) | Self::Stop(one), Self::Kill(other) | Self::Stop(other)) => one == other,
             (Self::Restart(_), Self::Restart(_)) => true,
+            (Self::Tenant { which, .. }, Self::Tenant { which: other, .. }) => which == other,
             (Self::Network { service, whose, .. }, Self::Network { service: other, whose: others, .. }) => {
                 service == other && (whose.is_none() || others.is_none() || whose == others)
             }

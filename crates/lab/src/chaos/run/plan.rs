@@ -4,7 +4,7 @@ use lockstep_mappings::postgres::stable_hash;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::fault::{Fault, PROGRAMS, SERVICES, Service, Trouble};
+use super::fault::{Fault, PROGRAMS, SERVICES, Service, TENANTS, Trouble};
 use super::operation::{Large, Operation};
 use lockstep_testkit::edits::EditKind;
 
@@ -114,7 +114,8 @@ fn lasting(rng: &mut StdRng) -> Lasting {
     let program = rng.random_range(0..PROGRAMS.len());
     let service = SERVICES[rng.random_range(0..SERVICES.len())];
     let whose = rng.random_bool(0.5).then_some(program);
-    let (fault, for_ms) = match rng.random_range(0..28) {
+    let tenant = rng.random_range(0..TENANTS);
+    let (fault, for_ms) = match rng.random_range(0..36) {
         0..6 => (Fault::Kill(program), rng.random_range(0..2_000)),
         6..10 => (Fault::Stop(program), rng.random_range(200..8_000)),
         10..13 => (network(service, whose, Trouble::Cut), 0),
@@ -122,6 +123,11 @@ fn lasting(rng: &mut StdRng) -> Lasting {
         16..19 => (network(service, whose, Trouble::HalfOpen), rng.random_range(500..8_000)),
         19..22 => (network(service, whose, Trouble::Delay(rng.random_range(5..200))), rng.random_range(500..5_000)),
         22..26 => (network(service, whose, Trouble::DropResponse), rng.random_range(100..3_000)),
+        26..28 => (of_tenant(tenant, Trouble::Cut), 0),
+        28..30 => (of_tenant(tenant, Trouble::Refuse), rng.random_range(200..6_000)),
+        30..32 => (of_tenant(tenant, Trouble::HalfOpen), rng.random_range(500..10_000)),
+        32 => (of_tenant(tenant, Trouble::Delay(rng.random_range(5..200))), rng.random_range(500..5_000)),
+        33 => (of_tenant(tenant, Trouble::DropResponse), rng.random_range(100..3_000)),
         _ => (Fault::Restart(service), RESTART_EVERY_MS),
     };
     Lasting { fault, for_ms }
@@ -129,6 +135,10 @@ fn lasting(rng: &mut StdRng) -> Lasting {
 
 const fn network(service: Service, whose: Option<usize>, trouble: Trouble) -> Fault {
     Fault::Network { service, whose, trouble }
+}
+
+const fn of_tenant(which: usize, trouble: Trouble) -> Fault {
+    Fault::Tenant { which, trouble }
 }
 
 #[cfg(test)]
@@ -155,7 +165,7 @@ mod tests {
             faults.extend(plan.faults.iter().map(|planned| planned.what.fault.kind()));
         }
         assert_eq!(operations.len(), EditKind::ALL.len() + Large::ALL.len() + 3);
-        assert_eq!(faults.len(), 8 + SERVICES.len() - 1, "{faults:?}");
+        assert_eq!(faults.len(), 13 + SERVICES.len() - 1, "{faults:?}");
     }
 
     #[test]
