@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use lockstep_mappings::postgres::compare::{Key, claims};
 use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
@@ -140,7 +140,7 @@ async fn plans_look_rows_up_by_key_whatever_the_data_and_the_indexes() -> Result
         let location = Location { project_id: "p".to_owned(), branch_id: "b0".to_owned() };
         keys.push(Key { location, values: vec![id_of(&stage, &format!("u{n}")).await?.to_string()] });
     }
-    judge(&scan, "claims", &claims(users, &keys, &work), "").await?;
+    judge(&scan, "claims", &claims(users, &DestinationId::clickhouse(), &keys, &work), "").await?;
 
     of_quarantine(&stage, &source).await?;
     stage.end([]).await

@@ -98,7 +98,8 @@ async fn treat(mut client: TcpStream, manner: Manner) -> Result<()> {
         }
         _ => {
             client.write_all(b"R\xff\xff\xff\xff\0\0\0\0").await?;
-            Ok(drop(client.read(&mut [0; 64]).await?))
+            client.read(&mut [0; 64]).await?;
+            Ok(())
         }
     }
 }

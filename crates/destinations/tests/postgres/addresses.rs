@@ -121,8 +121,6 @@ async fn a_range_that_is_allowed_is_all_that_is_allowed() {
     for wrong in ["10.1.0.0", "10.1.0.0/33", "x/8", "fd00::/129", "10.0.0.0/-1", ""] {
         assert!(wrong.parse::<IpNet>().is_err(), "{wrong}");
     }
-    let all: IpNet = "0.0.0.0/0".parse().unwrap();
-    assert!(all.contains("1.2.3.4".parse().unwrap()) && !all.contains("::1".parse().unwrap()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use lockstep_core::secret_keys::{Holder, KeyRing};
 use lockstep_core::settings::{DestinationSettings, DestinationTls};
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
-use lockstep_destinations::postgres::{ConnectionString, Postgres, TlsPolicy, reach};
+use lockstep_destinations::postgres::{ConnectionString, Postgres, reach};
 use lockstep_destinations::{Moment, PageStart, PageWriter, WriteLimits, WriteWindow};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
@@ -63,7 +63,7 @@ impl Own {
         let id = Uuid::from_u128(u128::from_str_radix(&unique_suffix(), 16).unwrap());
         let tenancy = TenancyId::new(tenancy);
         let connection = as_user(fixture, &Self::address(id, tenancy, mappings), &url, user, true).await;
-        let network = Arc::new(reach(&fixture.settings).unwrap().0);
+        let network = Arc::new(reach(&fixture.settings).unwrap());
         let postgres = Postgres::new(DestinationId::tenant(id), tenancy, connection, network);
         let client = database.connect().await.unwrap();
         Self { id, database, client, proxy, tenancy, postgres }
@@ -154,7 +154,7 @@ async fn as_user(
     let text = SecretString::from(format!("postgres://{user}@{place}?sslmode=prefer"));
     let keys = KeyRing::load(fixture.settings.destinations.secret_key_file.as_deref().unwrap()).unwrap();
     let sealed = keys.seal(&text, Holder { destination: *id, tenancy: *tenancy }).unwrap();
-    let connection = ConnectionString::parse(&text, TlsPolicy::Prefer).unwrap();
+    let connection = ConnectionString::parse(&text, DestinationTls::Prefer).unwrap();
     let address = Address {
         host: connection.host().to_owned(),
         port: connection.port(),
