@@ -5,6 +5,7 @@ mod editor;
 
 mod report;
 mod screen;
+mod tenants;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use lockstep_testkit::installation::{Installation, Program};
 use editor::Editor;
 use report::Outcome;
 use screen::Screen;
+use tenants::OwnDatabases;
 
 /// Options of the demo.
 #[derive(Parser, Debug)]
@@ -53,9 +55,11 @@ const REFRESH: Duration = Duration::from_secs(5);
 /// When a service, or one of Lockstep's own programs, fails.
 pub async fn run(args: &DemoArgs, shutdown: &Shutdown) -> anyhow::Result<bool> {
     let screen = Screen::new(args.json);
-    let installation = Installation::create().await?;
-    let outcome = show(args, &installation, &screen, shutdown).await;
+    let installation = Installation::create().await?.with_tenant_databases()?;
+    let tenants = OwnDatabases::create().await?;
+    let outcome = show(args, &installation, &tenants, &screen, shutdown).await;
     screen.step("cleaning up");
+    tenants.remove().await?;
     installation.remove().await?;
     screen.clear();
     let outcome = outcome?;
@@ -66,10 +70,11 @@ pub async fn run(args: &DemoArgs, shutdown: &Shutdown) -> anyhow::Result<bool> {
 async fn show(
     args: &DemoArgs,
     installation: &Installation,
+    tenants: &OwnDatabases,
     screen: &Screen,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Outcome> {
-    let preparing = shutdown.run_until_cancelled(prepare(args, installation, screen)).await;
+    let preparing = shutdown.run_until_cancelled(prepare(args, installation, tenants, screen)).await;
     let programs = preparing.context("stopped before anything could be compared")??;
     let mut editor = Editor::start(installation, 2).await?;
     let mut probe = LagProbe::start(installation).await?;
@@ -86,19 +91,26 @@ async fn show(
     screen.step("waiting until all edits have arrived");
     in_step(installation).await?;
     screen.step("verifying every column of every row");
-    let outcome = report::verified(installation, &edits, &lags).await?;
+    let outcome = report::verified(installation, tenants, &edits, &lags).await?;
     stop(programs).await?;
     Ok(outcome)
 }
 
 /// An installation with rows in it, all of them arrived.
-async fn prepare(args: &DemoArgs, installation: &Installation, screen: &Screen) -> anyhow::Result<Vec<Program>> {
+async fn prepare(
+    args: &DemoArgs,
+    installation: &Installation,
+    tenants: &OwnDatabases,
+    screen: &Screen,
+) -> anyhow::Result<Vec<Program>> {
     screen.step("lockstep migrate --standalone");
     installation.succeed("lockstep", &["migrate", "--standalone"]).await?;
     screen
         .step(&format!("seeding {} tenants with {} users each, and all that belongs to them", args.tenants, args.rows));
     let client = installation.database().connect().await?;
     data::seed(&client, Shape { tenants: args.tenants, rows: args.rows, seed: 1 }).await?;
+    screen.step("two of the tenants get a Postgres of their own");
+    tenants.register(installation, &client).await?;
     screen.step("starting the sequencer and two workers");
     let programs = vec![
         installation.start("lockstep-sequencer", "demo-sequencer")?,

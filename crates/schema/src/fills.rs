@@ -35,6 +35,15 @@ ON CONFLICT (mapping_name, destination) DO UPDATE SET reason = EXCLUDED.reason, 
     statements
 }
 
+/// The statement that asks for the mapping to be filled again in tenants' own databases, each of which has fills of its own.
+pub(crate) fn ask_tenants(mapping: &Mapping) -> String {
+    format!(
+        "WITH asked AS (UPDATE lockstep.tenant_mapping SET refill_requested_at = clock_timestamp() WHERE mapping_name = {} RETURNING destination_id)
+UPDATE lockstep.tenant_destination d SET unfinished = TRUE FROM asked WHERE d.id = asked.destination_id",
+        literal(mapping.name.as_str())
+    )
+}
+
 /// The statement that says, in the transaction in which a fill begins, whether rows go into a table beside the one that is read
 /// until its end, and then whether the one that is replaced is kept; or, with `None`, that they go into the mapping's own.
 pub fn build_beside(mapping: &Mapping, destination: &DestinationId, keep_replaced: Option<bool>) -> String {

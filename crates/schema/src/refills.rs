@@ -57,6 +57,7 @@ pub async fn begin(
     // A row is shown only where its tenancy is known to be.
     let mut statements = vec![note_tenancies()];
     statements.extend(fills::begin(mapping, to, reason));
+    statements.push(fills::ask_tenants(mapping));
     statements.extend(shapes.iter().map(|(table, shape, relaxed)| note_shape(table, shape, *relaxed)));
     let begun = control.transaction(async |control| {
         control.batch_execute(&statements.join(";\n")).await?;

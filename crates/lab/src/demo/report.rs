@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::editor::Made;
+use super::tenants::OwnDatabases;
 use crate::lag::{Lag, percentile};
 use lockstep_testkit::installation::Installation;
 
@@ -11,6 +12,17 @@ use lockstep_testkit::installation::Installation;
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub(super) struct MappingOutcome {
     pub(super) name: String,
+    pub(super) source_rows: u64,
+    pub(super) destination_rows: u64,
+    pub(super) equal: bool,
+}
+
+/// A tenant's own database: how many rows of it there are on both sides, of all mappings.
+#[derive(Serialize, Clone, Debug)]
+pub(super) struct TenantOutcome {
+    pub(super) tenancy: String,
+    /// Where it is, without a password.
+    pub(super) database: String,
     pub(super) source_rows: u64,
     pub(super) destination_rows: u64,
     pub(super) equal: bool,
@@ -28,6 +40,8 @@ pub(super) struct LagOutcome {
 pub(super) struct Outcome {
     pub(super) equal: bool,
     pub(super) mappings: Vec<MappingOutcome>,
+    /// Tenants' own databases.
+    pub(super) tenants: Vec<TenantOutcome>,
     pub(super) lag_ms: LagOutcome,
     pub(super) edits: usize,
     #[serde(skip)]
@@ -40,10 +54,24 @@ pub(super) struct Outcome {
 #[derive(Deserialize)]
 struct Verdict {
     mappings: Vec<MappingOutcome>,
+    destinations: Vec<OfTenant>,
+}
+
+/// What the verifier says of a tenant's own database.
+#[derive(Deserialize)]
+struct OfTenant {
+    tenancy_id: String,
+    verdict: String,
+    mappings: Vec<MappingOutcome>,
 }
 
 /// The verifier's word.
-pub(super) async fn verified(installation: &Installation, made: &Made, lags: &[Lag]) -> anyhow::Result<Outcome> {
+pub(super) async fn verified(
+    installation: &Installation,
+    tenants: &OwnDatabases,
+    made: &Made,
+    lags: &[Lag],
+) -> anyhow::Result<Outcome> {
     let finished = installation.run("lockstep-verifier", &["--format", "json"]).await?;
     ensure!(
         matches!(finished.code, Some(0..=2)),
@@ -54,7 +82,16 @@ pub(super) async fn verified(installation: &Installation, made: &Made, lags: &[L
     let last = finished.stdout.lines().last().context("lockstep-verifier said nothing")?;
     let verdict: Verdict = serde_json::from_str(last).context("reading what lockstep-verifier said")?;
     let equal = finished.code == Some(0) && verdict.mappings.iter().all(|mapping| mapping.equal);
-    Ok(outcome(equal, verdict.mappings, made, lags))
+    let sum = |mappings: &[MappingOutcome], rows: fn(&MappingOutcome) -> u64| mappings.iter().map(rows).sum();
+    let of_tenants = verdict.destinations.into_iter().map(|OfTenant { tenancy_id, verdict, mappings }| TenantOutcome {
+        database: tenants.shown(&tenancy_id),
+        tenancy: tenancy_id,
+        source_rows: sum(&mappings, |mapping| mapping.source_rows),
+        destination_rows: sum(&mappings, |mapping| mapping.destination_rows),
+        equal: verdict == "equal",
+    });
+    let of_tenants = of_tenants.collect();
+    Ok(Outcome { tenants: of_tenants, ..outcome(equal, verdict.mappings, made, lags) })
 }
 
 /// Rows of both sides, counted one after the other while edits go on: equal counts are a hint, no proof.
@@ -79,6 +116,7 @@ fn outcome(equal: bool, mappings: Vec<MappingOutcome>, made: &Made, lags: &[Lag]
     Outcome {
         equal,
         mappings,
+        tenants: Vec::new(),
         lag_ms: LagOutcome { p50: millis(0.5), p99: millis(0.99) },
         edits: made.values().sum(),
         kinds: made.len(),

@@ -48,6 +48,13 @@ impl Screen {
             return Ok(());
         }
         println!("{}", table(outcome, "equal"));
+        for tenant in &outcome.tenants {
+            let verdict = if tenant.equal { "equal" } else { "DIFFERENT" };
+            println!(
+                "Tenant {} has its own Postgres, {}: {} rows of {} in twelve tables, {verdict}.",
+                tenant.tenancy, tenant.database, tenant.destination_rows, tenant.source_rows
+            );
+        }
         let verdict = if outcome.equal { "equal, column by column" } else { "DIFFERENT" };
         println!(
             "{} live edits of {} kinds; both sides are {verdict}.\nLag from commit to visible in ClickHouse: p50 {:.1} ms, p99 {:.1} ms ({} measured).",

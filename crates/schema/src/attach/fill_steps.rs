@@ -106,6 +106,7 @@ fn begin(mapping: &Mapping, live: &Live, replaced: Option<Replaced>, reason: &st
         statements.push(record(mapping));
     }
     statements.extend(fills::begin(mapping, &destination, reason));
+    statements.push(fills::ask_tenants(mapping));
     if is_changed || replaced.is_some() {
         let keep_replaced = replaced.map(|replaced| replaced == Replaced::Kept);
         statements.push(fills::build_beside(mapping, &destination, keep_replaced));

@@ -90,7 +90,7 @@ ON CONFLICT (destination_id, mapping_name) DO UPDATE
 SET state = EXCLUDED.state, fill_reason = COALESCE(EXCLUDED.fill_reason, m.fill_reason), filled_rows = EXCLUDED.filled_rows,
   total_rows = COALESCE(EXCLUDED.total_rows, m.total_rows), filled_at = COALESCE(EXCLUDED.filled_at, m.filled_at),
   error_code = EXCLUDED.error_code, error = EXCLUDED.error,
-  refill_requested_at = CASE WHEN EXCLUDED.state = 'filling' AND EXCLUDED.fill_reason IS NOT NULL THEN NULL ELSE m.refill_requested_at END";
+  refill_requested_at = CASE WHEN EXCLUDED.fill_reason IS NOT NULL AND m.refill_requested_at::text IS NOT DISTINCT FROM $9 THEN NULL ELSE m.refill_requested_at END";
 
 /// One destination of one tenancy.
 #[derive(Clone, Debug)]
@@ -118,15 +118,14 @@ pub(crate) struct Known {
     pub(crate) mappings: BTreeMap<String, KnownMapping>,
     /// The last number that was given out.
     pub(crate) head: SequenceId,
-    /// Changes above this number are kept.
-    pub(crate) kept_above: SequenceId,
 }
 
 /// What the registry says of one mapping of a destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct KnownMapping {
     pub(crate) state: String,
-    pub(crate) is_refill_requested: bool,
+    /// When somebody last asked for it to be filled again, as text; none: nobody has since the last fill began.
+    pub(crate) refill_requested: Option<String>,
 }
 
 /// What is written down of a mapping.
@@ -136,6 +135,8 @@ pub(crate) struct MappingRecord {
     pub(crate) state: &'static str,
     /// Where a fill begins: why.
     pub(crate) fill_reason: Option<&'static str>,
+    /// And which request it answers; one that was made since stays.
+    pub(crate) answers: Option<String>,
     pub(crate) filled_rows: i64,
     pub(crate) total_rows: Option<i64>,
     /// Code and text.
@@ -229,18 +230,17 @@ pub(crate) async fn release(client: &Client, id: Uuid) -> Result<(), SourceError
 
 /// What there is to know before a visit.
 pub(crate) async fn known(client: &Client, id: Uuid) -> Result<Known, SourceError> {
-    const MAPPINGS: &str = "SELECT mapping_name, state, refill_requested_at IS NOT NULL FROM lockstep.tenant_mapping WHERE destination_id = $1";
-    let position =
-        format!("SELECT {HEAD}, COALESCE((SELECT min(first_sequence) - 1 FROM lockstep.change_partition), 0)");
+    const MAPPINGS: &str =
+        "SELECT mapping_name, state, refill_requested_at::text FROM lockstep.tenant_mapping WHERE destination_id = $1";
+    let position = format!("SELECT {HEAD}");
     let ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&id];
     let (rows, position) = futures_util::try_join!(client.query(MAPPINGS, &ids), client.query_one(&position, &[]))?;
     let mut mappings = BTreeMap::new();
     for row in rows {
-        let known = KnownMapping { state: row.try_get(1)?, is_refill_requested: row.try_get(2)? };
+        let known = KnownMapping { state: row.try_get(1)?, refill_requested: row.try_get(2)? };
         mappings.insert(row.try_get(0)?, known);
     }
-    let (head, kept_above) = (SequenceId::new(position.try_get(0)?), SequenceId::new(position.try_get(1)?));
-    Ok(Known { mappings, head, kept_above })
+    Ok(Known { mappings, head: SequenceId::new(position.try_get(0)?) })
 }
 
 /// A visit went well: everything up to a number is there. It may be visited again after a rest.
@@ -270,10 +270,10 @@ pub(crate) async fn record_mapping(
     mapping: &str,
     record: &MappingRecord,
 ) -> Result<(), SourceError> {
-    let MappingRecord { state, fill_reason, filled_rows, total_rows, error } = record;
+    let MappingRecord { state, fill_reason, answers, filled_rows, total_rows, error } = record;
     let (code, error) = error.as_ref().map(|(code, error)| (*code, error.as_str())).unzip();
-    client
-        .execute(RECORD_MAPPING, &[&id, &mapping, state, fill_reason, filled_rows, total_rows, &code, &error])
-        .await?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+        [&id, &mapping, state, fill_reason, filled_rows, total_rows, &code, &error, answers];
+    client.execute(RECORD_MAPPING, &parameters).await?;
     Ok(())
 }

@@ -129,7 +129,8 @@ impl Visitor {
         session.leave();
         let filled_rows = i64::try_from(position.rows).unwrap_or(i64::MAX);
         let (fill_reason, total_rows) = (Some(reason), Some(counted));
-        let record = MappingRecord { state: "filling", fill_reason, filled_rows, total_rows, error: None };
+        let answers = known.mappings.get(definition.name.as_str()).and_then(|known| known.refill_requested.clone());
+        let record = MappingRecord { state: "filling", fill_reason, answers, filled_rows, total_rows, error: None };
         self.note(context, row, mapping, &record).await?;
         tracing::info!(destination = %self.destination.id(), mapping = %definition.name, reason, rows = counted, "a tenant's table is filled");
         Ok(position)

@@ -182,9 +182,7 @@ impl Tenants {
             tenants::begin_erasures(&control).await?;
         }
         for row in tenants::due(&control, DUE_AT_ONCE).await? {
-            if !self.under_way.contains_key(&row.id) {
-                self.begin(row);
-            }
+            self.begin(row);
         }
         Ok(())
     }
@@ -203,7 +201,12 @@ impl Tenants {
         }
     }
 
+    /// Begins to visit one that is not visited already: the lock of its claim is the session's, and keeps only others away.
     fn begin(&mut self, row: Registered) {
+        if let Some(under_way) = self.under_way.get_mut(&row.id) {
+            under_way.again = true;
+            return;
+        }
         let is_failing = row.failures > 0;
         let failing = self.under_way.values().filter(|under_way| under_way.is_failing).count();
         if self.visits.len() >= AT_ONCE || is_failing && failing >= FAILING_AT_ONCE {

@@ -14,7 +14,7 @@ pub(super) enum Trouble {
     /// Rows did not get through, for a reason that is said with its code in front.
     #[error("{0}")]
     Rows(String),
-    #[error("LS-0223: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read")]
+    #[error("LS-0224: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read")]
     NoKeyFile,
     /// Its connection string cannot be decrypted, or cannot be used.
     #[error("{0}")]
@@ -26,9 +26,7 @@ impl Trouble {
     pub(super) fn code(&self) -> String {
         match self {
             Self::Destination(error) => error.code().to_owned(),
-            Self::Source(_) => "LS-0100".to_owned(),
-            Self::NoKeyFile => "LS-0223".to_owned(),
-            Self::Rows(text) | Self::Connection(text) => code_in(text).unwrap_or("LS-0212").to_owned(),
+            other => code_in(&other.to_string()).unwrap_or("LS-0223").to_owned(),
         }
     }
 

@@ -137,6 +137,11 @@ impl Visitor {
     ) -> Visited {
         let (visited, passed) = match outcome {
             Ok(done) => done,
+            // A stale worker, or a restored database: nothing was written, and the next look finds out.
+            Err(Trouble::Destination(error)) if error.failure() == Failure::Moved => {
+                tracing::info!(destination = %self.destination.id(), %error, "a tenant's destination is looked at again");
+                (Visited::More, row.passed)
+            }
             Err(trouble) => {
                 self.page_size.forget();
                 return record_trouble(context, row, &trouble).await;
