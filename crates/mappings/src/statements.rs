@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
+use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use uuid::Uuid;
 
 use crate::clickhouse::access::Access;
 use crate::clickhouse::{self, Databases};
 use crate::column_type::BaseType;
 use crate::mapping::{Mapping, Value};
-use crate::postgres::compare::{self, Key, Scope};
+use crate::postgres::compare::{self, Key, Part, Scope};
 use crate::postgres::facts::{ColumnFacts, SourceFacts};
 use crate::postgres::fetch::{self, PageLimits, ReadFrom};
 use crate::postgres::fill::{self, BlockRange};
@@ -140,12 +140,14 @@ fn of_stream(set: &MappingSet, mapping: &Mapping) -> Vec<Statement> {
 }
 
 fn of_comparison(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
-    let keys = [key(mapping)];
-    let scope = Scope::Keys(&keys);
+    let (keys, owner, to) = ([key(mapping)], work().tenancy, DestinationId::clickhouse());
+    let (scope, part) = (Scope::Keys(&keys), Part::Without(&[]));
     vec![
         statement("compare: all rows of Postgres", compare::rows(mapping, Scope::All)),
         statement("compare: rows of Postgres with a key", compare::rows(mapping, scope)),
-        statement("compare: claims on a key", compare::claims(mapping, &keys, &[work()])),
+        statement("compare: claims on a key", compare::claims(mapping, &to, &keys, &[work()])),
+        statement("compare: a tenancy's own rows", compare::own_rows(mapping, owner, Scope::All, part)),
+        statement("compare: a tenancy's own claims", compare::own_claims(mapping, &to, &keys, work())),
         statement("compare: all rows of ClickHouse", clickhouse::compare_rows(mapping, databases, Scope::All, None)),
         statement("compare: rows of ClickHouse with a key", clickhouse::compare_rows(mapping, databases, scope, None)),
     ]

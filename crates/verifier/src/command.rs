@@ -7,11 +7,12 @@ use clap::{Parser, ValueEnum};
 use lockstep_core::settings::{Needs, SettingsArgs};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
-use crate::{VerifyError, VerifyOptions, verify};
+use crate::{DestinationChoice, VerifyError, VerifyOptions, verify};
 
-/// Compares Postgres with ClickHouse, row by row and column by column. Reads only.
+/// Compares Postgres with ClickHouse and with tenants' own destinations, row by row and column by column. Reads only.
 ///
-/// Exit code: 0 equal, 1 different, 2 only in flight, 3 could not finish, 78 wrong settings.
+/// Exit code: 0 equal, 1 different, 2 only in flight, 3 could not finish, 78 wrong settings. A destination that cannot be
+/// compared (paused, not reached, being filled, stopped) is named, and the others are compared: 3.
 #[derive(Parser, Debug)]
 #[command(name = "lockstep-verifier", version)]
 pub struct Arguments {
@@ -26,6 +27,15 @@ pub struct Arguments {
     /// Compare only this mapping; can be given more than once
     #[arg(long = "mapping", value_name = "NAME")]
     mappings: Vec<String>,
+    /// Compare only this destination: clickhouse, or the id of a tenant's own; can be given more than once
+    #[arg(long = "destination", value_name = "clickhouse|UUID")]
+    destinations: Vec<DestinationChoice>,
+    /// Compare no tenant's own destination
+    #[arg(long, conflicts_with = "destinations")]
+    skip_destinations: bool,
+    /// How long comparing one tenant's own destination may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    destination_timeout: u64,
     /// How long to wait for what is in flight, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=86_400))]
     settle: u64,
@@ -45,7 +55,10 @@ enum Format {
 /// Runs it and prints the result on standard output.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let needs = Needs { source: true, amqp: false, clickhouse: true };
+    let destinations =
+        if arguments.skip_destinations { vec![DestinationChoice::ClickHouse] } else { arguments.destinations };
+    let clickhouse = destinations.is_empty() || destinations.contains(&DestinationChoice::ClickHouse);
+    let needs = Needs { source: true, amqp: false, clickhouse };
     let settings = match arguments.settings.resolve(needs) {
         Ok(settings) => settings,
         Err(errors) => {
@@ -57,6 +70,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let options = VerifyOptions {
         tenants: arguments.tenants,
         mappings: arguments.mappings,
+        destinations,
+        destination_limit: Duration::from_secs(arguments.destination_timeout),
         settle: Duration::from_secs(arguments.settle),
         show: arguments.show,
         ..VerifyOptions::default()
@@ -93,5 +108,5 @@ async fn until_stopped<T>(work: impl Future<Output = Result<T, VerifyError>>) ->
 }
 
 fn unfinished(error: &VerifyError) -> serde_json::Value {
-    serde_json::json!({ "verdict": "unfinished", "mappings": [], "error": error.to_string() })
+    serde_json::json!({ "verdict": "unfinished", "mappings": [], "destinations": [], "error": error.to_string() })
 }

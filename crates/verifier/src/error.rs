@@ -5,6 +5,7 @@ use lockstep_destinations::DestinationError;
 use lockstep_mappings::DefinitionErrors;
 use lockstep_mappings::codec::CodecError;
 use lockstep_schema::{SourceError, SqlStateKind};
+use uuid::Uuid;
 
 use crate::merge::Side;
 
@@ -22,6 +23,9 @@ pub enum VerifyError {
         /// All there are.
         known: Vec<String>,
     },
+    /// `--destination` names none.
+    #[error("LS-0312: there is no destination {0}; `lockstep destination list` shows those of tenants")]
+    UnknownDestination(Uuid),
     /// `--tenant` names nobody that is or was in the source.
     #[error(
         "LS-0302: there is no row of \"Tenancy\" with the id {}, and Lockstep has known none; check the id",
@@ -62,13 +66,16 @@ pub enum VerifyError {
          which `lockstep migrate` was run last, and run it again where that was meanwhile"
     )]
     OtherDefinitions(&'static str),
+    /// A tenant's own destination cannot be connected to as it is registered: why, without a value of it.
+    #[error("{0}")]
+    NotOpened(String),
     /// A signal.
     #[error("LS-0307: stopped by a signal before everything was compared")]
     Stopped,
     /// The source failed.
     #[error(transparent)]
     Source(SourceError),
-    /// ClickHouse failed.
+    /// A destination failed.
     #[error("{0} {remedy}", remedy = .0.remedy())]
     Destination(#[from] DestinationError),
 }
@@ -77,7 +84,7 @@ impl VerifyError {
     pub(crate) fn out_of_order(mapping: &str, side: Side) -> Self {
         let side = match side {
             Side::Source => "Postgres",
-            Side::Destination => "ClickHouse",
+            Side::Destination => "the destination",
         };
         Self::OutOfOrder { mapping: mapping.to_owned(), side }
     }
@@ -90,7 +97,7 @@ impl VerifyError {
     /// What a program ends with: 78 where the settings are wrong, else 3.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Definitions(_) | Self::UnknownMapping { .. } | Self::TooManyLocations { .. } => exit::CONFIGURATION,
+            Self::Definitions(_) | Self::UnknownMapping { .. } | Self::UnknownDestination(_) | Self::TooManyLocations { .. } => exit::CONFIGURATION,
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             _ => exit::UNFINISHED,
         }

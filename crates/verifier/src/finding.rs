@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lockstep_core::DestinationId;
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::{BaseType, Mapping};
 use serde::Serialize;
@@ -19,17 +20,24 @@ const MAX_ID_BYTES: usize = 64;
 /// A row that differs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
+    /// Where it differs from the source: `clickhouse`, or the id of a tenant's own destination.
+    pub destination: String,
     /// How it differs.
     pub kind: Kind,
     /// Why it may still go away by itself; absent for a real difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<Why>,
+    /// It is in quarantine for this destination: somebody has to act before it can be there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
     /// Whose row it is, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenancy_id: Option<Uuid>,
-    /// Where it is.
+    /// Where it is; a tenant's own destination does not say.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub project_id: String,
-    /// Where it is.
+    /// Where it is; a tenant's own destination does not say.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub branch_id: String,
     /// Its key, by column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
     pub key: BTreeMap<String, String>,
@@ -39,12 +47,14 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(mapping: &Mapping, doubt: &Doubt, in_flight: Option<Why>) -> Self {
+    pub(crate) fn new(to: &DestinationId, mapping: &Mapping, doubt: &Doubt, in_flight: Option<Why>) -> Self {
         let Key { location, values } = &doubt.key;
         let columns = mapping.key_columns().zip(values);
         Self {
+            destination: to.to_string(),
             kind: doubt.kind,
             in_flight,
+            quarantined: doubt.quarantined,
             tenancy_id: doubt.tenancy.map(|tenancy| tenancy.as_uuid()),
             project_id: shown_id(&location.project_id),
             branch_id: shown_id(&location.branch_id),

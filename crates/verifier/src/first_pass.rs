@@ -11,7 +11,7 @@ use lockstep_core::TenancyId;
 use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, Shape};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::{self, Key, Part, Scope};
+use lockstep_mappings::postgres::compare::{Key, Part, Scope};
 use lockstep_schema::fits_its_table;
 
 use crate::error::VerifyError;
@@ -47,7 +47,7 @@ pub(crate) struct FirstPass {
     pub(crate) in_flight: u64,
     /// Beyond the limit, or with a key that cannot be asked for: nothing is known about them.
     pub(crate) unjudged: u64,
-    /// Rows of ClickHouse with a key that Postgres cannot hold: no row of the source ever became one of them.
+    /// Rows of the destination with a key that Postgres cannot hold: no row of the source ever became one of them.
     pub(crate) impossible: u64,
     /// Rows that the source could not give.
     pub(crate) unreadable: Unreadable,
@@ -70,7 +70,7 @@ pub(crate) async fn compare_all<D: Destination + Compare>(
         }
         compared => return compared,
     }
-    let unreadable = Unreadable::find(sides.source, mapping, scope).await?;
+    let unreadable = Unreadable::find(sides.source, sides.whose, mapping, scope).await?;
     compare(sides, mapping, scope, unreadable, limit, progress).await
 }
 
@@ -83,8 +83,8 @@ async fn compare<D: Destination + Compare>(
     progress: &Progress,
 ) -> Result<FirstPass, VerifyError> {
     let shape = Shape::of(mapping);
-    let filled = storage::is_filled(sides.source, mapping, &sides.destination.id()).await?;
-    let sql = compare::rows_of(mapping, scope, Part::Without(&unreadable.positions));
+    let filled = storage::is_filled(sides.source, mapping, &sides.destination.id(), sides.whose).await?;
+    let sql = sides.whose.rows(mapping, scope, Part::Without(&unreadable.positions));
     let mut source = SourceRows::open(sides.source, &sql, &shape).await?;
     let mut destination = pin!(sides.destination.rows(mapping, scope));
     let mut merge = Merge::new(&shape);

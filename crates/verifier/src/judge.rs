@@ -15,7 +15,7 @@
 //! that gave out `n`, and whoever moved the cursor of that tenancy to `n` or beyond read a snapshot that saw this pass
 //! (SEQ-1), hence what `S` shows. It wrote that, as version `n`, before it moved the cursor (CUR-1). Anything older has a
 //! lower version. Or the destination refused the row: then it is missing there for as long as nobody acts, and is told as
-//! different.
+//! different, and in quarantine.
 //! - A fill writes what it read as version `F`, which was drawn before: all changes below `F` were committed by then, and
 //!   whatever was written later has a number above it. So it does not put older content above newer.
 //! - A key without any change was there before capture, or never: the end of the fill stands for the cursor. By then its
@@ -24,6 +24,11 @@
 //!   the other. A tenancy that moved has a claim at each place where it was, and its cursor speaks for all of them.
 //! - A tenancy that is gone is shipped until its erasure begins, and then erased (ERASE-1); no cursor tells when. So its
 //!   claim waits until the erasure is overdue, and its number is not compared with a cursor.
+//!
+//! **A tenant's own database** holds the rows of one tenancy, and no versions. What it should show of a key is a function of that
+//! tenancy's row, of what it is joined with, and of whether the tenancy exists: so its claim is the only one. Its pages are
+//! written in the order in which they were read, each with its cursor in one transaction (CUR-1), and it has a cursor only
+//! where its fill has ended, whose rows are no older than the number that it ends with. So what is owed has arrived.
 //!
 //! **One look is not enough.** The source goes on between `S` and `D`, and `D` may hold what was written after `S`, even under
 //! a number that `S` knows, because a worker reads the row as it is. So a difference in one look proves nothing.
@@ -44,9 +49,9 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The source has a row that ClickHouse has not.
+    /// The source has a row that the destination has not.
     Missing,
-    /// ClickHouse has a row that the source has not.
+    /// The destination has a row that the source has not.
     Unexpected,
     /// Both have it, with different values.
     Different,

@@ -1,12 +1,12 @@
-//! Compares the source with ClickHouse, row by row and column by column, and says what differs (VER-1).
+//! Compares the source with its destinations, ClickHouse and tenants' own, row by row and column by column, and says what differs (VER-1).
 //!
-//! Its own queries ([`lockstep_mappings::postgres::compare`] and its counterpart for ClickHouse) turn every exported value of
+//! Its own queries ([`lockstep_mappings::postgres::compare`] and its counterparts for the destinations) turn every exported value of
 //! both sides into the same canonical text, in the same order; a merge of the two streams finds what differs. What
 //! differs is looked at again until it is known to have settled, to be on its way, or to be wrong: `judge` argues why
 //! that can be known. Nothing is written anywhere, and no sync is started.
 //!
 //! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
-//! put them to work. A row that the source cannot give is named, and never called equal; the others are compared
+//! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
 //! (`unreadable`).
 
 pub mod command;
@@ -22,11 +22,13 @@ mod report;
 mod service;
 mod source_rows;
 mod storage;
+mod tenants;
 mod unreadable;
+mod whose;
 
 pub use error::VerifyError;
 pub use finding::Finding;
 pub use judge::{Kind, Why};
 pub use progress::{Phase, Progress};
-pub use report::{MappingReport, Report, Verdict};
-pub use service::{VerifyOptions, verify};
+pub use report::{DestinationReport, MappingReport, Report, Verdict};
+pub use service::{DestinationChoice, VerifyOptions, verify};

@@ -1,4 +1,4 @@
-//! One look at a few keys: cursors, then the source in one snapshot, then ClickHouse. The order is what [`crate::judge`]
+//! One look at a few keys: cursors, then the source in one snapshot, then the destination. The order is what [`crate::judge`]
 //! argues from.
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,7 +9,7 @@ use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_destinations::compare::{Compare, Row, Shape};
 use lockstep_destinations::{Destination, Selection};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::{self, Key, Scope};
+use lockstep_mappings::postgres::compare::{Key, Part, Scope};
 use lockstep_mappings::postgres::fetch::ReadFrom;
 use tokio_postgres::Client;
 
@@ -17,12 +17,14 @@ use crate::error::VerifyError;
 use crate::judge::{Claim, Kind, Look};
 use crate::source_rows::SourceRows;
 use crate::storage;
+use crate::whose::Whose;
 
 /// Both sides, as looks and passes use them.
 pub(crate) struct Sides<'a, D> {
     /// In no transaction.
     pub(crate) source: &'a Client,
     pub(crate) destination: &'a D,
+    pub(crate) whose: Whose,
 }
 
 /// What a look found at a key, for judging and for telling.
@@ -32,6 +34,21 @@ pub(crate) struct Seen {
     pub(crate) columns: Vec<String>,
     /// Whose row it is, where that is known.
     pub(crate) tenancy: Option<TenancyId>,
+    /// Whether it is in quarantine for the destination.
+    pub(crate) quarantined: bool,
+}
+
+/// What the source knows of a key that the destination may lack.
+#[derive(Default)]
+struct Known {
+    claims: Vec<Claim>,
+    quarantined: bool,
+}
+
+/// Every tenancy that is or was at the place of one of these keys.
+async fn tenancies_at(source: &Client, keys: &[Key]) -> Result<Vec<TenancyId>, VerifyError> {
+    let locations: BTreeSet<&Location> = keys.iter().map(|key| &key.location).collect();
+    storage::tenancies_at(source, &locations.into_iter().collect::<Vec<_>>()).await
 }
 
 type RowsByKey = HashMap<Key, Vec<Row>>;
@@ -55,20 +72,23 @@ impl<'a> Looker<'a> {
         sides: &Sides<'_, D>,
         keys: &[Key],
     ) -> Result<Vec<Seen>, VerifyError> {
-        let locations: BTreeSet<&Location> = keys.iter().map(|key| &key.location).collect();
-        let locations: Vec<_> = locations.into_iter().collect();
-        let tenancies = storage::tenancies_at(sides.source, &locations).await?;
+        let tenancies = match sides.whose {
+            Whose::Everybodys => tenancies_at(sides.source, keys).await?,
+            Whose::Own(tenancy) => vec![tenancy],
+        };
         let cursors = self.cursors(sides.destination, &tenancies).await?;
         storage::begin_look(sides.source).await?;
-        let living = self.source_rows(sides.source, keys).await?;
-        let mut claims = self.claims(sides.source, keys, &tenancies, &cursors).await?;
-        let filled = storage::is_filled(sides.source, self.mapping, &sides.destination.id()).await?;
+        let living = self.source_rows(sides, keys).await?;
+        let mut known = self.known(sides, keys, &tenancies, &cursors).await?;
+        let filled = storage::is_filled(sides.source, self.mapping, &sides.destination.id(), sides.whose).await?;
+        // A database of its own has a cursor only of what is filled.
+        let filled = filled && (sides.whose == Whose::Everybodys || !cursors.is_empty());
         storage::end_snapshot(sides.source).await?;
         let held = self.destination_rows(sides.destination, keys).await?;
         let none = Vec::new();
         let seen = keys.iter().map(|key| {
             let (living, held) = (living.get(key).unwrap_or(&none), held.get(key).unwrap_or(&none));
-            self.seen(living, held, claims.remove(key).unwrap_or_default(), filled)
+            self.seen(living, held, known.remove(key).unwrap_or_default(), filled)
         });
         Ok(seen.collect())
     }
@@ -88,9 +108,9 @@ impl<'a> Looker<'a> {
         Ok(found)
     }
 
-    async fn source_rows(&self, source: &Client, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
-        let sql = compare::rows(self.mapping, Scope::Keys(keys));
-        let mut rows = SourceRows::open(source, &sql, &self.shape).await?;
+    async fn source_rows<D>(&self, sides: &Sides<'_, D>, keys: &[Key]) -> Result<RowsByKey, VerifyError> {
+        let sql = sides.whose.rows(self.mapping, Scope::Keys(keys), Part::Without(&[]));
+        let mut rows = SourceRows::open(sides.source, &sql, &self.shape).await?;
         let mut found = RowsByKey::new();
         while let Some(row) = rows.next().await? {
             self.keep(&mut found, row);
@@ -114,19 +134,20 @@ impl<'a> Looker<'a> {
         }
     }
 
-    async fn claims(
+    async fn known<D: Destination>(
         &self,
-        source: &Client,
+        sides: &Sides<'_, D>,
         keys: &[Key],
         tenancies: &[TenancyId],
         cursors: &HashMap<TenancyId, SequenceId>,
-    ) -> Result<HashMap<Key, Vec<Claim>>, VerifyError> {
-        let mut found: HashMap<Key, Vec<Claim>> = HashMap::new();
+    ) -> Result<HashMap<Key, Known>, VerifyError> {
+        let mut found: HashMap<Key, Known> = HashMap::new();
         let first = |tenancy: &TenancyId| self.first_cursors.get(tenancy).copied().unwrap_or_default();
         let after: Vec<_> =
             tenancies.iter().map(|tenancy| ReadFrom { tenancy: *tenancy, after: first(tenancy) }).collect();
         let fields = self.mapping.key.len();
-        for row in source.query(&compare::claims(self.mapping, keys, &after), &[]).await? {
+        let sql = sides.whose.claims(self.mapping, &sides.destination.id(), keys, &after);
+        for row in sides.source.query(&sql, &[]).await? {
             let location = Location { project_id: row.get(0), branch_id: row.get(1) };
             let values = (0..fields).map(|index| row.get(2 + index)).collect();
             let tenancy = TenancyId::new(row.get(2 + fields));
@@ -137,17 +158,20 @@ impl<'a> Looker<'a> {
                 waiting: row.get(5 + fields),
                 cursor: cursors.get(&tenancy).copied().unwrap_or_default(),
             };
-            found.entry(Key { location, values }).or_default().push(claim);
+            let known = found.entry(Key { location, values }).or_default();
+            known.claims.push(claim);
+            known.quarantined |= row.get::<_, bool>(6 + fields);
         }
         Ok(found)
     }
 
-    fn seen(&self, living: &[Row], held: &[Row], claims: Vec<Claim>, filled: bool) -> Seen {
+    fn seen(&self, living: &[Row], held: &[Row], known: Known, filled: bool) -> Seen {
+        let Known { claims, quarantined } = known;
         let (kind, columns) = self.compare(living, held);
         let last = claims.iter().filter(|claim| claim.sequence.is_some() || claims.len() == 1);
         let last = last.max_by_key(|claim| claim.sequence).map(|claim| claim.tenancy);
         let tenancy = living.first().and_then(|row| row.tenancy).or(last);
-        Seen { look: Look { kind, claims, filled }, columns, tenancy }
+        Seen { look: Look { kind, claims, filled }, columns, tenancy, quarantined }
     }
 
     fn compare(&self, living: &[Row], held: &[Row]) -> (Option<Kind>, Vec<String>) {

@@ -27,6 +27,13 @@ pub enum Phase {
         /// Read from ClickHouse so far.
         destination_rows: u64,
     },
+    /// Comparing tenants' own destinations, several at a time.
+    Destinations {
+        /// So many are compared.
+        done: usize,
+        /// Of so many.
+        all: usize,
+    },
     /// Looking again at what differed.
     Settling {
         /// Of which mapping.
@@ -65,6 +72,10 @@ impl Progress {
 
     pub(crate) fn settling(&self, mapping: &str, open: usize, round: u32) {
         self.set(Phase::Settling { mapping: mapping.to_owned(), open, round });
+    }
+
+    pub(crate) fn destinations(&self, done: usize, all: usize) {
+        self.set(Phase::Destinations { done, all });
     }
 
     /// Shows it on standard error until the returned guard is dropped: one live line on a terminal, a line now and then
@@ -119,6 +130,7 @@ impl std::fmt::Display for Phase {
             Self::Comparing { mapping, source_rows, destination_rows } => {
                 write!(f, "{mapping}: {source_rows} rows of Postgres, {destination_rows} of ClickHouse")
             }
+            Self::Destinations { done, all } => write!(f, "{done} of {all} destinations of tenants are compared"),
             Self::Settling { mapping, open, round } => {
                 write!(f, "{mapping}: look {round} at {open} rows that differed")
             }

@@ -36,6 +36,8 @@ pub(crate) struct Doubt {
     pub(crate) kind: Kind,
     pub(crate) tenancy: Option<TenancyId>,
     pub(crate) columns: Vec<String>,
+    /// Whether it is in quarantine for the destination: why it differs is known, and somebody has to act.
+    pub(crate) quarantined: bool,
     judgement: Option<Judgement>,
 }
 
@@ -51,13 +53,13 @@ pub(crate) enum Outcome {
 impl Doubt {
     pub(crate) fn new(differing: Differing) -> Self {
         let Differing { key, kind, tenancy } = differing;
-        Self { key, kind, tenancy, columns: Vec::new(), judgement: None }
+        Self { key, kind, tenancy, columns: Vec::new(), quarantined: false, judgement: None }
     }
 
     /// A row that the source could not give.
     fn unreadable(key: Key, tenancy: Option<TenancyId>) -> Self {
-        let (kind, judgement) = (Kind::Unreadable, Some(Judgement::Unreadable));
-        Self { key, kind, tenancy, columns: Vec::new(), judgement }
+        let doubt = Self::new(Differing { key, kind: Kind::Unreadable, tenancy });
+        Self { judgement: Some(Judgement::Unreadable), ..doubt }
     }
 
     const fn is_owed(&self) -> bool {
@@ -134,6 +136,7 @@ impl<'a> Doubts<'a> {
                 doubt.kind = seen.look.kind.unwrap_or(doubt.kind);
                 doubt.tenancy = seen.tenancy.or(doubt.tenancy);
                 doubt.columns = seen.columns;
+                doubt.quarantined = seen.quarantined;
                 doubt.judgement = Some(judge(&seen.look, doubt.judgement.as_ref()));
             }
         }

@@ -4,9 +4,11 @@ mod text;
 
 use std::time::Duration;
 
-use lockstep_core::exit;
+use lockstep_core::{DestinationId, exit};
 use lockstep_mappings::Mapping;
+use lockstep_schema::tenant_destinations::Setup;
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::finding::Finding;
 use crate::first_pass::FirstPass;
@@ -23,7 +25,8 @@ pub enum Verdict {
     Different,
     /// What differs is on its way.
     InFlight,
-    /// More differs than could be looked at, or rows could not be read; nothing else differs.
+    /// More differs than could be looked at, rows could not be read, or a tenant's destination could not be compared; nothing
+    /// else differs.
     Unfinished,
 }
 
@@ -32,45 +35,74 @@ pub enum Verdict {
 pub struct Report {
     /// All mappings together.
     pub verdict: Verdict,
-    /// Each mapping, in the order of their definitions.
+    /// Each mapping of ClickHouse, in the order of their definitions; none where ClickHouse was left out.
     pub mappings: Vec<MappingReport>,
+    /// Each of the tenants' own destinations, in the order in which they were added.
+    pub destinations: Vec<DestinationReport>,
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,
 }
 
-/// The comparison of one mapping.
+/// The comparison of one tenant's own destination.
 #[derive(Clone, Debug, Serialize)]
+pub struct DestinationReport {
+    /// Which.
+    pub id: Uuid,
+    /// Whose rows it holds.
+    pub tenancy_id: Uuid,
+    /// All of its mappings together.
+    pub verdict: Verdict,
+    /// Why nothing, or not everything, can be said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
+    /// Each mapping that goes there; none where it could not be compared.
+    pub mappings: Vec<MappingReport>,
+}
+
+/// The comparison of one mapping.
+#[derive(Clone, Default, Debug, Serialize)]
 pub struct MappingReport {
     /// The mapping.
     pub name: String,
     /// Rows of the source, as the first pass read them.
     pub source_rows: u64,
-    /// Rows of ClickHouse, as the first pass read them, a little later: while changes arrive the two counts need not be
+    /// Rows of the destination, as the first pass read them, a little later: while changes arrive the two counts need not be
     /// the same for all rows to be found equal.
     pub destination_rows: u64,
     /// Whether nothing differs, nothing is in flight, and everything was looked at.
     pub equal: bool,
     /// Rows that are alike, at the first pass or after settling.
     pub equal_rows: u64,
-    /// Rows that ClickHouse lacks.
+    /// Rows that the destination lacks.
     pub missing: u64,
-    /// Rows that ClickHouse should not have.
+    /// Rows that the destination should not have.
     pub unexpected: u64,
     /// Rows that both have, with different values.
     pub different: u64,
+    /// Of the three before, those that are in quarantine: why they differ is known, and somebody has to act.
+    pub quarantined: u64,
     /// Rows that differ because a change is on its way.
     pub in_flight: u64,
     /// Rows that differed in the first pass and were too many to be looked at again.
     pub unjudged: u64,
     /// Rows that Postgres could not give: nothing is known about them. Where it is 1,000, the mapping was not compared.
     pub unreadable: u64,
+    /// Why the mapping was not compared; absent where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
     /// The first findings: real differences, rows that could not be read, then what is in flight.
     pub findings: Vec<Finding>,
 }
 
 impl MappingReport {
-    pub(crate) fn new(mapping: &Mapping, pass: &FirstPass, doubts: &[Doubt], show: usize) -> Self {
+    pub(crate) fn new(
+        to: &DestinationId,
+        mapping: &Mapping,
+        pass: &FirstPass,
+        doubts: &[Doubt],
+        show: usize,
+    ) -> Self {
         let count = |wanted: &dyn Fn(&Doubt) -> bool| doubts.iter().filter(|doubt| wanted(doubt)).count() as u64;
         let real = |kind| count(&|doubt| doubt.outcome() == Outcome::Real && doubt.kind == kind);
         let in_flight = count(&|doubt| matches!(doubt.outcome(), Outcome::InFlight(_))) + pass.in_flight;
@@ -83,8 +115,8 @@ impl MappingReport {
         let then = findings(|outcome| outcome == Outcome::Unreadable);
         let last = findings(|outcome| matches!(outcome, Outcome::InFlight(_)));
         let shown = first.chain(then).chain(last).take(show).map(|doubt| match doubt.outcome() {
-            Outcome::InFlight(why) => Finding::new(mapping, doubt, Some(why)),
-            Outcome::Real | Outcome::Unreadable | Outcome::Settled => Finding::new(mapping, doubt, None),
+            Outcome::InFlight(why) => Finding::new(to, mapping, doubt, Some(why)),
+            Outcome::Real | Outcome::Unreadable | Outcome::Settled => Finding::new(to, mapping, doubt, None),
         });
         Self {
             name: mapping.name.to_string(),
@@ -95,11 +127,22 @@ impl MappingReport {
             missing,
             unexpected,
             different,
+            quarantined: count(&|doubt| doubt.outcome() == Outcome::Real && doubt.quarantined),
             in_flight,
             unjudged: pass.unjudged,
             unreadable,
+            unfinished: None,
             findings: shown.collect(),
         }
+    }
+
+    /// Of a mapping that was not compared.
+    pub(crate) fn not_compared(mapping: &Mapping, why: impl Into<String>) -> Self {
+        Self { name: mapping.name.to_string(), unfinished: Some(why.into()), ..Self::default() }
+    }
+
+    const fn is_unfinished(&self) -> bool {
+        self.unjudged + self.unreadable > 0 || self.unfinished.is_some()
     }
 
     /// Rows that differ, and not because they are on their way.
@@ -108,19 +151,49 @@ impl MappingReport {
     }
 }
 
+impl Verdict {
+    fn of(mapping: &MappingReport) -> Self {
+        match mapping {
+            _ if mapping.differences() > 0 => Self::Different,
+            _ if mapping.is_unfinished() => Self::Unfinished,
+            MappingReport { in_flight: 1.., .. } => Self::InFlight,
+            _ => Self::Equal,
+        }
+    }
+
+    /// The first of them that is none of those before it: a difference is told whatever else is, and equal is only what all are.
+    fn of_all(all: impl IntoIterator<Item = Self>) -> Self {
+        let all: Vec<_> = all.into_iter().collect();
+        let worst = [Self::Different, Self::Unfinished, Self::InFlight].into_iter().find(|one| all.contains(one));
+        worst.unwrap_or(Self::Equal)
+    }
+}
+
+impl DestinationReport {
+    /// `unfinished`: why not everything can be said of it.
+    pub(crate) fn new(of: &Setup, mappings: Vec<MappingReport>, unfinished: Option<String>) -> Self {
+        let own = unfinished.is_some().then_some(Verdict::Unfinished);
+        let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
+        Self { id: of.id, tenancy_id: of.tenancy.as_uuid(), verdict, unfinished, mappings }
+    }
+
+    /// What is to be said of it besides rows: each mapping that was not compared, and itself.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let of_mapping = |mapping: &MappingReport| Some(format!("{}: {}", mapping.name, mapping.unfinished.as_ref()?));
+        self.unfinished.iter().cloned().chain(self.mappings.iter().filter_map(of_mapping)).collect()
+    }
+}
+
 impl Report {
-    pub(crate) fn new(mappings: Vec<MappingReport>, elapsed: Duration) -> Self {
-        let any = |of: fn(&MappingReport) -> u64| mappings.iter().any(|mapping| of(mapping) > 0);
-        let verdict = if any(MappingReport::differences) {
-            Verdict::Different
-        } else if any(|mapping| mapping.unjudged + mapping.unreadable) {
-            Verdict::Unfinished
-        } else if any(|mapping| mapping.in_flight) {
-            Verdict::InFlight
-        } else {
-            Verdict::Equal
-        };
-        Self { verdict, mappings, elapsed }
+    pub(crate) fn new(mappings: Vec<MappingReport>, destinations: Vec<DestinationReport>, elapsed: Duration) -> Self {
+        let own = destinations.iter().map(|destination| destination.verdict);
+        let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
+        Self { verdict, mappings, destinations, elapsed }
+    }
+
+    /// The mappings of all destinations.
+    fn all_mappings(&self) -> impl Iterator<Item = &MappingReport> {
+        self.mappings.iter().chain(self.destinations.iter().flat_map(|destination| &destination.mappings))
     }
 
     /// What a program ends with: 0 equal, 1 different, 2 only in flight, 3 not everything could be judged.

@@ -1,23 +1,28 @@
 //! A whole run: what is compared, in which order, on which connections.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_core::settings::Settings;
-use lockstep_core::{Location, TenancyId};
+use lockstep_core::{DestinationId, Location, TenancyId};
+use lockstep_destinations::compare::Compare;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use crate::error::VerifyError;
-use crate::first_pass;
+use crate::first_pass::{self, FirstPass};
 use crate::look::Sides;
 use crate::progress::Progress;
 use crate::recheck::{self, Doubts};
 use crate::report::{MappingReport, Report};
-use crate::storage;
+use crate::whose::Whose;
+use crate::{storage, tenants};
 
 /// One statement names them all: 500 ids of 100 bytes, twice, stay well below what ClickHouse parses.
 const MAX_LOCATIONS: usize = 500;
@@ -29,6 +34,10 @@ pub struct VerifyOptions {
     pub tenants: Vec<TenancyId>,
     /// Only these mappings; all when empty.
     pub mappings: Vec<String>,
+    /// Only these destinations; all when empty: ClickHouse, and tenants' own, of the tenancies above.
+    pub destinations: Vec<DestinationChoice>,
+    /// How long comparing one tenant's own destination may take.
+    pub destination_limit: Duration,
     /// How long to wait for what is in flight.
     pub settle: Duration,
     /// Findings that are listed for each mapping; all are counted.
@@ -40,11 +49,40 @@ pub struct VerifyOptions {
     pub progress: Progress,
 }
 
+/// A destination that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationChoice {
+    /// The platform's own.
+    ClickHouse,
+    /// A tenant's own, by its id.
+    Tenants(Uuid),
+}
+
+impl FromStr for DestinationChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == CLICKHOUSE {
+            return Ok(Self::ClickHouse);
+        }
+        text.parse().map(Self::Tenants).map_err(|_| "write clickhouse, or the id of a tenant's destination")
+    }
+}
+
+impl VerifyOptions {
+    /// Whether a destination is asked for.
+    pub(crate) fn takes(&self, destination: &DestinationChoice) -> bool {
+        self.destinations.is_empty() || self.destinations.contains(destination)
+    }
+}
+
 impl Default for VerifyOptions {
     fn default() -> Self {
         Self {
             tenants: Vec::new(),
             mappings: Vec::new(),
+            destinations: Vec::new(),
+            destination_limit: Duration::from_mins(30),
             settle: Duration::from_secs(10),
             show: 20,
             max_doubts: 10_000,
@@ -53,48 +91,68 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Compares the source with ClickHouse. Reads only; starts no sync.
+/// Compares the source with its destinations: ClickHouse, and tenants' own. Reads only; starts no sync.
 ///
 /// # Errors
-/// Why it could not finish; then nothing is known.
+/// Why it could not finish; then nothing is known. That a tenant's own destination cannot be compared is told of that one.
 pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
     let started = Instant::now();
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
     let chosen = chosen(&set, &options.mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    clickhouse.check_version().await?;
+    let clickhouse = if options.takes(&DestinationChoice::ClickHouse) {
+        let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+        clickhouse.check_version().await?;
+        Some(clickhouse)
+    } else {
+        None
+    };
     let scan = source.connect(Session::Scan).await?;
-    let placed = storage::placed(&scan, &chosen, &clickhouse.id()).await?;
+    // Capture is one for all destinations, and set up as it is recorded of ClickHouse.
+    let id = DestinationId::clickhouse();
+    let placed = storage::placed(&scan, &chosen, &id).await?;
     let mappings: Vec<_> = placed.iter().collect();
     storage::refuse_row_security(&scan, &mappings).await?;
     let locations = locations(&scan, &options.tenants).await?;
-    let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
-    let sides = Sides { source: &scan, destination: &clickhouse };
+    let mut reports = Vec::new();
+    if let Some(clickhouse) = &clickhouse {
+        let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
+        let sides = Sides { source: &scan, destination: clickhouse, whose: Whose::Everybodys };
+        reports = compare(&sides, &mappings, scope, options, &options.progress).await?;
+    }
+    let destinations = tenants::compare_all(settings, &source, &chosen, options).await?;
+    if storage::placed(&scan, &chosen, &id).await? != placed {
+        return Err(VerifyError::OtherDefinitions("were set up anew meanwhile"));
+    }
+    Ok(Report::new(reports, destinations, started.elapsed()))
+}
 
+/// Compares mappings of one destination: all rows in one snapshot of the source, then again what differed.
+pub(crate) async fn compare<D: Destination + Compare>(
+    sides: &Sides<'_, D>,
+    mappings: &[&Mapping],
+    scope: Scope<'_>,
+    options: &VerifyOptions,
+    progress: &Progress,
+) -> Result<Vec<MappingReport>, VerifyError> {
     let mut passes = Vec::new();
     let mut doubts = Vec::new();
-    storage::begin_snapshot(&scan).await?;
-    for &mapping in &mappings {
-        options.progress.comparing(mapping.name.as_str());
-        let mut pass = first_pass::compare_all(&sides, mapping, scope, options.max_doubts, &options.progress).await?;
+    storage::begin_snapshot(sides.source).await?;
+    for &mapping in mappings {
+        progress.comparing(mapping.name.as_str());
+        let mut pass = first_pass::compare_all(sides, mapping, scope, options.max_doubts, progress).await?;
         doubts.push(Doubts::new(mapping, &mut pass));
         passes.push(pass);
     }
-    storage::end_snapshot(&scan).await?;
-
-    let looks = storage::connect_for_looks(&source).await?;
-    let sides = Sides { source: &looks, ..sides };
-    recheck::settle(&sides, &mut doubts, options.settle, &options.progress).await?;
-    if storage::placed(&looks, &chosen, &clickhouse.id()).await? != placed {
-        return Err(VerifyError::OtherDefinitions("were set up anew meanwhile"));
-    }
-    let reports = mappings
-        .iter()
-        .zip(&passes)
-        .zip(&doubts)
-        .map(|((mapping, pass), doubts)| MappingReport::new(mapping, pass, &doubts.doubts, options.show));
-    Ok(Report::new(reports.collect(), started.elapsed()))
+    storage::end_snapshot(sides.source).await?;
+    storage::set_up_for_looks(sides.source).await?;
+    recheck::settle(sides, &mut doubts, options.settle, progress).await?;
+    let to = sides.destination.id();
+    let all = mappings.iter().zip(&passes).zip(&doubts);
+    let report = |((mapping, pass), doubts): ((&&Mapping, &FirstPass), &Doubts<'_>)| {
+        MappingReport::new(&to, mapping, pass, &doubts.doubts, options.show)
+    };
+    Ok(all.map(report).collect())
 }
 
 fn chosen<'a>(set: &'a MappingSet, names: &[String]) -> Result<Vec<&'a Mapping>, VerifyError> {

@@ -6,14 +6,17 @@ use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Positions};
 use lockstep_mappings::postgres::{literal, table, tenancy_table};
-use lockstep_schema::{Session, Source, definitions, row_security};
+use lockstep_schema::{definitions, row_security};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::error::VerifyError;
+use crate::whose::Whose;
 
 /// A whole look at a few hundred keys takes milliseconds.
 const QUICK: &str = "SET statement_timeout = '60s'";
+/// A table is read as a whole only where no index serves at all.
+const BY_INDEX: &str = "SET enable_seqscan = off";
 /// One snapshot for everything that is asked until the end.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Rows are sorted in memory while they are few; the default of 4 MB sends even small mappings to disk.
@@ -29,21 +32,19 @@ JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.b
 UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
 JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
 
-/// Whether a mapping is filled, and no fill of it is to begin.
-const FILLED: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.fill WHERE destination = $2 AND mapping_name = $1 AND finished_at IS NOT NULL)
-  AND NOT EXISTS (SELECT 1 FROM lockstep.refill WHERE mapping_name = $1)
-  AND NOT EXISTS (SELECT 1 FROM lockstep.destination WHERE name = $2 AND needs_refill_since IS NOT NULL)";
-
 /// The sequencer truncates an inbox when all of it has numbers. To a snapshot from before, lines that it should see as
 /// waiting would be neither there nor numbered: so nothing is truncated from before the snapshot until its end. LOCK takes
 /// no snapshot itself, and the sequencer does not wait for it.
 const KEEP_INBOXES: &str = "LOCK TABLE lockstep.inbox_0, lockstep.inbox_1 IN ACCESS SHARE MODE";
 
-/// A connection for looks at a few keys.
-pub(crate) async fn connect_for_looks(source: &Source) -> Result<Client, VerifyError> {
-    let client = source.connect(Session::Scan).await?;
-    client.batch_execute(QUICK).await?;
-    Ok(client)
+/// From now on rows of one tenancy are found by an index, however many of all rows are its own.
+pub(crate) async fn set_up_for_one_tenancy(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(BY_INDEX).await?)
+}
+
+/// From now on a connection is used for looks alone.
+pub(crate) async fn set_up_for_looks(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(QUICK).await?)
 }
 
 /// Opens a snapshot in which lines of the inbox can be told from those that have numbers.
@@ -138,8 +139,9 @@ pub(crate) async fn is_filled(
     client: &Client,
     mapping: &Mapping,
     destination: &DestinationId,
+    whose: Whose,
 ) -> Result<bool, VerifyError> {
-    Ok(client.query_one(FILLED, &[&mapping.name.as_str(), &destination.as_str()]).await?.get(0))
+    Ok(client.query_one(whose.filled(), &[&mapping.name.as_str(), &destination.as_str()]).await?.get(0))
 }
 
 /// Refuses to read tables of which a policy would hide rows.

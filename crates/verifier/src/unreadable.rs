@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use lockstep_core::TenancyId;
 use lockstep_destinations::compare::Shape;
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::{self, Key, Part, Positions, Scope};
+use lockstep_mappings::postgres::compare::{Key, Part, Positions, Scope};
 use tokio_postgres::Client;
 
 use crate::error::VerifyError;
 use crate::source_rows::SourceRows;
 use crate::storage;
+use crate::whose::Whose;
 
 /// Into so many parts a part that cannot be read is cut. In halves the number of reads that fail would be larger, and those
 /// take long where a text is.
@@ -35,10 +36,15 @@ pub(crate) struct Unreadable {
 
 impl Unreadable {
     /// Looks for them. `source` is in the snapshot that has to be read.
-    pub(crate) async fn find(source: &Client, mapping: &Mapping, scope: Scope<'_>) -> Result<Self, VerifyError> {
+    pub(crate) async fn find(
+        source: &Client,
+        whose: Whose,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+    ) -> Result<Self, VerifyError> {
         let shape = Shape::of(mapping);
         let can_read = async |part: &Positions| -> Result<bool, VerifyError> {
-            match read(source, &compare::rows_of(mapping, scope, Part::Range(part)), &shape).await {
+            match read(source, &whose.rows(mapping, scope, Part::Range(part)), &shape).await {
                 Ok(()) => Ok(true),
                 Err(error) if error.may_be_of_row() => storage::go_on(source).await.map(|()| false),
                 Err(error) => Err(error),
@@ -53,7 +59,8 @@ impl Unreadable {
             }
             let parts = part.split(PARTS);
             if parts.is_empty() {
-                found.keys.extend(storage::keys_at(source, mapping, &part).await?);
+                let keys = storage::keys_at(source, mapping, &part).await?;
+                found.keys.extend(keys.into_iter().map(|(key, tenancy)| (whose.key(key), tenancy)));
                 found.positions.push(part);
             }
             left.extend(parts);

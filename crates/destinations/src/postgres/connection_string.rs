@@ -2,18 +2,9 @@
 
 use std::fmt;
 
+use lockstep_core::settings::DestinationTls;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
-
-/// How far a connection string may weaken TLS, which the operator says (`LOCKSTEP_DESTINATION_TLS`).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum TlsPolicy {
-    /// Not at all: encrypted, with a certificate of an authority that names the host.
-    #[default]
-    VerifyFull,
-    /// As far as `sslmode=prefer`: without a check, and without encryption where the server has none.
-    Prefer,
-}
 
 /// What a connection asks of TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +44,7 @@ impl ConnectionString {
     ///
     /// # Errors
     /// What is wrong with it, without any of its values.
-    pub fn parse(text: &SecretString, tls: TlsPolicy) -> Result<Self, ConnectionError> {
+    pub fn parse(text: &SecretString, tls: DestinationTls) -> Result<Self, ConnectionError> {
         let text = text.expose_secret().trim();
         let rest = text
             .strip_prefix("postgres://")
@@ -197,7 +188,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn read(query: &str, tls: TlsPolicy) -> Result<Self, ConnectionError> {
+    fn read(query: &str, tls: DestinationTls) -> Result<Self, ConnectionError> {
         let mut parameters = Self { ssl_mode: SslMode::VerifyFull, requires_channel_binding: false };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -215,7 +206,7 @@ impl Parameters {
     }
 }
 
-fn ssl_mode(value: &str, tls: TlsPolicy) -> Result<SslMode, ConnectionError> {
+fn ssl_mode(value: &str, tls: DestinationTls) -> Result<SslMode, ConnectionError> {
     let mode = match value {
         "verify-full" => return Ok(SslMode::VerifyFull),
         "verify-ca" => SslMode::VerifyCa,
@@ -225,8 +216,8 @@ fn ssl_mode(value: &str, tls: TlsPolicy) -> Result<SslMode, ConnectionError> {
         _ => return Err(refused("its parameter sslmode has a value that is not known; leave it out")),
     };
     match tls {
-        TlsPolicy::Prefer => Ok(mode),
-        TlsPolicy::VerifyFull => Err(refused(
+        DestinationTls::Prefer => Ok(mode),
+        DestinationTls::VerifyFull => Err(refused(
             "its parameter sslmode is weaker than verify-full, which is needed; leave it out (the operator can allow it with LOCKSTEP_DESTINATION_TLS)",
         )),
     }

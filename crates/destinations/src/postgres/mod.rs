@@ -33,9 +33,8 @@ use std::time::Duration;
 use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 
-pub use self::address::Cidr;
 pub use self::connection::Timeouts;
-pub use self::connection_string::{ConnectionError, ConnectionString, TlsPolicy};
+pub use self::connection_string::{ConnectionError, ConnectionString};
 pub use self::examine::Finding;
 pub use self::fill::{FillPage, FillPosition};
 pub use self::network::Network;
@@ -97,6 +96,17 @@ impl Postgres {
         mappings: &[MappingName],
     ) -> Result<HashMap<MappingName, MappingState>, DestinationError> {
         states::read(self, mappings).await
+    }
+
+    /// As [`Postgres::states`], for whoever reads only: nothing is created.
+    ///
+    /// # Errors
+    /// As [`Postgres::states`].
+    pub async fn found_states(
+        &self,
+        mappings: &[MappingName],
+    ) -> Result<HashMap<MappingName, MappingState>, DestinationError> {
+        states::found(self, mappings).await
     }
 
     /// Makes the mapping's table fit: creates it, or adds columns that the definition gained. After that its rows have to be

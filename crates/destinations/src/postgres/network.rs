@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use lockstep_core::certificates::{Verify, client_config};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::address::{self, Cidr};
+use super::address;
 use super::connection_string::SslMode;
 use crate::error::Failure;
 
@@ -24,7 +25,7 @@ const OWN_FRESH: Duration = Duration::from_secs(60);
 /// What every connection to a tenant's database goes by: which addresses are allowed, which never are, and whose
 /// certificates are trusted.
 pub struct Network {
-    allow: Vec<Cidr>,
+    allow: Vec<IpNet>,
     never: Vec<(String, u16)>,
     /// Where those are, and when that was looked up. What was found once is kept where a name is not known for a while.
     own: Mutex<HashMap<(String, u16), (Vec<IpAddr>, Instant)>>,
@@ -55,7 +56,7 @@ impl Network {
     ///
     /// # Errors
     /// What is wrong with the authorities, in words.
-    pub fn new(allow: &[Cidr], never: Vec<(String, u16)>, ca_file: Option<&Path>) -> Result<Self, String> {
+    pub fn new(allow: &[IpNet], never: Vec<(String, u16)>, ca_file: Option<&Path>) -> Result<Self, String> {
         let connector = |verify| client_config(verify, ca_file).map(MakeRustlsConnect::new);
         Ok(Self {
             allow: allow.to_vec(),
@@ -104,7 +105,7 @@ impl Network {
 
     /// What kind of address it is, where it is not connected to.
     fn refused(&self, address: IpAddr) -> Option<&'static str> {
-        let is_allowed = self.allow.iter().any(|range| range.contains(address));
+        let is_allowed = self.allow.iter().any(|range| range.contains(&address));
         if is_allowed { None } else { address::refused(address) }
     }
 

@@ -38,6 +38,19 @@ pub(super) async fn read(
     parse(to, answers.first())
 }
 
+/// As [`read`], but creates nothing: where our tables are missing, no mapping was ever filled.
+pub(super) async fn found(
+    to: &Postgres,
+    mappings: &[MappingName],
+) -> Result<HashMap<MappingName, MappingState>, DestinationError> {
+    match to.transaction(&[tenant::states(mappings)]).await {
+        Err(trouble) if trouble.sql_state.as_deref() == Some(UNDEFINED_TABLE) => {
+            Ok(mappings.iter().map(|name| (name.clone(), MappingState::Absent)).collect())
+        }
+        answers => parse(to, answers?.first()),
+    }
+}
+
 /// Creates those of our tables that are missing.
 pub(super) async fn create_ours(to: &Postgres) -> Result<(), Trouble> {
     to.with_session(to.inner.timeouts.whole, async |session| {

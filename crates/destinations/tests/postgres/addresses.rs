@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use lockstep_core::settings::DestinationTls;
 use lockstep_core::{DestinationId, TenancyId};
-use lockstep_destinations::postgres::{Cidr, ConnectionString, Network, Timeouts, TlsPolicy};
+use lockstep_destinations::postgres::{ConnectionString, Network, Timeouts};
 use lockstep_destinations::{Failure, Postgres, Retry};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 
 fn at(place: &str, network: &Arc<Network>) -> Postgres {
     let text = SecretString::from(format!("postgres://app:hunter2@{place}/main"));
-    let string = ConnectionString::parse(&text, TlsPolicy::VerifyFull).unwrap();
+    let string = ConnectionString::parse(&text, DestinationTls::VerifyFull).unwrap();
     let short = Duration::from_millis(300);
     let timeouts = Timeouts { connect: short, login: short, whole: Duration::from_secs(5), ..Timeouts::default() };
     let id = DestinationId::tenant(Uuid::from_u128(1));
@@ -25,7 +27,7 @@ async fn failure(place: &str, network: &Arc<Network>) -> (Failure, String) {
 }
 
 fn network(allow: &[&str], never: &[(&str, u16)]) -> Arc<Network> {
-    let allow: Vec<Cidr> = allow.iter().map(|range| range.parse().unwrap()).collect();
+    let allow: Vec<IpNet> = allow.iter().map(|range| range.parse().unwrap()).collect();
     let never = never.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
     Arc::new(Network::new(&allow, never, None).unwrap())
 }
@@ -117,9 +119,9 @@ async fn a_range_that_is_allowed_is_all_that_is_allowed() {
         assert_eq!(failure == Failure::Forbidden, is_refused, "{place}: {said}");
     }
     for wrong in ["10.1.0.0", "10.1.0.0/33", "x/8", "fd00::/129", "10.0.0.0/-1", ""] {
-        assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        assert!(wrong.parse::<IpNet>().is_err(), "{wrong}");
     }
-    let all: Cidr = "0.0.0.0/0".parse().unwrap();
+    let all: IpNet = "0.0.0.0/0".parse().unwrap();
     assert!(all.contains("1.2.3.4".parse().unwrap()) && !all.contains("::1".parse().unwrap()));
 }
 

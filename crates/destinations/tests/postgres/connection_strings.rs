@@ -1,9 +1,10 @@
 //! What a connection string may say, and how it is told what it may not.
 
-use lockstep_destinations::postgres::{ConnectionString, TlsPolicy};
+use lockstep_core::settings::DestinationTls;
+use lockstep_destinations::postgres::ConnectionString;
 use secrecy::SecretString;
 
-fn parse(text: &str, tls: TlsPolicy) -> Result<ConnectionString, String> {
+fn parse(text: &str, tls: DestinationTls) -> Result<ConnectionString, String> {
     ConnectionString::parse(&SecretString::from(text.to_owned()), tls).map_err(|error| format!("{error} {error:?}"))
 }
 
@@ -11,14 +12,14 @@ fn parse(text: &str, tls: TlsPolicy) -> Result<ConnectionString, String> {
 fn a_url_is_taken_apart() {
     let string = parse(
         "postgresql://ada%40x:p%2Fa%3Ass@DB.Example:6432/my%20db?sslmode=verify-full&channel_binding=require",
-        TlsPolicy::VerifyFull,
+        DestinationTls::VerifyFull,
     )
     .unwrap();
     assert_eq!(
         (string.host(), string.port(), string.database(), string.user()),
         ("db.example", 6432, "my db", "ada@x")
     );
-    let string = parse("postgres://app@[2606:4700::1]/main", TlsPolicy::VerifyFull).unwrap();
+    let string = parse("postgres://app@[2606:4700::1]/main", DestinationTls::VerifyFull).unwrap();
     assert_eq!((string.host(), string.port()), ("2606:4700::1", 5432));
 }
 
@@ -53,7 +54,7 @@ fn what_reads_files_or_sets_parameters_is_refused_by_name() {
         "require_auth",
         "unheard_of",
     ] {
-        for tls in [TlsPolicy::VerifyFull, TlsPolicy::Prefer] {
+        for tls in [DestinationTls::VerifyFull, DestinationTls::Prefer] {
             let said = parse(&format!("postgres://app:hunter2@db/main?{name}=hunter3"), tls).unwrap_err();
             assert!(said.contains(name) && !said.contains("hunter"), "{name}: {said}");
         }
@@ -91,7 +92,7 @@ fn what_is_no_url_of_one_host_is_refused_without_showing_it() {
         "postgres://app:hunter2@db/main?sslmode=hunter2",
         "postgres://app:hunter2@db/main?channel_binding=disable",
     ] {
-        let said = parse(text, TlsPolicy::Prefer).unwrap_err();
+        let said = parse(text, DestinationTls::Prefer).unwrap_err();
         assert!(!said.contains("hunter") && !said.contains("ter2"), "{text}: {said}");
     }
 }
@@ -107,14 +108,14 @@ fn only_the_operator_weakens_tls() {
         ("disable", false, false),
     ] {
         let text = format!("postgres://app:hunter2@db/main?sslmode={mode}");
-        assert_eq!(parse(&text, TlsPolicy::VerifyFull).is_ok(), strict, "{mode}");
-        assert_eq!(parse(&text, TlsPolicy::Prefer).is_ok(), weak, "{mode}");
+        assert_eq!(parse(&text, DestinationTls::VerifyFull).is_ok(), strict, "{mode}");
+        assert_eq!(parse(&text, DestinationTls::Prefer).is_ok(), weak, "{mode}");
     }
 }
 
 #[test]
 fn no_password_is_printed() {
-    let string = parse("postgres://app:hunter2@db/main", TlsPolicy::VerifyFull).unwrap();
+    let string = parse("postgres://app:hunter2@db/main", DestinationTls::VerifyFull).unwrap();
     let shown = format!("{string:?} {string:#?}");
     assert!(shown.contains("app") && shown.contains("main") && !shown.contains("hunter2"), "{shown}");
 }

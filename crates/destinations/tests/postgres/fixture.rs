@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use lockstep_core::settings::DestinationTls;
 use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
 use lockstep_destinations::postgres::{
-    Cidr, ConnectionString, FillPage, FillPosition, MappingState, Network, Prepared, Timeouts, TlsPolicy,
+    ConnectionString, FillPage, FillPosition, MappingState, Network, Prepared, Timeouts,
 };
 use lockstep_destinations::{
     DestinationError, Ended, Moment, PageStart, PageWriter, Postgres, WriteLimits, WriteWindow,
@@ -37,14 +39,14 @@ pub(crate) fn mapping(name: &str) -> Arc<Mapping> {
 
 /// A network in which the machine itself is allowed, as nowhere else.
 pub(crate) fn network() -> Arc<Network> {
-    let allow: [Cidr; 2] = ["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let allow: [IpNet; 2] = ["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
     Arc::new(Network::new(&allow, Vec::new(), None).unwrap())
 }
 
 /// A server of tests has no certificate.
 pub(crate) fn string(url: &str) -> ConnectionString {
     let (url, _) = url.split_once('?').unwrap_or((url, ""));
-    ConnectionString::parse(&SecretString::from(format!("{url}?sslmode=prefer")), TlsPolicy::Prefer).unwrap()
+    ConnectionString::parse(&SecretString::from(format!("{url}?sslmode=prefer")), DestinationTls::Prefer).unwrap()
 }
 
 pub(crate) fn timeouts() -> Timeouts {

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use lockstep_core::settings::DestinationTls;
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
-use lockstep_destinations::postgres::{ConnectionString, MappingState, Network, Timeouts, TlsPolicy};
+use lockstep_destinations::postgres::{ConnectionString, MappingState, Network, Timeouts};
 use lockstep_destinations::{Destination, Failure, PageWriter, Postgres};
 use uuid::Uuid;
 
@@ -86,7 +87,7 @@ async fn one_with_a_certificate_of_another_name() {
         ("localhost", &network, Failure::Unavailable, "in time"),
     ] {
         let text = format!("postgres://app:hunter2@{host}:{port}/main").into();
-        let string = ConnectionString::parse(&text, TlsPolicy::VerifyFull).unwrap();
+        let string = ConnectionString::parse(&text, DestinationTls::VerifyFull).unwrap();
         let short = Duration::from_millis(700);
         let timeouts = Timeouts { login: short, whole: 3 * short, ..Timeouts::default() };
         let id = DestinationId::tenant(Uuid::from_u128(1));

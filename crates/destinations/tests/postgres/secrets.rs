@@ -1,8 +1,9 @@
 //! A password is in nothing that is printed.
 
+use lockstep_core::settings::DestinationTls;
 use lockstep_core::{DestinationId, TenancyId};
 use lockstep_destinations::Postgres;
-use lockstep_destinations::postgres::{ConnectionString, Network, TlsPolicy};
+use lockstep_destinations::postgres::{ConnectionString, Network};
 use lockstep_testkit::databases::services;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ async fn a_password_is_in_no_error_and_no_debug_form() {
         ("hunter2_user:hunter2", "absent", "prefer"),
     ] {
         let text = SecretString::from(format!("postgres://{login}@{place}/{database}?sslmode={mode}"));
-        let string = ConnectionString::parse(&text, TlsPolicy::Prefer).unwrap();
+        let string = ConnectionString::parse(&text, DestinationTls::Prefer).unwrap();
         let id = DestinationId::tenant(Uuid::from_u128(1));
         let postgres = Postgres::new(id, TenancyId::new(Uuid::from_u128(7)), string, std::sync::Arc::clone(&network));
         let error = postgres.states(&[]).await.unwrap_err();

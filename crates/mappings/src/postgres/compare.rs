@@ -5,11 +5,13 @@
 //! it is exported. Independent of the worker's fetch query on purpose.
 
 mod claims;
+mod own;
 mod part;
 
 use lockstep_core::Location;
 
-pub use self::claims::claims;
+pub use self::claims::{claims, own_claims};
+pub use self::own::own_rows;
 pub use self::part::{Part, Positions, keys_at};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
@@ -104,8 +106,7 @@ pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
 ///
 /// What is Lockstep's own is named `sync_…`, as no exported column is.
 pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
-    let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
-    let (from, same) = match scope {
+    let (tenancies, same) = match scope {
         Scope::All | Scope::Locations(_) if part.is_range() => (part::tenancies(), part::at(scope)),
         Scope::All => (placed_tenancies(None), String::new()),
         Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new()),
@@ -115,23 +116,50 @@ pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
             format!(" AND {} AND {}", at_wanted("t"), key_is_wanted(mapping, "s")),
         ),
     };
-    let (place, order) = match scope {
-        Scope::Keys(_) => ("", String::new()),
-        Scope::All | Scope::Locations(_) if part.is_range() => ("", String::new()),
-        Scope::All | Scope::Locations(_) => {
-            let keys: Vec<_> = mapping.key_columns().map(key_bytes).collect();
-            ("t.sync_place, ", format!("\nORDER BY int4send(c.sync_place::int4) || {}", keys.join(" || ")))
-        }
+    let place = "t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id";
+    let is_ordered = !matches!(scope, Scope::Keys(_)) && !part.is_range();
+    let (place, order) = if is_ordered {
+        (format!("t.sync_place, {place}"), ordered_by(mapping, "int4send(c.sync_place::int4) || "))
+    } else {
+        (place.to_owned(), String::new())
     };
+    let joins = if matches!(scope, Scope::Keys(_)) { row::joins(mapping, "s") } else { plain_joins(mapping) };
+    let chosen = format!("{}{same}", part.condition(mapping));
+    copied(mapping, &Chosen { place: &place, tenancies: &tenancies, joins: &joins, chosen: &chosen, order: &order })
+}
+
+/// What [`copied`] is made of.
+struct Chosen<'a> {
+    /// The columns of a row's place.
+    place: &'a str,
+    /// Tenancies as `t`, and what is joined with them.
+    tenancies: &'a str,
+    joins: &'a str,
+    /// The condition on `t` and the source row `s`.
+    chosen: &'a str,
+    order: &'a str,
+}
+
+fn copied(mapping: &Mapping, of: &Chosen<'_>) -> String {
+    let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id, t.\"id\" AS sync_tenancy, {exported}\n  FROM {from} JOIN {source} s ON {belongs}{joins}\n  WHERE {chosen}{same}) c{order}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}, t.\"id\" AS sync_tenancy, {exported}\n  FROM {tenancies} JOIN {source} s ON {belongs}{joins}\n  WHERE {chosen}) c{order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
+        place = of.place,
         exported = row::select_list(mapping, "s"),
+        tenancies = of.tenancies,
         source = table(&mapping.source),
         belongs = row::belongs(mapping, "s"),
-        joins = if matches!(scope, Scope::Keys(_)) { row::joins(mapping, "s") } else { plain_joins(mapping) },
-        chosen = part.condition(mapping),
+        joins = of.joins,
+        chosen = of.chosen,
+        order = of.order,
     )
+}
+
+/// The order of the bytes of the key, behind what `first` says.
+fn ordered_by(mapping: &Mapping, first: &str) -> String {
+    let keys: Vec<_> = mapping.key_columns().map(key_bytes).collect();
+    format!("\nORDER BY {first}{}", keys.join(" || "))
 }
 
 /// The joins over whole tables, which the planner may hash: the lookups of [`row::joins`] take as long as all the rest.

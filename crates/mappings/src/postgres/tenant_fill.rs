@@ -49,7 +49,8 @@ fn behind(mapping: &Mapping, after: &[String]) -> String {
 /// is joined to them, in a query of their own that has an order and a limit: so the index that the platform has for the rows
 /// of a tenancy, or of a project and branch, is cheaper to the planner than a look at all rows of the table, however few
 /// tenancies own most of them.
-fn rows_of(mapping: &Mapping, tenancy: TenancyId, after: Option<&[String]>, limit: u32, filter: &str) -> String {
+fn rows_of(mapping: &Mapping, of: TenantPage<'_>, filter: &str) -> String {
+    let TenantPage { tenancy, after, rows: limit, .. } = of;
     // The value itself, beside the tenancy's: the planner knows then how many rows there are.
     let direct = match &mapping.tenant {
         Tenant::Column(column) => format!(" AND s.{} = '{tenancy}'::uuid", identifier(column)),
@@ -71,7 +72,7 @@ pub fn page(mapping: &Mapping, page: TenantPage<'_>) -> String {
         "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}{joins}\nORDER BY {order}\n) TO STDOUT (FORMAT binary)",
         columns = row::select_list(mapping, "s"),
         version = page.version,
-        rows = rows_of(mapping, page.tenancy, page.after, page.rows, &row::and_filter(mapping, "s")),
+        rows = rows_of(mapping, page, &row::and_filter(mapping, "s")),
         joins = row::joins(mapping, "s"),
         order = key(mapping).join(", "),
     )
@@ -89,12 +90,13 @@ pub fn keys(mapping: &Mapping, page: TenantPage<'_>) -> String {
         "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {version}::int8 AS sync_sequence_id, 0::int2 AS sync_is_deleted\nFROM {rows}\nORDER BY {order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
         version = page.version,
-        rows = rows_of(mapping, page.tenancy, page.after, page.rows, ""),
+        rows = rows_of(mapping, page, ""),
         order = key(mapping).join(", "),
     )
 }
 
 /// How many rows a tenancy has of a mapping, as far as `limit`: one row, `rows bigint`.
 pub fn count(mapping: &Mapping, tenancy: TenancyId, limit: u32) -> String {
-    format!("SELECT count(*) AS rows FROM {}", rows_of(mapping, tenancy, None, limit, &row::and_filter(mapping, "s")))
+    let all = TenantPage { tenancy, after: None, rows: limit, version: SequenceId::BASE };
+    format!("SELECT count(*) AS rows FROM {}", rows_of(mapping, all, &row::and_filter(mapping, "s")))
 }

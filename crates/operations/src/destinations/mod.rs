@@ -16,9 +16,9 @@ mod state;
 use std::sync::Arc;
 
 use lockstep_core::secret_keys::{Holder, KeyRing, Sealed};
-use lockstep_core::settings::{DestinationTls, Settings};
+use lockstep_core::settings::Settings;
 use lockstep_destinations::Postgres;
-use lockstep_destinations::postgres::{ConnectionString, Finding, Network, TlsPolicy};
+use lockstep_destinations::postgres::{ConnectionString, Finding, Network, reach};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::tenant_destinations::{self as registry, Address, Setup, TenantDestination};
 use secrecy::SecretString;
@@ -62,20 +62,12 @@ pub(crate) fn key_ring(settings: &Settings) -> Result<KeyRing, OperationError> {
 
 /// A connection string as the operator lets tenants have it.
 fn parse(text: &SecretString, settings: &Settings) -> Result<ConnectionString, OperationError> {
-    let tls = match settings.destinations.tls {
-        DestinationTls::VerifyFull => TlsPolicy::VerifyFull,
-        DestinationTls::Prefer => TlsPolicy::Prefer,
-    };
-    Ok(ConnectionString::parse(text, tls)?)
+    Ok(ConnectionString::parse(text, settings.destinations.tls)?)
 }
 
 /// What every connection to a tenant's database goes by.
 fn network(settings: &Settings) -> Result<Arc<Network>, OperationError> {
-    let allow =
-        settings.destinations.allow.iter().map(|network| network.to_string().parse()).collect::<Result<Vec<_>, _>>();
-    let network =
-        allow.and_then(|allow| Network::new(&allow, settings.own_services(), settings.tls_ca_file.as_deref()));
-    Ok(Arc::new(network.map_err(OperationError::TenantNetwork)?))
+    Ok(Arc::new(reach(settings).map_err(OperationError::TenantNetwork)?))
 }
 
 /// Decrypts what is stored, and takes it apart.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::{Location, SequenceId, TenancyId};
-use lockstep_mappings::postgres::compare::{self, Key, Scope};
+use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
+use lockstep_mappings::postgres::compare::{self, Key, Part, Scope};
 use lockstep_mappings::postgres::fetch::{self, PageLimits, ReadFrom};
 use lockstep_mappings::postgres::fill::{self, BlockRange};
 use lockstep_mappings::postgres::{erase, expand, inbox, quarantine};
@@ -29,6 +29,7 @@ fn of_mapping(mapping: &Mapping) -> Vec<String> {
         _ => "k".to_owned(),
     });
     let keys = [Key { location: location.clone(), values: values.collect() }];
+    let (to, all) = (DestinationId::clickhouse(), Part::Without(&[]));
     vec![
         copied(&fetch::page(mapping, &work, PageLimits { tenancy_rows: 3, total_rows: 5 })),
         copied(&fetch::former_locations(mapping, &[(work[0], SequenceId::new(2))])),
@@ -39,7 +40,10 @@ fn of_mapping(mapping: &Mapping) -> Vec<String> {
         compare::rows(mapping, Scope::All),
         compare::rows(mapping, Scope::Locations(&[location])),
         compare::rows(mapping, Scope::Keys(&keys)),
-        compare::claims(mapping, &keys, &work),
+        compare::claims(mapping, &to, &keys, &work),
+        compare::own_rows(mapping, tenancy, Scope::All, all),
+        compare::own_rows(mapping, tenancy, Scope::Keys(&keys), all),
+        compare::own_claims(mapping, &to, &keys, work[0]),
         erase::dead_keys(mapping, &keys, &[tenancy]),
     ]
 }

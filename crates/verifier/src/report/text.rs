@@ -3,47 +3,90 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
+use lockstep_core::destination_id::CLICKHOUSE;
 
-use super::{MappingReport, Report, Verdict};
+use super::{DestinationReport, MappingReport, Report, Verdict};
 use crate::finding::Finding;
 use crate::judge::{Kind, Why};
 
 const HEADER: [&str; 7] =
     ["mapping", "rows in Postgres", "rows in ClickHouse", "", "missing", "unexpected", "different"];
+const OWN_HEADER: [&str; 7] =
+    ["destination: mapping", "rows in Postgres", "rows there", "", "missing", "unexpected", "different"];
+/// Tenants' destinations of which there is something to tell, each in full; more are counted.
+const MAX_TOLD: usize = 100;
 
 impl Report {
-    /// A table of all mappings, the first findings of each, and the verdict.
+    /// A table of all mappings of ClickHouse, one of those of tenants' destinations that are not equal, the first findings of
+    /// each, and the verdict.
     pub fn to_text(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(HEADER);
-        for column in [1, 2, 4, 5, 6] {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
+        let mut text = String::new();
+        if !self.mappings.is_empty() {
+            let _ = writeln!(text, "{}", table(HEADER, self.mappings.iter().map(|of| cells(of, of.name.clone()))));
         }
         for mapping in &self.mappings {
-            table.add_row(cells(mapping));
+            findings(&mut text, mapping, &mapping.name);
         }
-        let mut text = format!("{table}\n");
-        for mapping in &self.mappings {
-            findings(&mut text, mapping);
-        }
+        self.destinations(&mut text);
         let _ = writeln!(text, "{} ({:.1} s)", self.verdict(), self.elapsed.as_secs_f64());
         text
     }
 
+    /// Those that are equal are only counted: there may be thousands.
+    fn destinations(&self, text: &mut String) {
+        if self.destinations.is_empty() {
+            return;
+        }
+        let is_told = |one: &&DestinationReport| one.verdict != Verdict::Equal;
+        let all = self.destinations.iter().filter(is_told).count();
+        let told: Vec<_> = self.destinations.iter().filter(is_told).take(MAX_TOLD).collect();
+        let equal = self.destinations.len() - all;
+        let _ = writeln!(text, "\n{equal} of {} destinations of tenants are equal.", self.destinations.len());
+        let rows = told.iter().flat_map(|one| {
+            let of_interest = one.mappings.iter().filter(|mapping| !mapping.equal);
+            of_interest.map(|mapping| cells(mapping, format!("{}: {}", one.id, mapping.name)))
+        });
+        let rows: Vec<_> = rows.collect();
+        if !rows.is_empty() {
+            let _ = writeln!(text, "{}", table(OWN_HEADER, rows));
+        }
+        for one in told {
+            for reason in one.reasons() {
+                let _ = writeln!(text, "{} (tenancy {}): {reason}", one.id, one.tenancy_id);
+            }
+            for mapping in &one.mappings {
+                findings(text, mapping, &format!("{}: {}", one.id, mapping.name));
+            }
+        }
+        if all > MAX_TOLD {
+            let _ = writeln!(text, "… and {} more (--format json tells all, --destination one)", all - MAX_TOLD);
+        }
+    }
+
     fn verdict(&self) -> String {
-        let sum = |of: fn(&MappingReport) -> u64| self.mappings.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&MappingReport) -> u64| self.all_mappings().map(of).sum::<u64>();
         let in_flight = sum(|mapping| mapping.in_flight);
         match self.verdict {
             Verdict::Equal => {
                 format!("Equal: all {} rows are the same on both sides.", sum(|mapping| mapping.equal_rows))
             }
             Verdict::Different => {
-                format!("Different: {} rows, and {in_flight} in flight.", sum(MappingReport::differences))
+                let quarantined = match sum(|mapping| mapping.quarantined) {
+                    0 => String::new(),
+                    rows => format!(" ({rows} of them in quarantine)"),
+                };
+                format!("Different: {} rows{quarantined}, and {in_flight} in flight.", sum(MappingReport::differences))
             }
             Verdict::InFlight => format!("In flight: {in_flight} rows are still on their way, nothing else differs."),
             Verdict::Unfinished => match (sum(|mapping| mapping.unjudged), sum(|mapping| mapping.unreadable)) {
+                (0, 0) => {
+                    let unfinished = |one: &&DestinationReport| one.verdict == Verdict::Unfinished;
+                    let unfinished = self.destinations.iter().filter(unfinished).count();
+                    format!(
+                        "LS-0311: {unfinished} destinations of tenants were not compared, or not wholly; {in_flight} rows are in \
+                         flight. Nothing else differs. What is said of each tells why."
+                    )
+                }
                 (0, unreadable) => format!(
                     "LS-0310: Postgres could not give {unreadable} rows, so nothing is known of them; {in_flight} are in flight. \
                      Nothing else differs. `lockstep quarantine list` says why."
@@ -57,9 +100,21 @@ impl Report {
     }
 }
 
-fn cells(mapping: &MappingReport) -> [String; 7] {
+fn table(header: [&str; 7], rows: impl IntoIterator<Item = [String; 7]>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    for column in [1, 2, 4, 5, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.add_rows(rows);
+    table
+}
+
+fn cells(mapping: &MappingReport, name: String) -> [String; 7] {
     [
-        mapping.name.clone(),
+        name,
         mapping.source_rows.to_string(),
         mapping.destination_rows.to_string(),
         state(mapping),
@@ -86,14 +141,17 @@ fn state(mapping: &MappingReport) -> String {
     if mapping.unreadable > 0 {
         parts.push(format!("{} not readable", mapping.unreadable));
     }
+    if mapping.unfinished.is_some() {
+        parts.push("not compared".to_owned());
+    }
     parts.join(", ")
 }
 
-fn findings(text: &mut String, mapping: &MappingReport) {
+fn findings(text: &mut String, mapping: &MappingReport, name: &str) {
     if mapping.findings.is_empty() {
         return;
     }
-    let _ = writeln!(text, "\n{}", mapping.name);
+    let _ = writeln!(text, "\n{name}");
     for finding in &mapping.findings {
         let _ = writeln!(text, "  {}", line(finding));
     }
@@ -106,8 +164,11 @@ fn findings(text: &mut String, mapping: &MappingReport) {
 
 fn line(finding: &Finding) -> String {
     let key: Vec<_> = finding.key.iter().map(|(column, value)| format!("{column}={value}")).collect();
+    let is_own = finding.destination != CLICKHOUSE;
     let what = match finding.kind {
+        Kind::Missing if is_own => "missing there",
         Kind::Missing => "missing in ClickHouse",
+        Kind::Unexpected if is_own => "only there",
         Kind::Unexpected => "only in ClickHouse",
         Kind::Different => "different",
         Kind::Unreadable => "not readable in Postgres",
@@ -115,6 +176,7 @@ fn line(finding: &Finding) -> String {
     let columns =
         if finding.columns.is_empty() { String::new() } else { format!(" in {}", finding.columns.join(", ")) };
     let why = match finding.in_flight {
+        None if finding.quarantined => " (in quarantine)",
         None => "",
         Some(Why::Unnumbered) => " (in flight: it has no number yet)",
         Some(Why::AboveCursor) => " (in flight: numbered, not shipped yet)",
@@ -122,7 +184,11 @@ fn line(finding: &Finding) -> String {
         Some(Why::TenantGone) => " (in flight: its tenancy is gone, not erased yet)",
         Some(Why::StillChanging) => " (in flight: it changed again and again)",
     };
+    let key = key.join(" ");
+    if is_own {
+        return format!("{what}{columns}{why}: {key}");
+    }
     let tenancy = finding.tenancy_id.map_or_else(String::new, |tenancy| format!("tenancy {tenancy}, "));
     let Finding { project_id, branch_id, .. } = finding;
-    format!("{what}{columns}{why}: {} ({tenancy}project {project_id}, branch {branch_id})", key.join(" "))
+    format!("{what}{columns}{why}: {key} ({tenancy}project {project_id}, branch {branch_id})")
 }

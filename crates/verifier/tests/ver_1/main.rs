@@ -12,3 +12,4 @@ mod in_flight;
 mod program;
 mod tenancies;
 mod unreadable;
+mod ver_tenants;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use lockstep_core::DestinationId;
 use lockstep_core::secret_keys::{Holder, KeyRing};
-use lockstep_destinations::postgres::{ConnectionString, Network, Postgres, TlsPolicy};
+use lockstep_core::settings::{DestinationSettings, DestinationTls};
+use lockstep_destinations::postgres::{ConnectionString, Network, Postgres};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -36,7 +37,7 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     pub(super) pauses: KnownPauses,
     network: Arc<Network>,
-    tls: TlsPolicy,
+    tls: DestinationTls,
     key_file: Option<PathBuf>,
     memory: Arc<Semaphore>,
     control: Mutex<Option<Arc<Client>>>,
@@ -50,8 +51,8 @@ impl Context {
         mappings: Arc<Mappings>,
         limits: Limits,
         pauses: KnownPauses,
-        (network, tls): (Network, TlsPolicy),
-        key_file: Option<PathBuf>,
+        network: Network,
+        settings: &DestinationSettings,
     ) -> Self {
         Self {
             source,
@@ -60,8 +61,8 @@ impl Context {
             limits,
             pauses,
             network: Arc::new(network),
-            tls,
-            key_file,
+            tls: settings.tls,
+            key_file: settings.secret_key_file.clone(),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             control: Mutex::default(),
             prepared: std::sync::Mutex::default(),
@@ -102,7 +103,7 @@ impl Context {
         let id = DestinationId::tenant(row.id);
         let file = self.key_file.as_deref().ok_or(Trouble::NoKeyFile)?;
         let unusable = |error: &dyn std::error::Error| Trouble::Connection(error.to_string());
-        let keys = KeyRing::load(file).map_err(|error| Trouble::Connection(format!("LS-0001: {error}")))?;
+        let keys = KeyRing::load(file).map_err(|error| Trouble::Connection(format!("LS-0225: {error}")))?;
         let holder = Holder { destination: row.id, tenancy: row.tenancy };
         let text = keys.open(&row.sealed, holder).map_err(|error| unusable(&error))?;
         let connection = ConnectionString::parse(&text, self.tls).map_err(|error| unusable(&error))?;

@@ -79,9 +79,8 @@ impl Tenants {
         limits: Limits,
         pauses: KnownPauses,
     ) -> Result<(Self, News), WorkerError> {
-        let reach = reach(settings).map_err(WorkerError::Authorities)?;
-        let key_file = settings.destinations.secret_key_file.clone();
-        let context = Arc::new(Context::new(source, mappings, limits, pauses, reach, key_file));
+        let network = reach(settings).map_err(WorkerError::Authorities)?;
+        let context = Arc::new(Context::new(source, mappings, limits, pauses, network, &settings.destinations));
         let (sender, hints) = mpsc::channel(HINTS);
         let (registered, seen) = watch::channel(ByTenancy::default());
         let tenants = Self {

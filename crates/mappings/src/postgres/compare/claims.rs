@@ -1,12 +1,14 @@
 //! What may still change a row of the destination: changes that have not arrived, and what has no number yet.
 
+use lockstep_core::DestinationId;
+
 use super::{Key, key_text, wanted};
 use crate::mapping::Mapping;
 use crate::postgres::erase::is_being_erased;
 use crate::postgres::fetch::{ReadFrom, arrays};
 use crate::postgres::inbox;
 use crate::postgres::key::slots;
-use crate::postgres::names::{CONTROL_SCHEMA, table, tenancy_table};
+use crate::postgres::names::{CONTROL_SCHEMA, literal, table, tenancy_table};
 use crate::postgres::target::Target;
 
 /// Everything in the source that can still change what the destination shows of `keys`: an ordinary query, no `COPY`.
@@ -14,9 +16,32 @@ use crate::postgres::target::Target;
 /// not listed nothing has arrived.
 ///
 /// Returns one row for each key and tenancy that is or was at its location: `project_id`, `branch_id`, the key as canonical
-/// text, `tenancy_id uuid`, `gone bool` (it is no row of `"Tenancy"`), `sequence bigint?` (the last change of the key), and
-/// `waiting bool` (something that concerns the key is still to be numbered or erased).
-pub fn claims(mapping: &Mapping, keys: &[Key], after: &[ReadFrom]) -> String {
+/// text, `tenancy_id uuid`, `gone bool` (it is no row of `"Tenancy"`), `sequence bigint?` (the last change of the key),
+/// `waiting bool` (something that concerns the key is still to be numbered or erased), and `quarantined bool` (the destination
+/// has refused the row, or the source could not give it).
+pub fn claims(mapping: &Mapping, to: &DestinationId, keys: &[Key], after: &[ReadFrom]) -> String {
+    let here = "(u.project_id = w.project_id AND u.branch_id = w.branch_id)";
+    claims_of(mapping, to, keys, &located(after), here)
+}
+
+/// As [`claims`], for a destination that holds the rows of one tenancy alone: that tenancy claims every key, wherever it is,
+/// and nobody else does. `own.after` is its cursor.
+pub fn own_claims(mapping: &Mapping, to: &DestinationId, keys: &[Key], own: ReadFrom) -> String {
+    let (owner, tenancies) = (format!("'{}'::uuid", own.tenancy), table(&tenancy_table()));
+    let located = format!(
+        "SELECT ''::text AS project_id, ''::text AS branch_id, {owner} AS tenancy_id, NOT EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = {owner}) AS gone, {}::bigint AS after",
+        own.after
+    );
+    // Lines that name a place and no tenancy may be about its rows wherever it is or was.
+    let here = format!(
+        "(u.project_id, u.branch_id) IN (SELECT t.\"projectId\", t.\"branchId\" FROM {tenancies} t WHERE t.\"id\" = {owner}\n    UNION SELECT h.project_id, h.branch_id FROM {CONTROL_SCHEMA}.tenancy_location h WHERE h.tenancy_id = {owner}\n    UNION SELECT i.project_id, i.branch_id FROM i WHERE i.target = {} AND i.tenancy_id = {owner})",
+        Target::tenancy().id()
+    );
+    claims_of(mapping, to, keys, &located, &here)
+}
+
+/// `located`: who claims keys where. `here`: the condition that the line `u` names a place of the key `w` or of its claimant `l`.
+fn claims_of(mapping: &Mapping, to: &DestinationId, keys: &[Key], located: &str, here: &str) -> String {
     let slots = slots(mapping);
     let each = |one: &dyn Fn(usize) -> String| (0..slots.len()).map(one).collect::<Vec<_>>();
     let names = each(&|slot| format!("k{}", slot + 1));
@@ -26,6 +51,9 @@ pub fn claims(mapping: &Mapping, keys: &[Key], after: &[ReadFrom]) -> String {
         format!("({values}) IN (SELECT {} FROM w)", names.join(", "))
     };
     let same = |alias: &str| each(&|slot| format!("{alias}.{0} = w.{0}", names[slot])).join(" AND ");
+    // As text, since the mapping may have had another key when the row was refused.
+    let same_refused =
+        each(&|slot| format!("q.{} = (w.{})::{}", slots[slot].name, names[slot], slots[slot].slot_type()));
     let shown = each(&|slot| key_text(&format!("w.{}", names[slot])));
     format!(
         "WITH w AS (SELECT * FROM {wanted}),
@@ -38,9 +66,10 @@ c AS (SELECT c.tenancy_id, {change_key}, max(c.sequence) AS sequence
   JOIN {CONTROL_SCHEMA}.change c ON c.tenancy_id = l.tenancy_id AND c.mapping = {row} AND c.sequence > l.after
   WHERE {change_is_asked} GROUP BY c.tenancy_id, {numbers})
 SELECT w.project_id, w.branch_id, {shown}, l.tenancy_id, l.gone, c.sequence,
-  EXISTS (SELECT 1 FROM u WHERE (u.tenancy_id = l.tenancy_id OR (u.project_id = w.project_id AND u.branch_id = w.branch_id)) AND {same_line})
+  EXISTS (SELECT 1 FROM u WHERE (u.tenancy_id = l.tenancy_id OR {here}) AND {same_line})
   OR EXISTS (SELECT 1 FROM e WHERE e.tenancy_id = l.tenancy_id OR e.tenancy_id IS NULL)
-  OR (l.gone AND {erased})
+  OR (l.gone AND {erased}),
+  EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.quarantine q WHERE q.destination = {destination} AND q.mapping_name = {name} AND q.tenancy_id = l.tenancy_id AND {same_refused})
 FROM w JOIN l ON l.project_id = w.project_id AND l.branch_id = w.branch_id
 LEFT JOIN c ON c.tenancy_id = l.tenancy_id AND {same_change}",
         wanted = wanted(mapping, keys),
@@ -49,7 +78,6 @@ LEFT JOIN c ON c.tenancy_id = l.tenancy_id AND {same_change}",
         searches = searches(mapping),
         line_key = values("i"),
         line_is_asked = is_asked("i"),
-        located = located(after),
         change_key = values("c"),
         change_is_asked = is_asked("c"),
         numbers = each(&|slot| (slot + 2).to_string()).join(", "),
@@ -57,6 +85,9 @@ LEFT JOIN c ON c.tenancy_id = l.tenancy_id AND {same_change}",
         same_line = same("u"),
         same_change = same("c"),
         erased = is_being_erased("l.tenancy_id"),
+        destination = literal(to.as_str()),
+        name = literal(mapping.name.as_str()),
+        same_refused = same_refused.join(" AND "),
     )
 }
 

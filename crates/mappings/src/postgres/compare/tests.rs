@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::postgres::fetch::ReadFrom;
 use crate::{MappingSet, clickhouse};
-use lockstep_core::SequenceId;
+use lockstep_core::{DestinationId, SequenceId, TenancyId};
 
 fn mapping(name: &str) -> Mapping {
     MappingSet::load(None).unwrap().get(&name.parse().unwrap()).unwrap().clone()
@@ -14,6 +14,10 @@ fn mapping(name: &str) -> Mapping {
 fn keys() -> Vec<Key> {
     let location = Location { project_id: "it's".to_owned(), branch_id: "main".to_owned() };
     vec![Key { location, values: vec!["00000000-0000-4000-8000-000000000001".to_owned()] }]
+}
+
+fn owner() -> TenancyId {
+    "00000000-0000-4000-8000-000000000009".parse().unwrap()
 }
 
 #[test]
@@ -51,7 +55,18 @@ fn rows_of_a_part_of_a_table() {
 
 #[test]
 fn claims_on_keys() {
-    let tenancy = "00000000-0000-4000-8000-000000000009".parse().unwrap();
-    let after = [ReadFrom { tenancy, after: SequenceId::new(7) }];
-    assert_snapshot!(claims(&mapping("team_invitations"), &keys(), &after));
+    let after = ReadFrom { tenancy: owner(), after: SequenceId::new(7) };
+    let (invitations, to) = (mapping("team_invitations"), DestinationId::clickhouse());
+    assert_snapshot!(claims(&invitations, &to, &keys(), &[after]));
+    assert_snapshot!("own_claims_on_keys", own_claims(&invitations, &to, &keys(), after));
+}
+
+#[test]
+fn rows_of_one_tenancy() {
+    let (invitations, all) = (mapping("team_invitations"), Part::Without(&[]));
+    assert_snapshot!("own_rows", own_rows(&mapping("team_permissions"), owner(), Scope::All, all));
+    assert_snapshot!("own_rows_by_place", own_rows(&invitations, owner(), Scope::All, all));
+    assert_snapshot!("own_rows_of_keys", own_rows(&invitations, owner(), Scope::Keys(&keys()), all));
+    let part = &Positions::of_blocks(2).split(2)[1];
+    assert_snapshot!("own_rows_range", own_rows(&invitations, owner(), Scope::All, Part::Range(part)));
 }
