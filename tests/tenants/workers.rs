@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_core::TenancyId;
+use lockstep_core::settings::DestinationTls;
 use lockstep_destinations::Failure;
 use lockstep_destinations::faulty::Faulty;
-use lockstep_destinations::postgres::{ConnectionString, Postgres, TlsPolicy, reach};
+use lockstep_destinations::postgres::{ConnectionString, Postgres, reach};
 use lockstep_worker::Flushed;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -23,9 +24,9 @@ struct Stale {
 
 impl Stale {
     async fn after_reading(stage: &Stage, own: &OwnDatabase, mapping: &str) -> Result<Self> {
-        let (network, _) = reach(&stage.installation.settings()).map_err(anyhow::Error::msg)?;
+        let network = reach(&stage.installation.settings()).map_err(anyhow::Error::msg)?;
         let text = SecretString::from(own.database.connection_string());
-        let connection = ConnectionString::parse(&text, TlsPolicy::Prefer)?;
+        let connection = ConnectionString::parse(&text, DestinationTls::Prefer)?;
         let tenancy = TenancyId::new(own.tenancy.parse()?);
         let id = lockstep_core::DestinationId::tenant(own.id.parse()?);
         let gate = Faulty::holding_writes(Postgres::new(id, tenancy, connection, network.into()));

@@ -37,7 +37,6 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
         log: "info,lapin=off".to_owned(),
         log_format: LogFormat::Pretty,
         listen: None,
-        destinations: DestinationSettings::default(),
     }
 }
 
