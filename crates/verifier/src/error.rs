@@ -97,7 +97,10 @@ impl VerifyError {
     /// What a program ends with: 78 where the settings are wrong, else 3.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Definitions(_) | Self::UnknownMapping { .. } | Self::UnknownDestination(_) | Self::TooManyLocations { .. } => exit::CONFIGURATION,
+            Self::Definitions(_)
+            | Self::UnknownMapping { .. }
+            | Self::UnknownDestination(_)
+            | Self::TooManyLocations { .. } => exit::CONFIGURATION,
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             _ => exit::UNFINISHED,
         }

@@ -96,13 +96,7 @@ pub struct MappingReport {
 }
 
 impl MappingReport {
-    pub(crate) fn new(
-        to: &DestinationId,
-        mapping: &Mapping,
-        pass: &FirstPass,
-        doubts: &[Doubt],
-        show: usize,
-    ) -> Self {
+    pub(crate) fn new(to: &DestinationId, mapping: &Mapping, pass: &FirstPass, doubts: &[Doubt], show: usize) -> Self {
         let count = |wanted: &dyn Fn(&Doubt) -> bool| doubts.iter().filter(|doubt| wanted(doubt)).count() as u64;
         let real = |kind| count(&|doubt| doubt.outcome() == Outcome::Real && doubt.kind == kind);
         let in_flight = count(&|doubt| matches!(doubt.outcome(), Outcome::InFlight(_))) + pass.in_flight;

@@ -32,11 +32,9 @@ async fn pause(fixture: &Fixture, own: &Own) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ver_tenants_those_that_cannot_be_compared_are_named_and_others_are_compared() {
     let fixture = three_tenancies().await;
-    let (well, silent) =
-        (Own::filled(&fixture, id(1), TEAMS).await, Own::filled(&fixture, id(2), TEAMS).await);
+    let (well, silent) = (Own::filled(&fixture, id(1), TEAMS).await, Own::filled(&fixture, id(2), TEAMS).await);
     let (gone, paused) = (Own::filled(&fixture, id(1), TEAMS).await, Own::filled(&fixture, id(1), TEAMS).await);
-    let (filling, stopped) =
-        (Own::filled(&fixture, id(1), None).await, Own::filled(&fixture, id(1), TEAMS).await);
+    let (filling, stopped) = (Own::filled(&fixture, id(1), None).await, Own::filled(&fixture, id(1), TEAMS).await);
     silent.proxy.set(Mode::HalfOpen);
     gone.proxy.set(Mode::Cut);
     pause(&fixture, &paused).await;
