@@ -69,20 +69,21 @@ async fn tenants_passwords_are_said_by_no_command_and_no_daemon() -> Result<()> 
     let mut scene = scene(&server, "sslmode=require").await?;
     let (engines, id) = (scene.troubled.tenancy.clone(), scene.troubled.id.clone());
     let password = scene.troubled.database.password().to_owned();
-    for more in [&[][..], &["--output", "json"]] {
-        for command in [
-            &["destination", "list"][..],
-            &["destination", "show", &id],
-            &["destination", "test", &id],
-            &["status"],
-            &["doctor"],
-            &["destination", "rotate-key"],
-            &["destination", "pause", &id],
-            &["destination", "resume", &id],
-            &["wait", "--all", "--timeout", "30"],
-        ] {
-            scene.stage.installation.run("lockstep", &[command, more].concat()).await?;
-        }
+    let json = ["--output", "json"];
+    for command in [
+        &["destination", "list"][..],
+        &["destination", "show", &id],
+        &["destination", "test", &id],
+        &["status"],
+        &["doctor"],
+        &["destination", "rotate-key"],
+        &["destination", "pause", &id],
+        &["destination", "resume", &id],
+        &[&["destination", "list"][..], &json].concat(),
+        &[&["destination", "show", &id][..], &json].concat(),
+        &[&["status"][..], &json].concat(),
+    ] {
+        scene.stage.installation.run("lockstep", command).await?;
     }
     let good = scene.troubled.database.connection_string();
     let place = good.split_once('@').map(|(_, place)| place.to_owned()).unwrap_or_default();

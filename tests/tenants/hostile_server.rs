@@ -25,17 +25,6 @@ pub(super) enum Manner {
     HangsUp,
 }
 
-impl Manner {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Drips,
-        Self::SendsNotices,
-        Self::SendsAnEndlessError,
-        Self::SpeaksAnotherProtocol,
-        Self::LiesAboutLengths,
-        Self::HangsUp,
-    ];
-}
-
 /// The server. It ends when it is dropped.
 pub(super) struct HostileServer {
     /// `host:port`.

@@ -298,14 +298,15 @@ impl Visitor {
             if let Some(failed) = flushed.failed.pop() {
                 return Err(Trouble::Rows(failed.reason));
             }
-            if flushed.outage || !flushed.retry.is_empty() {
-                let reason = flushed.retry_reason.take().unwrap_or_default();
+            if let Some(reason) = flushed.retry_reason.take() {
                 return Err(Trouble::Source(lockstep_schema::SourceError::Unexpected(reason)));
             }
             self.page_size.learn(flushed.bytes, began.elapsed());
             turn.waits |= !flushed.foreign.is_empty();
             head = Some(flushed.head);
             hints = flushed.more;
+            // Those without a reason were not tried: a full page took the session, and they are next.
+            hints.merge(&flushed.retry);
             if turn.is_over() {
                 turn.is_unfinished |= !hints.is_empty();
                 break;
