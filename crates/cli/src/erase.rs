@@ -67,6 +67,13 @@ impl Report for EraseReport {
         let mut table = table(["what", "removed rows", "left"], rows);
         align_right(&mut table, &[1, 2]);
         println!("{table}");
+        for own in self.own_databases.iter().flatten() {
+            let state = own.finished_at.as_deref().map_or_else(
+                || "could not be emptied yet, and is tried again; `lockstep destination show` tells why".to_owned(),
+                |finished| format!("emptied {finished}"),
+            );
+            println!("its own database {}: {state}", own.destination);
+        }
     }
 
     fn exit_code(&self) -> u8 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockstep_core::{Location, TenancyId};
 use lockstep_mappings::MappingSet;
-pub use lockstep_schema::erasures::Receipt;
+pub use lockstep_schema::erasures::{Receipt, TenantReceipt};
 use lockstep_schema::{Control, erasures, tenancy_locations};
 use serde::Serialize;
 use serde_json::Value;
@@ -58,17 +58,25 @@ pub struct EraseReport {
     /// What was counted after the removal; none where the erasure continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// The tenancy's own databases; none where the erasure continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_databases: Option<Vec<TenantReceipt>>,
 }
 
 impl EraseReport {
     /// Names every mapping, whether anything of it was removed or not.
-    fn of(outcome: EraseOutcome, mut receipt: Receipt, mappings: &MappingSet) -> Self {
+    fn of(
+        outcome: EraseOutcome,
+        mut receipt: Receipt,
+        own_databases: Vec<TenantReceipt>,
+        mappings: &MappingSet,
+    ) -> Self {
         if let Some(removed) = receipt.removed.as_object_mut() {
             for mapping in mappings.iter() {
                 removed.entry(mapping.name.as_str()).or_insert(Value::from(0));
             }
         }
-        Self { outcome, receipt: Some(receipt), left: Some(0) }
+        Self { outcome, receipt: Some(receipt), left: Some(0), own_databases: Some(own_databases) }
     }
 }
 
@@ -95,14 +103,19 @@ pub async fn erase(
     } else if let (false, Some(location)) = (known, &request.location) {
         tenancy_locations::remember(control, tenancy, location).await?;
     } else if !known {
-        let receipt = erasures::receipt(control, tenancy, None).await?.ok_or(OperationError::PlaceUnknown(tenancy))?;
-        return Ok(EraseReport::of(EraseOutcome::ErasedBefore, receipt, deployment.mappings));
+        let receipt = erasures::receipt(control, tenancy, &DESTINATION.into(), None).await?;
+        let receipt = receipt.ok_or(OperationError::PlaceUnknown(tenancy))?;
+        let own = erasures::of_own_databases(control, tenancy).await?;
+        return Ok(EraseReport::of(EraseOutcome::ErasedBefore, receipt, own, deployment.mappings));
     }
     let id = erasures::request(control, tenancy, &DESTINATION.into(), exists).await?;
     match finished(control, id, tenancy, &mut waiting).await {
-        Ok(receipt) => Ok(EraseReport::of(EraseOutcome::Erased, receipt, deployment.mappings)),
+        Ok(receipt) => {
+            let own = erasures::of_own_databases(control, tenancy).await?;
+            Ok(EraseReport::of(EraseOutcome::Erased, receipt, own, deployment.mappings))
+        }
         Err(OperationError::Unfinished(_)) => {
-            Ok(EraseReport { outcome: EraseOutcome::InFlight, receipt: None, left: None })
+            Ok(EraseReport { outcome: EraseOutcome::InFlight, receipt: None, left: None, own_databases: None })
         }
         Err(error) => Err(error),
     }
@@ -118,7 +131,8 @@ async fn finished(
     let seconds = erasures::begins_in_s(control, id).await?;
     waiting.tell(&format!("erasing begins in {seconds} s, when nothing can arrive any more that was read before"));
     loop {
-        let receipt = erasures::receipt(control, tenancy, Some(id)).await?.ok_or(OperationError::CameBack(tenancy))?;
+        let receipt = erasures::receipt(control, tenancy, &DESTINATION.into(), Some(id)).await?;
+        let receipt = receipt.ok_or(OperationError::CameBack(tenancy))?;
         if receipt.finished_at.is_some() {
             return Ok(receipt);
         }

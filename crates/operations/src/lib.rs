@@ -34,7 +34,7 @@ pub use destinations::{
     RotateKeyReport, TenantMappingEntry, add_destination, change_destination, list_destinations, refill,
     remove_destination, rotate_key, show_destination, test_destination,
 };
-pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, erase};
+pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel::upsert::{DecoratableTarget, excluded};
 use diesel_async::RunQueryDsl;
+use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_core::{DestinationId, TenancyId};
 use lockstep_mappings::postgres::erase::erasure_wait;
 use serde::Serialize;
@@ -76,13 +77,20 @@ pub async fn begins_in_s(control: &Control, id: i64) -> Result<i64, SourceError>
     Ok(seconds.unwrap_or_default())
 }
 
-/// The receipt of an erasure of a tenancy, complete once it is finished, or `None` where it was taken back; of the last one
+/// The receipt of an erasure of a tenancy from a destination, complete once it is finished, or `None` where it was taken back; of the last one
 /// that is finished, where no id is given.
-pub async fn receipt(control: &Control, of: TenancyId, id: Option<i64>) -> Result<Option<Receipt>, SourceError> {
+pub async fn receipt(
+    control: &Control,
+    of: TenancyId,
+    from: &DestinationId,
+    id: Option<i64>,
+) -> Result<Option<Receipt>, SourceError> {
     let receipts = erasure::table.filter(erasure::tenancy_id.eq(of.as_uuid())).order(erasure::id.desc());
     let receipts = match id {
         Some(id) => receipts.filter(erasure::id.eq(id)).into_boxed(),
-        None => receipts.filter(erasure::finished_at.is_not_null()).into_boxed(),
+        None => {
+            receipts.filter(erasure::finished_at.is_not_null().and(erasure::destination.eq(from.as_str()))).into_boxed()
+        }
     };
     let receipts = receipts.select((
         erasure::tenancy_id,
@@ -94,4 +102,25 @@ pub async fn receipt(control: &Control, of: TenancyId, id: Option<i64>) -> Resul
         erasure::removed,
     ));
     Ok(receipts.first(&mut &*control).await.optional()?)
+}
+
+/// The erasure of a tenancy from one of its own databases.
+#[derive(Clone, PartialEq, Eq, Queryable, Serialize, Debug)]
+pub struct TenantReceipt {
+    /// The destination's id.
+    pub destination: String,
+    /// When everything was removed, in UTC; none: it has not been reached yet, and is tried again.
+    pub finished_at: Option<String>,
+    /// Rows by mapping.
+    pub removed: serde_json::Value,
+}
+
+/// The last erasure of a tenancy from each of its own databases, in the order of their ids.
+pub async fn of_own_databases(control: &Control, of: TenancyId) -> Result<Vec<TenantReceipt>, SourceError> {
+    let receipts = erasure::table
+        .filter(erasure::tenancy_id.eq(of.as_uuid()).and(erasure::destination.ne(CLICKHOUSE)))
+        .distinct_on(erasure::destination)
+        .order((erasure::destination, erasure::id.desc()))
+        .select((erasure::destination, to_char(erasure::finished_at, UTC), erasure::removed));
+    Ok(receipts.load(&mut &*control).await?)
 }

@@ -38,9 +38,9 @@ ON CONFLICT (mapping_name, destination) DO UPDATE SET reason = EXCLUDED.reason, 
 /// The statement that asks for the mapping to be filled again in tenants' own databases, each of which has fills of its own.
 pub(crate) fn ask_tenants(mapping: &Mapping) -> String {
     format!(
-        "WITH asked AS (UPDATE lockstep.tenant_mapping SET refill_requested_at = clock_timestamp() WHERE mapping_name = {} RETURNING destination_id)
-UPDATE lockstep.tenant_destination d SET unfinished = TRUE FROM asked WHERE d.id = asked.destination_id",
-        literal(mapping.name.as_str())
+        "UPDATE lockstep.tenant_mapping SET refill_requested_at = clock_timestamp() WHERE mapping_name = {name};
+UPDATE lockstep.tenant_destination SET unfinished = TRUE, revision = revision + 1 WHERE mappings IS NULL OR {name} = ANY(mappings)",
+        name = literal(mapping.name.as_str())
     )
 }
 

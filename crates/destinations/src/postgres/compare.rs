@@ -64,8 +64,8 @@ async fn read(
     // A whole table takes longer than a statement may; each of its rows does not.
     let limits = tenant::Limits { statement: std::time::Duration::ZERO, ..from.limits() };
     session.run(&[tenant::begin(limits)], Doing::Other).await?;
-    session.allowance.renew(ROW_BYTES);
     let copy = session.copy_out(sql).await?;
+    session.allowance.renew(ROW_BYTES);
     pin_mut!(copy);
     let mut reader = CopyReader::default();
     loop {
@@ -78,10 +78,16 @@ async fn read(
         session.allowance.renew(ROW_BYTES);
         let mut rows = Vec::new();
         let split = reader.rows::<CodecError>(&message, |fields| {
-            rows.push(row(fields, location, columns, message.len())?);
+            if rows.len() < 2 {
+                rows.push(row(fields, location, columns, message.len())?);
+            }
             Ok(())
         });
         split.map_err(|_| from.odd_answer())?;
+        if rows.len() > 1 {
+            // PostgreSQL sends each row in a message of its own; whatever sends more means to fill memory.
+            return Err(from.odd_answer().into());
+        }
         for row in rows {
             if to.send(Ok(row)).await.is_err() {
                 return Ok(());

@@ -47,6 +47,8 @@ impl Default for Timeouts {
 
 /// What a server may send between two statements of ours, notices included. Answers are a few rows.
 const ANSWER_BYTES: u64 = 1024 * 1024;
+/// What a server may send while a statement is prepared: `COPY` has neither columns nor parameters.
+const PREPARE_BYTES: u64 = 16 * 1024;
 /// What is handed to the connection at once.
 const COPY_CHUNK_BYTES: usize = 64 * 1024;
 /// The server has its own limit of time for a statement, and says so; ours comes after it.
@@ -171,7 +173,11 @@ impl Session {
     }
 
     /// Prepares a statement, perhaps while the one before it is run.
+    ///
+    /// Types that the client library does not know it looks up, one after the other and one within the other, as deep as the server
+    /// likes: what may come for that is little.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Trouble> {
+        self.allowance.renew(PREPARE_BYTES);
         self.within(Doing::Other, self.client.prepare(sql)).await
     }
 
@@ -196,7 +202,8 @@ impl Session {
 
     /// Copies rows out: a stream of messages.
     pub(super) async fn copy_out(&self, sql: &str) -> Result<tokio_postgres::CopyOutStream, Trouble> {
-        self.within(Doing::Other, self.client.copy_out(sql)).await
+        let copy = self.prepare(sql).await?;
+        self.within(Doing::Other, self.client.copy_out(&copy)).await
     }
 
     /// What an error of the stream of [`Session::copy_out`] is.

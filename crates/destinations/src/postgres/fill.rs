@@ -159,8 +159,10 @@ impl FillPage {
             if !was_empty {
                 let last = if self.is_last { None } else { self.last_key.as_deref() };
                 ending.push(tenant::insert_missing_keys(mapping));
-                // A page that passes no key, and is not the last, has no range.
-                if self.is_last || last.is_some() {
+                // A page that passes no key, and is not the last, has no range. One that passes a row over may have been refused for
+                // what was to go: that stays, and does not stop the fill.
+                let is_passing_over = self.gathered.row_count() == 0 && !self.is_last;
+                if (self.is_last || last.is_some()) && !is_passing_over {
                     ending.push(tenant::remove_absent(mapping, Range { after: self.from.after.as_deref(), last }));
                 }
             }

@@ -8,21 +8,32 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What a connection may receive before it is opened anew.
+const CONNECTION_BYTES: u64 = 16 * 1024 * 1024;
+
 /// How much may still be received. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     left: Arc<AtomicU64>,
+    /// Of all that came, rows of comparisons aside.
+    total: Arc<AtomicU64>,
     is_exceeded: Arc<AtomicBool>,
 }
 
 impl Allowance {
     pub(super) fn new(bytes: u64) -> Self {
-        Self { left: Arc::new(AtomicU64::new(bytes)), is_exceeded: Arc::default() }
+        Self { left: Arc::new(AtomicU64::new(bytes)), total: Arc::default(), is_exceeded: Arc::default() }
     }
 
     /// From now on so much may come.
     pub(super) fn renew(&self, bytes: u64) {
         self.left.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether so much came that the connection is better opened anew: the client library keeps what a server says of itself, for
+    /// as long as it is connected.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.total.load(Ordering::Relaxed) > CONNECTION_BYTES
     }
 
     /// Whether more came than was allowed.
@@ -32,6 +43,7 @@ impl Allowance {
 
     fn take(&self, bytes: u64) -> bool {
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        self.total.fetch_add(bytes, Ordering::Relaxed);
         self.is_exceeded.fetch_or(taken.is_err(), Ordering::Relaxed);
         taken.is_ok()
     }

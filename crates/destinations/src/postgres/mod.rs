@@ -118,7 +118,8 @@ impl Postgres {
         tables::prepare(self, mapping).await
     }
 
-    /// Begins a fill of the mapping, or goes on with the one that is under way. `version` is a number of the source that was
+    /// Begins a fill of the mapping with its first row, whatever fill is under way: no page of that one is written any more.
+    /// `version` is a number of the source that was
     /// drawn before the first row is read; the fill ends with it as the cursor, or with the one before it where the mapping's
     /// cursor is exactly that number.
     ///

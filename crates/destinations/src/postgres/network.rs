@@ -86,9 +86,13 @@ impl Network {
         connect_limit: Duration,
     ) -> Result<TcpStream, NoWay> {
         let found = resolve(host, port, resolve_limit).await?;
-        let own = self.own_addresses(port, resolve_limit).await?;
-        let is_own = found.iter().any(|at| own.contains(&address::plain(at.ip())));
-        if is_own || self.never.iter().any(|(name, at)| name == host && *at == port) {
+        let own = self.own_addresses(resolve_limit).await?;
+        let is_own = found.iter().any(|at| {
+            let address = address::plain(at.ip());
+            // The machine itself may have a tenant's database beside ours; of another every port is its.
+            own.iter().any(|(known, at)| *known == address && (*at == port || !address.is_loopback()))
+        });
+        if is_own || self.never.iter().any(|(name, at)| name == host && (*at == port || host != "localhost")) {
             return Err(no_way(Failure::Forbidden, "its address is that of a server of Lockstep's own"));
         }
         let allowed: Vec<_> = found.iter().copied().filter(|at| self.refused(at.ip()).is_none()).collect();
@@ -109,25 +113,26 @@ impl Network {
         if is_allowed { None } else { address::refused(address) }
     }
 
-    /// Where Lockstep's own servers are that have this port.
-    async fn own_addresses(&self, port: u16, limit: Duration) -> Result<Vec<IpAddr>, NoWay> {
+    /// Where Lockstep's own servers are, with their ports.
+    async fn own_addresses(&self, limit: Duration) -> Result<Vec<(IpAddr, u16)>, NoWay> {
         let mut all = Vec::new();
-        for server in self.never.iter().filter(|(_, at)| *at == port) {
+        for server in &self.never {
+            let with_port = |address: &IpAddr| (*address, server.1);
             let remembered = self.own.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned();
             if let Some((known, at)) = &remembered
                 && at.elapsed() < OWN_FRESH
             {
-                all.extend(known);
+                all.extend(known.iter().map(with_port));
                 continue;
             }
             match (resolve(&server.0, server.1, limit).await, remembered) {
                 (Ok(found), _) => {
                     let found: Vec<_> = found.iter().map(|at| address::plain(at.ip())).collect();
-                    all.extend(&found);
+                    all.extend(found.iter().map(with_port));
                     let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
                     own.insert(server.clone(), (found, Instant::now()));
                 }
-                (Err(_), Some((known, _))) => all.extend(known),
+                (Err(_), Some((known, _))) => all.extend(known.iter().map(with_port)),
                 // Without knowing where they are, nobody can say that this is not one of them.
                 (Err(_), None) => {
                     return Err(no_way(Failure::Unavailable, "the address of a server of Lockstep's own is not known"));

@@ -34,7 +34,9 @@ struct Lease<'a> {
 
 impl Lease<'_> {
     fn put_back(mut self) {
-        self.slot.idle = Some((self.session, Instant::now()));
+        if !self.session.allowance.is_used_up() {
+            self.slot.idle = Some((self.session, Instant::now()));
+        }
     }
 }
 

@@ -22,13 +22,31 @@ async fn a_fill_goes_on_where_another_process_was_killed() {
     let states = other.states(std::slice::from_ref(&fixture.mapping.name)).await.unwrap();
     assert_eq!(states[&fixture.mapping.name], MappingState::Filling(second.clone()));
     assert_eq!(second.rows, 2);
-    // Beginning again goes on with it, whatever version is offered.
-    assert_eq!(other.begin_fill(&fixture.mapping, SequenceId::new(200)).await.unwrap(), second);
     let mut last = fixture.fill_page(&second, &[(3, 100, Some("three"))]);
     last.is_last();
     let _ = last.end(&[]).await.unwrap();
     fixture.shows(&[(1, "one"), (2, "two"), (3, "three")]).await;
     assert_eq!(fixture.at().await, 100);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_fill_that_is_begun_again_begins_with_its_first_row_and_takes_no_page_of_the_one_before() {
+    let fixture = Fixture::empty().await;
+    fixture.postgres.prepare(&fixture.mapping).await.unwrap();
+    let first = fixture.postgres.begin_fill(&fixture.mapping, SequenceId::new(100)).await.unwrap();
+    let page = fixture.fill_page(&first, &[(1, 100, Some("one"))]);
+    let passed = page.position();
+    let _ = page.end(&[]).await.unwrap();
+    let again = fixture.postgres.begin_fill(&fixture.mapping, SequenceId::new(200)).await.unwrap();
+    assert_eq!((again.version, again.rows, &again.after), (SequenceId::new(200), 0, &None));
+    let late = fixture.fill_page(&passed, &[(2, 100, Some("late"))]).end(&[]).await;
+    assert_eq!(late.unwrap_err().failure(), Failure::Moved);
+    let mut last = fixture.fill_page(&again, &[(3, 200, Some("three"))]);
+    last.is_last();
+    let _ = last.end(&[]).await.unwrap();
+    fixture.shows(&[(3, "three")]).await;
+    assert_eq!(fixture.at().await, 200);
     fixture.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! Names that the source schema and Lockstep's control schema agree on (`contract.md` §1), and names and values as SQL text.
+//! Names that the source schema and Lockstep's control schema agree on, and names and values as SQL text.
 
 use crate::mapping::SourceTable;
 

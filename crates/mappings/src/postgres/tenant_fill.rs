@@ -32,12 +32,30 @@ fn key(mapping: &Mapping) -> Vec<String> {
     mapping.key_sources().map(|(column, source)| one(column.column_type.base, source)).collect()
 }
 
+/// Whether texts can be a key of this mapping. They come from a tenant's database, which may say anything.
+pub fn is_key(mapping: &Mapping, texts: &[String]) -> bool {
+    let fits = |base: BaseType, text: &str| match base {
+        BaseType::Uuid => uuid::Uuid::try_parse(text).is_ok(),
+        BaseType::Int16 => text.parse::<i16>().is_ok(),
+        BaseType::Int32 => text.parse::<i32>().is_ok(),
+        BaseType::Int64 => text.parse::<i64>().is_ok(),
+        BaseType::Date => text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'),
+        _ => !text.contains('\0'),
+    };
+    texts.len() == mapping.key_columns().count()
+        && mapping.key_columns().zip(texts).all(|(column, text)| fits(column.column_type.base, text))
+}
+
 /// The condition that the row `s` lies behind a key. Said of the first column alone as well, which an index can answer
 /// whatever the others are.
 fn behind(mapping: &Mapping, after: &[String]) -> String {
     let casts = mapping.key_columns().map(|column| column.column_type.base.postgres_cast());
     let values: Vec<_> = after.iter().zip(casts).map(|(value, cast)| format!("{}::{cast}", literal(value))).collect();
     let columns = key(mapping);
+    if values.len() != columns.len() {
+        // No key of this mapping: see [`is_key`].
+        return String::new();
+    }
     let first = format!("{} >= {}", columns[0], values[0]);
     if columns.len() == 1 {
         return format!(" AND {} > {}", columns[0], values[0]);

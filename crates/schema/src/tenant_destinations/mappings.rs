@@ -137,7 +137,8 @@ pub async fn request_refill(control: &mut Control, destination: Uuid, mappings: 
                 .execute(control)
                 .await?;
             let row = tenant_destination::table.find(destination);
-            diesel::update(row).set(tenant_destination::unfinished.eq(true)).execute(control).await?;
+            let revision = tenant_destination::revision.eq(tenant_destination::revision + 1);
+            diesel::update(row).set((tenant_destination::unfinished.eq(true), revision)).execute(control).await?;
             Ok(())
         })
         .await;
@@ -152,7 +153,11 @@ pub async fn forget_all(control: &mut Control) -> Result<(), SourceError> {
             diesel::delete(tenant_mapping::table).execute(control).await?;
             let numbers = (tenant_destination::known.eq(0), tenant_destination::passed.eq(0));
             diesel::update(tenant_destination::table)
-                .set((numbers, tenant_destination::unfinished.eq(true)))
+                .set((
+                    numbers,
+                    tenant_destination::unfinished.eq(true),
+                    tenant_destination::revision.eq(tenant_destination::revision + 1),
+                ))
                 .execute(control)
                 .await?;
             Ok(())

@@ -82,7 +82,7 @@ impl<D: Destination> Flusher<D> {
         limits: Limits,
         health: Health,
     ) -> Self {
-        let quarantine = Quarantine::new(source.clone(), destination.id());
+        let quarantine = Quarantine::new(source.clone(), destination.id(), destination.keeps());
         let opener = Opener::new(source, sessions, health.clone());
         let (states, foreign) = (MappingStates::new(), Foreign::default());
         Self { opener, destination, mappings, limits, health, quarantine, states, foreign }

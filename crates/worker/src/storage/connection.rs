@@ -10,11 +10,18 @@ use tokio_postgres::Client;
 pub(crate) struct SideConnection {
     source: Source,
     client: Option<Client>,
+    /// Whether it stays open for the next question.
+    is_kept: bool,
 }
 
 impl SideConnection {
     pub(crate) const fn new(source: Source) -> Self {
-        Self { source, client: None }
+        Self { source, client: None, is_kept: true }
+    }
+
+    /// For questions that are rare, of many who ask.
+    pub(crate) const fn closing(source: Source) -> Self {
+        Self { source, client: None, is_kept: false }
     }
 
     /// Asks a question over it, a new one where there is none that can be used. It is used again only where everything went
@@ -37,7 +44,7 @@ impl SideConnection {
             Ok((client, answer))
         };
         let (client, answer) = timeout(within, asking).await.unwrap_or(Err(SourceError::Timeout(within)))?;
-        self.client = Some(client);
+        self.client = Some(client).filter(|_| self.is_kept);
         Ok(answer)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use lockstep_core::{DestinationId, MappingName, SequenceId, TenancyId};
+use lockstep_destinations::Keeps;
 use lockstep_mappings::postgres::{Target, quarantine};
 use lockstep_schema::{Source, SourceError};
 use tokio_postgres::{Client, Row};
@@ -68,8 +69,12 @@ pub(crate) struct Quarantine {
 
 impl Quarantine {
     /// Of a destination, in this database, which has to take writes.
-    pub(crate) const fn new(source: Source, destination: DestinationId) -> Self {
-        Self { connection: SideConnection::new(source), destination }
+    pub(crate) fn new(source: Source, destination: DestinationId, keeps: Keeps) -> Self {
+        let connection = match keeps {
+            Keeps::Versions => SideConnection::new(source),
+            Keeps::Rows => SideConnection::closing(source),
+        };
+        Self { connection, destination }
     }
 
     /// Writes these rows down, each with its mapping. When this returns, the quarantine holds those that it returns durably.

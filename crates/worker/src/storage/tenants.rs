@@ -19,7 +19,7 @@ const STEP_NUMBERS: i64 = 50_000;
 /// A destination `d` as it is read: with its erasure that is under way, and whether its tenancy exists.
 fn selected() -> String {
     format!(
-        "SELECT d.id, d.tenancy_id, d.mappings, d.key_id, d.connection, d.revision, d.failures, d.passed, e.id, EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = d.tenancy_id)
+        "SELECT d.id, d.tenancy_id, d.mappings, d.key_id, d.connection, d.revision, d.failures, d.passed, e.id, COALESCE(e.paused, FALSE), EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = d.tenancy_id)
 FROM lockstep.tenant_destination d
   LEFT JOIN lockstep.erasure e ON e.tenancy_id = d.tenancy_id AND e.destination = d.id::text AND e.finished_at IS NULL
 WHERE (e.id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM lockstep.pause p
@@ -41,9 +41,10 @@ WITH begun AS (
   INSERT INTO lockstep.erasure (tenancy_id, destination, reason, paused, up_to)
   SELECT e.tenancy_id, d.id::text, e.reason, e.paused, e.up_to
   FROM lockstep.tenant_destination d JOIN lockstep.erasure e ON e.tenancy_id = d.tenancy_id AND e.destination = $1 AND e.requested_at > d.added_at
-  WHERE NOT EXISTS (SELECT 1 FROM lockstep.erasure o WHERE o.tenancy_id = e.tenancy_id AND o.destination = d.id::text AND o.requested_at >= e.requested_at)
+  WHERE (e.paused OR NOT EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = d.tenancy_id))
+    AND NOT EXISTS (SELECT 1 FROM lockstep.erasure o WHERE o.tenancy_id = e.tenancy_id AND o.destination = d.id::text AND o.requested_at >= e.requested_at)
   ON CONFLICT DO NOTHING RETURNING destination)
-UPDATE lockstep.tenant_destination d SET unfinished = TRUE FROM begun WHERE d.id::text = begun.destination";
+UPDATE lockstep.tenant_destination d SET unfinished = TRUE, revision = d.revision + 1 FROM begun WHERE d.id::text = begun.destination";
 /// What was removed, by mapping. A tenancy that exists keeps its destination.
 const FINISH_ERASURE: &str = "
 WITH finished AS (
@@ -68,14 +69,15 @@ RETURNING step.up_to - step.through = {STEP_NUMBERS}"
 }
 
 /// What became of visits. `failures` of one that went well are forgotten; one that failed waits for about a second times two to
-/// the power of its failures, a quarter of an hour at most. A refill that was asked for meanwhile is not overlooked.
+/// the power of its failures, a quarter of an hour at most. Whoever asks for something meanwhile raises the revision: then nothing is
+/// written, and it is visited again.
 const RECORD_SUCCESS: &str = "
 UPDATE lockstep.tenant_destination d
 SET passed = GREATEST(d.passed, $2), known = GREATEST(d.known, $2),
   unfinished = $3 OR EXISTS (SELECT 1 FROM lockstep.tenant_mapping m WHERE m.destination_id = d.id AND m.refill_requested_at IS NOT NULL),
   retry_at = clock_timestamp() + $4::float8 * interval '1 second',
   last_success_at = clock_timestamp(), failures = 0, failing_since = NULL, error_code = NULL, error = NULL
-WHERE d.id = $1";
+WHERE d.id = $1 AND d.revision = $5";
 const RECORD_FAILURE: &str = "
 UPDATE lockstep.tenant_destination d
 SET failures = d.failures + 1, failing_since = COALESCE(d.failing_since, clock_timestamp()), error_code = $2, error = $3,
@@ -85,7 +87,7 @@ WHERE d.id = $1";
 
 const RECORD_MAPPING: &str = "
 INSERT INTO lockstep.tenant_mapping AS m (destination_id, mapping_name, state, fill_reason, filled_rows, total_rows, filled_at, error_code, error)
-SELECT d.id, $2, $3, $4, $5, $6, CASE WHEN $3 = 'streaming' THEN clock_timestamp() END, $7, $8 FROM lockstep.tenant_destination d WHERE d.id = $1
+SELECT d.id, $2, $3, $4, $5, $6, CASE WHEN $3 = 'streaming' THEN clock_timestamp() END, $7, $8 FROM lockstep.tenant_destination d WHERE d.id = $1 AND d.revision = $10
 ON CONFLICT (destination_id, mapping_name) DO UPDATE
 SET state = EXCLUDED.state, fill_reason = COALESCE(EXCLUDED.fill_reason, m.fill_reason), filled_rows = EXCLUDED.filled_rows,
   total_rows = COALESCE(EXCLUDED.total_rows, m.total_rows), filled_at = COALESCE(EXCLUDED.filled_at, m.filled_at),
@@ -107,6 +109,8 @@ pub(crate) struct Registered {
     pub(crate) passed: SequenceId,
     /// Its rows are to be removed for good: the number of the receipt.
     pub(crate) erasure: Option<i64>,
+    /// It was asked for while the tenancy exists, and is paused.
+    pub(crate) is_erased_while_paused: bool,
     /// Whether its tenancy exists.
     pub(crate) is_living: bool,
 }
@@ -124,6 +128,8 @@ pub(crate) struct Known {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct KnownMapping {
     pub(crate) state: String,
+    /// Whether a fill of it was ever begun since it is registered.
+    pub(crate) was_filled: bool,
     /// When somebody last asked for it to be filled again, as text; none: nobody has since the last fill began.
     pub(crate) refill_requested: Option<String>,
 }
@@ -140,7 +146,7 @@ pub(crate) struct MappingRecord {
     pub(crate) filled_rows: i64,
     pub(crate) total_rows: Option<i64>,
     /// Code and text.
-    pub(crate) error: Option<(&'static str, String)>,
+    pub(crate) error: Option<(String, String)>,
 }
 
 fn registered(row: &Row) -> Result<Registered, SourceError> {
@@ -153,7 +159,8 @@ fn registered(row: &Row) -> Result<Registered, SourceError> {
         failures: row.try_get(6)?,
         passed: SequenceId::new(row.try_get(7)?),
         erasure: row.try_get(8)?,
-        is_living: row.try_get(9)?,
+        is_erased_while_paused: row.try_get(9)?,
+        is_living: row.try_get(10)?,
     })
 }
 
@@ -193,7 +200,8 @@ pub(crate) async fn note_some_changes(client: &Client) -> Result<bool, SourceErr
 
 /// Begins to erase the destinations of tenancies that are erased.
 pub(crate) async fn begin_erasures(client: &Client) -> Result<(), SourceError> {
-    client.execute(BEGIN_ERASURES, &[&DESTINATION]).await?;
+    let begin = BEGIN_ERASURES.replace("{tenancies}", &table(&tenancy_table()));
+    client.execute(&begin, &[&DESTINATION]).await?;
     Ok(())
 }
 
@@ -230,14 +238,14 @@ pub(crate) async fn release(client: &Client, id: Uuid) -> Result<(), SourceError
 
 /// What there is to know before a visit.
 pub(crate) async fn known(client: &Client, id: Uuid) -> Result<Known, SourceError> {
-    const MAPPINGS: &str =
-        "SELECT mapping_name, state, refill_requested_at::text FROM lockstep.tenant_mapping WHERE destination_id = $1";
+    const MAPPINGS: &str = "SELECT mapping_name, state, refill_requested_at::text, fill_reason IS NOT NULL FROM lockstep.tenant_mapping WHERE destination_id = $1";
     let position = format!("SELECT {HEAD}");
     let ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&id];
     let (rows, position) = futures_util::try_join!(client.query(MAPPINGS, &ids), client.query_one(&position, &[]))?;
     let mut mappings = BTreeMap::new();
     for row in rows {
-        let known = KnownMapping { state: row.try_get(1)?, refill_requested: row.try_get(2)? };
+        let known =
+            KnownMapping { state: row.try_get(1)?, was_filled: row.try_get(3)?, refill_requested: row.try_get(2)? };
         mappings.insert(row.try_get(0)?, known);
     }
     Ok(Known { mappings, head: SequenceId::new(position.try_get(0)?) })
@@ -246,13 +254,15 @@ pub(crate) async fn known(client: &Client, id: Uuid) -> Result<Known, SourceErro
 /// A visit went well: everything up to a number is there. It may be visited again after a rest.
 pub(crate) async fn record_success(
     client: &Client,
-    id: Uuid,
+    row: &Registered,
     passed: SequenceId,
     is_unfinished: bool,
     rest: Duration,
 ) -> Result<(), SourceError> {
     failpoint!("tenants::recorded::before", return Err(SourceError::Timeout(rest)));
-    client.execute(RECORD_SUCCESS, &[&id, &passed.get(), &is_unfinished, &rest.as_secs_f64()]).await?;
+    client
+        .execute(RECORD_SUCCESS, &[&row.id, &passed.get(), &is_unfinished, &rest.as_secs_f64(), &row.revision])
+        .await?;
     failpoint!("tenants::recorded::after", return Err(SourceError::Timeout(rest)));
     Ok(())
 }
@@ -263,17 +273,24 @@ pub(crate) async fn record_failure(client: &Client, id: Uuid, code: &str, error:
     Ok(())
 }
 
+/// It is not visited for a while, for no fault of its own.
+pub(crate) async fn record_rest(client: &Client, id: Uuid, rest: Duration) -> Result<(), SourceError> {
+    const REST: &str = "UPDATE lockstep.tenant_destination SET retry_at = clock_timestamp() + $2::float8 * interval '1 second' WHERE id = $1";
+    client.execute(REST, &[&id, &rest.as_secs_f64()]).await?;
+    Ok(())
+}
+
 /// Writes down how a mapping of it is.
 pub(crate) async fn record_mapping(
     client: &Client,
-    id: Uuid,
+    row: &Registered,
     mapping: &str,
     record: &MappingRecord,
 ) -> Result<(), SourceError> {
     let MappingRecord { state, fill_reason, answers, filled_rows, total_rows, error } = record;
-    let (code, error) = error.as_ref().map(|(code, error)| (*code, error.as_str())).unzip();
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
-        [&id, &mapping, state, fill_reason, filled_rows, total_rows, &code, &error, answers];
+    let (code, error) = error.as_ref().map(|(code, error)| (code.as_str(), error.as_str())).unzip();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
+        [&row.id, &mapping, state, fill_reason, filled_rows, total_rows, &code, &error, answers, &row.revision];
     client.execute(RECORD_MAPPING, &parameters).await?;
     Ok(())
 }

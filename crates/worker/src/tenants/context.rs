@@ -25,7 +25,7 @@ use crate::storage::tenants::Registered;
 /// Connections to the source over which changes for tenants' databases are read, beside the stream's own.
 const READS_AT_ONCE: usize = 4;
 /// What all pages hold in memory together at most, in KiB.
-const MEMORY_KIB: usize = 32 * 1024;
+const MEMORY_KIB: usize = 64 * 1024;
 /// For one statement about the registry.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -101,11 +101,13 @@ impl Context {
     /// The destination behind a row of the registry. Connects to nothing.
     pub(super) fn destination(&self, row: &Registered) -> Result<Postgres, Trouble> {
         let id = DestinationId::tenant(row.id);
-        let file = self.key_file.as_deref().ok_or(Trouble::NoKeyFile)?;
+        const NO_FILE: &str =
+            "LS-0224: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read";
+        let file = self.key_file.as_deref().ok_or_else(|| Trouble::Keys(NO_FILE.to_owned()))?;
         let unusable = |error: &dyn std::error::Error| Trouble::Connection(error.to_string());
-        let keys = KeyRing::load(file).map_err(|error| Trouble::Connection(format!("LS-0225: {error}")))?;
+        let keys = KeyRing::load(file).map_err(|error| Trouble::Keys(format!("LS-0225: {error}")))?;
         let holder = Holder { destination: row.id, tenancy: row.tenancy };
-        let text = keys.open(&row.sealed, holder).map_err(|error| unusable(&error))?;
+        let text = keys.open(&row.sealed, holder).map_err(|error| Trouble::Keys(error.to_string()))?;
         let connection = ConnectionString::parse(&text, self.tls).map_err(|error| unusable(&error))?;
         Ok(Postgres::new(id, row.tenancy, connection, Arc::clone(&self.network)))
     }

@@ -63,7 +63,7 @@ impl RowFilter<FillPage> for FillRows {
 }
 
 impl Visitor {
-    /// Fills a mapping, as far as this turn goes. Returns whether it is whole, and follows its changes from here.
+    /// Fills a mapping, as far as this turn goes.
     pub(super) async fn fill(
         &mut self,
         context: &Context,
@@ -72,37 +72,33 @@ impl Visitor {
         action: Action,
         known: &Known,
         turn: &mut Turn,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<(), Trouble> {
         let mut position = match action {
-            Action::Stream => return Ok(true),
+            Action::Stream => return Ok(()),
             Action::GoOn(position) => position,
-            Action::Fill(_) if turn.is_over() => {
-                turn.is_unfinished = true;
-                return Ok(false);
-            }
+            Action::Fill(_) if turn.is_over() => return Ok(()),
             Action::Fill(reason) => self.begin(context, row, mapping, reason, known).await?,
         };
         let name = context.mappings.name(mapping);
         loop {
             let filled_rows = i64::try_from(position.rows).unwrap_or(i64::MAX);
             if turn.is_over() {
-                turn.is_unfinished = true;
                 let record = MappingRecord { state: "filling", filled_rows, ..MappingRecord::default() };
                 self.note(context, row, mapping, &record).await?;
-                return Ok(false);
+                return Ok(());
             }
             match self.fill_page(context, mapping, &position).await? {
                 Filled::To(next) => position = next,
                 Filled::Foreign => {
                     turn.waits = true;
-                    return Ok(false);
+                    return Ok(());
                 }
                 Filled::Whole(last) => {
                     let filled_rows = i64::try_from(last.rows).unwrap_or(i64::MAX);
                     let record = MappingRecord { state: "streaming", filled_rows, ..MappingRecord::default() };
                     self.note(context, row, mapping, &record).await?;
                     tracing::info!(destination = %self.destination.id(), mapping = %name, rows = last.rows, "a tenant's table is filled");
-                    return Ok(true);
+                    return Ok(());
                 }
             }
         }
@@ -128,7 +124,8 @@ impl Visitor {
         let counted: i64 = session.client().query_one(&sql, &[]).await.map_err(SourceError::from)?.get(0);
         session.leave();
         let filled_rows = i64::try_from(position.rows).unwrap_or(i64::MAX);
-        let (fill_reason, total_rows) = (Some(reason), Some(counted));
+        // More are not counted: then no end is in sight.
+        let (fill_reason, total_rows) = (Some(reason), Some(counted).filter(|rows| *rows < i64::from(MOST_COUNTED)));
         let answers = known.mappings.get(definition.name.as_str()).and_then(|known| known.refill_requested.clone());
         let record = MappingRecord { state: "filling", fill_reason, answers, filled_rows, total_rows, error: None };
         self.note(context, row, mapping, &record).await?;

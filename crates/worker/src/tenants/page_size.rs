@@ -7,7 +7,7 @@ use std::time::Duration;
 const FIRST_BYTES: u64 = 256 * 1024;
 const LEAST_BYTES: u64 = 64 * 1024;
 /// Larger pages are hardly faster.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const MOST_BYTES: u64 = 2 * 1024 * 1024;
 /// How long a page should take.
 const AIM: Duration = Duration::from_secs(1);
 /// Pages grow by this factor at most.

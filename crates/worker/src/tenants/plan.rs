@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lockstep_core::{MappingName, SequenceId};
 use lockstep_destinations::postgres::{FillPosition, MappingState};
+use lockstep_mappings::postgres::tenant_fill;
 
 use crate::mappings::{MappingIndex, Mappings};
 use crate::storage::tenants::Known;
@@ -22,6 +23,8 @@ pub(super) enum Action {
 /// The registry knows nothing of it: it was added anew, or the source was restored to a time before. What its cursor counts may
 /// be other numbers.
 pub(super) const UNKNOWN: &str = "it was added anew";
+/// Whoever owns the database can write there what they like.
+pub(super) const NO_KEY: &str = "its database does not say how far the last fill came";
 pub(super) const FIRST_FILL: &str = "it was never filled";
 pub(super) const ASKED_FOR: &str = "somebody asked for it";
 pub(super) const TABLE_CHANGED: &str = "its table was made, or gained columns";
@@ -40,9 +43,13 @@ pub(super) fn action(
     }
     match states.get(name) {
         None | Some(MappingState::Absent) => Action::Fill(FIRST_FILL),
-        Some(_) if !known.mappings.contains_key(name.as_str()) => Action::Fill(UNKNOWN),
+        Some(_) if !known.mappings.get(name.as_str()).is_some_and(|known| known.was_filled) => Action::Fill(UNKNOWN),
         Some(_) if table_changed => Action::Fill(TABLE_CHANGED),
-        Some(MappingState::Filling(position)) => Action::GoOn(position.clone()),
+        Some(MappingState::Filling(position)) => {
+            let definition = mappings.get(mapping);
+            let is_key = position.after.as_deref().is_none_or(|after| tenant_fill::is_key(definition, after));
+            if is_key { Action::GoOn(position.clone()) } else { Action::Fill(NO_KEY) }
+        }
         Some(MappingState::At(_)) => Action::Stream,
     }
 }
@@ -71,7 +78,7 @@ mod tests {
         let mapping = mappings.all().next().unwrap();
         let name = mappings.name(mapping);
         let refill_requested = refill_requested.map(str::to_owned);
-        let told = KnownMapping { state: "streaming".to_owned(), refill_requested };
+        let told = KnownMapping { state: "streaming".to_owned(), was_filled: true, refill_requested };
         let known = Known { mappings: [(name.to_string(), told)].into(), head: SequenceId::new(90) };
         action(mapping, &mappings, &HashMap::from([(name.clone(), state)]), &known, table_changed)
     }
@@ -86,10 +93,22 @@ mod tests {
 
     #[test]
     fn a_fill_goes_on_where_it_was_unless_it_is_asked_for_again() {
-        let position =
-            FillPosition { id: uuid::Uuid::nil(), version: CURSOR, after: Some(vec!["k".to_owned()]), rows: 7 };
+        let position = FillPosition {
+            id: uuid::Uuid::nil(),
+            version: CURSOR,
+            after: Some(vec![uuid::Uuid::nil().to_string()]),
+            rows: 7,
+        };
         assert_eq!(decided(MappingState::Filling(position.clone()), None, false), Action::GoOn(position.clone()));
         assert_eq!(decided(MappingState::Filling(position), Some("today"), false), Action::Fill(ASKED_FOR));
+    }
+
+    #[test]
+    fn dest_1_what_a_database_says_of_a_fill_is_no_key_unless_it_can_be_one() {
+        for after in [vec![], vec!["no uuid".to_owned()], vec![uuid::Uuid::nil().to_string(); 2]] {
+            let position = FillPosition { id: uuid::Uuid::nil(), version: CURSOR, after: Some(after), rows: 7 };
+            assert_eq!(decided(MappingState::Filling(position), None, false), Action::Fill(NO_KEY));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::postgres::reach;
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ struct UnderWay {
     is_failing: bool,
     /// Hints came meanwhile.
     again: bool,
+    task: Option<task::Id>,
 }
 
 /// The visits of one worker.
@@ -110,10 +111,7 @@ impl Tenants {
                 Some(hinted) = self.hints.recv() => hinted.into_iter().for_each(|id| self.wait(id)),
                 Some(ended) = self.visits.join_next() => match ended {
                     Ok(ended) => self.ended(ended),
-                    Err(joined) => match joined.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(_) => break,
-                    },
+                    Err(joined) => self.panicked(joined.id()).await,
                 },
                 _ = ticks.tick() => self.tick().await,
             }
@@ -143,6 +141,20 @@ impl Tenants {
             Visited::More => self.wait(id),
             Visited::InStep if again => self.wait(id),
             Visited::InStep | Visited::Waiting(_) | Visited::Failed => {}
+        }
+    }
+
+    /// A mistake in Lockstep that one destination can bring about stops nobody else (DEST-1).
+    async fn panicked(&mut self, task: task::Id) {
+        let found = self.under_way.iter().find(|(_, under_way)| under_way.task == Some(task));
+        let Some(id) = found.map(|(id, _)| *id) else { return };
+        self.under_way.remove(&id);
+        const TEXT: &str = "LS-0402: a visit ended unexpectedly; please report it with the log before it";
+        tracing::error!(destination = %id, "{TEXT}");
+        if let Err(error) =
+            self.context.ask(async |client| tenants::record_failure(client, id, "LS-0402", TEXT).await).await
+        {
+            tracing::warn!(%error, "why a visit failed cannot be written down");
         }
     }
 
@@ -213,11 +225,11 @@ impl Tenants {
             // It is due again when the registry is asked next.
             return;
         }
-        self.under_way.insert(row.id, UnderWay { is_failing, again: false });
+        let id = row.id;
         let known = self.idle.remove(&row.id).map(|(visitor, _)| visitor);
         let known = known.filter(|visitor| visitor.revision == row.revision);
         let context = Arc::clone(&self.context);
-        self.visits.spawn(async move {
+        let spawned = self.visits.spawn(async move {
             let visitor = match known {
                 Some(visitor) => Ok(visitor),
                 None => Visitor::new(&context, &row),
@@ -233,5 +245,6 @@ impl Tenants {
                 }
             }
         });
+        self.under_way.insert(id, UnderWay { is_failing, again: false, task: Some(spawned.id()) });
     }
 }

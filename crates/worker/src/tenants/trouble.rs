@@ -14,8 +14,9 @@ pub(super) enum Trouble {
     /// Rows did not get through, for a reason that is said with its code in front.
     #[error("{0}")]
     Rows(String),
-    #[error("LS-0224: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read")]
-    NoKeyFile,
+    /// This worker has not the key of its connection string.
+    #[error("{0}")]
+    Keys(String),
     /// Its connection string cannot be decrypted, or cannot be used.
     #[error("{0}")]
     Connection(String),
@@ -37,7 +38,7 @@ impl Trouble {
 }
 
 /// The first code that a text names.
-fn code_in(text: &str) -> Option<&str> {
+pub(super) fn code_in(text: &str) -> Option<&str> {
     let at = text.find("LS-")?;
     text.get(at..at + 7).filter(|code| code[3..].bytes().all(|byte| byte.is_ascii_digit()))
 }

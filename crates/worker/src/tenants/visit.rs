@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use super::context::Context;
 use super::page_size::PageSize;
 use super::plan::{Action, action};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, code_in};
 use crate::flush::Flusher;
 use crate::hints::Hints;
 use crate::mappings::MappingIndex;
@@ -25,8 +25,13 @@ use crate::storage::tenants::{self, Known, MappingRecord, Registered};
 const TURN: Duration = Duration::from_secs(2);
 /// A visit that takes longer has failed: each step has limits of its own.
 const VISIT_TIMEOUT: Duration = Duration::from_secs(300);
+/// So often in a row a destination may have moved on, before that counts as a failure.
+const MAX_MOVED: u32 = 3;
+/// Differences of a table that are told.
+const MAX_DIFFERENCES: usize = 5;
+const MAX_DIFFERENCE_LETTERS: usize = 200;
 /// After so long it is looked again whether something that could not be shipped can.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(10);
 /// A mapping whose table does not fit is looked at again after so long, or when the worker is started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -57,6 +62,8 @@ pub(super) struct Visitor {
     pub(super) fill_rows: HashMap<MappingIndex, u32>,
     /// Rows that were passed over one after another in a fill.
     pub(super) passed_over: HashMap<MappingIndex, u32>,
+    /// How often in a row it had moved on when something was to be written: a stale worker, or a tenant who plays tricks.
+    moved: u32,
     /// Mappings whose tables do not fit, with what they differ in, and when that was seen.
     stopped: BTreeMap<MappingIndex, Instant>,
 }
@@ -99,12 +106,17 @@ impl Visitor {
             page_size: PageSize::default(),
             fill_rows: HashMap::new(),
             passed_over: HashMap::new(),
+            moved: 0,
             stopped: BTreeMap::new(),
         })
     }
 
     /// Visits it, unless another worker does.
     pub(super) async fn visit(&mut self, context: &Context, row: &Registered) -> Visited {
+        let is_paused = context.pauses.if_shipping_to(&self.destination.id()).is_none();
+        if is_paused && (row.erasure.is_none() || context.pauses.is_shipping_paused()) {
+            return Visited::Waiting(REST);
+        }
         let claimed = context.ask(async |client| tenants::claim(client, row.id).await).await;
         match claimed {
             Ok(true) => {}
@@ -136,11 +148,15 @@ impl Visitor {
         outcome: Result<(Visited, SequenceId), Trouble>,
     ) -> Visited {
         let (visited, passed) = match outcome {
-            Ok(done) => done,
+            Ok(done) => {
+                self.moved = 0;
+                done
+            }
             // A stale worker, or a restored database: nothing was written, and the next look finds out.
-            Err(Trouble::Destination(error)) if error.failure() == Failure::Moved => {
+            Err(Trouble::Destination(error)) if error.failure() == Failure::Moved && self.moved < MAX_MOVED => {
+                self.moved += 1;
                 tracing::info!(destination = %self.destination.id(), %error, "a tenant's destination is looked at again");
-                (Visited::More, row.passed)
+                return Visited::Waiting(Duration::ZERO);
             }
             Err(trouble) => {
                 self.page_size.forget();
@@ -149,7 +165,7 @@ impl Visitor {
         };
         let rest = if let Visited::Waiting(rest) = visited { rest } else { Duration::ZERO };
         let is_unfinished = visited != Visited::InStep;
-        let record = async |client: &Client| tenants::record_success(client, row.id, passed, is_unfinished, rest).await;
+        let record = async |client: &Client| tenants::record_success(client, row, passed, is_unfinished, rest).await;
         if let Err(error) = context.ask(record).await {
             tracing::warn!(destination = %self.destination.id(), %error, "what became of a visit cannot be written down");
         }
@@ -166,26 +182,45 @@ impl Visitor {
         let known = context.ask(async |client| tenants::known(client, row.id).await).await?;
         let names: Vec<_> = self.mappings.iter().map(|mapping| context.mappings.name(*mapping).clone()).collect();
         let states = self.destination.states(&names).await?;
-        let changed = if context.is_prepared(row) { Vec::new() } else { self.prepare(context, row, &states).await? };
+        let is_due = self.stopped.is_empty() || self.stopped.values().any(|since| since.elapsed() >= LOOK_AGAIN);
+        let changed = match context.is_prepared(row) || !is_due {
+            true => Vec::new(),
+            false => self.prepare(context, row, &states).await?,
+        };
         let mut turn = Turn { began: Instant::now(), is_unfinished: false, waits: false, is_stopped: false };
-        let mut streaming = Vec::new();
+        let (mut streaming, mut filling) = (Vec::new(), Vec::new());
         for mapping in self.at_work(context, &mut turn) {
-            let action = action(mapping, &context.mappings, &states, &known, changed.contains(&mapping));
-            if action == Action::Stream || self.fill(context, row, mapping, action, &known, &mut turn).await? {
-                self.note_streaming(context, row, mapping, &known).await?;
-                streaming.push(mapping);
+            match action(mapping, &context.mappings, &states, &known, changed.contains(&mapping)) {
+                Action::Stream => {
+                    self.note_streaming(context, row, mapping, &known).await?;
+                    streaming.push(mapping);
+                }
+                action => filling.push((mapping, action)),
             }
         }
         let needed = states.values().filter_map(super::plan::needed_above).min();
-        let head = self.stream(context, &streaming, &mut turn).await?.unwrap_or(known.head);
-        let is_through = !turn.is_unfinished && !turn.waits;
+        // What follows its changes first: no fill, and no trouble of one, keeps it waiting.
+        let head = self.stream(context, row, &streaming, &mut turn).await?.unwrap_or(known.head);
+        for (mapping, action) in filling {
+            // What it missed meanwhile comes with the next visit.
+            turn.is_unfinished = true;
+            match self.fill(context, row, mapping, action, &known, &mut turn).await {
+                Ok(()) => {}
+                Err(Trouble::Rows(reason)) => self.stop(context, row, mapping, reason, &mut turn).await?,
+                Err(Trouble::Destination(error)) if error.failure() == Failure::Rejected => {
+                    self.stop(context, row, mapping, error.to_string(), &mut turn).await?;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let is_through = !turn.is_unfinished && !turn.waits && !turn.is_stopped;
         Ok((turn.end(), if is_through { head } else { needed.unwrap_or(row.passed).min(head) }))
     }
 
     /// Removes everything for good. Returns `false` where the tenancy has come back: then nothing is removed.
     async fn erase(&self, context: &Context, row: &Registered, erasure: i64) -> Result<bool, Trouble> {
-        let paused = context.pauses.is_tenancy_paused(self.tenancy);
-        if row.is_living && !paused {
+        let is_by_hand = row.is_erased_while_paused && context.pauses.is_tenancy_paused(self.tenancy);
+        if row.is_living && !is_by_hand {
             context.ask(async |client| tenants::forget_erasure(client, erasure).await).await?;
             return Ok(false);
         }
@@ -233,12 +268,8 @@ impl Visitor {
                 Prepared::Fits => {}
                 Prepared::Created | Prepared::Changed => changed.push(mapping),
                 Prepared::Misfit(differences) => {
-                    let text = format!("LS-0213: its table does not fit: {}", differences.join("; "));
-                    tracing::error!(destination = %self.destination.id(), mapping = %definition.name, error = text, "a mapping of a tenant's destination stops");
-                    self.stopped.insert(mapping, Instant::now());
-                    let error = Some(("LS-0213", text));
-                    let record = MappingRecord { state: "stopped", error, ..MappingRecord::default() };
-                    self.note(context, row, mapping, &record).await?;
+                    let text = format!("LS-0213: its table does not fit: {}", told(&differences));
+                    self.stop_for(context, row, mapping, text).await?;
                 }
             }
         }
@@ -246,6 +277,35 @@ impl Visitor {
         changed.retain(|mapping| states.contains_key(context.mappings.name(*mapping)));
         context.set_prepared(row, self.stopped.is_empty());
         Ok(changed)
+    }
+
+    /// Nothing more of a mapping is shipped for a while; the others go on.
+    async fn stop(
+        &mut self,
+        context: &Context,
+        row: &Registered,
+        mapping: MappingIndex,
+        reason: String,
+        turn: &mut Turn,
+    ) -> Result<(), Trouble> {
+        turn.is_stopped = true;
+        context.set_prepared(row, false);
+        self.stop_for(context, row, mapping, reason).await
+    }
+
+    async fn stop_for(
+        &mut self,
+        context: &Context,
+        row: &Registered,
+        mapping: MappingIndex,
+        text: String,
+    ) -> Result<(), Trouble> {
+        let (destination, name) = (self.destination.id(), context.mappings.name(mapping));
+        tracing::error!(%destination, mapping = %name, error = text, "a mapping of a tenant's destination stops");
+        self.stopped.insert(mapping, Instant::now());
+        let error = Some((code_in(&text).unwrap_or("LS-0213").to_owned(), text));
+        let record = MappingRecord { state: "stopped", error, ..MappingRecord::default() };
+        self.note(context, row, mapping, &record).await
     }
 
     pub(super) async fn note(
@@ -256,7 +316,7 @@ impl Visitor {
         record: &MappingRecord,
     ) -> Result<(), Trouble> {
         let name = context.mappings.name(mapping).as_str();
-        Ok(context.ask(async |client| tenants::record_mapping(client, row.id, name, record).await).await?)
+        Ok(context.ask(async |client| tenants::record_mapping(client, row, name, record).await).await?)
     }
 
     /// Writes down that a mapping follows its changes, where something else was known.
@@ -268,7 +328,7 @@ impl Visitor {
         known: &Known,
     ) -> Result<(), Trouble> {
         let name = context.mappings.name(mapping).as_str();
-        if known.mappings.get(name).is_some_and(|known| known.state == "stopped") {
+        if known.mappings.get(name).is_some_and(|known| known.state != "streaming") {
             let record = MappingRecord { state: "streaming", ..MappingRecord::default() };
             self.note(context, row, mapping, &record).await?;
         }
@@ -280,6 +340,7 @@ impl Visitor {
     async fn stream(
         &mut self,
         context: &Context,
+        row: &Registered,
         mappings: &[MappingIndex],
         turn: &mut Turn,
     ) -> Result<Option<SequenceId>, Trouble> {
@@ -295,15 +356,18 @@ impl Visitor {
             if let Some(error) = flushed.destination_failure.take() {
                 return Err(error.into());
             }
-            if let Some(failed) = flushed.failed.pop() {
-                return Err(Trouble::Rows(failed.reason));
+            for failed in std::mem::take(&mut flushed.failed) {
+                for mapping in failed.hints.mappings() {
+                    self.stop(context, row, mapping, failed.reason.clone(), turn).await?;
+                }
             }
             if let Some(reason) = flushed.retry_reason.take() {
                 return Err(Trouble::Source(lockstep_schema::SourceError::Unexpected(reason)));
             }
             self.page_size.learn(flushed.bytes, began.elapsed());
             turn.waits |= !flushed.foreign.is_empty();
-            head = Some(flushed.head);
+            // The first: what changed since in mappings that were done by then comes with the next visit.
+            head = head.or(Some(flushed.head));
             hints = flushed.more;
             // Those without a reason were not tried: a full page took the session, and they are next.
             hints.merge(&flushed.retry);
@@ -331,11 +395,32 @@ impl Turn {
     }
 }
 
+/// The first of the differences, in letters that leave a terminal and a log alone: the names are a tenant's.
+fn told(differences: &[String]) -> String {
+    let plain = |letter: char| {
+        if letter.is_alphanumeric() || letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }
+    };
+    let shorten = |text: &String| text.chars().map(plain).take(MAX_DIFFERENCE_LETTERS).collect::<String>();
+    let mut all: Vec<_> = differences.iter().take(MAX_DIFFERENCES).map(shorten).collect();
+    if differences.len() > MAX_DIFFERENCES {
+        all.push(format!("and {} more", differences.len() - MAX_DIFFERENCES));
+    }
+    all.join("; ")
+}
+
 /// Writes down why a visit failed. The source's trouble says nothing of the destination.
 pub(super) async fn record_trouble(context: &Context, row: &Registered, trouble: &Trouble) -> Visited {
     let (code, text, destination) = (trouble.code(), trouble.to_string(), row.id);
     tracing::warn!(%destination, failures = row.failures + 1, error = text, "a tenant's destination rests");
     if !trouble.is_of_destination() {
+        let rest = async |client: &Client| tenants::record_rest(client, row.id, REST).await;
+        if let Err(error) = context.ask(rest).await {
+            tracing::warn!(%destination, %error, "that a destination rests cannot be written down");
+        }
+        return Visited::Waiting(REST);
+    }
+    if matches!(trouble, Trouble::Keys(_)) {
+        // Other workers may have the keys: nothing is said of the destination.
         return Visited::Waiting(REST);
     }
     let record = async |client: &Client| tenants::record_failure(client, row.id, &code, &text).await;
@@ -352,7 +437,7 @@ fn look_at_tables_again(context: &Context, row: &Registered, trouble: &Trouble) 
             matches!(error.failure(), Failure::Misconfigured | Failure::Rejected | Failure::Unexpected)
         }
         Trouble::Rows(_) => true,
-        Trouble::Source(_) | Trouble::NoKeyFile | Trouble::Connection(_) => false,
+        Trouble::Source(_) | Trouble::Keys(_) | Trouble::Connection(_) => false,
     };
     if is_of_tables {
         context.set_prepared(row, false);

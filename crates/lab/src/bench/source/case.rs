@@ -44,7 +44,7 @@ impl Case {
         }
     }
 
-    /// The floor that issue 7 names.
+    /// The floor.
     pub(super) const fn floor(self) -> Option<f64> {
         match self {
             Self::ExportedIndexed | Self::Exported | Self::Insert => Some(0.82),

@@ -82,7 +82,7 @@ async fn drop_partition(client: &Client, partition: &Partition) -> Result<Vec<St
 async fn mark_tenants(client: &Client, end: i64) -> Result<Vec<String>, tokio_postgres::Error> {
     const MARK: &str = "
 WITH late AS (
-  UPDATE lockstep.tenant_destination t SET passed = $1, known = GREATEST(t.known, $1), unfinished = TRUE
+  UPDATE lockstep.tenant_destination t SET passed = $1, known = GREATEST(t.known, $1), unfinished = TRUE, revision = t.revision + 1
   WHERE t.passed < $1 AND (t.known > t.passed OR t.unfinished OR EXISTS (
     SELECT 1 FROM lockstep.change c
     WHERE c.tenancy_id = t.tenancy_id AND c.sequence <= $1 AND c.sequence > (SELECT s.through FROM lockstep.tenant_sweep s)))
