@@ -86,13 +86,13 @@ impl Network {
         connect_limit: Duration,
     ) -> Result<TcpStream, NoWay> {
         let found = resolve(host, port, resolve_limit).await?;
-        let own = self.own_addresses(resolve_limit).await?;
+        let own = self.own_addresses(port, resolve_limit).await?;
         let is_own = found.iter().any(|at| {
             let address = address::plain(at.ip());
             // The machine itself may have a tenant's database beside ours; of another every port is its.
             own.iter().any(|(known, at)| *known == address && (*at == port || !address.is_loopback()))
         });
-        if is_own || self.never.iter().any(|(name, at)| name == host && (*at == port || host != "localhost")) {
+        if is_own || self.never.iter().any(|(name, at)| name == host && *at == port) {
             return Err(no_way(Failure::Forbidden, "its address is that of a server of Lockstep's own"));
         }
         let allowed: Vec<_> = found.iter().copied().filter(|at| self.refused(at.ip()).is_none()).collect();
@@ -114,7 +114,7 @@ impl Network {
     }
 
     /// Where Lockstep's own servers are, with their ports.
-    async fn own_addresses(&self, limit: Duration) -> Result<Vec<(IpAddr, u16)>, NoWay> {
+    async fn own_addresses(&self, port: u16, limit: Duration) -> Result<Vec<(IpAddr, u16)>, NoWay> {
         let mut all = Vec::new();
         for server in &self.never {
             let with_port = |address: &IpAddr| (*address, server.1);
@@ -133,6 +133,8 @@ impl Network {
                     own.insert(server.clone(), (found, Instant::now()));
                 }
                 (Err(_), Some((known, _))) => all.extend(known.iter().map(with_port)),
+                // Whose port it is not either is hardly the one that is meant.
+                (Err(_), None) if server.1 != port => {}
                 // Without knowing where they are, nobody can say that this is not one of them.
                 (Err(_), None) => {
                     return Err(no_way(Failure::Unavailable, "the address of a server of Lockstep's own is not known"));
