@@ -87,7 +87,8 @@ async fn treat(mut client: TcpStream, manner: Manner) -> Result<()> {
         }
         _ => {
             client.write_all(b"R\xff\xff\xff\xff\0\0\0\0").await?;
-            client.read(&mut [0; 64]).await?;
+            // Until it hangs up, or says something: both end it.
+            let _said = client.read(&mut [0; 64]).await?;
             Ok(())
         }
     }

@@ -56,6 +56,7 @@ pub struct Policy {
 
 impl Failure {
     /// What follows from this failure.
+    #[expect(clippy::too_many_lines, reason = "a table, with a row for each failure")]
     pub const fn policy(self) -> Policy {
         let (code, retry, headline, remedy) = match self {
             Self::Unavailable => (

@@ -239,7 +239,7 @@ fn statements_of_a_tenants_database_that_are_of_no_single_mapping() {
     section("lock", &tenant::lock());
     section("which of our tables there are", &tenant::found_ours());
     section("our tables", &tenant::create_ours(tenancy, false, false).join(";\n"));
-    section("states", &tenant::states(&[first.name.clone()]));
+    section("states", &tenant::states(std::slice::from_ref(&first.name)));
     section("begin a fill", &tenant::begin_fill(first, Uuid::from_u128(2), SequenceId::new(60)));
     section("move a fill", &tenant::move_fill(first, Uuid::from_u128(2), (0, None), (5, Some(&key))));
     section("end a fill", &[tenant::write_cursor(first, SequenceId::new(60)), tenant::end_fill(first)].join(";\n"));

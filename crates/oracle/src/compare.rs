@@ -41,7 +41,7 @@ async fn compare_view(view: &View, expected: &Rows, clickhouse: &Endpoint) -> an
         return Ok(report);
     }
     let mut comparison = Comparison::new(view.columns, view.key, expected);
-    destination::read(clickhouse, view, |values| comparison.take(values)).await?;
+    destination::read(clickhouse, view, |values| comparison.take(&values)).await?;
     comparison.end(&mut report);
     Ok(report)
 }
@@ -64,13 +64,13 @@ impl<'a> Comparison<'a> {
         Self { columns, key, expected, seen, rows: 0, unexpected, different }
     }
 
-    pub(super) fn take(&mut self, values: Vec<Option<String>>) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, values: &[Option<String>]) -> anyhow::Result<()> {
         self.rows += 1;
-        let key = key_of(&values, self.key)?;
+        let key = key_of(values, self.key)?;
         match self.expected.get(&key) {
             // A key that is shown twice is one row too many, whatever it says.
             Some(wanted) if self.seen.insert(key.clone()) => {
-                let columns = self.differing(wanted, &values);
+                let columns = self.differing(wanted, values);
                 if !columns.is_empty() {
                     self.different.push(Difference { key, columns });
                 }

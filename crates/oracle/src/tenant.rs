@@ -96,7 +96,7 @@ async fn compare_table(view: &View, expected: &Rows, own: &Client) -> anyhow::Re
     report.wrong_table = catalog::wrong_table(own, view).await?;
     let mut comparison = comparison;
     if report.wrong_columns.is_empty() {
-        read_own(own, view, |values| comparison.take(values)).await?;
+        read_own(own, view, |values| comparison.take(&values)).await?;
     }
     comparison.end(&mut report);
     Ok(report)

@@ -22,13 +22,16 @@ const MAX_ADDRESSES: usize = 8;
 /// How long it is remembered where Lockstep's own servers are.
 const OWN_FRESH: Duration = Duration::from_secs(60);
 
+/// Addresses of Lockstep's own servers, by host and port, and when they were looked up.
+type OwnAddresses = HashMap<(String, u16), (Vec<IpAddr>, Instant)>;
+
 /// What every connection to a tenant's database goes by: which addresses are allowed, which never are, and whose
 /// certificates are trusted.
 pub struct Network {
     allow: Vec<IpNet>,
     never: Vec<(String, u16)>,
     /// Where those are, and when that was looked up. What was found once is kept where a name is not known for a while.
-    own: Mutex<HashMap<(String, u16), (Vec<IpAddr>, Instant)>>,
+    own: Mutex<OwnAddresses>,
     verified: MakeRustlsConnect,
     of_authority: MakeRustlsConnect,
     unverified: MakeRustlsConnect,

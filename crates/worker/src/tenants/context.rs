@@ -25,7 +25,7 @@ use crate::storage::tenants::Registered;
 /// Connections to the source over which changes for tenants' databases are read, beside the stream's own.
 const READS_AT_ONCE: usize = 4;
 /// What all pages hold in memory together at most, in KiB.
-const MEMORY_KIB: usize = 64 * 1024;
+const MEMORY_KIB: u32 = 64 * 1024;
 /// For one statement about the registry.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,7 +63,7 @@ impl Context {
             network: Arc::new(network),
             tls: settings.tls,
             key_file: settings.secret_key_file.clone(),
-            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB as usize)),
             control: Mutex::default(),
             prepared: std::sync::Mutex::default(),
         }
@@ -93,7 +93,7 @@ impl Context {
 
     /// Waits for memory that a page of so many bytes takes.
     pub(super) async fn memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(MEMORY_KIB as u32);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(MEMORY_KIB);
         // Nobody closes the semaphore.
         Arc::clone(&self.memory).acquire_many_owned(kib).await.ok()
     }

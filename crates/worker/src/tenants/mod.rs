@@ -14,6 +14,7 @@ mod context;
 mod filling;
 mod page_size;
 mod plan;
+mod record;
 mod service;
 mod trouble;
 mod visit;

@@ -240,7 +240,7 @@ impl Tenants {
                     (row.id, Some(visitor), visited)
                 }
                 Err(trouble) => {
-                    super::visit::record_trouble(&context, &row, &trouble).await;
+                    super::record::record_trouble(&context, &row, &trouble).await;
                     (row.id, None, Visited::Failed)
                 }
             }

@@ -15,23 +15,19 @@ use tokio_postgres::Client;
 use super::context::Context;
 use super::page_size::PageSize;
 use super::plan::{Action, action};
-use super::trouble::{Trouble, code_in};
+use super::record::{look_at_tables_again, told};
+use super::trouble::Trouble;
 use crate::flush::Flusher;
 use crate::hints::Hints;
 use crate::mappings::MappingIndex;
-use crate::storage::tenants::{self, Known, MappingRecord, Registered};
+use crate::storage::tenants::{self, Registered};
 
 /// No new page is begun after this time.
 const TURN: Duration = Duration::from_secs(2);
 /// A visit that takes longer has failed: each step has limits of its own.
 const VISIT_TIMEOUT: Duration = Duration::from_secs(300);
-/// So often in a row a destination may have moved on, before that counts as a failure.
-const MAX_MOVED: u32 = 3;
-/// Differences of a table that are told.
-const MAX_DIFFERENCES: usize = 5;
-const MAX_DIFFERENCE_LETTERS: usize = 200;
 /// After so long it is looked again whether something that could not be shipped can.
-const REST: Duration = Duration::from_secs(10);
+pub(super) const REST: Duration = Duration::from_secs(10);
 /// A mapping whose table does not fit is looked at again after so long, or when the worker is started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -63,9 +59,9 @@ pub(super) struct Visitor {
     /// Rows that were passed over one after another in a fill.
     pub(super) passed_over: HashMap<MappingIndex, u32>,
     /// How often in a row it had moved on when something was to be written: a stale worker, or a tenant who plays tricks.
-    moved: u32,
+    pub(super) moved: u32,
     /// Mappings whose tables do not fit, with what they differ in, and when that was seen.
-    stopped: BTreeMap<MappingIndex, Instant>,
+    pub(super) stopped: BTreeMap<MappingIndex, Instant>,
 }
 
 /// What the mappings of one visit come to.
@@ -75,7 +71,7 @@ pub(super) struct Turn {
     /// Something has to wait that is not shipped before: it is paused, or other workers know it.
     pub(super) waits: bool,
     /// Something does not fit, and is shipped again from where it was, or from the beginning.
-    is_stopped: bool,
+    pub(super) is_stopped: bool,
 }
 
 impl Visitor {
@@ -141,43 +137,12 @@ impl Visitor {
         visited
     }
 
-    async fn record(
-        &mut self,
-        context: &Context,
-        row: &Registered,
-        outcome: Result<(Visited, SequenceId), Trouble>,
-    ) -> Visited {
-        let (visited, passed) = match outcome {
-            Ok(done) => {
-                self.moved = 0;
-                done
-            }
-            // A stale worker, or a restored database: nothing was written, and the next look finds out.
-            Err(Trouble::Destination(error)) if error.failure() == Failure::Moved && self.moved < MAX_MOVED => {
-                self.moved += 1;
-                tracing::info!(destination = %self.destination.id(), %error, "a tenant's destination is looked at again");
-                return Visited::Waiting(Duration::ZERO);
-            }
-            Err(trouble) => {
-                self.page_size.forget();
-                return record_trouble(context, row, &trouble).await;
-            }
-        };
-        let rest = if let Visited::Waiting(rest) = visited { rest } else { Duration::ZERO };
-        let is_unfinished = visited != Visited::InStep;
-        let record = async |client: &Client| tenants::record_success(client, row, passed, is_unfinished, rest).await;
-        if let Err(error) = context.ask(record).await {
-            tracing::warn!(destination = %self.destination.id(), %error, "what became of a visit cannot be written down");
-        }
-        visited
-    }
-
     /// Returns how it stands, and through which number it holds everything.
     async fn work(&mut self, context: &Context, row: &Registered) -> Result<(Visited, SequenceId), Trouble> {
-        if let Some(erasure) = row.erasure {
-            if self.erase(context, row, erasure).await? {
-                return Ok((Visited::InStep, row.passed));
-            }
+        if let Some(erasure) = row.erasure
+            && self.erase(context, row, erasure).await?
+        {
+            return Ok((Visited::InStep, row.passed));
         }
         let known = context.ask(async |client| tenants::known(client, row.id).await).await?;
         let names: Vec<_> = self.mappings.iter().map(|mapping| context.mappings.name(*mapping).clone()).collect();
@@ -279,62 +244,6 @@ impl Visitor {
         Ok(changed)
     }
 
-    /// Nothing more of a mapping is shipped for a while; the others go on.
-    async fn stop(
-        &mut self,
-        context: &Context,
-        row: &Registered,
-        mapping: MappingIndex,
-        reason: String,
-        turn: &mut Turn,
-    ) -> Result<(), Trouble> {
-        turn.is_stopped = true;
-        context.set_prepared(row, false);
-        self.stop_for(context, row, mapping, reason).await
-    }
-
-    async fn stop_for(
-        &mut self,
-        context: &Context,
-        row: &Registered,
-        mapping: MappingIndex,
-        text: String,
-    ) -> Result<(), Trouble> {
-        let (destination, name) = (self.destination.id(), context.mappings.name(mapping));
-        tracing::error!(%destination, mapping = %name, error = text, "a mapping of a tenant's destination stops");
-        self.stopped.insert(mapping, Instant::now());
-        let error = Some((code_in(&text).unwrap_or("LS-0213").to_owned(), text));
-        let record = MappingRecord { state: "stopped", error, ..MappingRecord::default() };
-        self.note(context, row, mapping, &record).await
-    }
-
-    pub(super) async fn note(
-        &self,
-        context: &Context,
-        row: &Registered,
-        mapping: MappingIndex,
-        record: &MappingRecord,
-    ) -> Result<(), Trouble> {
-        let name = context.mappings.name(mapping).as_str();
-        Ok(context.ask(async |client| tenants::record_mapping(client, row, name, record).await).await?)
-    }
-
-    /// Writes down that a mapping follows its changes, where something else was known.
-    async fn note_streaming(
-        &self,
-        context: &Context,
-        row: &Registered,
-        mapping: MappingIndex,
-        known: &Known,
-    ) -> Result<(), Trouble> {
-        let name = context.mappings.name(mapping).as_str();
-        if known.mappings.get(name).is_some_and(|known| known.state != "streaming") {
-            let record = MappingRecord { state: "streaming", ..MappingRecord::default() };
-            self.note(context, row, mapping, &record).await?;
-        }
-        Ok(())
-    }
-
     /// Ships what has changed, a page after the other. Returns up to which number the last snapshot held everything, if any was
     /// read.
     async fn stream(
@@ -392,54 +301,5 @@ impl Turn {
             (false, false, true) => Visited::Waiting(LOOK_AGAIN),
             (false, false, false) => Visited::InStep,
         }
-    }
-}
-
-/// The first of the differences, in letters that leave a terminal and a log alone: the names are a tenant's.
-fn told(differences: &[String]) -> String {
-    let plain = |letter: char| {
-        if letter.is_alphanumeric() || letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }
-    };
-    let shorten = |text: &String| text.chars().map(plain).take(MAX_DIFFERENCE_LETTERS).collect::<String>();
-    let mut all: Vec<_> = differences.iter().take(MAX_DIFFERENCES).map(shorten).collect();
-    if differences.len() > MAX_DIFFERENCES {
-        all.push(format!("and {} more", differences.len() - MAX_DIFFERENCES));
-    }
-    all.join("; ")
-}
-
-/// Writes down why a visit failed. The source's trouble says nothing of the destination.
-pub(super) async fn record_trouble(context: &Context, row: &Registered, trouble: &Trouble) -> Visited {
-    let (code, text, destination) = (trouble.code(), trouble.to_string(), row.id);
-    tracing::warn!(%destination, failures = row.failures + 1, error = text, "a tenant's destination rests");
-    if !trouble.is_of_destination() {
-        let rest = async |client: &Client| tenants::record_rest(client, row.id, REST).await;
-        if let Err(error) = context.ask(rest).await {
-            tracing::warn!(%destination, %error, "that a destination rests cannot be written down");
-        }
-        return Visited::Waiting(REST);
-    }
-    if matches!(trouble, Trouble::Keys(_)) {
-        // Other workers may have the keys: nothing is said of the destination.
-        return Visited::Waiting(REST);
-    }
-    let record = async |client: &Client| tenants::record_failure(client, row.id, &code, &text).await;
-    if let Err(error) = context.ask(record).await {
-        tracing::warn!(%destination, %error, "why a visit failed cannot be written down");
-    }
-    Visited::Failed
-}
-
-/// Where something is wrong with tables or rights, the tables are looked at before the next page.
-fn look_at_tables_again(context: &Context, row: &Registered, trouble: &Trouble) {
-    let is_of_tables = match trouble {
-        Trouble::Destination(error) => {
-            matches!(error.failure(), Failure::Misconfigured | Failure::Rejected | Failure::Unexpected)
-        }
-        Trouble::Rows(_) => true,
-        Trouble::Source(_) | Trouble::Keys(_) | Trouble::Connection(_) => false,
-    };
-    if is_of_tables {
-        context.set_prepared(row, false);
     }
 }
