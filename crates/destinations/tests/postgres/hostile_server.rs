@@ -80,10 +80,13 @@ async fn behave(mut stream: TcpStream, behaviour: Behaviour, sent: &AtomicU64) -
             send(&mut stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", sent).await?;
             return until_closed(&mut stream).await;
         }
-        Drips => loop {
-            send(&mut stream, b"N", sent).await?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        },
+        Drips => {
+            let mut pace = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                send(&mut stream, b"N", sent).await?;
+                pace.tick().await;
+            }
+        }
         _ => {}
     }
     // The request for TLS is refused; then comes who it is.
