@@ -92,13 +92,13 @@ async fn dest_1_a_database_that_is_full_sets_no_row_aside() -> Result<()> {
     scene
         .troubled
         .sql(
-            "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
-             CREATE TRIGGER full BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION full()",
+            "CREATE FUNCTION at_its_limit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+             CREATE TRIGGER at_its_limit BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION at_its_limit()",
         )
         .await?;
     scene.until_failing("LS-0202").await?;
     ensure!(scene.stage.number("SELECT count(*) FROM lockstep.quarantine").await? == 0, "rows were blamed");
-    scene.troubled.sql("DROP TRIGGER full ON users").await?;
+    scene.troubled.sql("DROP TRIGGER at_its_limit ON users").await?;
     scene.until_recovered().await?;
     scene.end().await
 }

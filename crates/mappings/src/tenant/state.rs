@@ -53,15 +53,14 @@ pub fn create_ours(tenancy: TenancyId, has_cursors: bool, has_fills: bool) -> Ve
 }
 
 /// Where mappings stand: `mapping_name`, `cursor`, `is_fill`, `id`, `version`, `after` (JSON), `rows`, `was_empty`, and the
-/// mark of our tables, `owner`, which is null where one of them is another role's. A row for each that is asked for.
+/// mark of our tables, `owner`. A row for each that is asked for.
 pub fn states(mappings: &[MappingName]) -> String {
     let [cursors, fills, _] = OUR_TABLES.map(qualified);
     let asked: Vec<_> = mappings.iter().map(|name| format!("({}::text)", literal(name.as_str()))).collect();
     let asked = if asked.is_empty() { "(NULL::text)".to_owned() } else { asked.join(", ") };
     format!(
-        "SELECT w.mapping_name, c.last_synced_sequence_id, f.mapping_name IS NOT NULL, f.id, f.version, pg_catalog.to_json(f.after), f.rows, f.was_empty, CASE WHEN (SELECT bool_and(o.relkind = 'r' AND pg_catalog.pg_has_role(o.relowner, 'USAGE')) FROM pg_catalog.pg_class o WHERE o.oid IN ({fills_literal}::regclass, {cursors_literal}::regclass)) THEN pg_catalog.obj_description({fills_literal}::regclass, 'pg_class') END\nFROM (VALUES {asked}) w(mapping_name) LEFT JOIN {cursors} c ON c.mapping_name = w.mapping_name LEFT JOIN {fills} f ON f.mapping_name = w.mapping_name",
+        "SELECT w.mapping_name, c.last_synced_sequence_id, f.mapping_name IS NOT NULL, f.id, f.version, pg_catalog.to_json(f.after), f.rows, f.was_empty, pg_catalog.obj_description({fills_literal}::regclass, 'pg_class')\nFROM (VALUES {asked}) w(mapping_name) LEFT JOIN {cursors} c ON c.mapping_name = w.mapping_name LEFT JOIN {fills} f ON f.mapping_name = w.mapping_name",
         fills_literal = literal(&fills),
-        cursors_literal = literal(&cursors),
     )
 }
 
