@@ -64,8 +64,7 @@ async fn read(
     // A whole table takes longer than a statement may; each of its rows does not.
     let limits = tenant::Limits { statement: std::time::Duration::ZERO, ..from.limits() };
     session.run(&[tenant::begin(limits)], Doing::Other).await?;
-    let copy = session.copy_out(sql).await?;
-    session.allowance.renew(ROW_BYTES);
+    let copy = session.copy_out(sql, ROW_BYTES).await?;
     pin_mut!(copy);
     let mut reader = CopyReader::default();
     loop {

@@ -200,9 +200,10 @@ impl Session {
         .await
     }
 
-    /// Copies rows out: a stream of messages.
-    pub(super) async fn copy_out(&self, sql: &str) -> Result<tokio_postgres::CopyOutStream, Trouble> {
+    /// Copies rows out: a stream of messages. So many bytes may come at first; whoever reads them renews that.
+    pub(super) async fn copy_out(&self, sql: &str, bytes: u64) -> Result<tokio_postgres::CopyOutStream, Trouble> {
         let copy = self.prepare(sql).await?;
+        self.allowance.renew(bytes);
         self.within(Doing::Other, self.client.copy_out(&copy)).await
     }
 
