@@ -33,8 +33,8 @@ impl MappingState {
         }
     }
 
-    /// One that a newer version has is taken for a fill, which nobody counts as in step.
-    fn of(text: &str) -> Self {
+    /// What the table has. One that a newer version has is taken for a fill, which nobody counts as in step.
+    pub fn of(text: &str) -> Self {
         match text {
             "streaming" => Self::Streaming,
             "stopped" => Self::Stopped,

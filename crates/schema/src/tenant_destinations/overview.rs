@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use lockstep_core::{SequenceId, TenancyId};
 use uuid::Uuid;
 
+use super::mappings::MappingState;
 use crate::connect::Control;
 use crate::error::SourceError;
 use crate::tables::{UTC, pause, tenant_destination, tenant_mapping, tenant_sweep, to_char, uuid_text};
@@ -90,7 +91,9 @@ fn is_backing_off() -> Condition<'static> {
 }
 
 fn is_stopped() -> Condition<'static> {
-    let mapping = tenant_mapping::destination_id.eq(tenant_destination::id).and(tenant_mapping::state.eq("stopped"));
+    let mapping = tenant_mapping::destination_id
+        .eq(tenant_destination::id)
+        .and(tenant_mapping::state.eq(MappingState::Stopped.as_str()));
     Box::new(exists(tenant_mapping::table.filter(mapping)))
 }
 
@@ -155,7 +158,7 @@ pub async fn counts(control: &Control) -> Result<Counts, SourceError> {
 
 /// How many mappings of all destinations are stopped, and how many are to be filled again.
 pub async fn troubled_mappings(control: &Control) -> Result<(i64, i64), SourceError> {
-    let stopped = tenant_mapping::table.filter(tenant_mapping::state.eq("stopped")).count();
+    let stopped = tenant_mapping::table.filter(tenant_mapping::state.eq(MappingState::Stopped.as_str())).count();
     let refills = tenant_mapping::table.filter(tenant_mapping::refill_requested_at.is_not_null()).count();
     Ok((stopped.get_result(&mut &*control).await?, refills.get_result(&mut &*control).await?))
 }

@@ -8,6 +8,7 @@ use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_mappings::postgres::inbox::HEAD;
 use lockstep_mappings::postgres::{table, tenancy_table};
 use lockstep_schema::SourceError;
+use lockstep_schema::tenant_destinations::mappings::MappingState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -127,7 +128,7 @@ pub(crate) struct Known {
 /// What the registry says of one mapping of a destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct KnownMapping {
-    pub(crate) state: String,
+    pub(crate) state: MappingState,
     /// Whether a fill of it was ever begun since it is registered.
     pub(crate) was_filled: bool,
     /// When somebody last asked for it to be filled again, as text; none: nobody has since the last fill began.
@@ -135,10 +136,9 @@ pub(crate) struct KnownMapping {
 }
 
 /// What is written down of a mapping.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MappingRecord {
-    /// As the table has it.
-    pub(crate) state: &'static str,
+    pub(crate) state: MappingState,
     /// Where a fill begins: why.
     pub(crate) fill_reason: Option<&'static str>,
     /// And which request it answers; one that was made since stays.
@@ -147,6 +147,13 @@ pub(crate) struct MappingRecord {
     pub(crate) total_rows: Option<i64>,
     /// Code and text.
     pub(crate) error: Option<(String, String)>,
+}
+
+impl MappingRecord {
+    /// Nothing but what it is doing.
+    pub(crate) const fn of(state: MappingState) -> Self {
+        Self { state, fill_reason: None, answers: None, filled_rows: 0, total_rows: None, error: None }
+    }
 }
 
 fn registered(row: &Row) -> Result<Registered, SourceError> {
@@ -244,8 +251,11 @@ pub(crate) async fn known(client: &Client, id: Uuid) -> Result<Known, SourceErro
     let (rows, position) = futures_util::try_join!(client.query(MAPPINGS, &ids), client.query_one(&position, &[]))?;
     let mut mappings = BTreeMap::new();
     for row in rows {
-        let known =
-            KnownMapping { state: row.try_get(1)?, was_filled: row.try_get(3)?, refill_requested: row.try_get(2)? };
+        let known = KnownMapping {
+            state: MappingState::of(row.try_get(1)?),
+            was_filled: row.try_get(3)?,
+            refill_requested: row.try_get(2)?,
+        };
         mappings.insert(row.try_get(0)?, known);
     }
     Ok(Known { mappings, head: SequenceId::new(position.try_get(0)?) })
@@ -289,8 +299,18 @@ pub(crate) async fn record_mapping(
 ) -> Result<(), SourceError> {
     let MappingRecord { state, fill_reason, answers, filled_rows, total_rows, error } = record;
     let (code, error) = error.as_ref().map(|(code, error)| (code.as_str(), error.as_str())).unzip();
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
-        [&row.id, &mapping, state, fill_reason, filled_rows, total_rows, &code, &error, answers, &row.revision];
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
+        &row.id,
+        &mapping,
+        &state.as_str(),
+        fill_reason,
+        filled_rows,
+        total_rows,
+        &code,
+        &error,
+        answers,
+        &row.revision,
+    ];
     client.execute(RECORD_MAPPING, &parameters).await?;
     Ok(())
 }

@@ -19,8 +19,8 @@ use super::trouble::Trouble;
 use crate::limits::Limits;
 use crate::mappings::Mappings;
 use crate::pauses::KnownPauses;
-use crate::storage::FetchSessions;
 use crate::storage::tenants::Registered;
+use crate::storage::{FetchSession, FetchSessions, LeasedSession};
 
 /// Connections to the source over which changes for tenants' databases are read, beside the stream's own.
 const READS_AT_ONCE: usize = 4;
@@ -82,6 +82,16 @@ impl Context {
         Ok(client)
     }
 
+    /// Waits for a session to read the source over.
+    pub(super) async fn session(&self) -> Result<LeasedSession, SourceError> {
+        let place = self.sessions.place().await;
+        let session = match place.left() {
+            Some(session) => session,
+            None => FetchSession::open(&self.source).await?,
+        };
+        Ok(place.take(session))
+    }
+
     /// Asks the registry something.
     pub(super) async fn ask<T>(
         &self,
@@ -104,11 +114,11 @@ impl Context {
         const NO_FILE: &str =
             "LS-0224: LOCKSTEP_SECRET_KEY_FILE is not set, without which its connection string cannot be read";
         let file = self.key_file.as_deref().ok_or_else(|| Trouble::Keys(NO_FILE.to_owned()))?;
-        let unusable = |error: &dyn std::error::Error| Trouble::Connection(error.to_string());
         let keys = KeyRing::load(file).map_err(|error| Trouble::Keys(format!("LS-0225: {error}")))?;
         let holder = Holder { destination: row.id, tenancy: row.tenancy };
         let text = keys.open(&row.sealed, holder).map_err(|error| Trouble::Keys(error.to_string()))?;
-        let connection = ConnectionString::parse(&text, self.tls).map_err(|error| unusable(&error))?;
+        let connection =
+            ConnectionString::parse(&text, self.tls).map_err(|error| Trouble::Connection(error.to_string()))?;
         Ok(Postgres::new(id, row.tenancy, connection, Arc::clone(&self.network)))
     }
 

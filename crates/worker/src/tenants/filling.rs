@@ -6,6 +6,7 @@ use lockstep_destinations::postgres::{FillPage, FillPosition};
 use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::codec::Row;
 use lockstep_mappings::postgres::tenant_fill::{self, TenantPage};
+use lockstep_schema::tenant_destinations::mappings::MappingState;
 use lockstep_schema::{Session, SourceError, fits_its_table};
 
 use super::context::Context;
@@ -16,8 +17,8 @@ use crate::error::{ShipError, Violation};
 use crate::flush::{Copied, OpenPage, RowFilter, copy_rows, push};
 use crate::mappings::MappingIndex;
 use crate::metrics;
+use crate::storage::LeasedSession;
 use crate::storage::tenants::{Known, MappingRecord, Registered};
-use crate::storage::{FetchSession, LeasedSession};
 
 /// Rows of the first page.
 const FIRST_ROWS: u32 = 1_000;
@@ -83,7 +84,7 @@ impl Visitor {
         loop {
             let filled_rows = i64::try_from(position.rows).unwrap_or(i64::MAX);
             if turn.is_over() {
-                let record = MappingRecord { state: "filling", filled_rows, ..MappingRecord::default() };
+                let record = MappingRecord { filled_rows, ..MappingRecord::of(MappingState::Filling) };
                 self.note(context, row, mapping, &record).await?;
                 return Ok(());
             }
@@ -95,7 +96,7 @@ impl Visitor {
                 }
                 Filled::Whole(last) => {
                     let filled_rows = i64::try_from(last.rows).unwrap_or(i64::MAX);
-                    let record = MappingRecord { state: "streaming", filled_rows, ..MappingRecord::default() };
+                    let record = MappingRecord { filled_rows, ..MappingRecord::of(MappingState::Streaming) };
                     self.note(context, row, mapping, &record).await?;
                     tracing::info!(destination = %self.destination.id(), mapping = %name, rows = last.rows, "a tenant's table is filled");
                     return Ok(());
@@ -115,19 +116,15 @@ impl Visitor {
         let definition = context.mappings.get(mapping);
         let position = self.destination.begin_fill(definition, known.head).await?;
         let sql = tenant_fill::count(definition, self.tenancy, MOST_COUNTED);
-        let place = context.sessions.place().await;
-        let session = match place.left() {
-            Some(session) => session,
-            None => FetchSession::open(&context.source).await?,
-        };
-        let session = place.take(session);
+        let session = context.session().await?;
         let counted: i64 = session.client().query_one(&sql, &[]).await.map_err(SourceError::from)?.get(0);
         session.leave();
         let filled_rows = i64::try_from(position.rows).unwrap_or(i64::MAX);
         // More are not counted: then no end is in sight.
         let (fill_reason, total_rows) = (Some(reason), Some(counted).filter(|rows| *rows < i64::from(MOST_COUNTED)));
         let answers = known.mappings.get(definition.name.as_str()).and_then(|known| known.refill_requested.clone());
-        let record = MappingRecord { state: "filling", fill_reason, answers, filled_rows, total_rows, error: None };
+        let record =
+            MappingRecord { fill_reason, answers, filled_rows, total_rows, ..MappingRecord::of(MappingState::Filling) };
         self.note(context, row, mapping, &record).await?;
         tracing::info!(destination = %self.destination.id(), mapping = %definition.name, reason, rows = counted, "a tenant's table is filled");
         Ok(position)
@@ -192,12 +189,7 @@ impl Visitor {
     ) -> Result<Filled, ShipError> {
         let bytes = self.page_size.bytes();
         let _memory = context.memory(bytes).await;
-        let place = context.sessions.place().await;
-        let session = match place.left() {
-            Some(session) => session,
-            None => FetchSession::open(&context.source).await?,
-        };
-        let session = place.take(session);
+        let session = context.session().await?;
         let snapshot = session.begin(&[self.tenancy], &self.destination.id()).await?;
         let definition = context.mappings.get(mapping);
         let name = definition.name.as_str();

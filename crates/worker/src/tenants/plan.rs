@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use crate::mappings::test_mappings;
     use crate::storage::tenants::KnownMapping;
+    use lockstep_schema::tenant_destinations::mappings::MappingState as Doing;
 
     const CURSOR: SequenceId = SequenceId::new(40);
 
@@ -78,7 +79,7 @@ mod tests {
         let mapping = mappings.all().next().unwrap();
         let name = mappings.name(mapping);
         let refill_requested = refill_requested.map(str::to_owned);
-        let told = KnownMapping { state: "streaming".to_owned(), was_filled: true, refill_requested };
+        let told = KnownMapping { state: Doing::Streaming, was_filled: true, refill_requested };
         let known = Known { mappings: [(name.to_string(), told)].into(), head: SequenceId::new(90) };
         action(mapping, &mappings, &HashMap::from([(name.clone(), state)]), &known, table_changed)
     }

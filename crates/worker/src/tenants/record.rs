@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::SequenceId;
 use lockstep_destinations::{Destination, Failure};
+use lockstep_schema::SourceError;
+use lockstep_schema::tenant_destinations::mappings::MappingState;
 use tokio_postgres::Client;
 
 use super::context::Context;
@@ -44,9 +46,7 @@ impl Visitor {
         let rest = if let Visited::Waiting(rest) = visited { rest } else { Duration::ZERO };
         let is_unfinished = visited != Visited::InStep;
         let record = async |client: &Client| tenants::record_success(client, row, passed, is_unfinished, rest).await;
-        if let Err(error) = context.ask(record).await {
-            tracing::warn!(destination = %self.destination.id(), %error, "what became of a visit cannot be written down");
-        }
+        write_down(context, row, record).await;
         visited
     }
 
@@ -75,7 +75,7 @@ impl Visitor {
         tracing::error!(%destination, mapping = %name, error = text, "a mapping of a tenant's destination stops");
         self.stopped.insert(mapping, Instant::now());
         let error = Some((code_in(&text).unwrap_or("LS-0213").to_owned(), text));
-        let record = MappingRecord { state: "stopped", error, ..MappingRecord::default() };
+        let record = MappingRecord { error, ..MappingRecord::of(MappingState::Stopped) };
         self.note(context, row, mapping, &record).await
     }
 
@@ -99,9 +99,8 @@ impl Visitor {
         known: &Known,
     ) -> Result<(), Trouble> {
         let name = context.mappings.name(mapping).as_str();
-        if known.mappings.get(name).is_some_and(|known| known.state != "streaming") {
-            let record = MappingRecord { state: "streaming", ..MappingRecord::default() };
-            self.note(context, row, mapping, &record).await?;
+        if known.mappings.get(name).is_some_and(|known| known.state != MappingState::Streaming) {
+            self.note(context, row, mapping, &MappingRecord::of(MappingState::Streaming)).await?;
         }
         Ok(())
     }
@@ -124,22 +123,26 @@ pub(super) fn told(differences: &[String]) -> String {
 pub(super) async fn record_trouble(context: &Context, row: &Registered, trouble: &Trouble) -> Visited {
     let (code, text, destination) = (trouble.code(), trouble.to_string(), row.id);
     tracing::warn!(%destination, failures = row.failures + 1, error = text, "a tenant's destination rests");
-    if !trouble.is_of_destination() {
-        let rest = async |client: &Client| tenants::record_rest(client, row.id, REST).await;
-        if let Err(error) = context.ask(rest).await {
-            tracing::warn!(%destination, %error, "that a destination rests cannot be written down");
+    match trouble {
+        Trouble::Source(_) => {
+            write_down(context, row, async |client: &Client| tenants::record_rest(client, row.id, REST).await).await;
+            Visited::Waiting(REST)
         }
-        return Visited::Waiting(REST);
-    }
-    if matches!(trouble, Trouble::Keys(_)) {
         // Other workers may have the keys: nothing is said of the destination.
-        return Visited::Waiting(REST);
+        Trouble::Keys(_) => Visited::Waiting(REST),
+        Trouble::Destination(_) | Trouble::Rows(_) | Trouble::Connection(_) => {
+            let record = async |client: &Client| tenants::record_failure(client, row.id, &code, &text).await;
+            write_down(context, row, record).await;
+            Visited::Failed
+        }
     }
-    let record = async |client: &Client| tenants::record_failure(client, row.id, &code, &text).await;
+}
+
+/// Where that fails, the destination is due again as it was.
+async fn write_down(context: &Context, row: &Registered, record: impl AsyncFnOnce(&Client) -> Result<(), SourceError>) {
     if let Err(error) = context.ask(record).await {
-        tracing::warn!(%destination, %error, "why a visit failed cannot be written down");
+        tracing::warn!(destination = %row.id, %error, "what became of a visit cannot be written down");
     }
-    Visited::Failed
 }
 
 /// Where something is wrong with tables or rights, the tables are looked at before the next page.

@@ -30,11 +30,6 @@ impl Trouble {
             other => code_in(&other.to_string()).unwrap_or("LS-0223").to_owned(),
         }
     }
-
-    /// Whether the destination has to rest, rather than be tried again soon.
-    pub(super) const fn is_of_destination(&self) -> bool {
-        !matches!(self, Self::Source(_))
-    }
 }
 
 /// The first code that a text names.

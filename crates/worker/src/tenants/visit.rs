@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::health::Health;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
-use lockstep_destinations::postgres::{MappingState, Postgres, Prepared};
+use lockstep_destinations::postgres::{Postgres, Prepared};
 use lockstep_destinations::{Destination, Failure};
 use tokio_postgres::Client;
 
@@ -150,7 +150,7 @@ impl Visitor {
         let is_due = self.stopped.is_empty() || self.stopped.values().any(|since| since.elapsed() >= LOOK_AGAIN);
         let changed = match context.is_prepared(row) || !is_due {
             true => Vec::new(),
-            false => self.prepare(context, row, &states).await?,
+            false => self.prepare(context, row).await?,
         };
         let mut turn = Turn { began: Instant::now(), is_unfinished: false, waits: false, is_stopped: false };
         let (mut streaming, mut filling) = (Vec::new(), Vec::new());
@@ -219,12 +219,7 @@ impl Visitor {
     }
 
     /// Has the tables made fit. Returns those that were changed, and have to be filled.
-    async fn prepare(
-        &mut self,
-        context: &Context,
-        row: &Registered,
-        states: &HashMap<MappingName, MappingState>,
-    ) -> Result<Vec<MappingIndex>, Trouble> {
+    async fn prepare(&mut self, context: &Context, row: &Registered) -> Result<Vec<MappingIndex>, Trouble> {
         let mut changed = Vec::new();
         self.stopped.clear();
         for mapping in self.mappings.clone() {
@@ -238,8 +233,6 @@ impl Visitor {
                 }
             }
         }
-        // A table that was made is empty, whatever its cursor says.
-        changed.retain(|mapping| states.contains_key(context.mappings.name(*mapping)));
         context.set_prepared(row, self.stopped.is_empty());
         Ok(changed)
     }
