@@ -1,12 +1,14 @@
 //! Reading a destination back, to compare it with the source: rows as canonical text, ordered by location and key.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use futures_util::Stream;
-use lockstep_core::{Location, TenancyId};
+use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::{Key, Scope};
+use lockstep_mappings::clickhouse::Measure;
+use lockstep_mappings::postgres::compare::{Grouping, Key, Scope};
 
 use crate::error::DestinationError;
 
@@ -27,6 +29,75 @@ pub trait Compare: Send + Sync {
         mapping: &'a Mapping,
         scope: Scope<'a>,
     ) -> impl Stream<Item = Result<Row, DestinationError>> + Send + 'a;
+
+    /// The live rows in the scope by groups: how many each has, and a sum of what `measure` says. A group without a row may be left out.
+    ///
+    /// A destination without versions counts rows where their numbers are asked for, and hashes as
+    /// [`lockstep_mappings::postgres::compare::own_totals`] does, without the key.
+    ///
+    /// # Errors
+    /// It could not be asked, or its answer broke off.
+    fn totals(
+        &self,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+        measure: Measure,
+        grouping: Grouping,
+    ) -> impl Future<Output = Result<GroupTotals, DestinationError>> + Send;
+
+    /// What it holds of these keys besides their columns, tombstones included; nothing where it has no versions.
+    ///
+    /// # Errors
+    /// It could not be asked, or its answer broke off.
+    fn held(
+        &self,
+        mapping: &Mapping,
+        keys: &[Key],
+    ) -> impl Future<Output = Result<HashMap<Key, Held>, DestinationError>> + Send;
+
+    /// Keys in the scope with a version above `head`, each with it, `limit` at most; none where it has no versions.
+    ///
+    /// # Errors
+    /// It could not be asked, or its answer broke off.
+    fn ahead(
+        &self,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+        head: SequenceId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(Key, SequenceId)>, DestinationError>> + Send;
+}
+
+/// Rows that are added up together: those at a location, or of one bucket there.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Group {
+    /// Where they are; empty in a database of one tenancy's own.
+    pub location: Location,
+    /// 0 where they are not told apart by it.
+    pub bucket: u8,
+}
+
+/// What a group of rows comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    /// Live rows.
+    pub rows: u64,
+    /// The sum of their hashes, or of the numbers of all rows.
+    pub sum: i128,
+}
+
+/// What each group comes to.
+pub type GroupTotals = HashMap<Group, Totals>;
+
+/// What a destination with versions holds of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// The highest.
+    pub version: SequenceId,
+    /// Whether that is a tombstone.
+    pub is_deleted: bool,
+    /// Live rows that readers see of it.
+    pub copies: u64,
 }
 
 /// Which fields there are and which of them are the key. The same for both sides.

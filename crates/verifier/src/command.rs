@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use lockstep_core::settings::{Needs, SettingsArgs};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
-use crate::{DestinationChoice, VerifyError, VerifyOptions, verify};
+use crate::{DestinationChoice, Level, Shown, VerifyError, VerifyOptions, verify};
 
 /// Compares Postgres with ClickHouse and with tenants' own destinations, row by row and column by column. Reads only.
 ///
@@ -33,12 +33,18 @@ pub struct Arguments {
     /// Compare no tenant's own destination
     #[arg(long, conflicts_with = "destinations")]
     skip_destinations: bool,
+    /// How closely to look: counts and numbers, a hash of every row, or every column of every row
+    #[arg(long, value_enum, default_value_t = Level::default())]
+    level: Level,
     /// How long comparing one tenant's own destination may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     destination_timeout: u64,
     /// How long to wait for what is in flight, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=86_400))]
     settle: u64,
+    /// Show keys that are texts, which may say something about people, instead of their hashes
+    #[arg(long)]
+    show_keys: bool,
     /// How many findings to show for each mapping
     #[arg(long, value_name = "N", default_value_t = 20)]
     show: usize,
@@ -71,9 +77,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         tenants: arguments.tenants,
         mappings: arguments.mappings,
         destinations,
+        level: arguments.level,
         destination_limit: Duration::from_secs(arguments.destination_timeout),
         settle: Duration::from_secs(arguments.settle),
         show: arguments.show,
+        shown: if arguments.show_keys { Shown::Keys } else { Shown::Ids },
         ..VerifyOptions::default()
     };
     let shown = options.progress.show();

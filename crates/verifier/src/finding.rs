@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_core::DestinationId;
+use lockstep_core::{DestinationId, SequenceId};
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::{BaseType, Mapping};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::class::Class;
 use crate::judge::{Kind, Why};
-use crate::recheck::Doubt;
+use crate::recheck::{Doubt, Outcome};
 
 /// Hexadecimal digits of a hash: enough to find the row again, too few to be anything else.
 const HASH_DIGITS: usize = 12;
@@ -24,6 +25,17 @@ pub struct Finding {
     pub destination: String,
     /// How it differs.
     pub kind: Kind,
+    /// How it came to, as far as numbers tell.
+    pub class: Class,
+    /// The number that the destination shows, where it has numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// The number of the last change of the row that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<i64>,
+    /// Since when the change that is on its way has had its number, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Why it may still go away by itself; absent for a real difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<Why>,
@@ -47,27 +59,55 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(to: &DestinationId, mapping: &Mapping, doubt: &Doubt, in_flight: Option<Why>) -> Self {
+    pub(crate) fn new(to: &DestinationId, mapping: &Mapping, doubt: &Doubt, shown: Shown) -> Self {
         let Key { location, values } = &doubt.key;
         let columns = mapping.key_columns().zip(values);
+        let in_flight = match doubt.outcome() {
+            Outcome::InFlight(why) => Some(why),
+            Outcome::Real | Outcome::Unreadable | Outcome::Settled => None,
+        };
+        let class = match (&doubt.told, in_flight) {
+            (_, Some(_)) => Class::Pending,
+            (Some(told), None) => told.class,
+            (None, None) => Class::Unreadable,
+        };
         Self {
             destination: to.to_string(),
             kind: doubt.kind,
+            class,
+            version: doubt.told.and_then(|told| told.version).map(SequenceId::get),
+            last_change: doubt.told.and_then(|told| told.last_change).or(doubt.waits_for).map(SequenceId::get),
+            since: doubt.since.clone(),
             in_flight,
             quarantined: doubt.quarantined,
             tenancy_id: doubt.tenancy.map(|tenancy| tenancy.as_uuid()),
             project_id: shown_id(&location.project_id),
             branch_id: shown_id(&location.branch_id),
-            key: columns.map(|(column, value)| (column.name.clone(), shown(column.column_type.base, value))).collect(),
+            key: columns
+                .map(|(column, value)| (column.name.clone(), shown.key(column.column_type.base, value)))
+                .collect(),
             columns: doubt.columns.clone(),
         }
     }
 }
 
-fn shown(base: BaseType, value: &str) -> String {
-    match base {
-        BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
-        _ => hashed(value),
+/// What may be shown of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Shown {
+    /// Ids and numbers; of a text its hash.
+    #[default]
+    Ids,
+    /// Everything, for people who may.
+    Keys,
+}
+
+impl Shown {
+    fn key(self, base: BaseType, value: &str) -> String {
+        match base {
+            BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
+            _ if self == Self::Keys => value.to_owned(),
+            _ => hashed(value),
+        }
     }
 }
 
@@ -90,10 +130,11 @@ mod tests {
     #[test]
     fn ids_are_shown_and_values_are_not() {
         assert_eq!(
-            shown(BaseType::Uuid, "00000000-0000-4000-8000-000000000001"),
+            Shown::Ids.key(BaseType::Uuid, "00000000-0000-4000-8000-000000000001"),
             "00000000-0000-4000-8000-000000000001"
         );
-        assert_eq!(shown(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
+        assert_eq!(Shown::Ids.key(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
+        assert_eq!(Shown::Keys.key(BaseType::Text, "ada@example.com"), "ada@example.com");
         assert_eq!(shown_id("internal"), "internal");
         assert!(shown_id("Ada Lovelace").starts_with("sha256:"));
     }

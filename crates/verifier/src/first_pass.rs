@@ -1,13 +1,14 @@
-//! The first pass over a mapping: every row of both sides, once, side by side.
+//! The first pass over a mapping: every row of both sides, once, side by side. [`crate::passes`] puts it to work.
 //!
 //! What differs here may have been on its way; the second look ([`crate::recheck`]) finds out. Where more keys differ than
 //! are kept, nothing is said of the rest, unless the mapping is being filled. Rows that the source cannot give are left
 //! out, and named.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
-use lockstep_core::TenancyId;
+use lockstep_core::{Location, TenancyId};
 use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, Shape};
 use lockstep_mappings::Mapping;
@@ -23,6 +24,8 @@ use crate::source_rows::SourceRows;
 use crate::storage;
 use crate::unreadable::Unreadable;
 
+/// Places with something that is not judged, at most; of more, nothing is said of any place.
+const MAX_PLACES: usize = 10_000;
 /// Progress is told once in so many rows.
 const ROWS_PER_STEP: u64 = 1024;
 
@@ -49,6 +52,10 @@ pub(crate) struct FirstPass {
     pub(crate) unjudged: u64,
     /// Rows of the destination with a key that Postgres cannot hold: no row of the source ever became one of them.
     pub(crate) impossible: u64,
+    /// Places at which something is not judged.
+    pub(crate) unjudged_places: BTreeSet<Location>,
+    /// Whether something is not judged that may be at any place.
+    pub(crate) unjudged_anywhere: bool,
     /// Rows that the source could not give.
     pub(crate) unreadable: Unreadable,
 }
@@ -109,6 +116,25 @@ async fn compare<D: Destination + Compare>(
 }
 
 impl FirstPass {
+    /// Adds what was found elsewhere.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.source_rows += other.source_rows;
+        self.destination_rows += other.destination_rows;
+        self.add_where_unlike(other);
+    }
+
+    /// Adds what was found where the totals were unlike: its rows are counted already.
+    pub(crate) fn add_where_unlike(&mut self, other: Self) {
+        self.equal_rows += other.equal_rows;
+        self.differing.extend(other.differing);
+        self.in_flight += other.in_flight;
+        self.unjudged += other.unjudged;
+        self.impossible += other.impossible;
+        self.unjudged_places.extend(other.unjudged_places);
+        self.unjudged_anywhere |= other.unjudged_anywhere;
+        self.unreadable.add(other.unreadable);
+    }
+
     fn take(&mut self, meeting: &Meeting<'_>, shape: &Shape, filled: bool, limit: usize) {
         let (kind, row) = match meeting {
             Meeting::Equal => {
@@ -123,16 +149,33 @@ impl FirstPass {
             // Nothing is known of it but that it is there.
             Some(key) if self.unreadable.keys.contains_key(&key) => {}
             // It may be one of the rows that were left out with others.
-            _ if kind == Kind::Unexpected && self.unreadable.is_cut => self.unjudged += 1,
+            key if kind == Kind::Unexpected && self.unreadable.is_cut => {
+                self.unjudged += 1;
+                self.unjudged_at(key);
+            }
             Some(key) if self.differing.len() < limit => {
                 // A key that is twice on one side comes as two meetings; one second look serves both.
                 if self.differing.last().is_none_or(|last| last.key != key) {
                     self.differing.push(Differing { key, kind, tenancy: row.tenancy });
                 }
             }
-            None if kind == Kind::Unexpected && !shape.is_text(row) => self.impossible += 1,
-            _ if !filled => self.in_flight += 1,
-            _ => self.unjudged += 1,
+            None if kind == Kind::Unexpected && !shape.is_text(row) => {
+                self.impossible += 1;
+                self.unjudged_anywhere = true;
+            }
+            key => {
+                *(if filled { &mut self.unjudged } else { &mut self.in_flight }) += 1;
+                self.unjudged_at(key);
+            }
+        }
+    }
+
+    fn unjudged_at(&mut self, key: Option<Key>) {
+        match key {
+            Some(key) if self.unjudged_places.len() < MAX_PLACES => {
+                self.unjudged_places.insert(key.location);
+            }
+            _ => self.unjudged_anywhere = true,
         }
     }
 }

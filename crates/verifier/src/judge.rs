@@ -133,6 +133,14 @@ pub(crate) fn judge(look: &Look, before: Option<&Judgement>) -> Judgement {
     }
 }
 
+impl Look {
+    /// The first change that has not arrived.
+    pub(crate) fn waits_for(&self) -> Option<SequenceId> {
+        let above = |claim: &Claim| claim.sequence.filter(|sequence| *sequence > claim.cursor);
+        self.claims.iter().filter_map(above).min()
+    }
+}
+
 impl Claim {
     /// Why it may still change what the destination shows.
     fn on_its_way(&self) -> Option<Why> {

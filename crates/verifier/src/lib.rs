@@ -9,26 +9,35 @@
 //! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
 //! (`unreadable`).
 
+mod class;
 pub mod command;
 mod error;
+mod evidence;
 mod finding;
 mod first_pass;
 mod judge;
+mod level;
 mod look;
 mod merge;
+mod narrow;
+mod passes;
 mod progress;
+mod ranges;
 mod recheck;
 mod report;
 mod service;
 mod source_rows;
 mod storage;
 mod tenants;
+mod totals;
 mod unreadable;
 mod whose;
 
+pub use class::Class;
 pub use error::VerifyError;
-pub use finding::Finding;
+pub use finding::{Finding, Shown};
 pub use judge::{Kind, Why};
+pub use level::Level;
 pub use progress::{Phase, Progress};
 pub use report::{DestinationReport, MappingReport, Report, Verdict};
 pub use service::{DestinationChoice, VerifyOptions, verify};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_core::TenancyId;
 use lockstep_core::retry::Backoff;
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::Destination;
 use lockstep_destinations::compare::{Compare, key_bytes};
 use lockstep_mappings::Mapping;
@@ -11,9 +11,11 @@ use lockstep_mappings::postgres::compare::Key;
 use lockstep_schema::fits_its_table;
 
 use crate::error::VerifyError;
-use crate::first_pass::{Differing, FirstPass};
+use crate::evidence::Told;
+use crate::first_pass::Differing;
 use crate::judge::{Judgement, Kind, Why, judge};
 use crate::look::{Looker, Sides};
+use crate::passes::MappingPass;
 use crate::progress::Progress;
 use crate::storage;
 
@@ -39,6 +41,12 @@ pub(crate) struct Doubt {
     /// Whether it is in quarantine for the destination: why it differs is known, and somebody has to act.
     pub(crate) quarantined: bool,
     judgement: Option<Judgement>,
+    /// How it came to, where it is real.
+    pub(crate) told: Option<Told>,
+    /// The change that it waits for, where there is one.
+    pub(crate) waits_for: Option<SequenceId>,
+    /// Since when that has its number, where it is known.
+    pub(crate) since: Option<String>,
 }
 
 /// How a doubt ended.
@@ -53,13 +61,29 @@ pub(crate) enum Outcome {
 impl Doubt {
     pub(crate) fn new(differing: Differing) -> Self {
         let Differing { key, kind, tenancy } = differing;
-        Self { key, kind, tenancy, columns: Vec::new(), quarantined: false, judgement: None }
+        Self {
+            key,
+            kind,
+            tenancy,
+            columns: Vec::new(),
+            quarantined: false,
+            judgement: None,
+            told: None,
+            waits_for: None,
+            since: None,
+        }
     }
 
     /// A row that the source could not give.
     fn unreadable(key: Key, tenancy: Option<TenancyId>) -> Self {
         let doubt = Self::new(Differing { key, kind: Kind::Unreadable, tenancy });
         Self { judgement: Some(Judgement::Unreadable), ..doubt }
+    }
+
+    /// A row with a number that the source has not given out, whatever else it holds.
+    fn ahead(key: Key) -> Self {
+        let doubt = Self::new(Differing { key, kind: Kind::Different, tenancy: None });
+        Self { judgement: Some(Judgement::Real), ..doubt }
     }
 
     const fn is_owed(&self) -> bool {
@@ -91,14 +115,18 @@ pub(crate) struct Doubts<'a> {
 
 impl<'a> Doubts<'a> {
     /// What the first pass over the mapping left open.
-    pub(crate) fn new(mapping: &'a Mapping, pass: &mut FirstPass) -> Self {
+    pub(crate) fn new(mapping: &'a Mapping, pass: &mut MappingPass) -> Self {
+        let ahead = std::mem::take(&mut pass.ahead);
+        let pass = &mut pass.found;
+        let is_new = |key: &Key| !pass.differing.iter().any(|differing| differing.key == *key);
+        let ahead: Vec<_> = ahead.into_iter().filter(is_new).map(Doubt::ahead).collect();
         let unreadable = std::mem::take(&mut pass.unreadable.keys).into_iter();
         let unreadable = unreadable.map(|(key, tenancy)| Doubt::unreadable(key, Some(tenancy)));
         let differing = std::mem::take(&mut pass.differing).into_iter().map(Doubt::new);
         Self {
             looker: Looker::new(mapping),
             name: mapping.name.as_str(),
-            doubts: differing.chain(unreadable).collect(),
+            doubts: differing.chain(ahead).chain(unreadable).collect(),
         }
     }
 
@@ -137,6 +165,7 @@ impl<'a> Doubts<'a> {
                 doubt.tenancy = seen.tenancy.or(doubt.tenancy);
                 doubt.columns = seen.columns;
                 doubt.quarantined = seen.quarantined;
+                doubt.waits_for = seen.look.waits_for();
                 doubt.judgement = Some(judge(&seen.look, doubt.judgement.as_ref()));
             }
         }

@@ -14,6 +14,7 @@ use crate::finding::Finding;
 use crate::first_pass::FirstPass;
 use crate::judge::Kind;
 use crate::recheck::{Doubt, Outcome};
+use crate::service::VerifyOptions;
 
 /// All mappings together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -96,7 +97,13 @@ pub struct MappingReport {
 }
 
 impl MappingReport {
-    pub(crate) fn new(to: &DestinationId, mapping: &Mapping, pass: &FirstPass, doubts: &[Doubt], show: usize) -> Self {
+    pub(crate) fn new(
+        to: &DestinationId,
+        mapping: &Mapping,
+        pass: &FirstPass,
+        doubts: &[Doubt],
+        options: &VerifyOptions,
+    ) -> Self {
         let count = |wanted: &dyn Fn(&Doubt) -> bool| doubts.iter().filter(|doubt| wanted(doubt)).count() as u64;
         let real = |kind| count(&|doubt| doubt.outcome() == Outcome::Real && doubt.kind == kind);
         let in_flight = count(&|doubt| matches!(doubt.outcome(), Outcome::InFlight(_))) + pass.in_flight;
@@ -108,10 +115,8 @@ impl MappingReport {
         let first = findings(|outcome| outcome == Outcome::Real);
         let then = findings(|outcome| outcome == Outcome::Unreadable);
         let last = findings(|outcome| matches!(outcome, Outcome::InFlight(_)));
-        let shown = first.chain(then).chain(last).take(show).map(|doubt| match doubt.outcome() {
-            Outcome::InFlight(why) => Finding::new(to, mapping, doubt, Some(why)),
-            Outcome::Real | Outcome::Unreadable | Outcome::Settled => Finding::new(to, mapping, doubt, None),
-        });
+        let shown = first.chain(then).chain(last).take(options.show);
+        let shown = shown.map(|doubt| Finding::new(to, mapping, doubt, options.shown));
         Self {
             name: mapping.name.to_string(),
             source_rows: pass.source_rows,

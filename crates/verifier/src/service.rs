@@ -9,23 +9,24 @@ use lockstep_core::settings::Settings;
 use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_destinations::compare::Compare;
 use lockstep_destinations::{ClickHouse, Destination};
-use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::error::VerifyError;
-use crate::first_pass::{self, FirstPass};
+use crate::finding::Shown;
+use crate::level::Level;
 use crate::look::Sides;
+use crate::passes::{MappingPass, Passes};
 use crate::progress::Progress;
 use crate::recheck::{self, Doubts};
 use crate::report::{MappingReport, Report};
 use crate::whose::Whose;
-use crate::{storage, tenants};
+use crate::{evidence, storage, tenants};
 
 /// One statement names them all: 500 ids of 100 bytes, twice, stay well below what ClickHouse parses.
-const MAX_LOCATIONS: usize = 500;
+pub(crate) const MAX_LOCATIONS: usize = 500;
 
 /// What to compare, and how patiently.
 #[derive(Clone, Debug)]
@@ -36,12 +37,16 @@ pub struct VerifyOptions {
     pub mappings: Vec<String>,
     /// Only these destinations; all when empty: ClickHouse, and tenants' own, of the tenancies above.
     pub destinations: Vec<DestinationChoice>,
+    /// How closely both sides are looked at.
+    pub level: Level,
     /// How long comparing one tenant's own destination may take.
     pub destination_limit: Duration,
     /// How long to wait for what is in flight.
     pub settle: Duration,
     /// Findings that are listed for each mapping; all are counted.
     pub show: usize,
+    /// What of a key may be shown.
+    pub shown: Shown,
     /// Differing keys of each mapping that are looked at a second time. Beyond that nothing is said,
     /// unless the mapping is being filled.
     pub max_doubts: usize,
@@ -82,9 +87,11 @@ impl Default for VerifyOptions {
             tenants: Vec::new(),
             mappings: Vec::new(),
             destinations: Vec::new(),
+            level: Level::default(),
             destination_limit: Duration::from_mins(30),
             settle: Duration::from_secs(10),
             show: 20,
+            shown: Shown::default(),
             max_doubts: 10_000,
             progress: Progress::default(),
         }
@@ -116,9 +123,8 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     let locations = locations(&scan, &options.tenants).await?;
     let mut reports = Vec::new();
     if let Some(clickhouse) = &clickhouse {
-        let scope = locations.as_deref().map_or(Scope::All, Scope::Locations);
         let sides = Sides { source: &scan, destination: clickhouse, whose: Whose::Everybodys };
-        reports = compare(&sides, &mappings, scope, options, &options.progress).await?;
+        reports = compare(&sides, &mappings, locations.as_deref(), options, &options.progress).await?;
     }
     let destinations = tenants::compare_all(settings, &source, &chosen, options).await?;
     if storage::placed(&scan, &chosen, &id).await? != placed {
@@ -127,30 +133,32 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     Ok(Report::new(reports, destinations, started.elapsed()))
 }
 
-/// Compares mappings of one destination: all rows in one snapshot of the source, then again what differed.
+/// Compares mappings of one destination, each in snapshots of its own, then looks again at what differed.
 pub(crate) async fn compare<D: Destination + Compare>(
     sides: &Sides<'_, D>,
     mappings: &[&Mapping],
-    scope: Scope<'_>,
+    places: Option<&[Location]>,
     options: &VerifyOptions,
     progress: &Progress,
 ) -> Result<Vec<MappingReport>, VerifyError> {
     let mut passes = Vec::new();
     let mut doubts = Vec::new();
-    storage::begin_snapshot(sides.source).await?;
     for &mapping in mappings {
         progress.comparing(mapping.name.as_str());
-        let mut pass = first_pass::compare_all(sides, mapping, scope, options.max_doubts, progress).await?;
+        let mut pass = Passes { sides, mapping, options, progress }.all(places).await?;
         doubts.push(Doubts::new(mapping, &mut pass));
         passes.push(pass);
     }
-    storage::end_snapshot(sides.source).await?;
     storage::set_up_for_looks(sides.source).await?;
     recheck::settle(sides, &mut doubts, options.settle, progress).await?;
+    for (&mapping, doubts) in mappings.iter().zip(&mut doubts) {
+        evidence::classify(sides, mapping, &mut doubts.doubts).await?;
+        evidence::date(sides.source, &mut doubts.doubts, options.show).await?;
+    }
     let to = sides.destination.id();
     let all = mappings.iter().zip(&passes).zip(&doubts);
-    let report = |((mapping, pass), doubts): ((&&Mapping, &FirstPass), &Doubts<'_>)| {
-        MappingReport::new(&to, mapping, pass, &doubts.doubts, options.show)
+    let report = |((mapping, pass), doubts): ((&&Mapping, &MappingPass), &Doubts<'_>)| {
+        MappingReport::new(&to, mapping, &pass.found, &doubts.doubts, options)
     };
     Ok(all.map(report).collect())
 }

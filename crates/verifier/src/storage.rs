@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::{DestinationId, Location, TenancyId};
+use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Positions};
 use lockstep_mappings::postgres::{literal, table, tenancy_table};
 use lockstep_schema::{definitions, row_security};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -32,6 +33,20 @@ JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.b
 UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
 JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
 
+/// The last number, and when it was given out.
+const LAST_PASS: &str =
+    "SELECT last_sequence, to_json(passed_at AT TIME ZONE 'UTC') #>> '{}' FROM lockstep.pass ORDER BY id DESC LIMIT 1";
+
+/// The last number that was drawn.
+const LAST_DRAWN: &str = "SELECT last_value FROM lockstep.sequence";
+
+/// When each of these numbers was given out, in their order.
+const PASSED_AT: &str = "SELECT (SELECT to_json(p.passed_at AT TIME ZONE 'UTC') #>> '{}' FROM lockstep.pass p WHERE p.last_sequence >= w.number ORDER BY p.id LIMIT 1)
+FROM unnest($1::bigint[]) WITH ORDINALITY w(number, place) ORDER BY w.place";
+
+/// The number through which everything was shipped.
+const PASSED: &str = "SELECT passed FROM lockstep.destination WHERE name = $1";
+
 /// The sequencer truncates an inbox when all of it has numbers. To a snapshot from before, lines that it should see as
 /// waiting would be neither there nor numbered: so nothing is truncated from before the snapshot until its end. LOCK takes
 /// no snapshot itself, and the sequencer does not wait for it.
@@ -55,6 +70,61 @@ pub(crate) async fn begin_look(client: &Client) -> Result<(), VerifyError> {
 /// Opens a snapshot on a connection; it ends with [`end_snapshot`], or with the connection.
 pub(crate) async fn begin_snapshot(client: &Client) -> Result<(), VerifyError> {
     Ok(client.batch_execute(&format!("{BEGIN}; {SORT_MEMORY}; SAVEPOINT reads")).await?)
+}
+
+/// The last number that was given out, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    pub(crate) sequence: SequenceId,
+    /// As Postgres writes it, in UTC.
+    pub(crate) at: String,
+}
+
+/// The last number that was given out.
+pub(crate) async fn head(client: &Client) -> Result<Head, VerifyError> {
+    let row = client.query_one(LAST_PASS, &[]).await?;
+    Ok(Head { sequence: SequenceId::new(row.get(0)), at: row.get(1) })
+}
+
+/// The number with which the rows of a mapping that were there before capture are in a destination.
+pub(crate) async fn fill(
+    client: &Client,
+    mapping: &Mapping,
+    destination: &DestinationId,
+    whose: Whose,
+) -> Result<SequenceId, VerifyError> {
+    let row = client.query_one(whose.fill(), &[&mapping.name.as_str(), &destination.as_str()]).await?;
+    Ok(SequenceId::new(row.get(0)))
+}
+
+/// The last number that was drawn: of a fill, or of a pass that has not committed.
+pub(crate) async fn last_drawn(client: &Client) -> Result<SequenceId, VerifyError> {
+    Ok(SequenceId::new(client.query_one(LAST_DRAWN, &[]).await?.get(0)))
+}
+
+/// When each of these numbers was given out, where that is known.
+pub(crate) async fn passed_at(client: &Client, numbers: &[i64]) -> Result<Vec<Option<String>>, VerifyError> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(PASSED_AT, &[&numbers]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Opens a snapshot in which a table may be read as a whole.
+pub(crate) async fn let_read_whole(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(&format!("{BEGIN}; SET LOCAL enable_seqscan = on")).await?)
+}
+
+/// Between which numbers rows of ClickHouse have the numbers of their last changes: above the first, up to the second.
+pub(crate) async fn numbers_between(
+    client: &Client,
+    mapping: &Mapping,
+    destination: &DestinationId,
+) -> Result<(SequenceId, SequenceId), VerifyError> {
+    let names: [&(dyn ToSql + Sync); 2] = [&mapping.name.as_str(), &destination.as_str()];
+    let floor = client.query_one(compare::NUMBERS_FROM, &names).await?.get(0);
+    let passed = client.query_opt(PASSED, &[&destination.as_str()]).await?.map_or(0, |row| row.get(0));
+    Ok((SequenceId::new(floor), SequenceId::new(passed)))
 }
 
 /// Goes on in the snapshot of [`begin_snapshot`] after a statement failed.

@@ -10,7 +10,6 @@ use futures_util::{StreamExt, stream};
 use lockstep_core::settings::Settings;
 use lockstep_destinations::postgres::{MappingState, Postgres};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::postgres::compare::Scope;
 use lockstep_schema::pauses::{self, PausedPart};
 use lockstep_schema::tenant_destinations::mappings::{self as registered, TenantMapping};
 use lockstep_schema::tenant_destinations::{self as registry, TenantDestination};
@@ -155,7 +154,7 @@ impl Comparison<'_> {
         storage::set_up_for_one_tenancy(&scan).await?;
         let sides = Sides { source: &scan, destination: &destination, whose: Whose::Own(one.setup.tenancy) };
         // Progress is told of destinations, not of what is done in each.
-        let compared = service::compare(&sides, &fit, Scope::All, &self.options, &Progress::default()).await?;
+        let compared = service::compare(&sides, &fit, None, &self.options, &Progress::default()).await?;
         let mut compared = compared.into_iter();
         let report = |(of, why): (&&Mapping, Option<String>)| match why {
             Some(why) => Some(MappingReport::not_compared(of, why)),

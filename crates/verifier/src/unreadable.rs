@@ -35,6 +35,13 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
+    /// Adds those of another part of the mapping.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.positions.extend(other.positions);
+        self.keys.extend(other.keys);
+        self.is_cut |= other.is_cut;
+    }
+
     /// Looks for them. `source` is in the snapshot that has to be read.
     pub(crate) async fn find(
         source: &Client,

@@ -26,6 +26,13 @@ const OWN_FILLED: &str = "SELECT NOT EXISTS (SELECT 1 FROM lockstep.refill WHERE
   AND NOT EXISTS (SELECT 1 FROM lockstep.tenant_mapping WHERE destination_id = $2::text::uuid AND mapping_name = $1
     AND (refill_requested_at IS NOT NULL OR state <> 'streaming'))";
 
+/// The number of the fill.
+const FILL: &str = "SELECT COALESCE(max(floor), 0) FROM lockstep.fill WHERE mapping_name = $1 AND destination = $2";
+
+/// The last number before the fill's end: whatever a row was before has arrived with it.
+const OWN_FILL: &str = "SELECT COALESCE(max(p.last_sequence), 0) FROM lockstep.tenant_mapping m JOIN lockstep.pass p ON p.passed_at <= m.filled_at
+  WHERE m.mapping_name = $1 AND m.destination_id = $2::text::uuid";
+
 impl Whose {
     /// The statement for their rows in a part of the source table.
     pub(crate) fn rows(self, mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
@@ -44,6 +51,22 @@ impl Whose {
                 let own = own.unwrap_or(ReadFrom { tenancy, after: SequenceId::BASE });
                 compare::own_claims(mapping, to, keys, own)
             }
+        }
+    }
+
+    /// The statement for the transactions that wrote rows last.
+    pub(crate) fn written(self, mapping: &Mapping, keys: &[Key]) -> String {
+        match self {
+            Self::Everybodys => compare::written(mapping, keys),
+            Self::Own(owner) => compare::own_written(mapping, owner, keys),
+        }
+    }
+
+    /// The statement for the number with which the rows of a mapping (`$1 text`) that were there before are in a destination (`$2 text`).
+    pub(crate) const fn fill(self) -> &'static str {
+        match self {
+            Self::Everybodys => FILL,
+            Self::Own(_) => OWN_FILL,
         }
     }
 

@@ -3,14 +3,17 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use std::collections::HashMap;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt, stream};
+use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::compare_rows;
-use lockstep_mappings::postgres::compare::{Key, Scope};
+use lockstep_mappings::clickhouse::{Measure, compare_rows};
+use lockstep_mappings::postgres::compare::{Grouping, Key, Scope};
 
-use super::{ClickHouse, Timeouts, error};
-use crate::compare::{Compare, Row, Shape};
+use super::{ClickHouse, Timeouts, error, totals};
+use crate::compare::{Compare, GroupTotals, Held, Row, Shape};
 use crate::error::{DestinationError, Failure};
 
 /// A stream without a byte for so long is given up. Before the first one ClickHouse sorts the whole mapping.
@@ -26,11 +29,42 @@ impl Compare for ClickHouse {
         mapping: &'a Mapping,
         scope: Scope<'a>,
     ) -> impl Stream<Item = Result<Row, DestinationError>> + Send + 'a {
-        let timeouts = Timeouts { stream_idle: STREAM_IDLE, ..self.timeouts };
         let (buffer, last) = (BytesMut::new(), BytesMut::new());
-        let (clickhouse, shape) = (self.clone().with_timeouts(timeouts), Shape::of(mapping));
+        let (clickhouse, shape) = (self.patient(), Shape::of(mapping));
         let rows = Rows { clickhouse, mapping, shape, scope, chunks: None, buffer, last, after: None };
         stream::try_unfold(rows, |mut rows| async move { Ok(rows.next().await?.map(|row| (row, rows))) })
+    }
+
+    async fn totals(
+        &self,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+        measure: Measure,
+        grouping: Grouping,
+    ) -> Result<GroupTotals, DestinationError> {
+        totals::totals(&self.patient(), mapping, scope, measure, grouping).await
+    }
+
+    async fn held(&self, mapping: &Mapping, keys: &[Key]) -> Result<HashMap<Key, Held>, DestinationError> {
+        totals::held(self, mapping, keys).await
+    }
+
+    async fn ahead(
+        &self,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+        head: SequenceId,
+        limit: usize,
+    ) -> Result<Vec<(Key, SequenceId)>, DestinationError> {
+        totals::ahead(&self.patient(), mapping, scope, head, limit).await
+    }
+}
+
+impl ClickHouse {
+    /// The same, for statements that are silent for long before they answer.
+    fn patient(&self) -> Self {
+        let timeouts = Timeouts { stream_idle: STREAM_IDLE, ..self.timeouts };
+        self.clone().with_timeouts(timeouts)
     }
 }
 
@@ -116,10 +150,10 @@ fn decode(shape: &Shape, bytes: &[u8]) -> Result<Option<(Row, usize)>, Destinati
 }
 
 /// What was taken from the front, and what follows it.
-type Split<'a> = (&'a [u8], &'a [u8]);
+pub(super) type Split<'a> = (&'a [u8], &'a [u8]);
 
 /// A length in LEB128, then so many bytes.
-fn split_string(bytes: &[u8]) -> Result<Option<Split<'_>>, DestinationError> {
+pub(super) fn split_string(bytes: &[u8]) -> Result<Option<Split<'_>>, DestinationError> {
     let mut length = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         // Four bytes hold lengths up to 256 MiB, which is more than a row may have.

@@ -21,6 +21,7 @@ mod shape;
 mod stream;
 mod swap;
 mod tables;
+mod totals;
 mod version;
 
 use lockstep_core::{DestinationId, MappingName, TenancyId};

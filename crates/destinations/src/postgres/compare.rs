@@ -1,24 +1,30 @@
 //! Reading a tenant's table back, on a connection of its own.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use futures_util::{Stream, StreamExt, pin_mut, stream};
-use lockstep_core::Location;
+use lockstep_core::{Location, SequenceId};
 use lockstep_mappings::Mapping;
+use lockstep_mappings::clickhouse::Measure;
 use lockstep_mappings::codec::{CodecError, CopyReader, Fields};
-use lockstep_mappings::postgres::compare::{Key, Scope};
+use lockstep_mappings::postgres::compare::{Grouping, Key, Scope};
 use lockstep_mappings::tenant::{self, compare::Rows};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Postgres;
-use super::connection::Trouble;
+use super::connection::{Timeouts, Trouble, open};
 use super::failure::Doing;
-use crate::compare::{Compare, Row};
+use crate::compare::{Compare, Group, GroupTotals, Held, Row, Totals};
 use crate::error::{DestinationError, Failure};
 
 /// What may come before the next row was taken: a row's values, with room.
 const ROW_BYTES: u64 = 128 * 1024 * 1024;
 /// Rows that are read ahead.
 const READ_AHEAD: usize = 256;
+/// Adding up a whole table takes longer than a statement may.
+const TOTALS_LIMIT: Duration = Duration::from_mins(15);
 
 impl Compare for Postgres {
     /// Every row has the location of the scope, where that names one, else an empty one: the database knows none. Keys of
@@ -28,10 +34,12 @@ impl Compare for Postgres {
         mapping: &'a Mapping,
         scope: Scope<'a>,
     ) -> impl Stream<Item = Result<Row, DestinationError>> + Send + 'a {
-        let (sql, location) = match scope {
-            Scope::All => (tenant::compare::rows(mapping, Rows::All), None),
-            Scope::Locations(locations) => (tenant::compare::rows(mapping, Rows::All), locations.first()),
-            Scope::Keys(keys) => (tenant::compare::rows(mapping, Rows::Keys(keys)), keys.first().map(of_key)),
+        let sql = tenant::compare::rows(mapping, of_scope(scope));
+        let location = match scope {
+            Scope::All | Scope::Projects(_) => None,
+            Scope::Locations(locations) => locations.first(),
+            Scope::Buckets(location, _) => Some(location),
+            Scope::Keys(keys) => keys.first().map(|key| &key.location),
         };
         let location =
             location.cloned().unwrap_or_else(|| Location { project_id: String::new(), branch_id: String::new() });
@@ -47,10 +55,59 @@ impl Compare for Postgres {
         let rows = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|row| (row, receiver)));
         stream::select(reading, rows)
     }
+
+    async fn totals(
+        &self,
+        mapping: &Mapping,
+        scope: Scope<'_>,
+        measure: Measure,
+        grouping: Grouping,
+    ) -> Result<GroupTotals, DestinationError> {
+        let sql = match measure {
+            Measure::Versions { .. } => tenant::compare::count(mapping),
+            Measure::Content(_) => tenant::compare::totals(mapping, of_scope(scope), grouping),
+        };
+        totals(self, sql).await.map_err(|trouble| trouble.error)
+    }
+
+    async fn held(&self, _: &Mapping, _: &[Key]) -> Result<HashMap<Key, Held>, DestinationError> {
+        Ok(HashMap::new())
+    }
+
+    async fn ahead(
+        &self,
+        _: &Mapping,
+        _: Scope<'_>,
+        _: SequenceId,
+        _: usize,
+    ) -> Result<Vec<(Key, SequenceId)>, DestinationError> {
+        Ok(Vec::new())
+    }
 }
 
-const fn of_key(key: &Key) -> &Location {
-    &key.location
+/// Where rows are is nothing that the database knows.
+const fn of_scope(scope: Scope<'_>) -> Rows<'_> {
+    match scope {
+        Scope::All | Scope::Projects(_) | Scope::Locations(_) => Rows::All,
+        Scope::Buckets(_, buckets) => Rows::Buckets(buckets),
+        Scope::Keys(keys) => Rows::Keys(keys),
+    }
+}
+
+async fn totals(from: &Postgres, sql: String) -> Result<GroupTotals, Trouble> {
+    let timeouts = Timeouts { statement: TOTALS_LIMIT, ..from.inner.timeouts };
+    let session = open(&from.inner.id, &from.inner.connection, &from.inner.network, timeouts).await?;
+    let limits = tenant::Limits { statement: TOTALS_LIMIT, ..from.limits() };
+    let mut answers = session.run(&[tenant::begin(limits), sql, "COMMIT".to_owned()], Doing::Other).await?;
+    answers.pop();
+    let rows = answers.pop().ok_or_else(|| from.odd_answer())?.rows;
+    let parsed = rows.iter().map(|row| {
+        let [bucket, rows, sum] = row.as_slice() else { return None };
+        let location = Location { project_id: String::new(), branch_id: String::new() };
+        let group = Group { location, bucket: bucket.as_deref()?.parse().ok()? };
+        Some((group, Totals { rows: rows.as_deref()?.parse().ok()?, sum: sum.as_deref()?.parse().ok()? }))
+    });
+    parsed.collect::<Option<_>>().ok_or_else(|| from.odd_answer().into())
 }
 
 async fn read(
@@ -62,7 +119,7 @@ async fn read(
 ) -> Result<(), Trouble> {
     let session = from.connect().await?;
     // A whole table takes longer than a statement may; each of its rows does not.
-    let limits = tenant::Limits { statement: std::time::Duration::ZERO, ..from.limits() };
+    let limits = tenant::Limits { statement: Duration::ZERO, ..from.limits() };
     session.run(&[tenant::begin(limits)], Doing::Other).await?;
     let copy = session.copy_out(sql, ROW_BYTES).await?;
     pin_mut!(copy);

@@ -1,14 +1,32 @@
 //! The verifier's own view of ClickHouse; the counterpart of [`crate::postgres::compare`].
 
-use lockstep_core::Location;
+use lockstep_core::{Location, SequenceId};
 
 use super::{Databases, identifier, literal, table_name};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
-use crate::postgres::compare::{Key, Scope};
+use crate::postgres::compare::{Grouping, Key, Scope, list};
 
 /// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory.
 const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1";
+
+/// The key of the hash of one comparison, random: nobody can make two rows that it takes for one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashKey(pub u64, pub u64);
+
+/// What is added up of a group of rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Measure {
+    /// How many live rows there are, and the sum of the numbers of all rows, tombstones too, above one number and up to another.
+    Versions {
+        /// The number above which they count.
+        above: SequenceId,
+        /// The last that counts.
+        through: SequenceId,
+    },
+    /// How many live rows there are, and the sum of their hashes: of 64 bits of SipHash-2-4 over their columns in `RowBinary`.
+    Content(HashKey),
+}
 
 /// A column as canonical text. The variable of the array's function has a name that no exported column has.
 pub(super) fn canonical(column: &Column) -> String {
@@ -67,12 +85,8 @@ pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: O
         .iter()
         .map(|column| format!("CAST({}, {})", canonical(column), literal(string_type(column))))
         .collect();
-    let in_scope = match scope {
-        Scope::All => None,
-        Scope::Locations(locations) => Some(in_locations(locations)),
-        Scope::Keys(keys) => Some(in_keys(mapping, keys)),
-    };
-    let conditions = [Some("sync_is_deleted = 0".to_owned()), in_scope, after.map(|key| behind(mapping, key))];
+    let conditions =
+        [Some("sync_is_deleted = 0".to_owned()), is_in(mapping, scope), after.map(|key| behind(mapping, key))];
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
     let order: Vec<_> = mapping.key_columns().map(order).collect();
     format!(
@@ -82,6 +96,104 @@ pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: O
         name = identifier(&table_name(mapping)),
         conditions = conditions.join(" AND "),
         order = order.join(", "),
+    )
+}
+
+/// The condition that a row is in the scope, where that is less than all.
+fn is_in(mapping: &Mapping, scope: Scope<'_>) -> Option<String> {
+    match scope {
+        Scope::All => None,
+        Scope::Projects(projects) => {
+            let first = format!("project_id >= {}", literal(&projects.first));
+            let end =
+                projects.end.as_ref().map_or_else(String::new, |end| format!(" AND project_id < {}", literal(end)));
+            (!projects.is_all()).then(|| format!("{first}{end}"))
+        }
+        Scope::Locations(locations) => Some(in_locations(locations)),
+        Scope::Buckets(location, buckets) => Some(format!(
+            "{} AND {} IN ({})",
+            in_locations(std::slice::from_ref(location)),
+            bucket(mapping),
+            list(buckets)
+        )),
+        Scope::Keys(keys) => Some(in_keys(mapping, keys)),
+    }
+}
+
+/// The bucket of a key, as [`crate::postgres::compare`] has it.
+fn bucket(mapping: &Mapping) -> String {
+    let values: Vec<_> = mapping.key_columns().map(|column| format!("CAST({}, 'String')", canonical(column))).collect();
+    let text = if let [one] = &values[..] { one.clone() } else { format!("concat({})", values.join(", '\\x01', ")) };
+    format!("reinterpretAsUInt8(MD5({text}))")
+}
+
+/// Counts and sums over rows of the scope by location, and by the bucket of the key where `grouping` says so: `project_id`, `branch_id`
+/// (String), `bucket` (UInt8), `rows` (UInt64), `sum` (Int128), as `RowBinary`.
+///
+/// Without `FINAL` rows that were not merged yet would count twice.
+pub fn totals(
+    mapping: &Mapping,
+    databases: &Databases,
+    scope: Scope<'_>,
+    measure: Measure,
+    grouping: Grouping,
+) -> String {
+    let columns: Vec<_> = mapping.columns.iter().map(|column| identifier(&column.name)).collect();
+    let (rows, sum, live) = match measure {
+        Measure::Versions { above, through } => (
+            "countIf(sync_is_deleted = 0)",
+            format!("sumIf(toInt128(sync_sequence_id), sync_sequence_id > {above} AND sync_sequence_id <= {through})"),
+            None,
+        ),
+        Measure::Content(HashKey(one, other)) => (
+            "count()",
+            format!(
+                "sum(toInt128(reinterpretAsInt64(sipHash64Keyed((toUInt64({one}), toUInt64({other})), formatRow('RowBinary', {})))))",
+                columns.join(", ")
+            ),
+            Some("sync_is_deleted = 0".to_owned()),
+        ),
+    };
+    let bucket = match grouping {
+        Grouping::Location => "toUInt8(0)".to_owned(),
+        Grouping::Bucket => bucket(mapping),
+    };
+    let conditions: Vec<_> = [live, is_in(mapping, scope)].into_iter().flatten().collect();
+    format!(
+        "SELECT project_id, branch_id, {bucket} AS sync_bucket, toUInt64({rows}), toInt128({sum})\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nGROUP BY project_id, branch_id, sync_bucket\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        conditions = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") },
+    )
+}
+
+/// What is known of keys besides their columns: location and key as [`rows`] gives them, `version` (Int64, of the row that counts),
+/// `is_deleted` (UInt8) and `copies` (UInt64, of live rows that `FINAL` leaves), as `RowBinary`.
+pub fn versions(mapping: &Mapping, databases: &Databases, keys: &[Key]) -> String {
+    let values: Vec<_> = mapping.key_columns().map(|column| format!("CAST({}, 'String')", canonical(column))).collect();
+    let groups: Vec<_> = (1..=values.len() + 2).map(|index| index.to_string()).collect();
+    format!(
+        "SELECT project_id, branch_id, {values}, max(sync_sequence_id), toUInt8(argMax(sync_is_deleted, sync_sequence_id)), toUInt64(countIf(sync_is_deleted = 0))\nFROM {raw}.{name} FINAL\nWHERE {keys}\nGROUP BY {groups}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        values = values.join(", "),
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        keys = in_keys(mapping, keys),
+        groups = groups.join(", "),
+    )
+}
+
+/// Rows of the scope with a number above `head`, at most `limit` of them, as [`rows`] gives their location and key, and the
+/// number itself (Int64).
+pub fn ahead(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, head: SequenceId, limit: usize) -> String {
+    let values: Vec<_> = mapping.key_columns().map(|column| format!("CAST({}, 'String')", canonical(column))).collect();
+    let conditions: Vec<_> =
+        [Some(format!("sync_sequence_id > {head}")), is_in(mapping, scope)].into_iter().flatten().collect();
+    format!(
+        "SELECT project_id, branch_id, {values}, sync_sequence_id\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nLIMIT {limit}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        values = values.join(", "),
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        conditions = conditions.join(" AND "),
     )
 }
 

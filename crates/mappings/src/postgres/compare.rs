@@ -5,14 +5,22 @@
 //! it is exported. Independent of the worker's fetch query on purpose.
 
 mod claims;
+mod evidence;
 mod own;
 mod part;
+mod scope;
+mod totals;
 
 use lockstep_core::Location;
 
 pub use self::claims::{claims, own_claims};
+pub use self::evidence::{NOT_SEEN, own_written, owners, written};
 pub use self::own::own_rows;
 pub use self::part::{Part, Positions, keys_at};
+pub use self::scope::{Projects, Scope};
+pub(crate) use self::scope::{bucket, list};
+pub(crate) use self::totals::hashed;
+pub use self::totals::{Grouping, NUMBERS_FROM, counts, numbers, own_count, own_totals, typed};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
 use crate::column_type::{BaseType, ColumnType};
@@ -27,17 +35,6 @@ pub struct Key {
     pub location: Location,
     /// The values of the key columns.
     pub values: Vec<String>,
-}
-
-/// What is compared.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// Every row.
-    All,
-    /// Rows at these locations. Whole locations, because tenancies can share one.
-    Locations(&'a [Location]),
-    /// Rows with these keys.
-    Keys(&'a [Key]),
 }
 
 /// A value of a key as canonical text, from an expression of its type.
@@ -107,14 +104,16 @@ pub fn rows(mapping: &Mapping, scope: Scope<'_>) -> String {
 /// What is Lockstep's own is named `sync_…`, as no exported column is.
 pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
     let (tenancies, same) = match scope {
-        Scope::All | Scope::Locations(_) if part.is_range() => (part::tenancies(), part::at(scope)),
-        Scope::All => (placed_tenancies(None), String::new()),
-        Scope::Locations(locations) => (placed_tenancies(Some(locations)), String::new()),
         Scope::Keys(keys) => (
             // The condition on keys stands in WHERE: an inner join has no other meaning there.
             format!("{} JOIN {} t ON TRUE", wanted(mapping, keys), table(&tenancy_table())),
             format!(" AND {} AND {}", at_wanted("t"), key_is_wanted(mapping, "s")),
         ),
+        _ if part.is_range() => {
+            let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| format!(" AND {condition}"));
+            (part::tenancies(), format!("{in_scope}{}", scope.and_bucket(mapping)))
+        }
+        _ => (placed_tenancies(scope), scope.and_bucket(mapping)),
     };
     let place = "t.\"projectId\" AS project_id, t.\"branchId\" AS branch_id";
     let is_ordered = !matches!(scope, Scope::Keys(_)) && !part.is_range();
@@ -143,8 +142,17 @@ struct Chosen<'a> {
 fn copied(mapping: &Mapping, of: &Chosen<'_>) -> String {
     let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\nFROM (SELECT {place}, t.\"id\" AS sync_tenancy, {exported}\n  FROM {tenancies} JOIN {source} s ON {belongs}{joins}\n  WHERE {chosen}) c{order}\n) TO STDOUT (FORMAT binary)",
+        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\n{rows}{order}\n) TO STDOUT (FORMAT binary)",
         columns = columns.join(", "),
+        rows = chosen(mapping, of),
+        order = of.order,
+    )
+}
+
+/// `FROM` the chosen rows `c`: place, `sync_tenancy`, and every exported column in its own type.
+fn chosen(mapping: &Mapping, of: &Chosen<'_>) -> String {
+    format!(
+        "FROM (SELECT {place}, t.\"id\" AS sync_tenancy, {exported}\n  FROM {tenancies} JOIN {source} s ON {belongs}{joins}\n  WHERE {chosen}) c",
         place = of.place,
         exported = row::select_list(mapping, "s"),
         tenancies = of.tenancies,
@@ -152,7 +160,6 @@ fn copied(mapping: &Mapping, of: &Chosen<'_>) -> String {
         belongs = row::belongs(mapping, "s"),
         joins = of.joins,
         chosen = of.chosen,
-        order = of.order,
     )
 }
 
@@ -183,25 +190,12 @@ fn plain_joins(mapping: &Mapping) -> String {
 
 /// Tenancies, each with the place of its location among all: one number and the key make one short text of bytes to sort
 /// by, which takes a third of the time that project, branch and key take.
-fn placed_tenancies(locations: Option<&[Location]>) -> String {
+fn placed_tenancies(scope: Scope<'_>) -> String {
     format!(
         "(SELECT t.*, dense_rank() OVER (ORDER BY convert_to(t.\"projectId\", 'UTF8'), convert_to(t.\"branchId\", 'UTF8')) AS sync_place\n    FROM {} t{}) t",
         table(&tenancy_table()),
-        locations.map_or_else(String::new, |locations| format!(" WHERE {}", in_locations(locations)))
+        scope.of_tenancy().map_or_else(String::new, |condition| format!(" WHERE {condition}"))
     )
-}
-
-fn location(location: &Location) -> String {
-    format!("{}, {}", literal(&location.project_id), literal(&location.branch_id))
-}
-
-fn in_locations(locations: &[Location]) -> String {
-    let list: Vec<_> = locations.iter().map(|at| format!("({})", location(at))).collect();
-    if list.is_empty() {
-        "FALSE".to_owned()
-    } else {
-        format!("(t.\"projectId\", t.\"branchId\") IN ({})", list.join(", "))
-    }
 }
 
 /// The keys as a table `w (project_id, branch_id, k1, …)`, each value in the type of its column, so that indexes serve.
@@ -212,7 +206,12 @@ pub(super) fn wanted(mapping: &Mapping, keys: &[Key]) -> String {
         .map(|key| {
             let values: Vec<_> =
                 key.values.iter().zip(&casts).map(|(value, cast)| format!("{}::{cast}", literal(value))).collect();
-            format!("({}, {})", location(&key.location), values.join(", "))
+            format!(
+                "({}, {}, {})",
+                literal(&key.location.project_id),
+                literal(&key.location.branch_id),
+                values.join(", ")
+            )
         })
         .collect();
     let names: Vec<_> = (1..=casts.len()).map(|index| format!("k{index}")).collect();

@@ -66,16 +66,24 @@ pub(super) fn joins(mapping: &Mapping, alias: &str) -> String {
 fn joined(mapping: &Mapping, join: &Join, alias: &str) -> String {
     let columns: Vec<_> =
         mapping.joined_columns(join).iter().map(|column| format!("o.{}", identifier(column))).collect();
+    format!(
+        "\n  LEFT JOIN LATERAL (SELECT {columns} {rows} LIMIT 1) {name} ON TRUE",
+        columns = columns.join(", "),
+        rows = from_joined(join, alias),
+        name = identifier(&format!("j_{}", join.alias)),
+    )
+}
+
+/// `FROM` the rows `o` of another table that are joined with the row `alias` of the tenancy `t`.
+pub(super) fn from_joined(join: &Join, alias: &str) -> String {
     let filter = join.filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({})", render(filter, "o")));
     format!(
-        "\n  LEFT JOIN LATERAL (SELECT {columns} FROM {table} o WHERE o.{tenant} = t.\"id\" AND o.{there} = ({here})::{cast}{filter} LIMIT 1) {name} ON TRUE",
-        columns = columns.join(", "),
+        "FROM {table} o WHERE o.{tenant} = t.\"id\" AND o.{there} = ({here})::{cast}{filter}",
         table = table(&join.table),
         tenant = identifier(&join.tenant),
         there = identifier(&join.there),
         here = render(&join.here, alias),
         cast = join.match_type.base.postgres_cast(),
-        name = identifier(&format!("j_{}", join.alias)),
     )
 }
 

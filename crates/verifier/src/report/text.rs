@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use lockstep_core::destination_id::CLICKHOUSE;
 
 use super::{DestinationReport, MappingReport, Report, Verdict};
+use crate::class::Class;
 use crate::finding::Finding;
 use crate::judge::{Kind, Why};
 
@@ -176,13 +177,10 @@ fn line(finding: &Finding) -> String {
     let columns =
         if finding.columns.is_empty() { String::new() } else { format!(" in {}", finding.columns.join(", ")) };
     let why = match finding.in_flight {
-        None if finding.quarantined => " (in quarantine)",
-        None => "",
-        Some(Why::Unnumbered) => " (in flight: it has no number yet)",
-        Some(Why::AboveCursor) => " (in flight: numbered, not shipped yet)",
-        Some(Why::Filling) => " (in flight: the mapping is being filled)",
-        Some(Why::TenantGone) => " (in flight: its tenancy is gone, not erased yet)",
-        Some(Why::StillChanging) => " (in flight: it changed again and again)",
+        None if finding.quarantined => format!(" ({}, in quarantine)", finding.class.name()),
+        None if finding.class == Class::Unreadable => String::new(),
+        None => format!(" ({})", finding.class.name()),
+        Some(why) => format!(" (in flight: {})", waiting(why, finding.since.as_deref())),
     };
     let key = key.join(" ");
     if is_own {
@@ -191,4 +189,15 @@ fn line(finding: &Finding) -> String {
     let tenancy = finding.tenancy_id.map_or_else(String::new, |tenancy| format!("tenancy {tenancy}, "));
     let Finding { project_id, branch_id, .. } = finding;
     format!("{what}{columns}{why}: {key} ({tenancy}project {project_id}, branch {branch_id})")
+}
+
+fn waiting(why: Why, since: Option<&str>) -> String {
+    let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+    match why {
+        Why::Unnumbered => "it has no number yet".to_owned(),
+        Why::AboveCursor => format!("numbered{since}, not shipped yet"),
+        Why::Filling => "the mapping is being filled".to_owned(),
+        Why::TenantGone => "its tenancy is gone, not erased yet".to_owned(),
+        Why::StillChanging => "it changed again and again".to_owned(),
+    }
 }

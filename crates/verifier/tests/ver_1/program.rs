@@ -62,7 +62,7 @@ async fn ver_1_the_exit_code_says_what_was_found() {
     assert_eq!((code, verdict(&output).as_str()), (Some(1), "different"), "{output}");
     let (code, output, _) = verifier(environment.clone(), &["--mapping", "teams", "--settle", "0"]).await;
     assert_eq!(code, Some(1));
-    assert!(output.contains(&format!("missing in ClickHouse: id={}", id(11))), "{output}");
+    assert!(output.contains(&format!("missing in ClickHouse (lost): id={}", id(11))), "{output}");
     assert!(!output.contains("Team 11"), "a tenant's value was shown: {output}");
     let (code, ..) = verifier(environment.clone(), &["--mapping", "users", "--mapping", "contact_channels"]).await;
     assert_eq!(code, Some(0), "the mapping that differs was not asked for");

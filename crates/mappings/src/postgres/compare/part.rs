@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{Scope, in_locations, key_text};
+use super::key_text;
 use crate::mapping::Mapping;
 use crate::postgres::names::{identifier, table, tenancy_table};
 use crate::postgres::row;
@@ -87,14 +87,6 @@ impl Part<'_> {
 /// Tenancies as `t`.
 pub(super) fn tenancies() -> String {
     format!("{} t", table(&tenancy_table()))
-}
-
-/// ` AND` the tenancy `t` is where the scope says.
-pub(super) fn at(scope: Scope<'_>) -> String {
-    match scope {
-        Scope::Locations(locations) => format!(" AND {}", in_locations(locations)),
-        Scope::All | Scope::Keys(_) => String::new(),
-    }
 }
 
 /// Whose the row at a single position is, and its key, as an ordinary query: `project_id`, `branch_id`, the key as canonical

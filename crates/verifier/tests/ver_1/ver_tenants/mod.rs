@@ -142,7 +142,7 @@ async fn ver_tenants_every_defect_is_found_and_told_of_its_destination() {
     });
     assert_eq!(told.collect::<BTreeMap<_, _>>(), expected);
     let text = report.to_text();
-    assert!(text.contains(&format!("{}: teams", one.id)) && text.contains("missing there: id="), "{text}");
+    assert!(text.contains(&format!("{}: teams", one.id)) && text.contains("missing there (lost): id="), "{text}");
     assert!(!text.contains("Tampered") && !text.contains("Renamed") && !report.to_json().contains("Team 1"), "{text}");
 }
 
@@ -191,7 +191,7 @@ async fn ver_tenants_a_row_in_quarantine_is_named_as_such_and_is_not_equal() {
         assert_eq!((found.missing, found.quarantined), (1, u64::from(quarantined)), "{found:?}");
         assert_eq!(found.findings[0].quarantined, quarantined);
     }
-    assert!(report.to_text().contains("missing there (in quarantine): id="), "{}", report.to_text());
+    assert!(report.to_text().contains("missing there (lost, in quarantine): id="), "{}", report.to_text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

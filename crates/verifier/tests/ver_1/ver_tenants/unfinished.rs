@@ -6,7 +6,7 @@ use lockstep_schema::pauses::{self, Part};
 use lockstep_schema::{Session, Source};
 use lockstep_testkit::databases::unique_suffix;
 use lockstep_testkit::proxy::Mode;
-use lockstep_verifier::{DestinationReport, Verdict, VerifyOptions};
+use lockstep_verifier::{DestinationChoice, DestinationReport, Level, Verdict, VerifyOptions};
 
 use super::own::Own;
 use super::{at_once, teams_of, three_tenancies, verify};
@@ -113,7 +113,9 @@ async fn ver_tenants_an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
     let own = Own::filled(&fixture, id(1), TEAMS).await;
     assert_eq!(verify(&fixture, &[&own]).await.verdict, Verdict::Equal);
     own.proxy.set(Mode::CutAnswerOnce { after_bytes: 600_000 });
-    let report = verify(&fixture, &[&own]).await;
+    let destinations = vec![DestinationChoice::Tenants(own.id)];
+    let by_rows = VerifyOptions { destinations, level: Level::Rows, ..at_once() };
+    let report = fixture.verify_with(by_rows).await.unwrap();
     assert!(own.proxy.mode() == Mode::Pass, "no answer was long enough to be cut");
     assert_unfinished(own.of(&report), "LS-0201");
     assert_eq!(verify(&fixture, &[&own]).await.verdict, Verdict::Equal);
