@@ -60,37 +60,31 @@ async fn chaos_matrix_of_ending_fills() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_before_a_page() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::page_commit::before"])).await
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_after_a_page() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::page_commit::after"])).await
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_before_a_page_of_a_fill() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::fill_commit::before"])).await
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_after_a_page_of_a_fill() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::fill_commit::after"])).await
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_before_a_visit_is_written_down() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::recorded::before"])).await
 }
 
 #[tokio::test]
-#[ignore = "a cell takes half a minute: `cargo xtask chaos matrix` runs them"]
 async fn chaos_matrix_of_tenants_after_a_visit_is_written_down() -> Result<()> {
     all_equal(|point| is_one_of(point, &["tenants::recorded::after"])).await
 }

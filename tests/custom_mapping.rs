@@ -37,9 +37,9 @@ impl Definitions {
         std::fs::write(self.0.join(name), text).context("writing a definition")
     }
 
-    /// An installation that uses them; nothing is in its source yet.
+    /// An installation that uses them, with leave to reach tenants' databases; nothing is in its source yet.
     pub(crate) async fn stage(&self) -> Result<Stage> {
-        Stage::of(Installation::create().await?.with_mappings(self.0.clone())).await
+        Stage::of(Installation::create().await?.with_mappings(self.0.clone()).with_tenant_databases()?).await
     }
 }
 

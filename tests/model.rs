@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "how much was looked at, and what was found, is for people")]
 
 mod delivery;
+mod own_database;
 mod promises;
 mod reading;
 mod sequencer;
@@ -63,4 +64,8 @@ worlds_keep_every_promise! {
     model_a_fill_of_rows_that_change_keeps_every_promise: filled,
     model_a_fill_over_stale_rows_keeps_every_promise: filled_again,
     model_a_fill_while_tenancies_move_keeps_every_promise: filled_while_moving,
+    model_two_workers_at_own_databases_keep_every_promise: own_two_workers,
+    model_small_pages_to_own_databases_keep_every_promise: own_small_pages,
+    model_an_own_database_of_a_tenancy_that_comes_back_keeps_every_promise: own_comes_back,
+    model_a_fill_of_an_own_database_keeps_every_promise: own_filled,
 }

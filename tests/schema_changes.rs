@@ -5,6 +5,8 @@ mod built_beside;
 mod columns;
 mod readers;
 
+pub(crate) use columns::WITHOUT_NOTE;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -40,7 +42,7 @@ async fn with_short_late_writes(stage: &Stage) -> Result<()> {
 }
 
 /// Replaces a definition that programs have read when they started.
-fn redefine(definitions: &Definitions, before: &str, changes: &[(&str, &str)]) -> Result<String> {
+pub(crate) fn redefine(definitions: &Definitions, before: &str, changes: &[(&str, &str)]) -> Result<String> {
     let mut text = before.to_owned();
     for (from, to) in changes {
         ensure!(text.contains(from), "{from:?} is not in the definition");

@@ -10,6 +10,7 @@ mod fills;
 mod hostile_server;
 mod lifecycle;
 mod own_server;
+mod refills;
 mod refused;
 mod scene;
 mod troubles;

@@ -1,11 +1,11 @@
 //! The announcer, the queue, the workers, the fill, and the destination.
 
 use super::state::{Announcer, Destination, Expander, Expansion, Fill, Sequencer, Shipped, State, Worker};
-use super::world::{PARTS, Set, World};
+use super::world::{Keeps, PARTS, Set, World};
 
 impl Destination {
     /// Keeps the row with the highest version; of two with the same, the later one.
-    fn put(&mut self, row: Shipped, highest_version: bool) -> bool {
+    pub(crate) fn put(&mut self, row: Shipped, highest_version: bool) -> bool {
         let stored = &mut self.rows[row.place][row.key];
         let goes_back = stored.is_some_and(|(version, _)| version > row.version);
         if goes_back && highest_version {
@@ -21,7 +21,7 @@ impl State {
     pub(crate) fn behind(&self) -> Set {
         let changes = self.control.changes.iter().filter(|change| change.sequence <= self.control.pass.last_sequence);
         let hinted = changes.filter(|change| change.sequence > self.destination.cursors[change.tenancy]);
-        hinted.fold(0, |behind, change| behind | 1 << change.tenancy)
+        hinted.fold(0, |behind, change| behind | 1 << change.tenancy) & !self.in_fill()
     }
 
     /// A broker's confirm is all that is known of a message.
@@ -100,8 +100,10 @@ impl World {
 
     /// All that is left of a page.
     pub(crate) fn write_page(&self, state: &mut State, index: usize) {
-        while matches!(&state.workers[index], Worker::Shipping(page) if !page.rows.is_empty()) {
-            self.write_row(state, index);
+        if self.keeps == Keeps::Versions {
+            while matches!(&state.workers[index], Worker::Shipping(page) if !page.rows.is_empty()) {
+                self.write_row(state, index);
+            }
         }
         self.move_cursors(state, index);
         self.acknowledge(state, index);
@@ -114,7 +116,11 @@ impl World {
         }
     }
 
+    /// Where rows and cursors are one transaction, both.
     pub(crate) fn move_cursors(&self, state: &mut State, index: usize) {
+        if self.keeps == Keeps::Rows {
+            return self.write_own_pages(state, index);
+        }
         let Worker::Shipping(page) = &mut state.workers[index] else { return };
         for forward in std::mem::take(&mut page.forward) {
             let cursor = &mut state.destination.cursors[forward.tenancy];
@@ -144,6 +150,9 @@ impl World {
     }
 
     pub(crate) fn fill(&self, state: &mut State) {
+        if self.keeps == Keeps::Rows {
+            return self.fill_own(state);
+        }
         state.fill = match std::mem::replace(&mut state.fill, Fill::Waiting) {
             Fill::Waiting => {
                 state.fill_xid = state.next_xid;

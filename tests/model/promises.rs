@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use super::state::{Announcer, Expander, Fill, Sequencer, State, Truncation, Worker};
-use super::world::{KEYS, PLACES, World, has};
+use super::world::{KEYS, PLACES, World};
 
 pub(crate) const SEQ_1: &str = "SEQ-1: commit order is sequence order";
 pub(crate) const CAP_1: &str = "CAP-1: what is consumed or truncated has its number, once";
@@ -82,7 +82,7 @@ enum Wrong {
 /// Compares a place with the tenancies that live there. Where two of them have the key, the place shows one.
 fn judge(state: &State, place: usize, key: usize) -> Option<Wrong> {
     let shown = state.destination.rows[place][key].and_then(|(_, content)| content);
-    let mut living = state.source.living(place, key).peekable();
+    let mut living = state.source.living(state.destination.keeps, place, key).peekable();
     match shown {
         None => living.peek().map(|_| Wrong::Hidden),
         Some(_) if living.peek().is_none() => Some(Wrong::LeftOver),
@@ -93,7 +93,8 @@ fn judge(state: &State, place: usize, key: usize) -> Option<Wrong> {
 /// The last number that any tenancy of the place, now or formerly, got for the key.
 fn last_word(state: &State, place: usize, key: usize) -> u8 {
     let changes = state.control.changes.iter().filter(|change| change.key == key);
-    let there = changes.filter(|change| has(state.control.recorded[change.tenancy], place));
+    let recorded = &state.control.recorded;
+    let there = changes.filter(|change| state.destination.concerns(place, change.tenancy, recorded[change.tenancy]));
     there.map(|change| change.sequence).max().unwrap_or_default()
 }
 
@@ -123,7 +124,8 @@ fn holds_what_cursors_say(state: &State) -> bool {
     let passed = |tenancy: usize, sequence: u8| sequence <= state.destination.cursors[tenancy];
     let changes = state.control.changes.iter().filter(|change| passed(change.tenancy, change.sequence));
     changes.into_iter().all(|change| {
-        (0..PLACES).filter(|place| has(change.places, *place)).all(|place| {
+        let concerned = (0..PLACES).filter(|place| state.destination.concerns(*place, change.tenancy, change.places));
+        concerned.into_iter().all(|place| {
             state.destination.rows[place][change.key].is_some_and(|(version, _)| version >= change.sequence)
         })
     })

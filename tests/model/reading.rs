@@ -1,7 +1,7 @@
 //! What a worker reads in one snapshot: each change becomes rows, one for each place that it concerns.
 
 use super::state::{Change, Forward, Page, Shipped, State};
-use super::world::{KEYS, PLACES, Set, TENANCIES, World, has};
+use super::world::{KEYS, Keeps, PLACES, Set, TENANCIES, World, has};
 
 impl World {
     /// Whether the tenancy lives there, as far as readers go by it.
@@ -54,12 +54,15 @@ impl World {
             let last = changes.last().map_or(after, |change| change.sequence);
             let to = if whole || !self.protections.cut_page_stops { head } else { last };
             if to > after || (!self.protections.highest_cursor && to == after) {
-                forward.push(Forward { tenancy, to, whole });
+                forward.push(Forward { tenancy, from: after, to, whole });
             }
             if !whole {
                 continued |= 1 << tenancy;
             }
-            rows.extend(changes.iter().flat_map(|change| self.rows_of(state, change)));
+            match self.keeps {
+                Keeps::Versions => rows.extend(changes.iter().flat_map(|change| self.rows_of(state, change))),
+                Keeps::Rows => rows.extend(changes.iter().map(|change| state.own_row_of(change))),
+            }
         }
         Page { hinted, rows, forward, continued, head_missing: !self.protections.head_of_snapshot }
     }
@@ -67,8 +70,12 @@ impl World {
     /// Looks at rows from outside, in the snapshot in which they were read.
     pub(crate) fn look_at(state: &mut State, rows: &[Shipped]) {
         let has = |tenancy: usize, row: &Shipped| {
-            let known = has(state.control.recorded[tenancy], row.place);
-            known && state.source.places[tenancy] == Some(row.place) && state.source.rows[tenancy][row.key].is_some()
+            let known = state.destination.concerns(row.place, tenancy, state.control.recorded[tenancy]);
+            let is_there = match state.destination.keeps {
+                Keeps::Versions => state.source.places[tenancy] == Some(row.place),
+                Keeps::Rows => state.source.places[tenancy].is_some(),
+            };
+            known && is_there && state.source.rows[tenancy][row.key].is_some()
         };
         let buries = |row: &Shipped| row.content.is_none() && (0..TENANCIES).any(|tenancy| has(tenancy, row));
         state.seen.living_buried |= rows.iter().any(buries);
@@ -93,7 +100,8 @@ impl World {
         let is_stale = |(place, key): &(usize, usize)| {
             let shown = state.destination.rows[*place][*key];
             shown.is_some_and(|(version, content)| version < floor && content.is_some())
-                && !(self.protections.stale_judged_in_source && state.source.living(*place, *key).next().is_some())
+                && !(self.protections.stale_judged_in_source
+                    && state.source.living(self.keeps, *place, *key).next().is_some())
         };
         let tombstone = |(place, key)| Shipped { place, key, version: floor, content: None };
         keys.filter(is_stale).map(tombstone).collect()

@@ -1,12 +1,17 @@
 //! The application with its triggers, and the expander: who writes lines into the inbox.
 
 use super::state::{Expander, Expansion, Fill, Keys, Line, Row, Snapshot, Source, State, Target};
-use super::world::{KEYS, TENANCIES, World, Write, small};
+use super::world::{KEYS, Keeps, TENANCIES, World, Write, small};
 
 impl Source {
-    /// What a place shows of a key when all is in step: one of these, or nothing where there are none.
-    pub(crate) fn living(&self, place: usize, key: usize) -> impl Iterator<Item = u8> {
-        let there = (0..TENANCIES).filter(move |tenancy| self.places[*tenancy] == Some(place));
+    /// What a place, or a tenancy's own database, shows of a key when all is in step: one of these, or nothing where there are
+    /// none.
+    pub(crate) fn living(&self, keeps: Keeps, place: usize, key: usize) -> impl Iterator<Item = u8> {
+        let is_there = move |tenancy: &usize| match keeps {
+            Keeps::Versions => self.places[*tenancy] == Some(place),
+            Keeps::Rows => *tenancy == place && self.places[*tenancy].is_some(),
+        };
+        let there = (0..TENANCIES).filter(is_there);
         there.filter_map(move |tenancy| Some(self.rows[tenancy][key]?.content))
     }
 

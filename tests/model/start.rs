@@ -4,7 +4,7 @@ use super::state::{
     Announcer, Change, Control, Destination, Expander, Fill, Pass, Row, Seen, Sequencer, Snapshot, Source, State,
     Truncation, Worker, Writer,
 };
-use super::world::{KEYS, Start, TENANCIES, World, small};
+use super::world::{KEYS, Keeps, Start, TENANCIES, World, small};
 
 impl State {
     pub(crate) fn of(world: &World) -> Self {
@@ -31,7 +31,12 @@ impl State {
             fill: if world.fill { Fill::Waiting } else { Fill::Done },
             fill_xid: 0,
             stalled: Vec::new(),
-            destination: Destination { rows: Default::default(), cursors: [0; TENANCIES] },
+            destination: Destination {
+                keeps: world.keeps,
+                rows: Default::default(),
+                cursors: [0; TENANCIES],
+                filling: None,
+            },
             faults: world.faults,
             seen: Seen::default(),
         };
@@ -46,7 +51,8 @@ impl State {
         };
         let row = |tenancy, key| Row { content: small(100 + tenancy * KEYS + key), part: small(key), rewritten: false };
         for (tenancy, key) in of(Start::Shipped).chain(of(Start::Stale)) {
-            if let Some(place) = world.places[tenancy] {
+            let place = if world.keeps == Keeps::Rows { Some(tenancy) } else { world.places[tenancy] };
+            if let Some(place) = place {
                 self.destination.rows[place][key] = Some((self.next_sequence, Some(row(tenancy, key).content)));
             }
             self.next_sequence += 1;

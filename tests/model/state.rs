@@ -1,7 +1,7 @@
 //! What the model remembers: the source, schema lockstep, what each process is in the middle of, the queue, the
 //! destination.
 
-use super::world::{Faults, KEYS, PLACES, Set, TENANCIES};
+use super::world::{Faults, KEYS, Keeps, PLACES, Set, TENANCIES, has};
 
 /// A row of the source, as committed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -163,6 +163,8 @@ pub(crate) struct Shipped {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Forward {
     pub(crate) tenancy: usize,
+    /// Where it stood when the page was read.
+    pub(crate) from: u8,
     pub(crate) to: u8,
     /// Nothing of the tenancy was cut off.
     pub(crate) whole: bool,
@@ -207,9 +209,22 @@ pub(crate) type Stored = Option<(u8, Option<u8>)>;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Destination {
-    /// By place and key.
+    pub(crate) keeps: Keeps,
+    /// By place and key; by tenancy and key where each has its own.
     pub(crate) rows: [[Stored; KEYS]; PLACES],
     pub(crate) cursors: [u8; TENANCIES],
+    /// The next part of the fill, where that is remembered beside the rows.
+    pub(crate) filling: Option<u8>,
+}
+
+impl Destination {
+    /// Whether it is there that a tenancy's rows go, which is or was at these places.
+    pub(crate) fn concerns(&self, place: usize, tenancy: usize, places: Set) -> bool {
+        match self.keeps {
+            Keeps::Versions => has(places, place),
+            Keeps::Rows => place == tenancy,
+        }
+    }
 }
 
 /// What happened that no later state shows.

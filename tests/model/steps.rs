@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 use super::delivery::Killed;
 use super::promises;
 use super::state::{Announcer, Expander, Fill, Sequencer, State, Truncation, Worker};
-use super::world::World;
+use super::world::{Keeps, World};
 
 /// Messages that wait at most: a broker that is full is waited for.
 const QUEUE_LIMIT: usize = 3;
@@ -137,7 +137,8 @@ impl World {
                 let (written, moved) = (page.rows.is_empty(), page.forward.is_empty());
                 if written && moved {
                     Step::Acknowledge(index)
-                } else if moved || (self.protections.rows_before_cursor && !written) {
+                } else if self.keeps == Keeps::Versions && (moved || (self.protections.rows_before_cursor && !written))
+                {
                     Step::WriteRow(index)
                 } else {
                     Step::MoveCursors(index)
@@ -245,7 +246,13 @@ impl Model for World {
                 next.faults.stalls -= 1;
                 self.leave_part(&mut next, true);
             }
-            Step::WriteLate(at) => next.stalled.remove(at).into_iter().for_each(|row| self.put(&mut next, row)),
+            Step::WriteLate(at) => {
+                let rows = next.stalled.remove(at);
+                match self.keeps {
+                    Keeps::Versions => rows.into_iter().for_each(|row| self.put(&mut next, row)),
+                    Keeps::Rows => self.write_own_part(&mut next, rows),
+                }
+            }
             Step::Kill(killed) => self.kill(&mut next, killed),
             Step::GetStuck => next.seen.stuck = true,
         }

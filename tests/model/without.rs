@@ -5,8 +5,8 @@ use stateright::{Checker, Model};
 use super::promises::{CAP_1, CUR_1, DEL_1, EQUAL, IDEM_1, ISO_1, OUT_1, SEQ_1};
 use super::world::{Protections, World};
 use super::worlds::{
-    comes_back, filled, filled_again, filled_while_moving, moves_in_shares, moves_twice, recreated, shared_place,
-    shares, small_pages, swapped, taken_over, turns, two_sequencers, two_workers, visits,
+    comes_back, filled, filled_again, filled_while_moving, moves_in_shares, moves_twice, own_filled, own_two_workers,
+    recreated, shared_place, shares, small_pages, swapped, taken_over, turns, two_sequencers, two_workers, visits,
 };
 use super::{THREADS, keeps_its_promises};
 
@@ -194,6 +194,15 @@ fn model_without_the_highest_version_winning_finds_stale_rows() {
     finds(IDEM_1, two_workers(), |with| with.highest_version = false);
     finds(EQUAL, two_workers(), |with| with.highest_version = false);
     finds(EQUAL, filled(), |with| with.highest_version = false);
+}
+
+/// A destination that forgets deleted rows has no version to compare with.
+#[test]
+fn model_without_comparing_cursors_finds_old_rows_in_own_databases() {
+    finds(IDEM_1, own_two_workers(), |with| with.cursor_compared = false);
+    finds(EQUAL, own_two_workers(), |with| with.cursor_compared = false);
+    finds(CUR_1, own_two_workers(), |with| with.cursor_compared = false);
+    finds(EQUAL, own_filled(), |with| with.cursor_compared = false);
 }
 
 #[test]

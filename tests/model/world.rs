@@ -18,6 +18,15 @@ pub(crate) fn small(number: usize) -> u8 {
     u8::try_from(number).expect("small worlds have small numbers")
 }
 
+/// What destinations keep.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Keeps {
+    /// One destination has versions of the rows of all tenancies by place, tombstones included.
+    Versions,
+    /// Each tenancy has a destination of its own with its rows, and nothing of those that are gone.
+    Rows,
+}
+
 /// How a row begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start {
@@ -108,6 +117,9 @@ pub(crate) struct Protections {
     pub(crate) cut_page_stops: bool,
     /// IDEM-1: the highest version wins.
     pub(crate) highest_version: bool,
+    /// IDEM-1: where deleted rows are forgotten, a page is written only where the cursor stands where it stood when the page
+    /// was read.
+    pub(crate) cursor_compared: bool,
     /// A message is let go last.
     pub(crate) acknowledged_last: bool,
     /// The sweep announces what is behind its cursor.
@@ -146,6 +158,7 @@ impl Protections {
         highest_cursor: true,
         cut_page_stops: true,
         highest_version: true,
+        cursor_compared: true,
         acknowledged_last: true,
         sweep: true,
         floor_drawn_first: true,
@@ -171,6 +184,7 @@ pub(crate) struct OneByOne {
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
+    pub(crate) keeps: Keeps,
     /// Where each tenancy lives; none: it does not exist.
     pub(crate) places: [Option<usize>; TENANCIES],
     pub(crate) start: [[Start; KEYS]; TENANCIES],

@@ -2,7 +2,7 @@
 
 use super::world::Start::{Absent, Shipped, Stale, Uncaptured, Unshipped};
 use super::world::Write::{Abandon, Cascade, Delete, Put, Settle, Shift};
-use super::world::{Faults, OneByOne, Protections, World};
+use super::world::{Faults, Keeps, OneByOne, Protections, World};
 
 /// No limit that these worlds reach.
 const WIDE: usize = 100;
@@ -15,6 +15,7 @@ const THERE: usize = 1;
 /// One tenancy, one sequencer, one worker, nothing written, nothing wrong.
 fn world() -> World {
     World {
+        keeps: Keeps::Versions,
         places: [Some(HERE), None],
         start: [[Absent; 2]; 2],
         writers: Vec::new(),
@@ -237,4 +238,36 @@ pub(crate) fn filled_while_moving() -> World {
         faults: Faults { stalls: 1, ..Faults::default() },
         ..world()
     }
+}
+
+/// The same where each tenancy has a database of its own that forgets deleted rows. All of a fill is remembered there too.
+fn own(world: World) -> World {
+    World { keeps: Keeps::Rows, ..world }
+}
+
+/// Two workers, each free to stop for as long as the other pleases, and a key that comes, goes and comes again.
+pub(crate) fn own_two_workers() -> World {
+    own(two_workers())
+}
+
+/// Pages that cannot hold all changes, while messages are lost and come twice.
+pub(crate) fn own_small_pages() -> World {
+    own(small_pages())
+}
+
+/// A tenancy goes with its rows and comes back elsewhere.
+pub(crate) fn own_comes_back() -> World {
+    own(comes_back())
+}
+
+/// Filled while rows change, with a worker that has read a page before; some of a part come late.
+pub(crate) fn own_filled() -> World {
+    own(World {
+        start: [[Shipped, Stale], [Absent; 2]],
+        writers: vec![vec![vec![Put(A, 0)], vec![Delete(A, 0)]]],
+        fill: true,
+        faults: Faults { kills: 1, stalls: 1, ..Faults::default() },
+        one_by_one: OneByOne { workers: true, ..OneByOne::default() },
+        ..world()
+    })
 }

@@ -88,7 +88,9 @@ async fn schema_changes_an_installation_from_before_gains_columns_while_it_is_re
     stage.end(programs).await
 }
 
-const WITHOUT_NOTE: (&str, &str) = ("[[columns]]\nname = \"note\"\ntype = \"text?\"\ncolumn = \"note\"\n", "");
+/// A definition without one of its columns.
+pub(crate) const WITHOUT_NOTE: (&str, &str) =
+    ("[[columns]]\nname = \"note\"\ntype = \"text?\"\ncolumn = \"note\"\n", "");
 
 /// Programs with the definitions of before run on while `lockstep migrate` is run and the new ones are started.
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! DEST-1: a password that is wrong and a certificate of another name keep Lockstep out of one tenant's database, until they are
 //! right; and no password is said by anything.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::databases::eventually;
 
 use super::own_server::OwnServer;
 use super::scene::Scene;
 use crate::own_databases::OwnDatabase;
-use crate::stage::Stage;
+use crate::stage::{DEADLINE, Stage};
 
 async fn scene(server: &OwnServer, parameters: &str) -> Result<Scene> {
     let stage = Stage::small_with_tenants().await?;
@@ -59,6 +60,26 @@ async fn is_encrypted(own: &OwnDatabase) -> Result<bool> {
         own.database.role()
     );
     Ok(own.number(&sessions).await? > 0)
+}
+
+/// Whatever ends them: programs that hold the key, or may, leave no core.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn tenants_secrets_are_in_no_core_dump() -> Result<()> {
+    let stage = Stage::small_with_tenants().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    for program in &programs {
+        let limits = format!("/proc/{}/limits", program.id().context("it has ended")?);
+        eventually("no core to be allowed", DEADLINE, async || {
+            let limits = std::fs::read_to_string(&limits)?;
+            let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+            let core: Vec<_> = core.unwrap_or_default().split_whitespace().collect();
+            ensure!(core.starts_with(&["0", "0"]), "{limits}");
+            Ok(true)
+        })
+        .await?;
+    }
+    stage.end(programs).await
 }
 
 /// Every command about a destination, in words and as JSON, with a connection that works, one that does not, and ones that

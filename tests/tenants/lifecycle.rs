@@ -80,6 +80,25 @@ async fn tenants_destination_that_is_changed_is_filled_where_it_has_to_be() -> R
 }
 
 #[tokio::test]
+async fn tenants_resync_of_a_destination_of_another_tenancy_is_refused() -> Result<()> {
+    let stage = Stage::small_with_tenants().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let (engines, compilers) = (stage.id("engines").await?, stage.id("compilers").await?);
+    let own = stage.add_destination(&engines, &["users", "teams"]).await?;
+    stage.all_equal(&[&own]).await?;
+    let resync = ["resync", "--destination", &own.id, "--tenant"];
+    let of = async |tenancy: &str| stage.installation.run("lockstep", &[&resync[..], &[tenancy]].concat()).await;
+    let refused = of(&compilers).await?;
+    ensure!(refused.code != Some(0) && refused.stderr.contains("LS-0230"), "{refused:?}");
+    let asked = "SELECT count(*) FROM lockstep.tenant_mapping WHERE refill_requested_at IS NOT NULL";
+    ensure!(stage.number(asked).await? == 0, "it is filled again");
+    let begun = of(&engines).await?;
+    ensure!(begun.code == Some(0), "its own tenancy may be named: {begun:?}");
+    stage.all_equal(&[&own]).await?;
+    stage.end_with(programs, [own]).await
+}
+
+#[tokio::test]
 async fn erase_1_a_tenancy_that_is_gone_goes_from_its_own_databases() -> Result<()> {
     let stage = Stage::small_with_tenants().await?;
     stage.installation.succeed("lockstep", &["settings", "set", "late_write_limit", "4 seconds"]).await?;

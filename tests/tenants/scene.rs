@@ -1,15 +1,25 @@
 //! Two tenants, of whom one has a database that is in trouble, while ClickHouse and the other one go on (DEST-1).
 
 use anyhow::{Context, Result, ensure};
+use lockstep_core::shutdown::Shutdown;
 use lockstep_testkit::installation::Program;
+use lockstep_worker::{Limits, WorkerError};
+use tokio::task::JoinHandle;
 
 use crate::own_databases::OwnDatabase;
 use crate::stage::Stage;
+
+/// A worker in this process.
+struct WorkerInside {
+    shutdown: Shutdown,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
 
 /// Sequencer and worker, and a database for each of the two tenants of `world.sql`.
 pub(super) struct Scene {
     pub(super) stage: Stage,
     programs: Vec<Program>,
+    worker_inside: Option<WorkerInside>,
     /// Of `engines`.
     pub(super) troubled: OwnDatabase,
     /// Of `compilers`.
@@ -34,10 +44,30 @@ impl Scene {
     /// The same, with more settings of the worker's.
     pub(super) async fn with_workers(stage: Stage, troubled: OwnDatabase, changed: &[(&str, &str)]) -> Result<Self> {
         let programs = vec![stage.sequencer()?, stage.start_with("lockstep-worker", changed)?];
+        Self::in_step(stage, troubled, programs, None).await
+    }
+
+    /// With a worker that has other limits than the program.
+    pub(super) async fn with_limits(limits: Limits) -> Result<Self> {
+        let stage = Stage::small_with_tenants().await?;
+        let troubled = stage.add_destination(&stage.id("engines").await?, &[]).await?;
+        let (settings, shutdown) = (stage.installation.settings(), Shutdown::new());
+        let (clickhouse, stop) = (stage.installation.clickhouse()?, shutdown.clone());
+        let task = tokio::spawn(async move { lockstep_worker::run_to(&settings, limits, clickhouse, stop).await });
+        let programs = vec![stage.sequencer()?];
+        Self::in_step(stage, troubled, programs, Some(WorkerInside { shutdown, task })).await
+    }
+
+    async fn in_step(
+        stage: Stage,
+        troubled: OwnDatabase,
+        programs: Vec<Program>,
+        worker_inside: Option<WorkerInside>,
+    ) -> Result<Self> {
         let compilers = stage.id("compilers").await?;
         let healthy = stage.add_destination(&compilers, &[]).await?;
         stage.all_equal(&[&troubled, &healthy]).await?;
-        Ok(Self { stage, programs, troubled, healthy, edits: 0 })
+        Ok(Self { stage, programs, worker_inside, troubled, healthy, edits: 0 })
     }
 
     /// Rows of both tenants come, change and go.
@@ -91,6 +121,10 @@ impl Scene {
 
     /// The same, with more databases.
     pub(super) async fn end_with(self, more: impl IntoIterator<Item = OwnDatabase>) -> Result<()> {
+        if let Some(WorkerInside { shutdown, task }) = self.worker_inside {
+            shutdown.cancel();
+            task.await.context("the worker panicked")??;
+        }
         self.stage.end_with(self.programs, [self.troubled, self.healthy].into_iter().chain(more)).await
     }
 }

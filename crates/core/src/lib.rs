@@ -4,6 +4,7 @@
 
 pub mod authorities;
 pub mod certificates;
+mod core_dumps;
 pub mod destination_id;
 pub mod exit;
 pub mod failpoint;

@@ -19,6 +19,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use uuid::Uuid;
 
+use crate::core_dumps;
 use crate::tenancy::TenancyId;
 
 const KEY_BYTES: usize = 32;
@@ -120,7 +121,8 @@ pub enum OpenError {
 pub struct NoRandomness(String);
 
 impl KeyRing {
-    /// Reads a key file, which nobody but its owner may read; one of root's may also be read by its group.
+    /// Reads a key file, which nobody but its owner may read; one of root's may also be read by its group. From then on no core of
+    /// this process is dumped.
     ///
     /// # Errors
     /// [`KeyFileError`] says what is wrong with it.
@@ -132,6 +134,7 @@ impl KeyRing {
         if let Some(mode) = too_open(&opened).map_err(unreadable)? {
             return Err(KeyFileError::Exposed { file: name, mode });
         }
+        core_dumps::turn_off();
         let mut text = Zeroizing::new(String::new());
         opened.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         Self::parse(&text, &name)

@@ -111,7 +111,6 @@ async fn whatever_differs_in_a_tenants_table_is_named() {
     assert_eq!(
         of("project_permissions").wrong_columns,
         [
-            "permission_id can hold NULL",
             "created_at is timestamp with time zone, not timestamp without time zone",
             "sync_is_deleted should not be there"
         ]

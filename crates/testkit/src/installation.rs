@@ -17,7 +17,7 @@ pub use program::{Finished, Program};
 
 use crate::databases::{Services, TestDatabase, services};
 use crate::in_process;
-use crate::tenant_database::KeyFile;
+use crate::tenant_database::{KEY, KeyFile, PASSWORD_MARK};
 
 /// Where the programs are; `cargo xtask` says so in this variable.
 const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
@@ -261,11 +261,15 @@ impl Installation {
         Program::start(command, &log)
     }
 
-    /// Removes all that it made, on all three services.
+    /// Removes all that it made, on all three services. So ends every test that has one, and it has failed where any program has
+    /// said the password of a tenant's database, or the key that these are encrypted with.
     ///
     /// # Errors
-    /// When one of them refuses.
+    /// When a secret was said, or one of the services refuses.
     pub async fn remove(self) -> anyhow::Result<()> {
+        let said = self.said()?;
+        ensure!(!said.contains(PASSWORD_MARK), "a program has said the password of a tenant's database");
+        ensure!(!said.contains(KEY), "a program has said a key");
         let settings = self.settings();
         let clickhouse = self.clickhouse()?;
         for database in [self.raw_database(), self.view_database()] {

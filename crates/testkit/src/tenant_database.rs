@@ -6,10 +6,14 @@ mod registered;
 use anyhow::Context;
 use tokio_postgres::Client;
 
+pub(crate) use self::key_file::KEY;
 pub use self::key_file::KeyFile;
 pub use self::registered::{RegisteredDatabase, register};
 use crate::databases::{TestDatabase, connect, services, unique_suffix};
 use crate::proxy::Proxy;
+
+/// What the password of every tenant's database begins with, so that it is found wherever one is said.
+pub(crate) const PASSWORD_MARK: &str = "markedpw";
 
 /// A database whose owner Lockstep will be. [`TenantDatabase::remove`] takes it away; a test that fails leaves its role.
 ///
@@ -37,7 +41,8 @@ impl TenantDatabase {
     /// As [`TenantDatabase::create`].
     pub async fn create_on(admin_url: &str) -> anyhow::Result<Self> {
         let database = TestDatabase::create_on(admin_url.to_owned()).await?;
-        let (role, password) = (format!("lockstep_tenant_{}", unique_suffix()), format!("pw{}", unique_suffix()));
+        let (role, password) =
+            (format!("lockstep_tenant_{}", unique_suffix()), format!("{PASSWORD_MARK}{}", unique_suffix()));
         let admin = connect(admin_url).await?;
         let statements = format!(
             "CREATE ROLE {role} LOGIN PASSWORD '{password}'; ALTER DATABASE {} OWNER TO {role}",

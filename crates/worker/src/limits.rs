@@ -49,6 +49,9 @@ pub struct Limits {
     pub clean_up_percent: u32,
     /// A table with any such tombstone is rewritten when it was not rewritten for this long.
     pub clean_up_at_least_every: Duration,
+    /// How often a tenant's tables are looked at while they are written to: one that was altered may take what is written, and
+    /// show something else. A mapping that stopped since its table does not fit is looked at again as often.
+    pub tenant_tables_look_every: Duration,
     /// How long a flush or a range under way may take after the signal to stop.
     pub stop_within: Duration,
 }
@@ -85,6 +88,7 @@ impl Default for Limits {
             clean_up_every: Duration::from_secs(60 * 60),
             clean_up_percent: 5,
             clean_up_at_least_every: Duration::from_secs(24 * 60 * 60),
+            tenant_tables_look_every: Duration::from_secs(60),
             stop_within: Duration::from_secs(30),
         }
     }

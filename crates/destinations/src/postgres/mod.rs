@@ -109,6 +109,14 @@ impl Postgres {
         states::found(self, mappings).await
     }
 
+    /// Whether the table of each of these mappings is as it has to be, in one round trip.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn fit(&self, mappings: &[&Mapping]) -> Result<Vec<bool>, DestinationError> {
+        tables::fit(self, mappings).await
+    }
+
     /// Makes the mapping's table fit: creates it, or adds columns that the definition gained. After that its rows have to be
     /// read again, which [`Postgres::states`] says as well.
     ///

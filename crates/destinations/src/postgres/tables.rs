@@ -22,6 +22,15 @@ pub enum Prepared {
     Misfit(Vec<String>),
 }
 
+pub(super) async fn fit(to: &Postgres, mappings: &[&Mapping]) -> Result<Vec<bool>, DestinationError> {
+    let finds: Vec<_> = mappings.iter().map(|mapping| tenant::find(mapping)).collect();
+    let answers = to.transaction(&finds).await?;
+    let fits = |(mapping, answer): (&&Mapping, &Answer)| {
+        parse(Some(answer)).is_some_and(|found| tenant::judge(mapping, &found) == Shape::Fits)
+    };
+    Ok(mappings.iter().zip(&answers).map(fits).collect())
+}
+
 pub(super) async fn prepare(to: &Postgres, mapping: &Mapping) -> Result<Prepared, DestinationError> {
     let found = parse(to.transaction(&[tenant::find(mapping)]).await?.first());
     match found.as_ref().map(|found| tenant::judge(mapping, found)) {

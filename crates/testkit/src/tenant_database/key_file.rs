@@ -13,7 +13,7 @@ use crate::databases::unique_suffix;
 /// Networks in which tests have tenants' databases.
 const ALLOWED: &str = "127.0.0.0/8";
 /// Thirty-two bytes. What it protects is a test's own.
-const KEY: &str = "c2VjcmV0IG9mIGEgdGVzdCdzIG93biwgMzIgYnl0ZXM=";
+pub(crate) const KEY: &str = "c2VjcmV0IG9mIGEgdGVzdCdzIG93biwgMzIgYnl0ZXM=";
 
 /// A key file, which goes with this.
 pub struct KeyFile(PathBuf);

@@ -1,9 +1,9 @@
 //! What all visits share: the source, memory, and how tenants' databases are reached.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::DestinationId;
 use lockstep_core::secret_keys::{Holder, KeyRing};
@@ -41,8 +41,8 @@ pub(super) struct Context {
     key_file: Option<PathBuf>,
     memory: Arc<Semaphore>,
     control: Mutex<Option<Arc<Client>>>,
-    /// Destinations whose tables this process has looked at, each with the revision that it knew.
-    prepared: std::sync::Mutex<HashSet<(Uuid, i64)>>,
+    /// Destinations whose tables this process has looked at, each with the revision that it knew, and when.
+    prepared: std::sync::Mutex<HashMap<Uuid, (i64, Instant)>>,
 }
 
 impl Context {
@@ -122,18 +122,21 @@ impl Context {
         Ok(Postgres::new(id, row.tenancy, connection, Arc::clone(&self.network)))
     }
 
-    /// Whether this process has looked at the tables of a destination as the registry has it now.
+    /// Whether this process has looked at the tables of a destination as the registry has it now, and not long ago.
     pub(super) fn is_prepared(&self, row: &Registered) -> bool {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).contains(&(row.id, row.revision))
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.get(&row.id).is_some_and(|(revision, looked)| {
+            *revision == row.revision && looked.elapsed() < self.limits.tenant_tables_look_every
+        })
     }
 
     /// It has looked at them, or has to look at them again.
     pub(super) fn set_prepared(&self, row: &Registered, is_prepared: bool) {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if is_prepared {
-            prepared.insert((row.id, row.revision));
+            prepared.insert(row.id, (row.revision, Instant::now()));
         } else {
-            prepared.remove(&(row.id, row.revision));
+            prepared.remove(&row.id);
         }
     }
 }

@@ -28,8 +28,6 @@ const TURN: Duration = Duration::from_secs(2);
 const VISIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// After so long it is looked again whether something that could not be shipped can.
 pub(super) const REST: Duration = Duration::from_secs(10);
-/// A mapping whose table does not fit is looked at again after so long, or when the worker is started again.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What became of a visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,7 +145,8 @@ impl Visitor {
         let known = context.ask(async |client| tenants::known(client, row.id).await).await?;
         let names: Vec<_> = self.mappings.iter().map(|mapping| context.mappings.name(*mapping).clone()).collect();
         let states = self.destination.states(&names).await?;
-        let is_due = self.stopped.is_empty() || self.stopped.values().any(|since| since.elapsed() >= LOOK_AGAIN);
+        let look_every = context.limits.tenant_tables_look_every;
+        let is_due = self.stopped.is_empty() || self.stopped.values().any(|since| since.elapsed() >= look_every);
         let changed = match context.is_prepared(row) || !is_due {
             true => Vec::new(),
             false => self.prepare(context, row).await?,
@@ -179,7 +178,7 @@ impl Visitor {
             }
         }
         let is_through = !turn.is_unfinished && !turn.waits && !turn.is_stopped;
-        Ok((turn.end(), if is_through { head } else { needed.unwrap_or(row.passed).min(head) }))
+        Ok((turn.end(look_every), if is_through { head } else { needed.unwrap_or(row.passed).min(head) }))
     }
 
     /// Removes everything for good. Returns `false` where the tenancy has come back: then nothing is removed.
@@ -200,7 +199,7 @@ impl Visitor {
 
     /// The mappings that are neither paused nor stopped.
     fn at_work(&mut self, context: &Context, turn: &mut Turn) -> Vec<MappingIndex> {
-        self.stopped.retain(|_, since| since.elapsed() < LOOK_AGAIN);
+        self.stopped.retain(|_, since| since.elapsed() < context.limits.tenant_tables_look_every);
         let Some(pauses) = context.pauses.if_shipping_to(&self.destination.id()) else {
             turn.waits = true;
             return Vec::new();
@@ -222,8 +221,12 @@ impl Visitor {
     async fn prepare(&mut self, context: &Context, row: &Registered) -> Result<Vec<MappingIndex>, Trouble> {
         let mut changed = Vec::new();
         self.stopped.clear();
-        for mapping in self.mappings.clone() {
-            let definition = context.mappings.get(mapping);
+        let all: Vec<_> = self.mappings.iter().map(|mapping| &**context.mappings.get(*mapping)).collect();
+        let fit = self.destination.fit(&all).await?;
+        for ((mapping, definition), fits) in self.mappings.clone().into_iter().zip(all).zip(fit) {
+            if fits {
+                continue;
+            }
             match self.destination.prepare(definition).await? {
                 Prepared::Fits => {}
                 Prepared::Created | Prepared::Changed => changed.push(mapping),
@@ -287,11 +290,12 @@ impl Turn {
         self.began.elapsed() >= TURN
     }
 
-    const fn end(&self) -> Visited {
+    /// A mapping that stopped is looked at again after `look_every`.
+    const fn end(&self, look_every: Duration) -> Visited {
         match (self.is_unfinished, self.waits, self.is_stopped) {
             (true, ..) => Visited::More,
             (false, true, _) => Visited::Waiting(REST),
-            (false, false, true) => Visited::Waiting(LOOK_AGAIN),
+            (false, false, true) => Visited::Waiting(look_every),
             (false, false, false) => Visited::InStep,
         }
     }

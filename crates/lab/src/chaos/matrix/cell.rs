@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use futures_util::future::try_join_all;
 use lockstep_core::{exit, failpoint};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -286,22 +287,21 @@ impl SharedInstallation {
     }
 
     async fn judge(&self) -> anyhow::Result<Outcome> {
-        let waited = self.installation.run("lockstep", &["wait", "--all", "--timeout", IN_STEP_SECONDS]).await?;
-        if waited.code != Some(0) {
-            return Ok(Outcome::NotInStep(waited.stderr));
+        let mut waits = vec![vec!["wait", "--timeout", IN_STEP_SECONDS, "--all"]];
+        // Also for one that backs off, for which nobody waits who waits for all.
+        let of_tenant = |tenant| vec!["wait", "--timeout", IN_STEP_SECONDS, "--destination", tenant];
+        waits.extend(self.tenants.iter().map(|tenant| of_tenant(tenant.id.as_str())));
+        let waiting = waits.iter().map(|arguments| self.installation.run("lockstep", arguments));
+        for waited in try_join_all(waiting).await? {
+            if waited.code != Some(0) {
+                return Ok(Outcome::NotInStep(waited.stderr));
+            }
         }
         let report = oracle::compare(&self.client, &self.installation.endpoint()).await?;
         if !report.equal() {
             return Ok(Outcome::Different(report.to_string()));
         }
         for tenant in &self.tenants {
-            let timeout = ["--timeout", IN_STEP_SECONDS];
-            // Also where it backs off, for which nobody waits who waits for all.
-            let wait = [&["wait", "--destination", tenant.id.as_str()], &timeout[..]].concat();
-            let waited = self.installation.run("lockstep", &wait).await?;
-            if waited.code != Some(0) {
-                return Ok(Outcome::NotInStep(waited.stderr));
-            }
             let report = tenant.judged(&self.client).await?;
             if !report.equal() {
                 return Ok(Outcome::Different(format!("the tenant's database {}\n{report}", tenant.id)));
