@@ -11,7 +11,7 @@ mod swap;
 mod tables;
 mod view;
 
-pub use compare::rows as compare_rows;
+pub use compare::{places as places_of_key, rows as compare_rows, versions as versions_of_keys};
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, remove_stale};
