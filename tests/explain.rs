@@ -33,7 +33,9 @@ async fn told(stage: &Stage, arguments: &[&str], code: i32) -> Result<Value> {
     let value = json(stage, "explain", arguments, code).await?;
     let text = stage.installation.run("lockstep", &[&["explain"], arguments].concat()).await?;
     ensure!(text.code == Some(code), "{text:?}");
-    ensure!(text.stdout.contains(value["sentence"].as_str().unwrap_or("no sentence")), "{} {value}", text.stdout);
+    // A database that is away may fail in another way each time.
+    let sentence = value["sentence"].as_str().unwrap_or("no sentence").split(": LS-").next().unwrap_or_default();
+    ensure!(text.stdout.contains(sentence), "{} {value}", text.stdout);
     ensure!(!stage.installation.said()?.contains(SECRET), "a value was said");
     Ok(value)
 }

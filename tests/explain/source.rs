@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::{IN_STEP, NOT_LOOKED_AT, explained, in_clickhouse, says, told};
+use crate::programs::{ended, with_changed};
 use crate::quarantine::all_else_in_step;
 use crate::stage::Stage;
 
@@ -46,7 +47,23 @@ async fn explain_tells_of_a_row_in_step_of_one_deleted_and_of_one_left_out() -> 
     let nobodys = told(&stage, &["--mapping", "users", "--key", &stage.id("nobody").await?], IN_STEP).await?;
     says(&nobodys, "Nobody has or had a row of this key")?;
     keys_are_read_or_refused(&stage).await?;
+    without_clickhouse(&stage, &ada).await?;
     stage.end(programs).await
+}
+
+/// It is said, and all that the source knows is told.
+async fn without_clickhouse(stage: &Stage, ada: &str) -> Result<()> {
+    let nowhere = [("LOCKSTEP_CLICKHOUSE_URL", "http://127.0.0.1:1")];
+    let engines = stage.id("engines").await?;
+    for tenant in [&["--tenant", &engines][..], &[]] {
+        let arguments = [&["explain", "--mapping", "users", "--key", ada], tenant].concat();
+        let told = ended(with_changed(stage, "lockstep", &nowhere).args(arguments)).await?;
+        let said = String::from_utf8_lossy(&told.stdout);
+        ensure!(told.status.code() == Some(NOT_LOOKED_AT), "{said}");
+        ensure!(said.contains("ClickHouse could not be looked at: LS-0201"), "{said}");
+        ensure!(said.contains("The source has the row, and exports it."), "{said}");
+    }
+    Ok(())
 }
 
 async fn keys_are_read_or_refused(stage: &Stage) -> Result<()> {
@@ -55,7 +72,9 @@ async fn keys_are_read_or_refused(stage: &Stage) -> Result<()> {
     let story = explained(stage, "project_permissions", &pair, IN_STEP).await?;
     ensure!(story["key"]["user_id"] == *ada, "{story}");
     ensure!(story["key"]["permission_id"].as_str().is_some_and(|shown| shown.starts_with("sha256:")), "{story}");
-    for (mapping, key, code) in [("users", "hunter2", "LS-0046"), ("users", "", "LS-0046"), ("user", &ada[..], "LS-0040")] {
+    for (mapping, key, code) in
+        [("users", "hunter2", "LS-0046"), ("users", "", "LS-0046"), ("user", &ada[..], "LS-0040")]
+    {
         let refused = stage.installation.run("lockstep", &["explain", "--mapping", mapping, "--key", key]).await?;
         ensure!(refused.code == Some(78) && refused.stderr.starts_with(code), "{refused:?}");
         ensure!(!refused.stderr.contains("hunter2"), "{refused:?}");

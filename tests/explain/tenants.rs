@@ -12,7 +12,8 @@ async fn explain_tells_of_every_database_of_a_tenants_and_of_one_that_is_down() 
     let stage = Stage::small_with_tenants().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     let engines = stage.id("engines").await?;
-    let (first, second) = (stage.add_destination(&engines, &[]).await?, stage.add_destination(&engines, &["users"]).await?);
+    let (first, second) =
+        (stage.add_destination(&engines, &[]).await?, stage.add_destination(&engines, &["users"]).await?);
     stage.all_equal(&[&first, &second]).await?;
     let ada = stage.id("ada").await?;
     let story = explained(&stage, "users", &ada, IN_STEP).await?;
@@ -36,6 +37,7 @@ async fn explain_tells_of_every_database_of_a_tenants_and_of_one_that_is_down() 
     let others = [in_clickhouse(&story), at(&story, &second.id)];
     ensure!(others.iter().all(|part| part["verdict"] == "in_step"), "{story}");
     first.database.proxy().set(Mode::Pass);
+    stage.until_registered(&first, "it to catch up", "failures = 0 AND NOT unfinished AND passed >= known").await?;
     stage.all_equal(&[&first, &second]).await?;
     paused_and_changed_there(&stage, &first, &ada).await?;
     stage.end_with(programs, [first, second]).await

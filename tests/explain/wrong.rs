@@ -36,7 +36,9 @@ async fn explain_names_the_columns_of_content_that_nobody_shipped_and_the_comman
 async fn explain_says_that_a_row_is_in_quarantine_and_how_it_gets_out() -> Result<()> {
     let stage = Stage::small().await?;
     stage
-        .in_clickhouse("ALTER TABLE {raw}.users ADD CONSTRAINT none CHECK NOT like(ifNull(display_name, ''), '%hunter2%')")
+        .in_clickhouse(
+            "ALTER TABLE {raw}.users ADD CONSTRAINT none CHECK NOT like(ifNull(display_name, ''), '%hunter2%')",
+        )
         .await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;

@@ -23,9 +23,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub(super) type Unreachable = String;
 
 /// What an answer is, within its time.
-pub(super) async fn answered<T>(
-    asking: impl Future<Output = Result<T, DestinationError>>,
-) -> Result<T, Unreachable> {
+pub(super) async fn answered<T>(asking: impl Future<Output = Result<T, DestinationError>>) -> Result<T, Unreachable> {
     match timeout(ANSWER_LIMIT, asking).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("it did not answer within {} s", ANSWER_LIMIT.as_secs())),
@@ -78,9 +76,8 @@ pub(super) async fn in_clickhouse(
     let held = wanted.iter().map(|wanted| {
         let Location { project_id, branch_id } = &wanted.place;
         let version = versions.iter().find(|(project, branch, ..)| project == project_id && branch == branch_id);
-        let is_here = |row: &&Row| {
-            row.field(0) == Some(project_id.as_bytes()) && row.field(1) == Some(branch_id.as_bytes())
-        };
+        let is_here =
+            |row: &&Row| row.field(0) == Some(project_id.as_bytes()) && row.field(1) == Some(branch_id.as_bytes());
         let live: Vec<&Row> = live.iter().filter(is_here).collect();
         let holds = match (live.is_empty(), version) {
             (false, _) => Holds::Live,

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use lockstep_core::{SequenceId, TenancyId};
 
-use super::report::{
-    Difference, DestinationFacts, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict,
-};
+use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
 use crate::DESTINATION;
 
 /// A tenancy that may decide what a place shows of a key: see [`lockstep_mappings::postgres::compare::claims`].
@@ -130,8 +128,10 @@ impl Judge<'_> {
     }
 
     fn unreadable(&self, state: &str) -> Judgement {
-        let sentence =
-            format!("{}: what it should hold is not known, as Postgres cannot give the row (SQLSTATE {state})", self.name);
+        let sentence = format!(
+            "{}: what it should hold is not known, as Postgres cannot give the row (SQLSTATE {state})",
+            self.name
+        );
         let next = format!(
             "mend the row in the source, which ships it; `lockstep quarantine list --mapping {} --tenant {}` says more",
             self.mapping, self.of.tenancy
@@ -162,7 +162,9 @@ impl Judge<'_> {
 
     fn waits_for_number(&self) -> (String, String) {
         match &self.of.sequencer_paused {
-            Some(paused) => (format!("a change waits for its number, and {paused}"), "lockstep resume sequencer".to_owned()),
+            Some(paused) => {
+                (format!("a change waits for its number, and {paused}"), "lockstep resume sequencer".to_owned())
+            }
             None => (
                 "a change waits for its number".to_owned(),
                 "`lockstep status`, should that last: is lockstep-sequencer running?".to_owned(),
@@ -222,16 +224,12 @@ impl Judge<'_> {
             Some(Difference::Unexpected) => "it holds a row that the source has not".to_owned(),
             _ => format!("it has other values in {}", row.columns.join(", ")),
         };
-        let scope = if self.is_clickhouse() {
-            format!("--tenant {}", self.of.tenancy)
-        } else {
-            format!("--destination {}", self.to.destination)
+        let next = match (self.is_clickhouse(), self.of.gone) {
+            (true, false) => format!("lockstep resync --tenant {} --mapping {}", self.of.tenancy, self.mapping),
+            (true, true) => format!("lockstep erase --tenant {}", self.of.tenancy),
+            (false, _) => format!("lockstep resync --destination {} --mapping {}", self.to.destination, self.mapping),
         };
-        judgement(
-            Verdict::Wrong,
-            format!("{} is wrong: {way}, and nothing is on its way", self.name),
-            format!("lockstep resync {scope} --mapping {}", self.mapping),
-        )
+        judgement(Verdict::Wrong, format!("{} is wrong: {way}, and nothing is on its way", self.name), next)
     }
 
     fn still_changing(&self) -> Judgement {

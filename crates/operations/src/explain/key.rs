@@ -38,7 +38,9 @@ impl fmt::Display for KeyProblem {
         match self {
             Self::Quotes => f.write_str("a value that begins with \" has to be a JSON string"),
             Self::Count { found, expected } => write!(f, "it has {found} values, and the key {expected}"),
-            Self::NoColumn => f.write_str("a part names no column of the key; name the column of every value, or of none"),
+            Self::NoColumn => {
+                f.write_str("a part names no column of the key; name the column of every value, or of none")
+            }
             Self::Twice(column) => write!(f, "{column} is there twice"),
             Self::Lacks(column) => write!(f, "{column} is missing"),
             Self::NoValue { column, what } => write!(f, "the value of {column} is not {what}"),
@@ -60,7 +62,8 @@ pub(super) fn parse(mapping: &Mapping, text: &str) -> Result<Vec<String>, KeyPro
 
 /// How the key is written, for an error that says so.
 pub(super) fn syntax(mapping: &Mapping) -> String {
-    let columns: Vec<_> = mapping.key_columns().map(|column| format!("{}={}", column.name, column.column_type)).collect();
+    let columns: Vec<_> =
+        mapping.key_columns().map(|column| format!("{}={}", column.name, column.column_type)).collect();
     columns.join(",")
 }
 
@@ -194,7 +197,10 @@ mod tests {
         for (text, said) in [
             ("hunter2", "the value of id is not a uuid"),
             ("hunter2,hunter2", "it has 2 values, and the key 1"),
-            ("id=hunter2,name=hunter2", "a part names no column of the key; name the column of every value, or of none"),
+            (
+                "id=hunter2,name=hunter2",
+                "a part names no column of the key; name the column of every value, or of none",
+            ),
             (&format!("id={ID},id={ID}")[..], "id is there twice"),
         ] {
             assert_eq!(read("users", text).unwrap_err().to_string(), said);

@@ -3,24 +3,20 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
-use lockstep_destinations::Postgres;
 use lockstep_destinations::postgres::MappingState as FoundState;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::fetch::ReadFrom;
-use lockstep_schema::tenant_destinations::mappings::{self as registered, MappingState, TenantMapping};
-use lockstep_schema::tenant_destinations::{self as registry, TenantDestination};
 use tokio::time::sleep;
 
 use super::held::{self, Unreachable, Wanted};
 use super::judge::{self, Claim, Seen, Version, is_owed};
+use super::own::OwnDestination;
 use super::placed::Placed;
-use super::report::{
-    BreakerState, DestinationFacts, DestinationStory, Fill, FillState, HeldRow, TenancyStory,
-};
+use super::report::{DestinationFacts, DestinationStory, Fill, FillState, HeldRow, TenancyStory};
 use super::source::{Known, Rows, Snapshot};
 use crate::deployment::Deployment;
-use crate::destinations::postgres;
 use crate::error::OperationError;
 use crate::tenancies::{ever_at, places};
 
@@ -34,10 +30,11 @@ pub(super) async fn story(
     mapping: &Mapping,
     key: &[String],
     tenancy: TenancyId,
-    placed: &Placed,
 ) -> Result<TenancyStory, OperationError> {
+    let placed = Placed::read(deployment, mapping).await?;
     let own = OwnDestination::all(deployment, mapping, tenancy).await?;
-    let mut looker = Looker { deployment, mapping, key, tenancy, placed, own, first: HashMap::new(), owed: HashMap::new() };
+    let mut looker =
+        Looker { deployment, mapping, key, tenancy, placed, own, first: HashMap::new(), owed: HashMap::new() };
     let mut looks = 1;
     loop {
         let look = looker.look().await?;
@@ -53,68 +50,7 @@ pub(super) async fn story(
         }
         looks += 1;
         sleep(BETWEEN_LOOKS).await;
-    }
-}
-
-/// A tenant's own destination that takes the mapping.
-struct OwnDestination {
-    one: TenantDestination,
-    mapping: Option<TenantMapping>,
-    postgres: Result<Postgres, Unreachable>,
-}
-
-impl OwnDestination {
-    async fn all(
-        deployment: &Deployment<'_>,
-        mapping: &Mapping,
-        tenancy: TenancyId,
-    ) -> Result<Vec<Self>, OperationError> {
-        let control = deployment.control()?;
-        let mut found = registry::list(control, Some(tenancy)).await?;
-        found.retain(|one| one.setup.takes(mapping.name.as_str()));
-        let ids: Vec<_> = found.iter().map(|one| one.setup.id).collect();
-        let mut states = registered::of(control, &ids).await?;
-        states.retain(|state| state.mapping == mapping.name.as_str());
-        let own = found.into_iter().map(|one| Self {
-            mapping: states.iter().find(|state| state.destination == one.setup.id).cloned(),
-            postgres: postgres(deployment.settings, &one.setup).map_err(|error| error.to_string()),
-            one,
-        });
-        Ok(own.collect())
-    }
-
-    fn id(&self) -> DestinationId {
-        self.one.setup.destination_id()
-    }
-
-    fn fill(&self, found: Option<&FoundState>, is_refilled: bool) -> Fill {
-        let of = |state| Fill { state, error: None };
-        let registered = self.mapping.as_ref();
-        if let Some(stopped) = registered.filter(|mapping| mapping.state == MappingState::Stopped) {
-            return Fill { state: FillState::Stopped, error: stopped.error.clone() };
-        }
-        let is_asked_for = registered.is_some_and(|mapping| mapping.refill_requested_at.is_some());
-        match found {
-            None => of(FillState::Unknown),
-            Some(FoundState::Filling(_)) => of(FillState::Filling),
-            Some(FoundState::Absent) => of(FillState::WaitsForFill),
-            Some(FoundState::At(_)) if is_asked_for || is_refilled => of(FillState::WaitsForFill),
-            Some(FoundState::At(_)) if registered.is_some_and(|mapping| mapping.state == MappingState::Filling) => {
-                of(FillState::Filling)
-            }
-            Some(FoundState::At(_)) => of(FillState::Filled),
-        }
-    }
-
-    fn breaker(&self) -> Option<BreakerState> {
-        let breaker = &self.one.breaker;
-        breaker.failing_since.is_some().then(|| BreakerState {
-            failures: breaker.failures,
-            since: breaker.failing_since.clone(),
-            retry_at: breaker.retry_at.clone(),
-            error_code: breaker.error_code.clone(),
-            error: breaker.error.clone(),
-        })
+        looker.placed = Placed::read(deployment, mapping).await?;
     }
 }
 
@@ -124,7 +60,7 @@ struct Looker<'a> {
     mapping: &'a Mapping,
     key: &'a [String],
     tenancy: TenancyId,
-    placed: &'a Placed,
+    placed: Placed,
     own: Vec<OwnDestination>,
     /// Cursors as the first look found them, by destination: changes above them are told, so that no later one goes unnoticed.
     first: HashMap<(DestinationId, TenancyId), SequenceId>,
@@ -189,16 +125,12 @@ impl Looker<'_> {
                 self.first.entry((DestinationId::clickhouse(), tenancy)).or_insert(cursor);
             }
         }
-        let mut states = Vec::with_capacity(self.own.len());
-        for own in &self.own {
-            let state = match &own.postgres {
-                Ok(postgres) => held::state(postgres, &self.mapping.name).await,
-                Err(why) => Err(why.clone()),
-            };
-            if let Ok(state) = &state {
+        // All at once: each may take its time to not answer.
+        let states = join_all(self.own.iter().map(|own| own.state(self.mapping))).await;
+        for (own, state) in self.own.iter().zip(&states) {
+            if let Ok(state) = state {
                 self.first.entry((own.id(), self.tenancy)).or_insert_with(|| cursor_of(state).unwrap_or_default());
             }
-            states.push(state);
         }
         Ok(Before { clickhouse, own: states })
     }

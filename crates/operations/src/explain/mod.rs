@@ -8,6 +8,7 @@ mod held;
 mod judge;
 mod key;
 mod look;
+mod own;
 mod owners;
 mod placed;
 mod report;
@@ -21,10 +22,9 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::tenancy_table;
 use lockstep_schema::row_security;
 
+pub use self::key::KeyProblem;
 use self::look::story;
 use self::owners::Owners;
-use self::placed::Placed;
-pub use self::key::KeyProblem;
 pub use self::report::{
     BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, Fill, FillState,
     HeldRow, Holds, Judgement, Place, Refused, SourceRow, SourceState, TenancyFacts, TenancyStory, Verdict, Waiting,
@@ -49,10 +49,7 @@ pub struct ExplainRequest {
 /// # Errors
 /// When there is no such mapping, key or tenancy, or Postgres cannot be asked. A destination that cannot be asked is part of the
 /// report.
-pub async fn explain(
-    deployment: &Deployment<'_>,
-    request: &ExplainRequest,
-) -> Result<ExplainReport, OperationError> {
+pub async fn explain(deployment: &Deployment<'_>, request: &ExplainRequest) -> Result<ExplainReport, OperationError> {
     let mapping = deployment.mapping(&request.mapping)?;
     let key = key::parse(mapping, &request.key).map_err(|why| OperationError::NoKey {
         mapping: mapping.name.to_string(),
@@ -60,14 +57,13 @@ pub async fn explain(
         syntax: key::syntax(mapping),
     })?;
     refuse_row_security(deployment, mapping).await?;
-    let placed = Placed::read(deployment, mapping).await?;
     let owners = match request.tenancy {
         Some(tenancy) => Owners::named(deployment, tenancy).await?,
-        None => Owners::found(deployment, mapping, &key, &placed).await?,
+        None => Owners::found(deployment, mapping, &key).await?,
     };
     let mut tenancies = Vec::with_capacity(owners.tenancies.len());
     for tenancy in owners.tenancies {
-        tenancies.push(story(deployment, mapping, &key, tenancy, &placed).await?);
+        tenancies.push(story(deployment, mapping, &key, tenancy).await?);
     }
     // Others live where somebody has the key.
     if tenancies.iter().any(|tenancy| !is_strangers(tenancy)) {

@@ -46,8 +46,8 @@ impl Owners {
     pub(super) async fn named(deployment: &Deployment<'_>, tenancy: TenancyId) -> Result<Self, OperationError> {
         const KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM lockstep.tenancy_location WHERE tenancy_id = $1)";
         let client = &deployment.client;
-        let is_known = exists(client, tenancy).await?
-            || client.query_one(KNOWN, &[&tenancy.as_uuid()]).await?.get::<_, bool>(0);
+        let is_known =
+            exists(client, tenancy).await? || client.query_one(KNOWN, &[&tenancy.as_uuid()]).await?.get::<_, bool>(0);
         if !is_known {
             return Err(OperationError::UnknownTenancy(tenancy));
         }
@@ -59,7 +59,6 @@ impl Owners {
         deployment: &Deployment<'_>,
         mapping: &Mapping,
         key: &[String],
-        clickhouse: &Placed,
     ) -> Result<Self, OperationError> {
         let (mut all, client) = (Self::default(), &deployment.client);
         match deployment.client.query(&explain::owners(mapping, key, AT_MOST), &[]).await.map_err(SourceError::from) {
@@ -70,7 +69,7 @@ impl Owners {
             Err(error) => return Err(error.into()),
         }
         all.add(client.query(&explain::named(mapping, key, AT_MOST), &[]).await?.iter().map(id));
-        match places(clickhouse, key).await {
+        match places(&Placed::read(deployment, mapping).await?, key).await {
             Ok(places) => {
                 all.cut |= places.len() == AT_MOST;
                 all.add(ever_at(client, &places).await?);

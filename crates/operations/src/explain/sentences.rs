@@ -58,11 +58,17 @@ fn of_tenancy(of: &TenancyFacts) -> Vec<String> {
     });
     let waiting = &of.waiting;
     if waiting.lines > 0 {
-        lines.push(format!("{} in the inbox, without a number yet.", counted(waiting.lines, "line that names it waits", "lines that name it wait")));
+        lines.push(format!(
+            "{} in the inbox, without a number yet.",
+            counted(waiting.lines, "line that names it waits", "lines that name it wait")
+        ));
     }
     if waiting.searches > 0 {
         let since = waiting.since.as_ref().map_or_else(String::new, |since| format!(", since {since}"));
-        lines.push(format!("{} to be searched{since}.", counted(waiting.searches, "line that may concern it waits", "lines that may concern it wait")));
+        lines.push(format!(
+            "{} to be searched{since}.",
+            counted(waiting.searches, "line that may concern it waits", "lines that may concern it wait")
+        ));
     }
     if waiting.erasure {
         lines.push("The tenancy's rows are being erased.".to_owned());
@@ -107,13 +113,20 @@ fn of_destination(to: &DestinationFacts) -> Vec<String> {
     if let Some(breaker) = &to.breaker {
         let [since, retry_at, error] =
             [&breaker.since, &breaker.retry_at, &breaker.error].map(|text| text.as_deref().unwrap_or("unknown"));
-        lines.push(format!("  It has failed {} times since {since}, and is tried again at {retry_at}: {error}", breaker.failures));
+        lines.push(format!(
+            "  It has failed {} times since {since}, and is tried again at {retry_at}: {error}",
+            breaker.failures
+        ));
     }
     lines.extend(to.rows.iter().map(|row| format!("  {}", held(row))));
     lines.extend(to.quarantine.iter().map(|refused| {
         format!(
-            "  Change {} is in quarantine with {} since {}; tried {} times, the last time at {}.",
-            refused.sequence, refused.code, refused.first_refused_at, refused.attempts, refused.last_refused_at
+            "  Change {} is in quarantine with {} since {}, after {}, the last at {}.",
+            refused.sequence,
+            refused.code,
+            refused.first_refused_at,
+            counted(refused.attempts, "attempt", "attempts"),
+            refused.last_refused_at
         )
     }));
     lines

@@ -12,16 +12,15 @@ use lockstep_schema::{SourceError, SqlStateKind, fits_its_table};
 use tokio_postgres::Client;
 
 use super::judge::Claim;
-use super::report::{
-    Change, Changes, Place, Refused, SourceRow, SourceState, TenancyFacts, Waiting,
-};
+use super::report::{Change, Changes, Place, Refused, SourceRow, SourceState, TenancyFacts, Waiting};
 use crate::error::OperationError;
 use crate::pause::PausedPart;
 use crate::shown;
 use crate::tenancies::locations;
 
-/// One snapshot for everything that is asked until its end; by indexes, wherever there are any.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off";
+/// One snapshot for everything that is asked until its end; by indexes, wherever there are any. A row that cannot be given may take
+/// a minute to fail: text of a gigabyte is made first.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = '120s'";
 /// Where a tenancy is and was, and since when it is gone, as passes have written down.
 const HISTORY: &str = r#"SELECT project_id, branch_id, to_char(gone_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM lockstep.tenancy_location WHERE tenancy_id = $1 ORDER BY recorded_at, project_id, branch_id"#;

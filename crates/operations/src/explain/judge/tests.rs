@@ -155,10 +155,10 @@ fn fills_and_erasures_are_waited_for() {
         let filling = DestinationFacts { fill: Fill { state, error: None }, ..different() };
         ends(&of(), &filling, &seen(claim()), Verdict::OnItsWay, sentence, "lockstep status");
     }
-    let fill = Fill { state: FillState::Stopped, error: Some("LS-0216: its key is another".to_owned()) };
+    let fill = Fill { state: FillState::Stopped, error: Some("LS-0213: its key is another".to_owned()) };
     let stopped = DestinationFacts { fill, ..to(&own(), Some(Difference::Missing)) };
     let sentence = format!(
-        "Destination {} is behind: it is being filled, and the mapping is stopped there: LS-0216: its key is another",
+        "Destination {} is behind: it is being filled, and the mapping is stopped there: LS-0213: its key is another",
         own()
     );
     let next = format!("lockstep destination show {}", own());
@@ -189,6 +189,8 @@ fn what_is_owed_is_wrong_when_it_was_seen_twice() {
     ] {
         ends(&of(), &to(DESTINATION, Some(difference)), &twice, Verdict::Wrong, sentence, &resync);
     }
+    let (gone, left) = (TenancyFacts { gone: true, ..of() }, to(DESTINATION, Some(Difference::Unexpected)));
+    assert_eq!(judge("users", &gone, &left, &twice).next, Some(format!("lockstep erase --tenant {}", tenancy())));
     let lost = to(&own(), Some(Difference::Missing));
     let sentence = format!("Destination {} is wrong: it lacks the row, and nothing is on its way", own());
     let resync = format!("lockstep resync --destination {} --mapping users", own());
@@ -234,10 +236,7 @@ fn story(parts: &[(DestinationFacts, Seen)]) -> Vec<TenancyStory> {
 fn the_gravest_is_that_of_all() {
     let alike = (to(DESTINATION, None), seen(claim()));
     let wrong = (different(), Seen { is_confirmed: true, ..seen(claim()) });
-    let away = (
-        DestinationFacts { unreachable: Some("it is away".to_owned()), ..to(&own(), None) },
-        seen(claim()),
-    );
+    let away = (DestinationFacts { unreachable: Some("it is away".to_owned()), ..to(&own(), None) }, seen(claim()));
     let behind = (different(), seen(Claim { waiting: true, ..claim() }));
     for (parts, verdict) in [
         (&[alike.clone(), behind.clone()][..], Verdict::OnItsWay),
@@ -263,7 +262,8 @@ fn the_story_is_told_in_sentences() {
     )]);
     tenancies[0].facts.former_places = vec![place()];
     tenancies[0].facts.waiting = Waiting { lines: 1, searches: 2, since: Some(AT.to_owned()), erasure: false };
-    tenancies[0].facts.changes = Changes { count: 2, cut: false, last: vec![changed(41), changed(40)], unannounced: true };
+    tenancies[0].facts.changes =
+        Changes { count: 2, cut: false, last: vec![changed(41), changed(40)], unannounced: true };
     let report = ExplainReport {
         mapping: "users".to_owned(),
         key: [("id".to_owned(), tenancy().to_string())].into(),
