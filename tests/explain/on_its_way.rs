@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lockstep_testkit::databases::eventually;
+use tokio::sync::watch;
 
 use super::{IN_STEP, ON_ITS_WAY, explained, in_clickhouse, says};
 use crate::pause::says as logs;
@@ -62,4 +63,32 @@ async fn explain_says_that_rows_are_still_to_be_searched() -> Result<()> {
     let sequencer = stage.sequencer()?;
     stage.equal().await?;
     stage.end([sequencer, worker]).await
+}
+
+/// A row that changes all the time differs in many a look, and is never called wrong.
+#[tokio::test]
+async fn explain_calls_nothing_wrong_that_is_changing_all_the_time() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let (ada, client) = (stage.id("ada").await?, stage.connect().await?);
+    let (stop, stopping) = watch::channel(());
+    let editing = tokio::spawn(async move {
+        let edit =
+            r#"UPDATE "ProjectUser" SET "displayName" = 'hunter2 ' || random() WHERE "projectUserId" = id('ada')"#;
+        while !stopping.has_changed().unwrap_or(true) {
+            client.batch_execute(edit).await?;
+        }
+        Ok::<_, tokio_postgres::Error>(())
+    });
+    for _ in 0..20 {
+        let arguments = ["explain", "--mapping", "users", "--key", &ada];
+        let told = stage.installation.run("lockstep", &arguments).await?;
+        ensure!([Some(IN_STEP), Some(ON_ITS_WAY)].contains(&told.code), "{told:?}");
+    }
+    drop(stop);
+    editing.await??;
+    stage.equal().await?;
+    explained(&stage, "users", &ada, IN_STEP).await?;
+    stage.end(programs).await
 }
