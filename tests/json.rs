@@ -14,7 +14,7 @@ use crate::stage::Stage;
 const PAGE: &str = include_str!("../docs/json.md");
 
 /// Objects whose fields are names of mappings or columns.
-const BY_NAME: [&str; 3] = [".removed", ".removed_rows", ".entries[].key"];
+const BY_NAME: [&str; 4] = [".removed", ".removed_rows", ".entries[].key", ".key"];
 
 /// The object under the heading that names a command.
 fn documented(command: &str) -> Result<Value> {

@@ -4,10 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
-use lockstep_mappings::postgres::compare::{Key, claims};
+use lockstep_mappings::postgres::compare::{Key, Part, Scope, claims, own_rows, query, rows};
 use lockstep_mappings::postgres::fetch::{PageLimits, ReadFrom, former_locations, page};
 use lockstep_mappings::postgres::fill::{BlockRange, range};
-use lockstep_mappings::postgres::{expand, quarantine};
+use lockstep_mappings::postgres::{expand, explain, quarantine};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::{Session, Source};
 use serde_json::Value;
@@ -143,7 +143,35 @@ async fn plans_look_rows_up_by_key_whatever_the_data_and_the_indexes() -> Result
     judge(&scan, "claims", &claims(users, &DestinationId::clickhouse(), &keys, &work), "").await?;
 
     of_quarantine(&stage, &source).await?;
+    of_explaining(&stage, &source, &set).await?;
     stage.end([]).await
+}
+
+/// A user and an invitation of the largest tenancy, in the settings of `lockstep explain`.
+async fn of_explaining(stage: &Stage, source: &Source, set: &MappingSet) -> Result<()> {
+    let client = source.connect(Session::Control).await?;
+    client.batch_execute("SET enable_seqscan = off").await?;
+    let tenancy = TenancyId::new(id_of(stage, "t0").await?);
+    for (name, row) in [("users", "u77"), ("team_invitations", "c77")] {
+        let (mapping, key) = (mapping(set, name)?, [id_of(stage, row).await?.to_string()]);
+        let location = Location { project_id: "p".to_owned(), branch_id: "b0".to_owned() };
+        let keys = [Key { location, values: key.to_vec() }];
+        let of_keys = Scope::Keys(&keys);
+        for (what, statement, but) in [
+            // Each tenancy is asked for the key.
+            ("owners", explain::owners(mapping, &key, 21), "Tenancy"),
+            ("named", explain::named(mapping, &key, 21), ""),
+            ("is there", explain::is_there(mapping, tenancy, &key), ""),
+            ("waiting", explain::waiting(mapping, tenancy, &key), ""),
+            ("changes", explain::changes(mapping, tenancy, &key), ""),
+            ("refused", explain::refused(mapping, tenancy, &key), ""),
+            ("own row", query(&own_rows(mapping, tenancy, of_keys, Part::Without(&[]))).to_owned(), ""),
+            ("row at its place", query(&rows(mapping, of_keys)).to_owned(), ""),
+        ] {
+            judge(&client, &format!("explaining {name}: {what}"), &statement, but).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn of_quarantine(stage: &Stage, source: &Source) -> Result<()> {

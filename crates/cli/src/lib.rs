@@ -7,6 +7,7 @@ mod detach;
 mod doctor;
 mod erase;
 mod error;
+mod explain;
 mod mapping;
 mod migrate;
 mod output;
@@ -54,6 +55,8 @@ enum Command {
     Status(Reporting<NoArgs>),
     /// Wait until every destination holds what the source holds now
     Wait(Reporting<wait::WaitArgs>),
+    /// Tell one row's whole story: source, changes, destinations, and what to do. Exit 0 in step, 1 wrong, 2 on its way, 3 unknown
+    Explain(Reporting<explain::ExplainArgs>),
     /// Pause a part, within a second. Nothing is lost: changes made meanwhile are shipped when it is resumed
     Pause(Reporting<PauseArgs>),
     /// Resume a part that is paused
@@ -84,6 +87,7 @@ impl Command {
             Self::Mapping(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
+            | Self::Explain(_)
             | Self::Resync(_)
             | Self::Rewind(_)
             | Self::Access(_)
@@ -137,6 +141,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
         Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
+        Command::Explain(command) => command.show(&explain::run(&command.args, &connected.await?).await?),
         Command::Pause(command) => {
             let PauseArgs { part, reason } = &command.args;
             command.show(&lockstep_operations::pause(&connected.await?, &part.into(), reason).await?)

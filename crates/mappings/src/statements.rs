@@ -14,7 +14,7 @@ use crate::postgres::facts::{ColumnFacts, SourceFacts};
 use crate::postgres::fetch::{self, PageLimits, ReadFrom};
 use crate::postgres::fill::{self, BlockRange};
 use crate::postgres::tenant_fill::{self, TenantPage};
-use crate::postgres::{Target, capture, erase, expand, indexes, quarantine};
+use crate::postgres::{Target, capture, erase, expand, explain, indexes, quarantine};
 use crate::set::MappingSet;
 
 /// A statement, or several that are run together.
@@ -34,6 +34,7 @@ pub fn statements(set: &MappingSet, mapping: &Mapping, databases: &Databases, ow
     let mut all = of_capture(set, mapping);
     all.extend(of_stream(set, mapping));
     all.extend(of_comparison(mapping, databases));
+    all.extend(of_explaining(mapping, databases));
     all.extend(of_clickhouse(set, mapping, databases, own_user));
     all.extend(of_erasure(mapping, databases));
     all.extend(of_tenants(mapping));
@@ -150,6 +151,23 @@ fn of_comparison(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
         statement("compare: a tenancy's own claims", compare::own_claims(mapping, &to, &keys, work())),
         statement("compare: all rows of ClickHouse", clickhouse::compare_rows(mapping, databases, Scope::All, None)),
         statement("compare: rows of ClickHouse with a key", clickhouse::compare_rows(mapping, databases, scope, None)),
+    ]
+}
+
+/// What `lockstep explain` asks of a key, beside what comparisons ask.
+fn of_explaining(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
+    let (key, owner, at_most) = (key(mapping), tenancy(), 20);
+    let keys = std::slice::from_ref(&key);
+    let places = clickhouse::places_of_key(mapping, databases, &key.values, at_most);
+    vec![
+        statement("explain: who has the key", explain::owners(mapping, &key.values, at_most)),
+        statement("explain: who is named with it", explain::named(mapping, &key.values, at_most)),
+        statement("explain: where ClickHouse has it", places),
+        statement("explain: is the row there", explain::is_there(mapping, owner, &key.values)),
+        statement("explain: what waits", explain::waiting(mapping, owner, &key.values)),
+        statement("explain: changes", explain::changes(mapping, owner, &key.values)),
+        statement("explain: quarantine", explain::refused(mapping, owner, &key.values)),
+        statement("explain: versions in ClickHouse", clickhouse::versions_of_keys(mapping, databases, keys)),
     ]
 }
 

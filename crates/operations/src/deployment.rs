@@ -3,7 +3,7 @@
 use lockstep_core::settings::Settings;
 use lockstep_core::{MappingName, SequenceId};
 use lockstep_destinations::ClickHouse;
-use lockstep_mappings::MappingSet;
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::identity::last_sequence;
 use lockstep_schema::{Control, Session, Source};
 use tokio::try_join;
@@ -59,7 +59,12 @@ impl<'a> Deployment<'a> {
 
     /// Fails unless there is a mapping of this name.
     pub(crate) fn must_have_mapping(&self, name: &str) -> Result<(), OperationError> {
-        let is_there = self.mappings.iter().any(|mapping| mapping.name.as_str() == name);
-        if is_there { Ok(()) } else { Err(OperationError::unknown_mapping(name, self.mappings)) }
+        self.mapping(name).map(drop)
+    }
+
+    /// The mapping of this name.
+    pub(crate) fn mapping(&self, name: &str) -> Result<&Mapping, OperationError> {
+        let found = self.mappings.iter().find(|mapping| mapping.name.as_str() == name);
+        found.ok_or_else(|| OperationError::unknown_mapping(name, self.mappings))
     }
 }

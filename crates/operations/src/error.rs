@@ -12,6 +12,7 @@ use lockstep_mappings::{DefinitionErrors, DraftError, MappingSet};
 use lockstep_schema::{SourceError, SqlStateKind};
 
 use crate::DESTINATION;
+use crate::explain::KeyProblem;
 
 /// Why an operation ended before it was done. The same operation continues where it was.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,19 @@ pub enum OperationError {
         file: PathBuf,
         /// Why not.
         why: std::io::Error,
+    },
+    /// What was given is no key of the mapping.
+    #[error(
+        "LS-0046: what --key gives is no key of {mapping}: {why}. Write {syntax}, or the values alone in this order; a text with \
+         a comma in it is a JSON string"
+    )]
+    NoKey {
+        /// Of which mapping.
+        mapping: String,
+        /// Why not, without a value.
+        why: KeyProblem,
+        /// How it is written.
+        syntax: String,
     },
     /// Definitions that do not hold together.
     #[error(transparent)]
@@ -258,6 +272,7 @@ impl OperationError {
             | Self::NoSuchTable { .. }
             | Self::NoDraft { .. }
             | Self::DefinitionFile { .. }
+            | Self::NoKey { .. }
             | Self::Definitions(_)
             | Self::PlaceUnknown(_)
             | Self::SettingRefused { .. }

@@ -11,6 +11,7 @@ mod destinations;
 pub mod doctor;
 mod erase;
 mod error;
+mod explain;
 mod mapping;
 mod pause;
 mod progress;
@@ -18,6 +19,7 @@ mod quarantine;
 mod resync;
 mod rewind;
 mod settings;
+mod shown;
 mod status;
 mod tenancies;
 mod wait;
@@ -36,6 +38,11 @@ pub use destinations::{
 };
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
+pub use explain::{
+    BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
+    FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
+    TenancyStory, Verdict, Waiting, explain,
+};
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingDraft, MappingInitRequest, MappingStatement,

@@ -43,6 +43,20 @@ JOIN {} t ON t.\"projectId\" = p.project_id AND t.\"branchId\" = p.branch_id ORD
     Ok(rows.iter().map(|row| TenancyId::new(row.get(0))).collect())
 }
 
+/// The tenancies that live at these places, or have lived there.
+pub(crate) async fn ever_at(client: &Client, places: &[Location]) -> Result<Vec<TenancyId>, OperationError> {
+    let sql = format!(
+        "SELECT t.\"id\" FROM unnest($1::text[], $2::text[]) AS p(project_id, branch_id)
+JOIN {} t ON t.\"projectId\" = p.project_id AND t.\"branchId\" = p.branch_id
+UNION SELECT l.tenancy_id FROM unnest($1::text[], $2::text[]) AS p(project_id, branch_id)
+JOIN lockstep.tenancy_location l ON l.project_id = p.project_id AND l.branch_id = p.branch_id ORDER BY 1",
+        table(&tenancy_table())
+    );
+    let (projects, branches) = columns(places);
+    let rows = client.query(&sql, &[&projects, &branches]).await?;
+    Ok(rows.iter().map(|row| TenancyId::new(row.get(0))).collect())
+}
+
 /// Where those of these tenancies are that exist.
 pub(crate) async fn locations(
     client: &Client,

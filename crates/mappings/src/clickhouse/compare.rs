@@ -216,16 +216,43 @@ pub(super) fn in_keys(mapping: &Mapping, keys: &[Key]) -> String {
             format!("({}, {})", location(&key.location), values.join(", "))
         })
         .collect();
-    let asked = |column: &Column| match column.column_type.base {
-        BaseType::Date => order(column),
-        _ => identifier(&column.name),
-    };
     let columns: Vec<_> = mapping.key_columns().map(asked).collect();
     if list.is_empty() {
         "0".to_owned()
     } else {
         format!("(project_id, branch_id, {}) IN ({})", columns.join(", "), list.join(", "))
     }
+}
+
+/// What a value of the key is compared with.
+fn asked(column: &Column) -> String {
+    match column.column_type.base {
+        BaseType::Date => order(column),
+        _ => identifier(&column.name),
+    }
+}
+
+/// What the table has of keys, tombstones and old versions too: `project_id`, `branch_id`, the highest number, and how many
+/// rows, of each place.
+pub fn versions_of_keys(mapping: &Mapping, databases: &Databases, keys: &[Key]) -> String {
+    format!(
+        "SELECT project_id, branch_id, max(sync_sequence_id), count()\nFROM {raw}.{name}\nWHERE {keys}\nGROUP BY project_id, branch_id",
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        keys = in_keys(mapping, keys),
+    )
+}
+
+/// Places at which the table has the key, in whatever version: `project_id`, `branch_id`, at most `limit`. The columns of the key
+/// are read whole.
+pub fn places(mapping: &Mapping, databases: &Databases, key: &[String], limit: usize) -> String {
+    let same = mapping.key_columns().zip(key).map(|(column, value)| format!("{} = {}", asked(column), literal(value)));
+    format!(
+        "SELECT DISTINCT project_id, branch_id\nFROM {raw}.{name}\nWHERE {same}\nLIMIT {limit}\nSETTINGS max_threads = 2",
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        same = same.collect::<Vec<_>>().join(" AND "),
+    )
 }
 
 pub(super) fn behind(mapping: &Mapping, key: &Key) -> String {

@@ -11,7 +11,9 @@ mod swap;
 mod tables;
 mod view;
 
-pub use compare::{HashKey, Measure, ahead, rows as compare_rows, totals, versions};
+pub use compare::{
+    HashKey, Measure, ahead, places as places_of_key, rows as compare_rows, totals, versions, versions_of_keys,
+};
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{count_stale, remove_stale};

@@ -13,6 +13,7 @@ mod totals;
 
 use lockstep_core::Location;
 
+pub(super) use self::claims::searches;
 pub use self::claims::{claims, own_claims};
 pub use self::evidence::{NOT_SEEN, own_written, owners, written};
 pub use self::own::own_rows;
@@ -127,6 +128,14 @@ pub fn rows_of(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>) -> String {
     copied(mapping, &Chosen { place: &place, tenancies: &tenancies, joins: &joins, chosen: &chosen, order: &order })
 }
 
+/// The query whose rows a statement of this module copies: for a few rows, without a stream.
+pub fn query(copy: &str) -> &str {
+    copy.strip_prefix(COPY).and_then(|rest| rest.strip_suffix(TO_STDOUT)).unwrap_or(copy)
+}
+
+const COPY: &str = "COPY (\n";
+const TO_STDOUT: &str = "\n) TO STDOUT (FORMAT binary)";
+
 /// What [`copied`] is made of.
 struct Chosen<'a> {
     /// The columns of a row's place.
@@ -142,7 +151,7 @@ struct Chosen<'a> {
 fn copied(mapping: &Mapping, of: &Chosen<'_>) -> String {
     let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
     format!(
-        "COPY (\nSELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\n{rows}{order}\n) TO STDOUT (FORMAT binary)",
+        "{COPY}SELECT c.project_id, c.branch_id, {columns}, c.sync_tenancy\n{rows}{order}{TO_STDOUT}",
         columns = columns.join(", "),
         rows = chosen(mapping, of),
         order = of.order,

@@ -7,6 +7,7 @@ pub mod capture;
 pub mod compare;
 pub mod erase;
 pub mod expand;
+pub mod explain;
 pub mod facts;
 pub mod fetch;
 pub mod fill;

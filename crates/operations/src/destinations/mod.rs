@@ -76,7 +76,7 @@ fn decrypted(settings: &Settings, sealed: &Sealed, holder: Holder) -> Result<Con
 }
 
 /// Connects to nothing yet.
-fn postgres(settings: &Settings, setup: &Setup) -> Result<Postgres, OperationError> {
+pub(crate) fn postgres(settings: &Settings, setup: &Setup) -> Result<Postgres, OperationError> {
     let connection = decrypted(settings, &setup.sealed, setup.holder())?;
     Ok(Postgres::new(setup.destination_id(), setup.tenancy, connection, network(settings)?))
 }

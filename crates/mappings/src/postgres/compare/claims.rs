@@ -92,7 +92,7 @@ LEFT JOIN c ON c.tenancy_id = l.tenancy_id AND {same_change}",
 }
 
 /// Targets whose lines may concern any key of the tenancy that they name, or of all where they name none.
-fn searches(mapping: &Mapping) -> String {
+pub(in crate::postgres) fn searches(mapping: &Mapping) -> String {
     let joins = mapping.joins.iter().map(|join| Target::dependents(mapping, join));
     let targets = joins.chain([Target::tenancy(), Target::all_rows(mapping), Target::refill(mapping)]);
     targets.map(|target| target.id().to_string()).collect::<Vec<_>>().join(", ")

@@ -4,7 +4,7 @@
 use lockstep_core::TenancyId;
 
 use super::scope::{bucket, source_bucket};
-use super::{Chosen, Part, Scope, canonical_column, chosen, key_text, part, plain_joins};
+use super::{COPY, Chosen, Part, Scope, TO_STDOUT, canonical_column, chosen, key_text, part, plain_joins};
 use crate::mapping::{Mapping, Tenant};
 use crate::postgres::key::slot_names;
 use crate::postgres::names::{CONTROL_SCHEMA, identifier, table};
@@ -26,7 +26,7 @@ pub enum Grouping {
 pub fn typed(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>, grouping: Grouping) -> String {
     let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| format!(" AND {condition}"));
     format!(
-        "COPY (\nSELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {bucket}::int8, 0::int2\nFROM {tenancies} JOIN {source} s ON {belongs}{joins}\nWHERE {chosen}{in_scope}{in_bucket}\n) TO STDOUT (FORMAT binary)",
+        "{COPY}SELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {bucket}::int8, 0::int2\nFROM {tenancies} JOIN {source} s ON {belongs}{joins}\nWHERE {chosen}{in_scope}{in_bucket}{TO_STDOUT}",
         columns = row::select_list(mapping, "s"),
         bucket = match grouping {
             Grouping::Location => "0".to_owned(),
