@@ -11,18 +11,22 @@ import helm_python as helm
 
 chart_directory, sets, base, out = map(pathlib.Path, sys.argv[1:])
 findings = []
+# Groups of kinds that Kubernetes does not have itself: their objects are written apart too.
+CUSTOM = ["monitoring.coreos.com", "keda.sh"]
 
 
 def found(file, what):
-    findings.append(f"{file.relative_to(pathlib.Path.cwd())}: {what}")
+    findings.append(f"{file}: {what}")
 
 
 def rendered(chart, file):
-    """All objects, each behind its separator, in the order of their files. Hooks of tests are among them."""
+    """All objects, each behind its separator, in the order of their files."""
     values = helm.values_from_yaml(file.read_text())
     chart.validate_schema(values)
     files = chart.render(values, name="lockstep", namespace="lockstep", revision=1, is_install=True)
-    texts = (text.strip() for name, text in sorted(files.items()) if not name.endswith("NOTES.txt"))
+    # Without Helm nobody runs its tests.
+    left_out = "/tests/" if file == base else "NOTES.txt"
+    texts = (text.strip() for name, text in sorted(files.items()) if left_out not in name and name.endswith(".yaml"))
     objects = (part.strip() for text in texts for part in ("\n" + text).split("\n---\n"))
     return "".join(f"---\n{part}\n" for part in objects if part)
 
@@ -31,7 +35,11 @@ with helm.Chart.load(chart_directory) as chart:
     for file in [*sorted(sets.glob("*.yaml")), base]:
         name = "kustomize" if file == base else file.stem
         try:
-            (out / f"{name}.yaml").write_text(rendered(chart, file))
+            text = rendered(chart, file)
+            (out / f"{name}.yaml").write_text(text)
+            for number, part in enumerate(text.split("---\n")):
+                if any(f"apiVersion: {group}/" in part for group in CUSTOM):
+                    (out / "custom" / f"{name}-{number}.yaml").write_text(part)
         except helm.HelmError as error:
             found(file, f"it cannot be rendered: {error}")
             continue
