@@ -72,12 +72,17 @@ impl<'a> Tools<'a> {
 }
 
 /// Runs a tool to its end, and shows what it said where it failed.
-pub(super) fn passes(mut command: Command) -> Result<bool> {
+pub(super) fn passes(command: Command) -> Result<bool> {
+    let complaint = complaint(command)?;
+    complaint.iter().for_each(|said| eprint!("{said}"));
+    Ok(complaint.is_none())
+}
+
+/// What a tool said, where it failed.
+pub(super) fn complaint(mut command: Command) -> Result<Option<String>> {
     let output = command.output().with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
-    if !output.status.success() {
-        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(output.status.success())
+    let said = || [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    Ok((!output.status.success()).then(said))
 }
 
 /// The virtual environment, made anew where the requirements are others than those that it was made from.
