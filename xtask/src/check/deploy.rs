@@ -4,6 +4,7 @@ mod alerts;
 mod described;
 mod kustomize;
 mod promql;
+mod settings;
 mod systemd;
 mod tools;
 
@@ -28,6 +29,7 @@ const SCHEMAS: [&str; 2] = ["deploy/helm/lockstep/values.schema.json", "deploy/s
 pub(super) fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
     let mut findings = alerts::findings(workspace)?;
     findings.extend(systemd::findings(workspace)?);
+    findings.extend(settings::findings(workspace)?);
     Ok(findings)
 }
 

@@ -25,7 +25,7 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 const TOOL_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Unpacks promtool alone: the package would also install a server.
-const FETCH_PROMTOOL: &str = "apt-get download prometheus || { apt-get update && apt-get download prometheus; }
+const FETCH_PROMTOOL: &str = "apt-get download prometheus || { apt-get update; apt-get download prometheus; }
 dpkg -x prometheus_*.deb . && mv usr/bin/promtool promtool && rm -r usr etc lib var prometheus_*.deb";
 
 /// Programs that are ready to be run.
