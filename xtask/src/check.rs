@@ -1,6 +1,7 @@
 //! What CI runs: format, arrows, files, documents, licences, clippy, and then the tests.
 
 mod arrows;
+mod deploy;
 mod documents;
 mod failpoints;
 mod finding;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::deploy::check as deploy;
 use self::finding::Finding;
 use crate::services::Release;
 use crate::workspace::Workspace;
@@ -19,13 +21,8 @@ use crate::{cargo, run};
 
 /// Runs all checks, even when one of them fails, and the tests if none does.
 pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
-    let mut failed = Vec::new();
-    let mut note = |name: &'static str, passed: bool| {
-        eprintln!("check: {name}: {}", if passed { "ok" } else { "FAILED" });
-        if !passed {
-            failed.push(name);
-        }
-    };
+    let mut outcomes = Outcomes::default();
+    let mut note = |name, passed| outcomes.note(name, passed);
     let format = cargo::run(workspace, &["fmt", "--all", "--check"]).context("`cargo fmt --all` mends it");
     note("format", said(format));
     note("arrows", listed(&arrows::findings(workspace)?));
@@ -33,6 +30,7 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
     note("sentences", listed(&sentences::findings(workspace)?));
     note("documents", listed(&documents::findings(workspace)?));
     note("failpoints", listed(&failpoints::findings(workspace)?));
+    note("deploy files", listed(&deploy::findings(workspace)?));
     if cargo::has(workspace, "deny") {
         let deny = ["deny", "check", "licenses", "bans", "sources"];
         note("licences", said(cargo::run(workspace, &deny).context("deny.toml says what may be built in")));
@@ -41,11 +39,31 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
     }
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     note("clippy", said(cargo::run(workspace, &clippy)));
-    if !failed.is_empty() {
-        eprintln!("check: failed: {}; each says above what to do", failed.join(", "));
-        return Ok(ExitCode::FAILURE);
+    let passed = outcomes.failed.is_empty();
+    if passed && tests { run::test(workspace, Release::Installed, &[]) } else { Ok(outcomes.end()) }
+}
+
+/// What has failed, of what was said to have passed or failed.
+#[derive(Default)]
+struct Outcomes {
+    failed: Vec<&'static str>,
+}
+
+impl Outcomes {
+    fn note(&mut self, name: &'static str, passed: bool) {
+        eprintln!("check: {name}: {}", if passed { "ok" } else { "FAILED" });
+        if !passed {
+            self.failed.push(name);
+        }
     }
-    if tests { run::test(workspace, Release::Installed, &[]) } else { Ok(ExitCode::SUCCESS) }
+
+    fn end(&self) -> ExitCode {
+        if self.failed.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("check: failed: {}; each says above what to do", self.failed.join(", "));
+        ExitCode::FAILURE
+    }
 }
 
 fn said(result: Result<()>) -> bool {

@@ -58,6 +58,18 @@ pub(crate) fn for_tests(workspace: &Workspace) {
     }
 }
 
+/// Installs what a check cannot do without.
+pub(crate) fn for_check(workspace: &Workspace, package: &str, what: &str) -> Result<()> {
+    let log = workspace.directory.join("logs/install.log");
+    let task = Progress::new().task("apt-get");
+    task.say(&format!("installing {package}"));
+    install(package, &log).inspect_err(|_| task.end("failed")).with_context(|| {
+        format!("{what} is missing and could not be installed (Debian and Ubuntu: sudo apt-get install {package}); why")
+    })?;
+    task.end(&format!("installed {package}"));
+    Ok(())
+}
+
 fn install(packages: &str, log: &Path) -> Result<()> {
     if on_path("apt-get").is_none() {
         bail!("there is no apt-get on this machine");

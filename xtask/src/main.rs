@@ -62,10 +62,13 @@ enum Command {
         arguments: Vec<OsString>,
     },
     /// What CI runs: format, arrows between crates, files, documents, licences, clippy, and then the tests
+    #[command(args_conflicts_with_subcommands = true)]
     Check {
         /// Leave the tests out
         #[arg(long)]
         no_tests: bool,
+        #[command(subcommand)]
+        only: Option<OnlyCheck>,
     },
     /// Watch twelve tables arrive in ClickHouse, stay in step, and be proven equal
     #[command(after_help = run::DEMO_HELP, override_usage = "cargo xtask demo [OPTIONS]")]
@@ -82,6 +85,17 @@ enum Command {
         library: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+}
+
+/// A check of its own, which needs tools of others.
+#[derive(Subcommand)]
+enum OnlyCheck {
+    /// Chart, kustomize base, alerts, dashboard, units: rendered and validated with tools that are installed below .lockstep
+    Deploy {
+        /// Render the kustomize base anew
+        #[arg(long)]
+        write: bool,
     },
 }
 
@@ -125,7 +139,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { versions, arguments } => {
             return run::test(&Workspace::find()?, versions.postgres(), &arguments);
         }
-        Command::Check { no_tests } => return check::check(&Workspace::find()?, !no_tests),
+        Command::Check { only: Some(OnlyCheck::Deploy { write }), .. } => {
+            return check::deploy(&Workspace::find()?, write);
+        }
+        Command::Check { no_tests, only: None } => return check::check(&Workspace::find()?, !no_tests),
         Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
         Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),
         Command::Chaos(PassedOn { arguments }) => return run::chaos(&Workspace::find()?, &arguments),

@@ -1,4 +1,4 @@
-//! The documents at the top stay short and true: what they point to exists.
+//! The documents at the top stay short and true: what they point to exists, and what pages below `docs` link to.
 
 use std::fs;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::finding::Finding;
+use super::sources;
 use crate::workspace::Workspace;
 
 const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "migrations/README.md"];
@@ -35,6 +36,17 @@ pub(super) fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
             findings.push(finding(line, format!("`{target}` does not exist"), "name what exists"));
         }
     }
+    for page in sources::files(workspace, &["docs"], &["md"])? {
+        let text = fs::read_to_string(&page)?;
+        let linked = text.lines().enumerate().flat_map(|(index, line)| links(line).map(move |link| (index + 1, link)));
+        let gone = linked.filter(|(_, link)| !page.with_file_name(link).exists());
+        findings.extend(gone.map(|(line, link)| Finding {
+            file: workspace.shown(&page),
+            line,
+            what: format!("`{link}` does not exist"),
+            remedy: "link to what exists, relative to the page",
+        }));
+    }
     Ok(findings)
 }
 
@@ -46,12 +58,16 @@ fn missing<'a>(text: &'a str, root: &Path) -> Vec<(usize, &'a str)> {
 
 /// Files that a line points to, as links or between backticks.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
-    let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links = links.map(|link| link.split('#').next().unwrap_or_default());
-    let links = links.filter(|link| !link.is_empty() && !link.contains("://") && !link.starts_with("mailto:"));
     // Every second part lies between backticks.
     let spans = line.split('`').skip(1).step_by(2).filter(|span| is_path(span));
-    links.chain(spans)
+    links(line).chain(spans)
+}
+
+/// Files that a line links to.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let links = links.map(|link| link.split('#').next().unwrap_or_default());
+    links.filter(|link| !link.is_empty() && !link.contains("://") && !link.starts_with("mailto:"))
 }
 
 fn is_path(span: &str) -> bool {
