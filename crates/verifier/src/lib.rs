@@ -9,6 +9,7 @@
 //! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
 //! (`unreadable`).
 
+mod budget;
 mod class;
 pub mod command;
 mod error;
@@ -22,8 +23,11 @@ mod merge;
 mod narrow;
 mod passes;
 mod progress;
+mod proof;
 mod ranges;
 mod recheck;
+mod record;
+mod repair;
 mod report;
 mod service;
 mod source_rows;
@@ -33,11 +37,14 @@ mod totals;
 mod unreadable;
 mod whose;
 
+pub use budget::Budget;
 pub use class::Class;
 pub use error::VerifyError;
 pub use finding::{Finding, Shown};
 pub use judge::{Kind, Why};
 pub use level::Level;
 pub use progress::{Phase, Progress};
+pub use record::record;
+pub use repair::{RepairReport, plan_repair, repair};
 pub use report::{DestinationReport, MappingReport, Report, Verdict};
 pub use service::{DestinationChoice, VerifyOptions, verify};

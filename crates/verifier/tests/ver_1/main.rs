@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod broken_stream;
+mod budget;
 mod classes;
 mod differences;
 mod equal;

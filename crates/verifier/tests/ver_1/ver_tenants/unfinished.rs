@@ -48,7 +48,7 @@ async fn ver_tenants_those_that_cannot_be_compared_are_named_and_others_are_comp
     fixture.run(&stop).await.unwrap();
 
     let all = [&well, &silent, &gone, &paused, &filling, &stopped];
-    let destinations = all.map(|own| lockstep_verifier::DestinationChoice::Tenants(own.id)).into();
+    let destinations = all.map(|own| DestinationChoice::Tenants(own.id)).into();
     let options = VerifyOptions { destinations, ..at_once() };
     let report = fixture.verify_with(options.clone()).await.unwrap();
     assert_eq!((report.verdict, report.exit_code()), (Verdict::Unfinished, 3), "{}", report.to_text());
@@ -65,7 +65,7 @@ async fn ver_tenants_those_that_cannot_be_compared_are_named_and_others_are_comp
     assert!(text.contains("LS-0311: 5 destinations") && text.contains("1 of 6 destinations"), "{text}");
 
     // Whatever takes long there, in whichever step.
-    let destinations = vec![lockstep_verifier::DestinationChoice::Tenants(silent.id)];
+    let destinations = vec![DestinationChoice::Tenants(silent.id)];
     let hurried = VerifyOptions { destinations, destination_limit: Duration::from_secs(1), ..at_once() };
     let report = fixture.verify_with(hurried).await.unwrap();
     assert_unfinished(silent.of(&report), "given up after 1 s");
