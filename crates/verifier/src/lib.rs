@@ -7,12 +7,14 @@
 //!
 //! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
 //! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
-//! (`unreadable`).
+//! (`unreadable`). [`compare_file`] compares one side with rows from elsewhere (`file`), by the same rules and the same merge.
 
+mod against;
 mod class;
 pub mod command;
 mod error;
 mod evidence;
+mod file;
 mod finding;
 mod first_pass;
 mod judge;
@@ -26,6 +28,7 @@ mod ranges;
 mod recheck;
 mod report;
 mod service;
+mod side;
 mod source_rows;
 mod storage;
 mod tenants;
@@ -33,11 +36,14 @@ mod totals;
 mod unreadable;
 mod whose;
 
+pub use against::{FileFinding, FileOptions, FileReport, compare_file, save_file};
 pub use class::Class;
 pub use error::VerifyError;
+pub use file::{FileError, LineProblem};
 pub use finding::{Finding, Shown};
 pub use judge::{Kind, Why};
 pub use level::Level;
 pub use progress::{Phase, Progress};
 pub use report::{DestinationReport, MappingReport, Report, Verdict};
 pub use service::{DestinationChoice, VerifyOptions, verify};
+pub use side::{SideChoice, SideOptions};

@@ -37,6 +37,10 @@ pub struct VerifyOptions {
     pub mappings: Vec<String>,
     /// Only these destinations; all when empty: ClickHouse, and tenants' own, of the tenancies above.
     pub destinations: Vec<DestinationChoice>,
+    /// Not these mappings.
+    pub skip_mappings: Vec<String>,
+    /// Not these destinations.
+    pub skip_destinations: Vec<DestinationChoice>,
     /// How closely both sides are looked at.
     pub level: Level,
     /// How long comparing one tenant's own destination may take.
@@ -77,7 +81,8 @@ impl FromStr for DestinationChoice {
 impl VerifyOptions {
     /// Whether a destination is asked for.
     pub(crate) fn takes(&self, destination: &DestinationChoice) -> bool {
-        self.destinations.is_empty() || self.destinations.contains(destination)
+        (self.destinations.is_empty() || self.destinations.contains(destination))
+            && !self.skip_destinations.contains(destination)
     }
 }
 
@@ -87,6 +92,8 @@ impl Default for VerifyOptions {
             tenants: Vec::new(),
             mappings: Vec::new(),
             destinations: Vec::new(),
+            skip_mappings: Vec::new(),
+            skip_destinations: Vec::new(),
             level: Level::default(),
             destination_limit: Duration::from_mins(30),
             settle: Duration::from_secs(10),
@@ -105,7 +112,7 @@ impl Default for VerifyOptions {
 pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
     let started = Instant::now();
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let chosen = chosen(&set, &options.mappings)?;
+    let chosen = chosen(&set, &options.mappings, &options.skip_mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = if options.takes(&DestinationChoice::ClickHouse) {
         let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
@@ -163,12 +170,18 @@ pub(crate) async fn compare<D: Destination + Compare>(
     Ok(all.map(report).collect())
 }
 
-fn chosen<'a>(set: &'a MappingSet, names: &[String]) -> Result<Vec<&'a Mapping>, VerifyError> {
+/// The mappings of these names, or all, without those that are skipped.
+pub(crate) fn chosen<'a>(
+    set: &'a MappingSet,
+    names: &[String],
+    skipped: &[String],
+) -> Result<Vec<&'a Mapping>, VerifyError> {
     let known = || set.iter().map(|mapping| mapping.name.to_string()).collect::<Vec<_>>();
-    if let Some(name) = names.iter().find(|name| !known().contains(name)) {
+    if let Some(name) = names.iter().chain(skipped).find(|name| !known().contains(name)) {
         return Err(VerifyError::UnknownMapping { name: name.clone(), known: known() });
     }
-    let wanted = |mapping: &&Mapping| names.is_empty() || names.iter().any(|name| name == mapping.name.as_str());
+    let has = |names: &[String], mapping: &Mapping| names.iter().any(|name| name == mapping.name.as_str());
+    let wanted = |mapping: &&Mapping| (names.is_empty() || has(names, mapping)) && !has(skipped, mapping);
     Ok(set.iter().filter(wanted).collect())
 }
 

@@ -27,6 +27,10 @@ const SORT_MEMORY: &str = "SET LOCAL work_mem = '64MB'";
 const LOCATIONS: &str = r#"SELECT "id", "projectId", "branchId" FROM "public"."Tenancy" WHERE "id" = ANY($1)
 UNION SELECT tenancy_id, project_id, branch_id FROM lockstep.tenancy_location WHERE tenancy_id = ANY($1)"#;
 
+/// Where a tenancy lives, and how many others live there.
+const PLACE: &str = r#"SELECT t."projectId", t."branchId", (SELECT count(*) - 1 FROM "public"."Tenancy" o WHERE o."projectId" = t."projectId" AND o."branchId" = t."branchId")
+FROM "public"."Tenancy" t WHERE t."id" = $1"#;
+
 /// Who is or was at these locations.
 const TENANCIES: &str = r#"SELECT t."id" FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
 JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.branch_id
@@ -194,6 +198,13 @@ pub(crate) async fn locations(
         .iter()
         .map(|row| (TenancyId::new(row.get(0)), Location { project_id: row.get(1), branch_id: row.get(2) }))
         .collect())
+}
+
+/// Where a tenancy lives, and how many others live there; `None` where it is gone.
+pub(crate) async fn place(client: &Client, tenancy: TenancyId) -> Result<Option<(Location, u64)>, VerifyError> {
+    let row = client.query_opt(PLACE, &[&tenancy.as_uuid()]).await?;
+    let place = |row: Row| (Location { project_id: row.get(0), branch_id: row.get(1) }, row.get::<_, i64>(2));
+    Ok(row.map(place).map(|(at, others)| (at, u64::try_from(others).unwrap_or(0))))
 }
 
 /// Every tenancy that is or was at one of these locations.

@@ -17,7 +17,7 @@ use lockstep_schema::{Session, Source};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::opener::Opener;
+pub(crate) use self::opener::Opener;
 use crate::error::VerifyError;
 use crate::look::Sides;
 use crate::progress::Progress;
@@ -83,10 +83,11 @@ impl Known {
         let control = source.connect_diesel(Session::Control).await?;
         let mut destinations = registry::list(&control, None).await?;
         let is_known = |id: &Uuid| destinations.iter().any(|one| one.setup.id == *id);
-        let mut asked = options.destinations.iter().filter_map(|choice| match choice {
-            DestinationChoice::Tenants(id) => Some(*id),
-            DestinationChoice::ClickHouse => None,
-        });
+        let mut asked =
+            options.destinations.iter().chain(&options.skip_destinations).filter_map(|choice| match choice {
+                DestinationChoice::Tenants(id) => Some(*id),
+                DestinationChoice::ClickHouse => None,
+            });
         if let Some(unknown) = asked.find(|id| !is_known(id)) {
             return Err(VerifyError::UnknownDestination(unknown));
         }
