@@ -55,6 +55,12 @@ struct VerifyArguments {
     /// Leave out this mapping; can be given more than once
     #[arg(long = "skip-mapping", value_name = "NAME")]
     without_mappings: Vec<String>,
+    /// Begin with the mappings, and the tenants' destinations, that changed last (of the last 100,000 changes)
+    #[arg(long)]
+    recent_first: bool,
+    /// Compare one mapping after the other, and nothing more once one differs; says what was left out
+    #[arg(long)]
+    stop_at_first: bool,
     /// How closely to look: counts and numbers, a hash of every row, or every column of every row
     #[arg(long, value_enum, default_value_t = Level::default())]
     level: Level,
@@ -120,6 +126,8 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
         skip_mappings: arguments.without_mappings,
         destinations,
         skip_destinations,
+        recent_first: arguments.recent_first,
+        stop_at_first: arguments.stop_at_first,
         level: arguments.level,
         destination_limit: Duration::from_secs(arguments.destination_timeout),
         settle: Duration::from_secs(arguments.settle),

@@ -25,6 +25,7 @@ mod narrow;
 mod passes;
 mod progress;
 mod ranges;
+mod recent;
 mod recheck;
 mod report;
 mod service;

@@ -36,7 +36,7 @@ pub enum Verdict {
 pub struct Report {
     /// All mappings together.
     pub verdict: Verdict,
-    /// Each mapping of ClickHouse, in the order of their definitions; none where ClickHouse was left out.
+    /// Each mapping of ClickHouse, in the order in which they were looked at; none where ClickHouse was left out.
     pub mappings: Vec<MappingReport>,
     /// Each of the tenants' own destinations, in the order in which they were added.
     pub destinations: Vec<DestinationReport>,

@@ -16,6 +16,8 @@ use crate::whose::Whose;
 
 /// A whole look at a few hundred keys takes milliseconds.
 const QUICK: &str = "SET statement_timeout = '60s'";
+/// What a session for scans begins with: passes over whole mappings.
+const UNHURRIED: &str = "SET statement_timeout = '24h'";
 /// A table is read as a whole only where no index serves at all.
 const BY_INDEX: &str = "SET enable_seqscan = off";
 /// One snapshot for everything that is asked until the end.
@@ -64,6 +66,11 @@ pub(crate) async fn set_up_for_one_tenancy(client: &Client) -> Result<(), Verify
 /// From now on a connection is used for looks alone.
 pub(crate) async fn set_up_for_looks(client: &Client) -> Result<(), VerifyError> {
     Ok(client.batch_execute(QUICK).await?)
+}
+
+/// From now on it is used for passes again.
+pub(crate) async fn set_up_for_passes(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(UNHURRIED).await?)
 }
 
 /// Opens a snapshot in which lines of the inbox can be told from those that have numbers.
