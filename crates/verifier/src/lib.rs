@@ -3,7 +3,7 @@
 //! Its own queries ([`lockstep_mappings::postgres::compare`] and its counterparts for the destinations) turn every exported value of
 //! both sides into the same canonical text, in the same order; a merge of the two streams finds what differs. What
 //! differs is looked at again until it is known to have settled, to be on its way, or to be wrong: `judge` argues why
-//! that can be known. Nothing is written anywhere, and no sync is started.
+//! that can be known. No database is written, and no sync is started.
 //!
 //! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
 //! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
