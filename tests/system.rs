@@ -61,4 +61,5 @@ mod tenants;
 mod types;
 mod unreadable;
 mod ver_1;
+mod verified;
 mod versions;

@@ -18,6 +18,7 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod verified;
 mod wait;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Wait(Reporting<wait::WaitArgs>),
     /// Tell one row's whole story: source, changes, destinations, and what to do. Exit 0 in step, 1 wrong, 2 on its way, 3 unknown
     Explain(Reporting<explain::ExplainArgs>),
+    /// Show what the verifier has proven of a tenancy, through which number; sign and check certificates of it
+    Verified(Reporting<verified::VerifiedArgs>),
     /// Pause a part, within a second. Nothing is lost: changes made meanwhile are shipped when it is resumed
     Pause(Reporting<PauseArgs>),
     /// Resume a part that is paused
@@ -84,7 +87,7 @@ enum Command {
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
-            Self::Mapping(_) => (false, false),
+            Self::Mapping(_) | Self::Verified(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -102,7 +105,11 @@ impl Command {
             | Self::Settings(_)
             | Self::Detach(_) => (false, false),
         };
-        let source = if let Self::Mapping(command) = self { command.args.needs_source() } else { true };
+        let source = match self {
+            Self::Mapping(command) => command.args.needs_source(),
+            Self::Verified(command) => command.args.needs_source(),
+            _ => true,
+        };
         Needs { source, amqp, clickhouse }
     }
 }
@@ -142,6 +149,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
         Command::Explain(command) => command.show(&explain::run(&command.args, &connected.await?).await?),
+        Command::Verified(command) => command.show(&verified::run(&command.args, settings, mappings).await?),
         Command::Pause(command) => {
             let PauseArgs { part, reason } = &command.args;
             command.show(&lockstep_operations::pause(&connected.await?, &part.into(), reason).await?)

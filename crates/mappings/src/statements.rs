@@ -6,16 +6,17 @@ use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use uuid::Uuid;
 
 use crate::clickhouse::access::Access;
-use crate::clickhouse::{self, Databases};
+use crate::clickhouse::{self, Databases, HashKey, Measure};
 use crate::column_type::BaseType;
 use crate::mapping::{Mapping, Value};
-use crate::postgres::compare::{self, Key, Part, Scope};
+use crate::postgres::compare::{self, Grouping, Key, Part, Projects, Scope};
 use crate::postgres::facts::{ColumnFacts, SourceFacts};
 use crate::postgres::fetch::{self, PageLimits, ReadFrom};
 use crate::postgres::fill::{self, BlockRange};
 use crate::postgres::tenant_fill::{self, TenantPage};
-use crate::postgres::{Target, capture, erase, expand, explain, indexes, quarantine};
+use crate::postgres::{Target, capture, erase, expand, explain, indexes, mark, quarantine};
 use crate::set::MappingSet;
+use crate::tenant::compare::Rows;
 
 /// A statement, or several that are run together.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,11 +62,8 @@ fn of_tenants(mapping: &Mapping) -> Vec<Statement> {
         statement("tenant: delete", tenant::delete(mapping)),
         statement("tenant: upsert", tenant::upsert(mapping)),
         statement("tenant: remove what a fill did not find", tenant::remove_absent(mapping, range)),
-        statement("tenant: compare all rows", tenant::compare::rows(mapping, tenant::compare::Rows::All)),
-        statement(
-            "tenant: compare rows with a key",
-            tenant::compare::rows(mapping, tenant::compare::Rows::Keys(&keys)),
-        ),
+        statement("tenant: compare all rows", tenant::compare::rows(mapping, Rows::All)),
+        statement("tenant: compare rows with a key", tenant::compare::rows(mapping, Rows::Keys(&keys))),
     ]
 }
 
@@ -137,13 +135,45 @@ fn of_stream(set: &MappingSet, mapping: &Mapping) -> Vec<Statement> {
         all.push(statement(format!("expand: {title}"), search.sql));
     }
     all.push(statement("quarantine: entries", quarantine::entries(mapping)));
+    all.push(statement("mark: keys", mark::mark(mapping, 0)));
     all
 }
 
 fn of_comparison(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
     let (keys, owner, to) = ([key(mapping)], work().tenancy, DestinationId::clickhouse());
     let (scope, part) = (Scope::Keys(&keys), Part::Without(&[]));
+    let projects = Projects { first: "a".to_owned(), end: Some("b".to_owned()) };
+    let (places, range) = ([place()], Scope::Projects(&projects));
+    let buckets = Scope::Buckets(&places[0], &[0, 255]);
+    let content = Measure::Content(HashKey(1, 2));
+    let numbers = Measure::Versions { above: SequenceId::new(50), through: SequenceId::new(60) };
+    let totals = |scope, measure, grouping| clickhouse::totals(mapping, databases, scope, measure, grouping);
     vec![
+        statement("compare: typed rows of a range", compare::typed(mapping, range, part, Grouping::Location)),
+        statement("compare: typed rows of buckets", compare::typed(mapping, buckets, part, Grouping::Bucket)),
+        statement("compare: counts", compare::counts(mapping, range)),
+        statement("compare: numbers", compare::numbers(mapping, Scope::All)),
+        statement(
+            "compare: a tenancy's own totals",
+            compare::own_totals(mapping, owner, Scope::All, part, Grouping::Bucket),
+        ),
+        statement("compare: a tenancy's own count", compare::own_count(mapping, owner)),
+        statement("compare: who wrote rows last", compare::written(mapping, &keys)),
+        statement("compare: who wrote a tenancy's own rows last", compare::own_written(mapping, owner, &keys)),
+        statement("compare: owners of keys", compare::owners(mapping, &keys)),
+        statement("compare: hashes of ClickHouse", totals(range, content, Grouping::Location)),
+        statement("compare: hashes of buckets of ClickHouse", totals(buckets, content, Grouping::Bucket)),
+        statement("compare: numbers of ClickHouse", totals(Scope::All, numbers, Grouping::Location)),
+        statement("compare: versions of ClickHouse", clickhouse::versions(mapping, databases, &keys)),
+        statement(
+            "compare: rows of ClickHouse ahead",
+            clickhouse::ahead(mapping, databases, range, SequenceId::new(60), 10),
+        ),
+        statement(
+            "compare: totals of a tenant's table",
+            crate::tenant::compare::totals(mapping, Rows::Buckets(&[0, 255]), Grouping::Bucket),
+        ),
+        statement("compare: count of a tenant's table", crate::tenant::compare::count(mapping)),
         statement("compare: all rows of Postgres", compare::rows(mapping, Scope::All)),
         statement("compare: rows of Postgres with a key", compare::rows(mapping, scope)),
         statement("compare: claims on a key", compare::claims(mapping, &to, &keys, &[work()])),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::verified::CertificateError;
 use lockstep_core::secret_keys::{KeyFileError, NoRandomness, OpenError};
 use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::postgres::ConnectionError;
@@ -156,6 +157,17 @@ pub enum OperationError {
         /// As it was given.
         value: String,
     },
+    /// A key or a certificate that is none.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A file with a key or a certificate.
+    #[error("LS-0047: {} cannot be read: {why}", file.display())]
+    CertificateFile {
+        /// Which.
+        file: PathBuf,
+        /// Why, as the system says it.
+        why: String,
+    },
     /// A file that holds no password.
     #[error("LS-0054: {} cannot be used as a password's file: {why}", file.display())]
     PasswordFile {
@@ -277,6 +289,8 @@ impl OperationError {
             | Self::PlaceUnknown(_)
             | Self::SettingRefused { .. }
             | Self::PasswordFile { .. }
+            | Self::CertificateFile { .. }
+            | Self::Certificate(CertificateError::SigningKey | CertificateError::PublicKey)
             | Self::UserTaken(_)
             | Self::HasAnotherUser { .. }
             | Self::NoCustomSettings
@@ -299,6 +313,7 @@ impl OperationError {
             | Self::StillExists(_)
             | Self::CameBack(_)
             | Self::NoRandomness(_)
+            | Self::Certificate(CertificateError::Malformed | CertificateError::Signature)
             | Self::KeepsChanging(_)
             | Self::NotMigrated => exit::DIFFERENT,
         }

@@ -13,6 +13,7 @@ mod erase;
 mod error;
 mod explain;
 mod mapping;
+mod mark;
 mod pause;
 mod progress;
 mod quarantine;
@@ -22,6 +23,7 @@ mod settings;
 mod shown;
 mod status;
 mod tenancies;
+mod verified;
 mod wait;
 
 pub use access::{
@@ -48,6 +50,7 @@ pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingDraft, MappingInitRequest, MappingStatement,
     MappingStatements, check_mappings, init_mapping, show_mapping,
 };
+pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{
@@ -58,6 +61,9 @@ pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
+pub use verified::{
+    Certificate, CertificateError, OpenFinding, Proven, SigningKey, VerifiedReport, VerifyingKey, verified,
+};
 pub use wait::{DestinationLag, Lag, LeftOut, WaitFor, WaitOutcome, WaitReport, wait};
 
 /// The platform's own destination, as Lockstep's own tables name it.

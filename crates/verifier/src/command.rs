@@ -10,9 +10,12 @@ use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
 use self::compare::CompareArguments;
-use crate::{DestinationChoice, Level, Shown, VerifyError, VerifyOptions, verify};
+use crate::{
+    Budget, DestinationChoice, Level, Report, Shown, VerifyError, VerifyOptions, plan_repair, record, repair, verify,
+};
 
-/// Compares Postgres with ClickHouse and with tenants' own destinations, row by row and column by column. Reads only.
+/// Compares Postgres with ClickHouse and with tenants' own destinations. Writes down what it has proven, and nothing else, unless
+/// it is asked to mend what differs.
 ///
 /// Exit code: 0 equal, 1 different, 2 only in flight, 3 could not finish, 78 wrong settings. A destination that cannot be
 /// compared (paused, not reached, being filled, stopped) is named, and the others are compared: 3.
@@ -56,10 +59,10 @@ struct VerifyArguments {
     #[arg(long = "skip-mapping", value_name = "NAME")]
     without_mappings: Vec<String>,
     /// Begin with the mappings, and the tenants' destinations, that changed last (of the last 100,000 changes)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "budget")]
     recent_first: bool,
     /// Compare one mapping after the other, and nothing more once one differs; says what was left out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "budget")]
     stop_at_first: bool,
     /// How closely to look: counts and numbers, a hash of every row, or every column of every row
     #[arg(long, value_enum, default_value_t = Level::default())]
@@ -70,6 +73,24 @@ struct VerifyArguments {
     /// How long to wait for what is in flight, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=86_400))]
     settle: u64,
+    /// Begin nothing after so many seconds: what was proven longest ago is looked at first, so that run after run covers everything
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["tenants", "no_record"], requires = "cover_within")]
+    budget: Option<u64>,
+    /// With --budget: what is left out counts as unfinished where it was not proven within so many seconds
+    #[arg(long, value_name = "SECONDS", requires = "budget")]
+    cover_within: Option<u64>,
+    /// Do not write down what is proven and what was found (`lockstep verified` shows it)
+    #[arg(long)]
+    no_record: bool,
+    /// Mend what differs: `plan` says what would be numbered and shipped anew, `apply` has it done and compares again
+    #[arg(long, value_enum, value_name = "plan|apply")]
+    repair: Option<Repair>,
+    /// Mend nothing where more rows than this differ
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    max_repairs: u64,
+    /// How long to wait until what is mended has arrived, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    repair_timeout: u64,
     /// Show keys that are texts, which may say something about people, instead of their hashes
     #[arg(long)]
     show_keys: bool,
@@ -129,6 +150,10 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
         recent_first: arguments.recent_first,
         stop_at_first: arguments.stop_at_first,
         level: arguments.level,
+        budget: arguments.budget.zip(arguments.cover_within).map(|(time, cover_within)| Budget {
+            time: Duration::from_secs(time),
+            cover_within: Duration::from_secs(cover_within),
+        }),
         destination_limit: Duration::from_secs(arguments.destination_timeout),
         settle: Duration::from_secs(arguments.settle),
         show: arguments.show,
@@ -136,7 +161,15 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
         ..VerifyOptions::default()
     };
     let shown = options.progress.show();
-    let result = until_stopped(verify(&settings, &options)).await;
+    let work = Work {
+        settings: &settings,
+        options: &options,
+        repair: arguments.repair,
+        max_repairs: arguments.max_repairs,
+        repair_limit: Duration::from_secs(arguments.repair_timeout),
+        is_recorded: !arguments.no_record,
+    };
+    let result = until_stopped(work.run()).await;
     drop(shown);
     match (result, arguments.format) {
         (Ok(report), Format::Text) => {
@@ -154,6 +187,47 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
             }
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Whether what differs is mended.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Repair {
+    /// Say what would be.
+    Plan,
+    /// Do it.
+    Apply,
+}
+
+/// What a run does.
+struct Work<'a> {
+    settings: &'a Settings,
+    options: &'a VerifyOptions,
+    repair: Option<Repair>,
+    max_repairs: u64,
+    repair_limit: Duration,
+    is_recorded: bool,
+}
+
+impl Work<'_> {
+    async fn run(&self) -> Result<Report, VerifyError> {
+        let mut report = verify(self.settings, self.options).await?;
+        report.repair = match self.repair {
+            None => None,
+            Some(Repair::Plan) => Some(plan_repair(&report)),
+            Some(Repair::Apply) => {
+                let done = repair(self.settings, &report, self.max_repairs, self.repair_limit).await?;
+                if done.is_done {
+                    report = verify(self.settings, self.options).await?;
+                }
+                Some(done)
+            }
+        };
+        if self.is_recorded {
+            report.run = record(self.settings, self.options, &report).await?;
+            report.is_not_recorded = report.run.is_none();
+        }
+        Ok(report)
     }
 }
 

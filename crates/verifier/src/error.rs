@@ -83,6 +83,19 @@ pub enum VerifyError {
         /// Where.
         destination: String,
     },
+    /// More rows differ than may be mended at a time.
+    #[error(
+        "LS-0313: {rows} rows differ that could be mended, at most {limit} may be (--max-repairs), so none was; look at why there are so many first"
+    )]
+    TooManyRepairs {
+        /// That many.
+        rows: u64,
+        /// `--max-repairs`.
+        limit: u64,
+    },
+    /// What is done as an operator does it failed.
+    #[error(transparent)]
+    Operation(#[from] lockstep_operations::OperationError),
     /// A signal.
     #[error("LS-0307: stopped by a signal before everything was compared")]
     Stopped,

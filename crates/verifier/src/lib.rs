@@ -10,6 +10,7 @@
 //! (`unreadable`). [`compare_file`] compares one side with rows from elsewhere (`file`), by the same rules and the same merge.
 
 mod against;
+mod budget;
 mod class;
 pub mod command;
 mod error;
@@ -24,9 +25,12 @@ mod merge;
 mod narrow;
 mod passes;
 mod progress;
+mod proof;
 mod ranges;
 mod recent;
 mod recheck;
+mod record;
+mod repair;
 mod report;
 mod service;
 mod side;
@@ -38,6 +42,7 @@ mod unreadable;
 mod whose;
 
 pub use against::{FileFinding, FileOptions, FileReport, compare_file, save_file};
+pub use budget::Budget;
 pub use class::Class;
 pub use error::VerifyError;
 pub use file::{FileError, LineProblem};
@@ -45,6 +50,8 @@ pub use finding::{Finding, Shown};
 pub use judge::{Kind, Why};
 pub use level::Level;
 pub use progress::{Phase, Progress};
+pub use record::record;
+pub use repair::{RepairReport, plan_repair, repair};
 pub use report::{DestinationReport, MappingReport, Report, Verdict};
 pub use service::{DestinationChoice, VerifyOptions, verify};
 pub use side::{SideChoice, SideOptions};

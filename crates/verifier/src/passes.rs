@@ -34,6 +34,8 @@ pub(crate) struct Looked {
 pub(crate) struct MappingPass {
     pub(crate) found: FirstPass,
     pub(crate) looked: Vec<Looked>,
+    /// Ranges that were left out, for the time was up, and whether each was proven lately.
+    pub(crate) left_out: Vec<bool>,
     /// Keys that the destination has with a number that the source has not given out.
     pub(crate) ahead: Vec<Key>,
 }
@@ -54,13 +56,23 @@ impl<D: Destination + Compare> Passes<'_, D> {
             (Some(places), Whose::Everybodys) => self.part(Scope::Locations(places), None, &mut pass).await?,
             (_, Whose::Own(_)) => self.part(Scope::All, None, &mut pass).await?,
             (None, Whose::Everybodys) => {
-                for projects in ranges::of_mapping(self.sides.source, self.mapping).await? {
-                    self.part(Scope::Projects(&projects), Some(&projects), &mut pass).await?;
+                for projects in self.ranges().await? {
+                    self.range(&projects, &mut pass).await?;
                 }
             }
         }
         pass.ahead = self.ahead(places.map_or(Scope::All, Scope::Locations)).await?;
         Ok(pass)
+    }
+
+    /// The ranges that it is looked at in.
+    pub(crate) async fn ranges(&self) -> Result<Vec<Projects>, VerifyError> {
+        ranges::of_mapping(self.sides.source, self.mapping).await
+    }
+
+    /// Looks at one of its ranges.
+    pub(crate) async fn range(&self, projects: &Projects, pass: &mut MappingPass) -> Result<(), VerifyError> {
+        self.part(Scope::Projects(projects), Some(projects), pass).await
     }
 
     async fn part(
@@ -125,7 +137,7 @@ impl<D: Destination + Compare> Passes<'_, D> {
 
     /// A number that the destination has and the source, asked later, has not given out: then it was given out by another source,
     /// or by this one before it was set back.
-    async fn ahead(&self, scope: Scope<'_>) -> Result<Vec<Key>, VerifyError> {
+    pub(crate) async fn ahead(&self, scope: Scope<'_>) -> Result<Vec<Key>, VerifyError> {
         let Self { sides, mapping, .. } = *self;
         let before = storage::last_drawn(sides.source).await?;
         let found = sides.destination.ahead(mapping, scope, before, self.options.max_doubts).await?;

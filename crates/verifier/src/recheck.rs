@@ -45,6 +45,8 @@ pub(crate) struct Doubt {
     pub(crate) told: Option<Told>,
     /// The change that it waits for, where there is one.
     pub(crate) waits_for: Option<SequenceId>,
+    /// Tenancies that are or were at its place.
+    pub(crate) claimants: Vec<TenancyId>,
     /// Since when that has its number, where it is known.
     pub(crate) since: Option<String>,
 }
@@ -70,6 +72,7 @@ impl Doubt {
             judgement: None,
             told: None,
             waits_for: None,
+            claimants: Vec::new(),
             since: None,
         }
     }
@@ -166,6 +169,7 @@ impl<'a> Doubts<'a> {
                 doubt.columns = seen.columns;
                 doubt.quarantined = seen.quarantined;
                 doubt.waits_for = seen.look.waits_for();
+                doubt.claimants = seen.look.claims.iter().map(|claim| claim.tenancy).collect();
                 doubt.judgement = Some(judge(&seen.look, doubt.judgement.as_ref()));
             }
         }

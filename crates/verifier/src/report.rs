@@ -13,7 +13,9 @@ use uuid::Uuid;
 use crate::finding::Finding;
 use crate::first_pass::FirstPass;
 use crate::judge::Kind;
+use crate::proof::Proof;
 use crate::recheck::{Doubt, Outcome};
+use crate::repair::RepairReport;
 use crate::service::VerifyOptions;
 
 /// All mappings together.
@@ -40,6 +42,15 @@ pub struct Report {
     pub mappings: Vec<MappingReport>,
     /// Each of the tenants' own destinations, in the order in which they were added.
     pub destinations: Vec<DestinationReport>,
+    /// What was mended, or would be; absent where that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
+    /// Under which number the run is written down; absent where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+    /// It was to be written down, and the role of the source's connection may not.
+    #[serde(skip)]
+    pub(crate) is_not_recorded: bool,
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,
@@ -89,11 +100,17 @@ pub struct MappingReport {
     pub unjudged: u64,
     /// Rows that Postgres could not give: nothing is known about them. Where it is 1,000, the mapping was not compared.
     pub unreadable: u64,
-    /// Why the mapping was not compared; absent where it was.
+    /// Ranges that were left out, for the time was up.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// Why the mapping was not compared, or not wholly; absent where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<String>,
     /// The first findings: real differences, rows that could not be read, then what is in flight.
     pub findings: Vec<Finding>,
+    /// What is proven, and what can be mended.
+    #[serde(skip)]
+    pub(crate) proof: Proof,
 }
 
 impl MappingReport {
@@ -130,9 +147,32 @@ impl MappingReport {
             in_flight,
             unjudged: pass.unjudged,
             unreadable,
+            left_out: 0,
             unfinished: None,
             findings: shown.collect(),
+            proof: Proof::default(),
         }
+    }
+
+    /// The same, where ranges were left out: each with whether it was proven lately.
+    #[must_use]
+    pub(crate) fn with_left_out(self, left_out: &[bool]) -> Self {
+        let old = left_out.iter().filter(|is_covered| !**is_covered).count();
+        let unfinished = (old > 0).then(|| {
+            format!("{old} of its ranges were left out (--budget) and were not proven lately (--cover-within)")
+        });
+        Self {
+            left_out: left_out.len() as u64,
+            equal: self.equal && left_out.is_empty(),
+            unfinished: self.unfinished.or(unfinished),
+            ..self
+        }
+    }
+
+    /// The same, with what is proven.
+    #[must_use]
+    pub(crate) fn with_proof(self, proof: Proof) -> Self {
+        Self { proof, ..self }
     }
 
     /// Of a mapping that was not compared.
@@ -151,6 +191,16 @@ impl MappingReport {
 }
 
 impl Verdict {
+    /// As it is written down.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Different => "different",
+            Self::InFlight => "in_flight",
+            Self::Unfinished => "unfinished",
+        }
+    }
+
     fn of(mapping: &MappingReport) -> Self {
         match mapping {
             _ if mapping.differences() > 0 => Self::Different,
@@ -187,11 +237,11 @@ impl Report {
     pub(crate) fn new(mappings: Vec<MappingReport>, destinations: Vec<DestinationReport>, elapsed: Duration) -> Self {
         let own = destinations.iter().map(|destination| destination.verdict);
         let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
-        Self { verdict, mappings, destinations, elapsed }
+        Self { verdict, mappings, destinations, repair: None, run: None, is_not_recorded: false, elapsed }
     }
 
     /// The mappings of all destinations.
-    fn all_mappings(&self) -> impl Iterator<Item = &MappingReport> {
+    pub(crate) fn all_mappings(&self) -> impl Iterator<Item = &MappingReport> {
         self.mappings.iter().chain(self.destinations.iter().flat_map(|destination| &destination.mappings))
     }
 
@@ -209,6 +259,11 @@ impl Report {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a report holds nothing that JSON cannot")
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 pub(crate) fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,17 +9,21 @@ use lockstep_core::settings::Settings;
 use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_destinations::compare::Compare;
 use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
+use lockstep_schema::verifications::proven_ranges;
 use lockstep_schema::{Session, Source};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::budget::{self, Budget, Part};
 use crate::error::VerifyError;
 use crate::finding::Shown;
 use crate::level::Level;
 use crate::look::Sides;
 use crate::passes::{MappingPass, Passes};
 use crate::progress::Progress;
+use crate::proof::Proof;
 use crate::recent::LastChanges;
 use crate::recheck::{self, Doubts};
 use crate::report::{MappingReport, Report};
@@ -51,6 +55,8 @@ pub struct VerifyOptions {
     pub stop_at_first: bool,
     /// How closely both sides are looked at.
     pub level: Level,
+    /// Within which time; then not everything is looked at in each run.
+    pub budget: Option<Budget>,
     /// How long comparing one tenant's own destination may take.
     pub destination_limit: Duration,
     /// How long to wait for what is in flight.
@@ -105,6 +111,7 @@ impl Default for VerifyOptions {
             recent_first: false,
             stop_at_first: false,
             level: Level::default(),
+            budget: None,
             destination_limit: Duration::from_mins(30),
             settle: Duration::from_secs(10),
             show: 20,
@@ -184,14 +191,19 @@ async fn compare_together<D: Destination + Compare>(
     options: &VerifyOptions,
     progress: &Progress,
 ) -> Result<Vec<MappingReport>, VerifyError> {
-    let mut passes = Vec::new();
-    let mut doubts = Vec::new();
-    for &mapping in mappings {
-        progress.comparing(mapping.name.as_str());
-        let mut pass = Passes { sides, mapping, options, progress }.all(places).await?;
-        doubts.push(Doubts::new(mapping, &mut pass));
-        passes.push(pass);
-    }
+    let mut passes = match (options.budget, places, sides.whose) {
+        (Some(budget), None, Whose::Everybodys) => within(budget, sides, mappings, options, progress).await?,
+        _ => {
+            let mut passes = Vec::new();
+            for &mapping in mappings {
+                progress.comparing(mapping.name.as_str());
+                passes.push(Passes { sides, mapping, options, progress }.all(places).await?);
+            }
+            passes
+        }
+    };
+    let mut doubts: Vec<_> =
+        mappings.iter().zip(&mut passes).map(|(mapping, pass)| Doubts::new(mapping, pass)).collect();
     storage::set_up_for_looks(sides.source).await?;
     recheck::settle(sides, &mut doubts, options.settle, progress).await?;
     for (&mapping, doubts) in mappings.iter().zip(&mut doubts) {
@@ -201,9 +213,44 @@ async fn compare_together<D: Destination + Compare>(
     let to = sides.destination.id();
     let all = mappings.iter().zip(&passes).zip(&doubts);
     let report = |((mapping, pass), doubts): ((&&Mapping, &MappingPass), &Doubts<'_>)| {
+        let proof = Proof::new(&to, mapping, sides.whose, places, pass, &doubts.doubts);
         MappingReport::new(&to, mapping, &pass.found, &doubts.doubts, options)
+            .with_left_out(&pass.left_out)
+            .with_proof(proof)
     };
     Ok(all.map(report).collect())
+}
+
+/// Looks at ranges of all mappings, those first whose proof is oldest, until the time is up.
+async fn within<D: Destination + Compare>(
+    budget: Budget,
+    sides: &Sides<'_, D>,
+    mappings: &[&Mapping],
+    options: &VerifyOptions,
+    progress: &Progress,
+) -> Result<Vec<MappingPass>, VerifyError> {
+    let started = Instant::now();
+    let (to, level) = (sides.destination.id(), options.level.name());
+    let of = |index: usize| Passes { sides, mapping: mappings[index], options, progress };
+    let mut parts = Vec::new();
+    for (index, mapping) in mappings.iter().enumerate() {
+        let proven = proven_ranges(sides.source, to.as_str(), mapping.name.as_str(), level).await?;
+        parts.extend(of(index).ranges().await?.into_iter().map(|projects| Part::new(index, projects, &proven)));
+    }
+    let mut passes: Vec<_> = mappings.iter().map(|_| MappingPass::default()).collect();
+    for (place, part) in budget::in_order(parts).into_iter().enumerate() {
+        let pass = &mut passes[part.mapping];
+        if place > 0 && started.elapsed() >= budget.time {
+            pass.left_out.push(part.is_covered(budget));
+            continue;
+        }
+        progress.comparing(mappings[part.mapping].name.as_str());
+        of(part.mapping).range(&part.projects, pass).await?;
+    }
+    for (index, pass) in passes.iter_mut().enumerate() {
+        pass.ahead = of(index).ahead(Scope::All).await?;
+    }
+    Ok(passes)
 }
 
 /// The mappings of these names, or all, without those that are skipped.

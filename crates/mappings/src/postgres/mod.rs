@@ -14,6 +14,7 @@ pub mod fill;
 pub mod inbox;
 pub mod indexes;
 mod key;
+pub mod mark;
 mod names;
 pub mod quarantine;
 mod row;

@@ -9,6 +9,7 @@ use super::{DestinationReport, MappingReport, Report, Verdict};
 use crate::class::Class;
 use crate::finding::Finding;
 use crate::judge::{Kind, Why};
+use crate::repair::RepairReport;
 
 const HEADER: [&str; 7] =
     ["mapping", "rows in Postgres", "rows in ClickHouse", "", "missing", "unexpected", "different"];
@@ -32,7 +33,16 @@ impl Report {
             findings(&mut text, mapping, &mapping.name);
         }
         self.destinations(&mut text);
+        if let Some(repair) = &self.repair {
+            let _ = writeln!(text, "\n{}", mended(repair));
+        }
         let _ = writeln!(text, "{} ({:.1} s)", self.verdict(), self.elapsed.as_secs_f64());
+        if self.is_not_recorded {
+            let _ = writeln!(
+                text,
+                "Nothing was written down: the role may not write to lockstep.verification (--no-record)."
+            );
+        }
         text
     }
 
@@ -72,7 +82,13 @@ impl Report {
         let in_flight = sum(|mapping| mapping.in_flight);
         match self.verdict {
             Verdict::Equal => {
-                format!("Equal: all {} rows are the same on both sides.", sum(|mapping| mapping.equal_rows))
+                let left_out = match sum(|mapping| mapping.left_out) {
+                    0 => String::new(),
+                    ranges => {
+                        format!(" {ranges} ranges were left out (--budget); all were proven lately (--cover-within).")
+                    }
+                };
+                format!("Equal: all {} rows are the same on both sides.{left_out}", sum(|mapping| mapping.equal_rows))
             }
             Verdict::Different => {
                 let quarantined = match sum(|mapping| mapping.quarantined) {
@@ -101,6 +117,22 @@ impl Report {
                 ),
             },
         }
+    }
+}
+
+fn mended(repair: &RepairReport) -> String {
+    let rows: Vec<_> = repair.rows.iter().map(|(mapping, rows)| format!("{rows} of {mapping}")).collect();
+    let rows = if rows.is_empty() { "no rows".to_owned() } else { rows.join(", ") };
+    let left = match repair.unmendable {
+        0 => String::new(),
+        rows => format!(
+            " {rows} that differ are mended by no change: `lockstep rewind` is for numbers that are ahead, `lockstep erase` for rows of nobody."
+        ),
+    };
+    match (repair.is_done, repair.has_arrived) {
+        (false, _) => format!("To be numbered and shipped anew: {rows}.{left}"),
+        (true, true) => format!("Numbered and shipped anew: {rows}. What follows was looked at afterwards.{left}"),
+        (true, false) => format!("Numbered anew: {rows}. Not all had arrived when the time was up.{left}"),
     }
 }
 
@@ -144,6 +176,9 @@ fn state(mapping: &MappingReport) -> String {
     }
     if mapping.unreadable > 0 {
         parts.push(format!("{} not readable", mapping.unreadable));
+    }
+    if mapping.left_out > 0 {
+        parts.push(format!("{} ranges left out", mapping.left_out));
     }
     if mapping.unfinished.is_some() {
         parts.push("not compared".to_owned());

@@ -5,6 +5,7 @@
 
 mod against;
 mod broken_stream;
+mod budget;
 mod classes;
 mod differences;
 mod equal;

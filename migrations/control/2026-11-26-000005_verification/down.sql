@@ -1,0 +1,1 @@
+DROP TABLE lockstep.finding, lockstep.verified_except, lockstep.verified, lockstep.verification;
