@@ -1,12 +1,15 @@
-//! The command line of `lockstep-verifier`.
+//! The command line of `lockstep-verifier`: without a subcommand it verifies.
+
+mod compare;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
+use self::compare::CompareArguments;
 use crate::{
     Budget, DestinationChoice, Level, Report, Shown, VerifyError, VerifyOptions, plan_repair, record, repair, verify,
 };
@@ -17,10 +20,23 @@ use crate::{
 /// Exit code: 0 equal, 1 different, 2 only in flight, 3 could not finish, 78 wrong settings. A destination that cannot be
 /// compared (paused, not reached, being filled, stopped) is named, and the others are compared: 3.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep-verifier", version)]
+#[command(name = "lockstep-verifier", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    verify: VerifyArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Compare(CompareArguments),
+}
+
+#[derive(Args, Debug)]
+struct VerifyArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -36,6 +52,18 @@ pub struct Arguments {
     /// Compare no tenant's own destination
     #[arg(long, conflicts_with = "destinations")]
     skip_destinations: bool,
+    /// Leave out this destination; can be given more than once
+    #[arg(long = "skip-destination", value_name = "clickhouse|UUID")]
+    without_destinations: Vec<DestinationChoice>,
+    /// Leave out this mapping; can be given more than once
+    #[arg(long = "skip-mapping", value_name = "NAME")]
+    without_mappings: Vec<String>,
+    /// Begin with the mappings, and the tenants' destinations, that changed last (of the last 100,000 changes)
+    #[arg(long, conflicts_with = "budget")]
+    recent_first: bool,
+    /// Compare one mapping after the other, and nothing more once one differs; says what was left out
+    #[arg(long, conflicts_with = "budget")]
+    stop_at_first: bool,
     /// How closely to look: counts and numbers, a hash of every row, or every column of every row
     #[arg(long, value_enum, default_value_t = Level::default())]
     level: Level,
@@ -80,24 +108,47 @@ enum Format {
 }
 
 /// Runs it and prints the result on standard output.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let destinations =
-        if arguments.skip_destinations { vec![DestinationChoice::ClickHouse] } else { arguments.destinations };
-    let clickhouse = destinations.is_empty() || destinations.contains(&DestinationChoice::ClickHouse);
-    let needs = Needs { source: true, amqp: false, clickhouse };
-    let settings = match arguments.settings.resolve(needs) {
-        Ok(settings) => settings,
+    match arguments.command {
+        Some(Command::Compare(compare)) => compare::run(&arguments.settings, compare).await,
+        None => verified(&arguments.settings, arguments.verify).await,
+    }
+}
+
+/// The settings of a run, with its log begun; or the exit code where they are wrong.
+#[allow(clippy::print_stderr, reason = "nothing logs yet")]
+fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<Settings, ExitCode> {
+    match settings.clone().resolve(needs) {
+        Ok(settings) => {
+            telemetry::start(&settings);
+            Ok(settings)
+        }
         Err(errors) => {
             eprintln!("{errors}");
-            return ExitCode::from(exit::CONFIGURATION);
+            Err(ExitCode::from(exit::CONFIGURATION))
         }
+    }
+}
+
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
+async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCode {
+    let destinations =
+        if arguments.skip_destinations { vec![DestinationChoice::ClickHouse] } else { arguments.destinations };
+    let skip_destinations = arguments.without_destinations;
+    let clickhouse = (destinations.is_empty() || destinations.contains(&DestinationChoice::ClickHouse))
+        && !skip_destinations.contains(&DestinationChoice::ClickHouse);
+    let settings = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
+        Ok(settings) => settings,
+        Err(code) => return code,
     };
-    telemetry::start(&settings);
     let options = VerifyOptions {
         tenants: arguments.tenants,
         mappings: arguments.mappings,
+        skip_mappings: arguments.without_mappings,
         destinations,
+        skip_destinations,
+        recent_first: arguments.recent_first,
+        stop_at_first: arguments.stop_at_first,
         level: arguments.level,
         budget: arguments.budget.zip(arguments.cover_within).map(|(time, cover_within)| Budget {
             time: Duration::from_secs(time),

@@ -7,6 +7,7 @@ use lockstep_mappings::codec::CodecError;
 use lockstep_schema::{SourceError, SqlStateKind};
 use uuid::Uuid;
 
+use crate::file::FileError;
 use crate::merge::Side;
 
 /// Why verification did not come to its end. Nothing was written, and nothing is known to differ or to be equal.
@@ -69,6 +70,19 @@ pub enum VerifyError {
     /// A tenant's own destination cannot be connected to as it is registered: why, without a value of it.
     #[error("{0}")]
     NotOpened(String),
+    /// A file to compare with is wrong, or could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Rows of a destination that is being filled say nothing.
+    #[error(
+        "LS-0333: {mapping} is not filled in {destination}, or does not go there: its rows are not all there; `lockstep status` tells how far it is"
+    )]
+    NotFilled {
+        /// The mapping.
+        mapping: String,
+        /// Where.
+        destination: String,
+    },
     /// More rows differ than may be mended at a time.
     #[error(
         "LS-0313: {rows} rows differ that could be mended, at most {limit} may be (--max-repairs), so none was; look at why there are so many first"
@@ -114,6 +128,7 @@ impl VerifyError {
             | Self::UnknownMapping { .. }
             | Self::UnknownDestination(_)
             | Self::TooManyLocations { .. } => exit::CONFIGURATION,
+            Self::File(error) => error.exit_code(),
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             _ => exit::UNFINISHED,
         }

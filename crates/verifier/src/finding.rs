@@ -102,7 +102,7 @@ pub enum Shown {
 }
 
 impl Shown {
-    fn key(self, base: BaseType, value: &str) -> String {
+    pub(crate) fn key(self, base: BaseType, value: &str) -> String {
         match base {
             BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
             _ if self == Self::Keys => value.to_owned(),

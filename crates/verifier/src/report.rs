@@ -38,7 +38,7 @@ pub enum Verdict {
 pub struct Report {
     /// All mappings together.
     pub verdict: Verdict,
-    /// Each mapping of ClickHouse, in the order of their definitions; none where ClickHouse was left out.
+    /// Each mapping of ClickHouse, in the order in which they were looked at; none where ClickHouse was left out.
     pub mappings: Vec<MappingReport>,
     /// Each of the tenants' own destinations, in the order in which they were added.
     pub destinations: Vec<DestinationReport>,
@@ -266,6 +266,6 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

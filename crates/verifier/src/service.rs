@@ -24,6 +24,7 @@ use crate::look::Sides;
 use crate::passes::{MappingPass, Passes};
 use crate::progress::Progress;
 use crate::proof::Proof;
+use crate::recent::LastChanges;
 use crate::recheck::{self, Doubts};
 use crate::report::{MappingReport, Report};
 use crate::whose::Whose;
@@ -31,6 +32,9 @@ use crate::{evidence, storage, tenants};
 
 /// One statement names them all: 500 ids of 100 bytes, twice, stay well below what ClickHouse parses.
 pub(crate) const MAX_LOCATIONS: usize = 500;
+
+/// Why something was not compared that could have been.
+pub(crate) const LEFT_OUT: &str = "left out, since a difference was found before (--stop-at-first)";
 
 /// What to compare, and how patiently.
 #[derive(Clone, Debug)]
@@ -41,6 +45,14 @@ pub struct VerifyOptions {
     pub mappings: Vec<String>,
     /// Only these destinations; all when empty: ClickHouse, and tenants' own, of the tenancies above.
     pub destinations: Vec<DestinationChoice>,
+    /// Not these mappings.
+    pub skip_mappings: Vec<String>,
+    /// Not these destinations.
+    pub skip_destinations: Vec<DestinationChoice>,
+    /// Begin with the mappings, and the tenants' destinations, that changed last.
+    pub recent_first: bool,
+    /// Compare one mapping after the other, and nothing more once one is found to differ.
+    pub stop_at_first: bool,
     /// How closely both sides are looked at.
     pub level: Level,
     /// Within which time; then not everything is looked at in each run.
@@ -83,7 +95,8 @@ impl FromStr for DestinationChoice {
 impl VerifyOptions {
     /// Whether a destination is asked for.
     pub(crate) fn takes(&self, destination: &DestinationChoice) -> bool {
-        self.destinations.is_empty() || self.destinations.contains(destination)
+        (self.destinations.is_empty() || self.destinations.contains(destination))
+            && !self.skip_destinations.contains(destination)
     }
 }
 
@@ -93,6 +106,10 @@ impl Default for VerifyOptions {
             tenants: Vec::new(),
             mappings: Vec::new(),
             destinations: Vec::new(),
+            skip_mappings: Vec::new(),
+            skip_destinations: Vec::new(),
+            recent_first: false,
+            stop_at_first: false,
             level: Level::default(),
             budget: None,
             destination_limit: Duration::from_mins(30),
@@ -112,7 +129,7 @@ impl Default for VerifyOptions {
 pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
     let started = Instant::now();
     let set = MappingSet::load(settings.mappings_dir.as_deref())?;
-    let chosen = chosen(&set, &options.mappings)?;
+    let mut chosen = chosen(&set, &options.mappings, &options.skip_mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = if options.takes(&DestinationChoice::ClickHouse) {
         let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
@@ -122,6 +139,8 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
         None
     };
     let scan = source.connect(Session::Scan).await?;
+    let last = if options.recent_first { LastChanges::read(&scan).await? } else { LastChanges::default() };
+    last.sort_mappings(&mut chosen);
     // Capture is one for all destinations, and set up as it is recorded of ClickHouse.
     let id = DestinationId::clickhouse();
     let placed = storage::placed(&scan, &chosen, &id).await?;
@@ -133,15 +152,39 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
         let sides = Sides { source: &scan, destination: clickhouse, whose: Whose::Everybodys };
         reports = compare(&sides, &mappings, locations.as_deref(), options, &options.progress).await?;
     }
-    let destinations = tenants::compare_all(settings, &source, &chosen, options).await?;
+    let stopped = options.stop_at_first && reports.iter().any(|report| report.differences() > 0);
+    let destinations = tenants::compare_all(settings, &source, &chosen, options, &last, stopped).await?;
     if storage::placed(&scan, &chosen, &id).await? != placed {
         return Err(VerifyError::OtherDefinitions("were set up anew meanwhile"));
     }
     Ok(Report::new(reports, destinations, started.elapsed()))
 }
 
-/// Compares mappings of one destination, each in snapshots of its own, then looks again at what differed.
+/// Compares mappings of one destination: all of them, or one after the other until one differs.
 pub(crate) async fn compare<D: Destination + Compare>(
+    sides: &Sides<'_, D>,
+    mappings: &[&Mapping],
+    places: Option<&[Location]>,
+    options: &VerifyOptions,
+    progress: &Progress,
+) -> Result<Vec<MappingReport>, VerifyError> {
+    if !options.stop_at_first {
+        return compare_together(sides, mappings, places, options, progress).await;
+    }
+    let mut reports: Vec<MappingReport> = Vec::with_capacity(mappings.len());
+    for &mapping in mappings {
+        if reports.iter().any(|report| report.differences() > 0) {
+            reports.push(MappingReport::not_compared(mapping, LEFT_OUT));
+        } else {
+            storage::set_up_for_passes(sides.source).await?;
+            reports.extend(compare_together(sides, &[mapping], places, options, progress).await?);
+        }
+    }
+    Ok(reports)
+}
+
+/// Compares mappings, each in snapshots of its own, then looks again at what differed.
+async fn compare_together<D: Destination + Compare>(
     sides: &Sides<'_, D>,
     mappings: &[&Mapping],
     places: Option<&[Location]>,
@@ -210,12 +253,18 @@ async fn within<D: Destination + Compare>(
     Ok(passes)
 }
 
-fn chosen<'a>(set: &'a MappingSet, names: &[String]) -> Result<Vec<&'a Mapping>, VerifyError> {
+/// The mappings of these names, or all, without those that are skipped.
+pub(crate) fn chosen<'a>(
+    set: &'a MappingSet,
+    names: &[String],
+    skipped: &[String],
+) -> Result<Vec<&'a Mapping>, VerifyError> {
     let known = || set.iter().map(|mapping| mapping.name.to_string()).collect::<Vec<_>>();
-    if let Some(name) = names.iter().find(|name| !known().contains(name)) {
+    if let Some(name) = names.iter().chain(skipped).find(|name| !known().contains(name)) {
         return Err(VerifyError::UnknownMapping { name: name.clone(), known: known() });
     }
-    let wanted = |mapping: &&Mapping| names.is_empty() || names.iter().any(|name| name == mapping.name.as_str());
+    let has = |names: &[String], mapping: &Mapping| names.iter().any(|name| name == mapping.name.as_str());
+    let wanted = |mapping: &&Mapping| (names.is_empty() || has(names, mapping)) && !has(skipped, mapping);
     Ok(set.iter().filter(wanted).collect())
 }
 

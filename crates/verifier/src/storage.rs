@@ -16,6 +16,8 @@ use crate::whose::Whose;
 
 /// A whole look at a few hundred keys takes milliseconds.
 const QUICK: &str = "SET statement_timeout = '60s'";
+/// What a session for scans begins with: passes over whole mappings.
+const UNHURRIED: &str = "SET statement_timeout = '24h'";
 /// A table is read as a whole only where no index serves at all.
 const BY_INDEX: &str = "SET enable_seqscan = off";
 /// One snapshot for everything that is asked until the end.
@@ -26,6 +28,10 @@ const SORT_MEMORY: &str = "SET LOCAL work_mem = '64MB'";
 /// Where these tenancies are and were.
 const LOCATIONS: &str = r#"SELECT "id", "projectId", "branchId" FROM "public"."Tenancy" WHERE "id" = ANY($1)
 UNION SELECT tenancy_id, project_id, branch_id FROM lockstep.tenancy_location WHERE tenancy_id = ANY($1)"#;
+
+/// Where a tenancy lives, and how many others live there.
+const PLACE: &str = r#"SELECT t."projectId", t."branchId", (SELECT count(*) - 1 FROM "public"."Tenancy" o WHERE o."projectId" = t."projectId" AND o."branchId" = t."branchId")
+FROM "public"."Tenancy" t WHERE t."id" = $1"#;
 
 /// Who is or was at these locations.
 const TENANCIES: &str = r#"SELECT t."id" FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
@@ -60,6 +66,11 @@ pub(crate) async fn set_up_for_one_tenancy(client: &Client) -> Result<(), Verify
 /// From now on a connection is used for looks alone.
 pub(crate) async fn set_up_for_looks(client: &Client) -> Result<(), VerifyError> {
     Ok(client.batch_execute(QUICK).await?)
+}
+
+/// From now on it is used for passes again.
+pub(crate) async fn set_up_for_passes(client: &Client) -> Result<(), VerifyError> {
+    Ok(client.batch_execute(UNHURRIED).await?)
 }
 
 /// Opens a snapshot in which lines of the inbox can be told from those that have numbers.
@@ -194,6 +205,13 @@ pub(crate) async fn locations(
         .iter()
         .map(|row| (TenancyId::new(row.get(0)), Location { project_id: row.get(1), branch_id: row.get(2) }))
         .collect())
+}
+
+/// Where a tenancy lives, and how many others live there; `None` where it is gone.
+pub(crate) async fn place(client: &Client, tenancy: TenancyId) -> Result<Option<(Location, u64)>, VerifyError> {
+    let row = client.query_opt(PLACE, &[&tenancy.as_uuid()]).await?;
+    let place = |row: Row| (Location { project_id: row.get(0), branch_id: row.get(1) }, row.get::<_, i64>(2));
+    Ok(row.map(place).map(|(at, others)| (at, u64::try_from(others).unwrap_or(0))))
 }
 
 /// Every tenancy that is or was at one of these locations.

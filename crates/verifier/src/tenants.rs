@@ -5,6 +5,7 @@
 mod opener;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 use lockstep_core::settings::Settings;
@@ -17,11 +18,12 @@ use lockstep_schema::{Session, Source};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::opener::Opener;
+pub(crate) use self::opener::Opener;
 use crate::error::VerifyError;
 use crate::look::Sides;
 use crate::progress::Progress;
-use crate::report::{DestinationReport, MappingReport};
+use crate::recent::LastChanges;
+use crate::report::{DestinationReport, MappingReport, Verdict};
 use crate::service::{self, DestinationChoice, VerifyOptions};
 use crate::storage;
 use crate::whose::Whose;
@@ -46,25 +48,33 @@ struct Comparison<'a> {
     /// All that were asked for.
     mappings: &'a [&'a Mapping],
     options: VerifyOptions,
+    /// Whether nothing more is to be compared.
+    stopped: AtomicBool,
 }
 
-/// Compares all that are asked for, in the order in which they were added.
+/// Compares all that are asked for, in the order in which they were added, or in that of their last changes. `stopped`: a difference was found
+/// before.
 pub(crate) async fn compare_all(
     settings: &Settings,
     source: &Source,
     mappings: &[&Mapping],
     options: &VerifyOptions,
+    last: &LastChanges,
+    stopped: bool,
 ) -> Result<Vec<DestinationReport>, VerifyError> {
     if options.destinations == [DestinationChoice::ClickHouse] {
         return Ok(Vec::new());
     }
-    let known = &Known::read(source, mappings, options).await?;
+    let mut known = Known::read(source, mappings, options).await?;
+    last.sort_by_tenancy(&mut known.destinations, |one| one.setup.tenancy);
+    let known = &known;
     let all = known.destinations.len();
     if all == 0 {
         return Ok(Vec::new());
     }
     let options = VerifyOptions { max_doubts: options.max_doubts.min(MAX_DOUBTS), ..options.clone() };
-    let comparison = &Comparison { source, known, opener: Opener::new(settings), mappings, options };
+    let (opener, stopped) = (Opener::new(settings), AtomicBool::new(stopped));
+    let comparison = &Comparison { source, known, opener, mappings, options, stopped };
     let each = |(place, one)| async move { (place, comparison.of(one).await) };
     let mut comparing = stream::iter(known.destinations.iter().enumerate().map(each)).buffer_unordered(AT_A_TIME);
     let mut reports = Vec::with_capacity(all);
@@ -83,10 +93,11 @@ impl Known {
         let control = source.connect_diesel(Session::Control).await?;
         let mut destinations = registry::list(&control, None).await?;
         let is_known = |id: &Uuid| destinations.iter().any(|one| one.setup.id == *id);
-        let mut asked = options.destinations.iter().filter_map(|choice| match choice {
-            DestinationChoice::Tenants(id) => Some(*id),
-            DestinationChoice::ClickHouse => None,
-        });
+        let mut asked =
+            options.destinations.iter().chain(&options.skip_destinations).filter_map(|choice| match choice {
+                DestinationChoice::Tenants(id) => Some(*id),
+                DestinationChoice::ClickHouse => None,
+            });
         if let Some(unknown) = asked.find(|id| !is_known(id)) {
             return Err(VerifyError::UnknownDestination(unknown));
         }
@@ -127,6 +138,9 @@ impl Known {
 
 impl Comparison<'_> {
     async fn of(&self, one: &TenantDestination) -> DestinationReport {
+        if self.stopped.load(Ordering::Relaxed) {
+            return DestinationReport::new(&one.setup, Vec::new(), Some(service::LEFT_OUT.to_owned()));
+        }
         if let Some(paused) = self.known.pause(one) {
             return DestinationReport::new(&one.setup, Vec::new(), Some(paused));
         }
@@ -142,7 +156,11 @@ impl Comparison<'_> {
                 (Vec::new(), Some(late))
             }
         };
-        DestinationReport::new(&one.setup, mappings, unfinished)
+        let report = DestinationReport::new(&one.setup, mappings, unfinished);
+        if self.options.stop_at_first && report.verdict == Verdict::Different {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        report
     }
 
     async fn compare(&self, one: &TenantDestination) -> Result<Vec<MappingReport>, VerifyError> {

@@ -27,6 +27,9 @@ impl Report {
             let _ = writeln!(text, "{}", table(HEADER, self.mappings.iter().map(|of| cells(of, of.name.clone()))));
         }
         for mapping in &self.mappings {
+            if let Some(why) = &mapping.unfinished {
+                let _ = writeln!(text, "{}: {why}", mapping.name);
+            }
             findings(&mut text, mapping, &mapping.name);
         }
         self.destinations(&mut text);

@@ -9,14 +9,14 @@ use lockstep_schema::tenant_destinations::Setup;
 
 /// The keys of connection strings, and how databases are reached: read once for all. What is wrong with either is told of
 /// every destination.
-pub(super) struct Opener {
+pub(crate) struct Opener {
     keys: Result<KeyRing, String>,
     network: Result<Arc<Network>, String>,
     tls: DestinationTls,
 }
 
 impl Opener {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let keys = match settings.destinations.secret_key_file.as_deref() {
             Some(file) => KeyRing::load(file).map_err(|error| error.to_string()),
             None => Err("its connection string is encrypted, and LOCKSTEP_SECRET_KEY_FILE is not set".to_owned()),
@@ -25,7 +25,7 @@ impl Opener {
     }
 
     /// Connects to nothing yet.
-    pub(super) fn open(&self, setup: &Setup) -> Result<Postgres, String> {
+    pub(crate) fn open(&self, setup: &Setup) -> Result<Postgres, String> {
         let keys = self.keys.as_ref().map_err(Clone::clone)?;
         let network = self.network.as_ref().map_err(Clone::clone)?;
         let text = keys.open(&setup.sealed, setup.holder()).map_err(|error| error.to_string())?;

@@ -3,6 +3,7 @@
 //! Both sides are filled here by hand, so that each test says exactly what is on which side.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod against;
 mod broken_stream;
 mod budget;
 mod classes;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::fixture::{Fixture, environment, id, teams, tenancy};
 
-fn run(environment: Vec<(&'static str, String)>, arguments: &[&str]) -> (Option<i32>, String, String) {
+fn run(environment: Vec<(&'static str, String)>, arguments: &[String]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-verifier"));
     // Whatever the caller's environment says is not what is tested.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOCKSTEP_")) {
@@ -16,11 +16,12 @@ fn run(environment: Vec<(&'static str, String)>, arguments: &[&str]) -> (Option<
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-async fn verifier(
+/// Its exit code, and what it printed on standard output and on standard error.
+pub(crate) async fn verifier(
     environment: Vec<(&'static str, String)>,
-    arguments: &[&'static str],
+    arguments: &[&str],
 ) -> (Option<i32>, String, String) {
-    let arguments = arguments.to_vec();
+    let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
     tokio::task::spawn_blocking(move || run(environment, &arguments)).await.unwrap()
 }
 
@@ -137,4 +138,53 @@ async fn wrong_settings_start_nothing() {
     for wrong in [&["--tenant", "me"][..], &["--format", "xml"], &["--settle", "-1"]] {
         assert_eq!(verifier(unused.clone(), wrong).await.0, Some(78), "{wrong:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_1_what_is_skipped_is_not_compared_and_the_first_difference_can_end_a_run() {
+    let fixture = Fixture::create("", None).await.unwrap();
+    fixture.run(&(tenancy(1) + &teams(1, 10..13))).await.unwrap();
+    fixture.end_fills().await.unwrap();
+    fixture.number().await.unwrap();
+    fixture.ship().await.unwrap();
+    let environment = environment(&fixture.settings);
+    fixture.in_clickhouse("teams", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(11))).await.unwrap();
+    let run = async |arguments: &[&str]| {
+        let arguments = [&["--format", "json", "--settle", "0"][..], arguments].concat();
+        let (code, output, _) = verifier(environment.clone(), &arguments).await;
+        (code.unwrap(), serde_json::from_str::<Value>(&output).unwrap())
+    };
+    let names = |report: &Value| {
+        let mappings = report["mappings"].as_array().unwrap().iter();
+        mappings.map(|mapping| mapping["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let (code, report) = run(&["--skip-mapping", "teams", "--skip-mapping", "users"]).await;
+    assert_eq!((code, names(&report).len()), (0, 10), "{report}");
+    let (code, report) = run(&["--skip-destination", "clickhouse"]).await;
+    assert_eq!((code, names(&report).len()), (0, 0), "{report}");
+    for wrong in [["--skip-mapping", "team"], ["--skip-destination", "00000000-0000-4000-8000-000000000077"]] {
+        assert_eq!(run(&wrong).await.0, 78, "{wrong:?}");
+    }
+
+    // Only teams have changed: they come first, differ, and the others are left out.
+    let (code, report) = run(&["--recent-first", "--stop-at-first"]).await;
+    assert_eq!((code, names(&report)[0].as_str()), (1, "teams"), "{report}");
+    let mappings = report["mappings"].as_array().unwrap();
+    assert_eq!((mappings.len(), &mappings[0]["missing"]), (12, &Value::from(1)), "{report}");
+    let is_left_out =
+        |mapping: &Value| mapping["unfinished"].as_str().is_some_and(|why| why.contains("--stop-at-first"));
+    assert!(mappings[1..].iter().all(is_left_out), "{report}");
+    // In the order of definitions, all that come before are compared.
+    let (code, report) = run(&["--stop-at-first"]).await;
+    let mappings = report["mappings"].as_array().unwrap();
+    let at = names(&report).iter().position(|name| name == "teams").unwrap();
+    assert_eq!(code, 1);
+    assert!(
+        mappings[..at].iter().all(|mapping| mapping["equal"] == true) && mappings[at + 1..].iter().all(is_left_out)
+    );
+    let (_, text, _) = verifier(environment.clone(), &["--stop-at-first", "--settle", "0"]).await;
+    assert!(text.contains("team_permissions: left out, since a difference was found before"), "{text}");
+    let (code, report) = run(&["--recent-first", "--stop-at-first", "--skip-mapping", "teams"]).await;
+    assert_eq!((code, report["verdict"].as_str()), (0, Some("equal")), "nothing was left out: {report}");
 }

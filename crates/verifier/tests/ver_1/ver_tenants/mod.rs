@@ -1,6 +1,7 @@
 //! Tenants' own destinations: each is compared with the rows of its own tenancy, and whatever is wrong with one is told of that
 //! one.
 
+mod against;
 mod own;
 mod plans;
 mod unfinished;

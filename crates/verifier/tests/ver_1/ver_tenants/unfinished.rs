@@ -6,7 +6,7 @@ use lockstep_schema::pauses::{self, Part};
 use lockstep_schema::{Session, Source};
 use lockstep_testkit::databases::unique_suffix;
 use lockstep_testkit::proxy::Mode;
-use lockstep_verifier::{DestinationChoice, DestinationReport, Level, Verdict, VerifyOptions};
+use lockstep_verifier::{DestinationChoice, DestinationReport, Level, Report, Verdict, VerifyOptions};
 
 use super::own::Own;
 use super::{at_once, teams_of, three_tenancies, verify};
@@ -127,4 +127,35 @@ async fn ver_tenants_without_the_key_nothing_is_known() {
     let own = Own::filled(&fixture, id(1), TEAMS).await;
     fixture.settings.destinations.secret_key_file = None;
     assert_unfinished(own.of(&verify(&fixture, &[&own]).await), "LOCKSTEP_SECRET_KEY_FILE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ver_tenants_those_that_changed_last_come_first_and_none_is_begun_after_a_difference() {
+    let fixture = three_tenancies().await;
+    let (one, two) = (Own::filled(&fixture, id(1), None).await, Own::filled(&fixture, id(2), None).await);
+    let order = |report: &Report| report.destinations.iter().map(|found| found.id).collect::<Vec<_>>();
+    let recent = VerifyOptions { recent_first: true, stop_at_first: true, ..at_once() };
+    let own = VerifyOptions { skip_destinations: vec![DestinationChoice::ClickHouse], ..recent.clone() };
+    for (tenancy, expected) in [(1, [one.id, two.id]), (2, [two.id, one.id]), (1, [one.id, two.id])] {
+        let change =
+            format!(r#"UPDATE "Team" SET "displayName" = "displayName" || '!' WHERE "tenancyId" = '{}'"#, id(tenancy));
+        fixture.run(&change).await.unwrap();
+        fixture.number().await.unwrap();
+        let own = fixture.verify_with(own.clone()).await.unwrap();
+        assert_eq!((order(&own), own.mappings.len()), (expected.to_vec(), 0), "{}", own.to_text());
+    }
+    // ClickHouse holds nothing, which its cursors do not say.
+    fixture.advance(i64::MAX).await.unwrap();
+    let report = fixture.verify_with(recent).await.unwrap();
+    assert_eq!(
+        (report.verdict, report.mappings[0].name.as_str()),
+        (Verdict::Different, "teams"),
+        "{}",
+        report.to_text()
+    );
+    for found in [one.of(&report), two.of(&report)] {
+        assert_unfinished(found, "--stop-at-first");
+    }
+    let skipped = VerifyOptions { skip_destinations: vec![DestinationChoice::Tenants(one.id)], ..at_once() };
+    assert_eq!(order(&fixture.verify_with(skipped).await.unwrap()), [two.id]);
 }
