@@ -124,3 +124,26 @@ async fn ver_1_what_differs_is_mended_through_the_inbox_and_proven_again() -> Re
     ensure!(!stage.installation.said()?.contains("hunter2"), "a value was said");
     stage.end(programs).await
 }
+
+#[tokio::test]
+async fn ver_1_the_self_test_finds_every_defect_that_it_plants_and_mends_it() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let canary = r#"INSERT INTO "Project" ("id", "displayName", "description", "isProductionMode", "updatedAt") VALUES ('canary', '', '', FALSE, now());
+        INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt") VALUES (id('canary'), 'canary', 'main', 'TRUE', now());
+        INSERT INTO "Team" ("tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
+        SELECT id('canary'), gen_random_uuid(), 'canary', 'main', 'Team ' || n, now() FROM generate_series(1, 5) n"#;
+    stage.sql(canary).await?;
+    stage.equal().await?;
+    let tenant = stage.id("canary").await?;
+    let tested = stage.installation.run(VERIFIER, &["self-test", "--tenant", &tenant, "--format", "json"]).await?;
+    ensure!(tested.code == Some(0), "{tested:?}");
+    let report: Value = serde_json::from_str(&tested.stdout)?;
+    ensure!(report["planted"].as_object().is_some_and(|planted| planted.len() == 6), "{report}");
+    stage.equal().await?;
+    let shared = stage.id("engines").await?;
+    let unfit = ["self-test", "--tenant", &shared, "--mapping", "team_permissions"];
+    let unfit = stage.installation.run(VERIFIER, &unfit).await?;
+    ensure!(unfit.code == Some(78) && unfit.stderr.contains("LS-0314"), "{unfit:?}");
+    stage.end(programs).await
+}

@@ -1,6 +1,7 @@
 //! The command line of `lockstep-verifier`: without a subcommand it verifies.
 
 mod compare;
+mod self_test;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
 use self::compare::CompareArguments;
+use self::self_test::SelfTestArguments;
 use crate::{
     Budget, DestinationChoice, Level, Report, Shown, VerifyError, VerifyOptions, plan_repair, record, repair, verify,
 };
@@ -33,6 +35,7 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     Compare(CompareArguments),
+    SelfTest(SelfTestArguments),
 }
 
 #[derive(Args, Debug)]
@@ -111,6 +114,7 @@ enum Format {
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Some(Command::Compare(compare)) => compare::run(&arguments.settings, compare).await,
+        Some(Command::SelfTest(test)) => self_test::run(&arguments.settings, test).await,
         None => verified(&arguments.settings, arguments.verify).await,
     }
 }

@@ -83,6 +83,14 @@ pub enum VerifyError {
         /// Where.
         destination: String,
     },
+    /// A tenancy is not fit for the self-test.
+    #[error("LS-0314: tenancy {tenant} is not fit for the self-test: {why}; see docs/errors/LS-0314.md")]
+    NoCanary {
+        /// Which.
+        tenant: TenancyId,
+        /// Why.
+        why: String,
+    },
     /// More rows differ than may be mended at a time.
     #[error(
         "LS-0313: {rows} rows differ that could be mended, at most {limit} may be (--max-repairs), so none was; look at why there are so many first"
@@ -127,6 +135,7 @@ impl VerifyError {
             Self::Definitions(_)
             | Self::UnknownMapping { .. }
             | Self::UnknownDestination(_)
+            | Self::NoCanary { .. }
             | Self::TooManyLocations { .. } => exit::CONFIGURATION,
             Self::File(error) => error.exit_code(),
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,

@@ -4,6 +4,7 @@ pub mod access;
 mod compare;
 mod cursors;
 pub mod erase;
+pub mod plant;
 pub mod settings;
 mod source;
 mod stale;
