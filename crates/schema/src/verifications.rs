@@ -46,7 +46,7 @@ pub struct Compared {
     pub except: Vec<(String, String)>,
     /// Rows that differ.
     pub findings: Vec<Found>,
-    /// Whether these are all that there are where it looked: then those of before that are not among them are resolved.
+    /// Whether what was found before in what is equal now is resolved: the level sees whatever can differ.
     pub is_complete: bool,
 }
 
@@ -115,6 +115,18 @@ const FORGET_RANGES: &str = "DELETE FROM lockstep.verified v USING unnest($5::te
 WHERE v.destination = $2 AND v.mapping_name = $3 AND v.level = $4 AND v.verification_id < $1 AND v.branch_id IS NULL AND r.branch IS NULL
   AND v.first_project >= r.first COLLATE \"C\" AND (r.behind IS NULL OR v.end_project <= r.behind COLLATE \"C\")";
 
+/// What was proven before of ranges that overlap those from `$5` to `$6` keeps the part that these do not have.
+const TRIM_RANGES: [&str; 2] = [
+    "UPDATE lockstep.verified v SET end_project = r.first FROM unnest($5::text[], $6::text[], $7::text[]) r(first, behind, branch)
+WHERE v.destination = $2 AND v.mapping_name = $3 AND v.level = $4 AND v.verification_id < $1 AND v.branch_id IS NULL AND r.branch IS NULL
+  AND v.first_project < r.first COLLATE \"C\" AND (v.end_project IS NULL OR v.end_project > r.first COLLATE \"C\")
+  AND (r.behind IS NULL OR v.end_project <= r.behind COLLATE \"C\")",
+    "UPDATE lockstep.verified v SET first_project = r.behind FROM unnest($5::text[], $6::text[], $7::text[]) r(first, behind, branch)
+WHERE v.destination = $2 AND v.mapping_name = $3 AND v.level = $4 AND v.verification_id < $1 AND v.branch_id IS NULL AND r.branch IS NULL
+  AND r.behind IS NOT NULL AND v.first_project >= r.first COLLATE \"C\" AND v.first_project < r.behind COLLATE \"C\"
+  AND (v.end_project IS NULL OR v.end_project > r.behind COLLATE \"C\")",
+];
+
 const ADD_RANGES: &str = "INSERT INTO lockstep.verified (verification_id, destination, mapping_name, level, first_project, end_project, branch_id, through, through_at)
 SELECT $1, $2, $3, $4, r.first, r.behind, r.branch, r.through, r.at::timestamp AT TIME ZONE 'UTC'
 FROM unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[]) r(first, behind, branch, through, at)";
@@ -128,10 +140,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (destination, mapping_name, project_id, branch_id, key) WHERE resolved_at IS NULL
 DO UPDATE SET verification_id = EXCLUDED.verification_id, last_seen_at = clock_timestamp(), class = EXCLUDED.class, columns = EXCLUDED.columns";
 
-/// Findings that a run which looked there has not seen again: all places where `$4` is null, else the places `$4` and `$5`.
-const RESOLVE: &str = "UPDATE lockstep.finding SET resolved_at = clock_timestamp()
-WHERE destination = $2 AND mapping_name = $3 AND verification_id < $1 AND resolved_at IS NULL
-  AND ($4::text[] IS NULL OR (project_id, branch_id) IN (SELECT * FROM unnest($4::text[], $5::text[])))";
+/// Findings that a run has not seen again within the ranges from `$4` to `$5`, or at the places of which `$6` names the branch, and not at the
+/// places `$7` and `$8`, of which it says nothing.
+const RESOLVE: &str = "UPDATE lockstep.finding f SET resolved_at = clock_timestamp()
+WHERE f.destination = $2 AND f.mapping_name = $3 AND f.verification_id < $1 AND f.resolved_at IS NULL
+  AND EXISTS (SELECT 1 FROM unnest($4::text[], $5::text[], $6::text[]) r(first, behind, branch) WHERE CASE WHEN r.branch IS NULL
+    THEN f.project_id COLLATE \"C\" >= r.first AND (r.behind IS NULL OR f.project_id COLLATE \"C\" < r.behind)
+    ELSE f.project_id = r.first AND f.branch_id = r.branch END)
+  AND NOT EXISTS (SELECT 1 FROM unnest($7::text[], $8::text[]) e(project, branch) WHERE e.project = f.project_id AND e.branch = f.branch_id)";
 
 const TIDY: [&str; 3] = [
     "DELETE FROM lockstep.verification v WHERE v.id <= $1 AND NOT EXISTS (SELECT 1 FROM lockstep.verified d WHERE d.verification_id = v.id)",
@@ -182,7 +198,8 @@ impl Compared {
         if by_ranges {
             transaction.execute(KEEP_BEFORE, &[&id, destination, mapping, &level, &projects, &branches]).await?;
         }
-        if self.is_whole {
+        // A run that proves nothing takes nothing away.
+        if self.is_whole && !self.ranges.is_empty() {
             transaction.execute(FORGET_ALL, &[&id, destination, mapping, &level, &projects, &branches]).await?;
         }
         let of = |part: fn(&Range) -> Option<String>| self.ranges.iter().map(part).collect::<Vec<_>>();
@@ -191,7 +208,9 @@ impl Compared {
         let throughs: Vec<_> = self.ranges.iter().map(|range| range.through.get()).collect();
         if !self.is_whole {
             transaction.execute(FORGET_PLACES, &[&id, destination, mapping, &level, &firsts, &places]).await?;
-            transaction.execute(FORGET_RANGES, &[&id, destination, mapping, &level, &firsts, &ends, &places]).await?;
+            for forget in [FORGET_RANGES, TRIM_RANGES[0], TRIM_RANGES[1]] {
+                transaction.execute(forget, &[&id, destination, mapping, &level, &firsts, &ends, &places]).await?;
+            }
         }
         let ranges: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
             [&id, destination, mapping, &level, &firsts, &ends, &places, &throughs, &ats];
@@ -204,9 +223,9 @@ impl Compared {
             transaction.execute(ADD_FINDING, &values).await?;
         }
         if self.is_complete {
-            let looked_at = (!self.is_whole).then_some((&firsts, &places));
-            let (projects, branches) = (looked_at.map(|(firsts, _)| firsts), looked_at.map(|(_, places)| places));
-            transaction.execute(RESOLVE, &[&id, destination, mapping, &projects, &branches]).await?;
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+                [&id, destination, mapping, &firsts, &ends, &places, &projects, &branches];
+            transaction.execute(RESOLVE, &values).await?;
         }
         Ok(())
     }
@@ -283,27 +302,51 @@ pub struct OpenFinding {
     pub last_seen_at: String,
 }
 
-/// What is proven of a tenancy `$1 uuid`: in ClickHouse of all places where it lives, the least of them; in its own destinations.
-const PROVEN: &str = r#"WITH place AS (SELECT "projectId" AS project, "branchId" AS branch FROM "public"."Tenancy" WHERE "id" = $1),
-own AS (SELECT id::text AS destination FROM lockstep.tenant_destination WHERE tenancy_id = $1),
+/// What is proven of a tenancy `$1 uuid`: in ClickHouse of the place where it lives, since it came there; in its own destinations. Of a table that is
+/// filled anew nothing is proven before that has ended.
+const PROVEN: &str = r#"WITH place AS (SELECT t."projectId" AS project, t."branchId" AS branch, COALESCE(l.recorded_at, '-infinity') AS since
+  FROM "public"."Tenancy" t LEFT JOIN lockstep.tenancy_location l
+    ON l.tenancy_id = t."id" AND l.project_id = t."projectId" AND l.branch_id = t."branchId" WHERE t."id" = $1),
 candidate AS (
-  SELECT v.* FROM lockstep.verified v JOIN place p ON v.destination = 'clickhouse' AND CASE WHEN v.branch_id IS NULL
+  SELECT v.* FROM lockstep.verified v JOIN place p ON v.destination = 'clickhouse' AND v.through_at >= p.since AND CASE WHEN v.branch_id IS NULL
     THEN p.project COLLATE "C" >= v.first_project AND (v.end_project IS NULL OR p.project COLLATE "C" < v.end_project)
       AND NOT EXISTS (SELECT 1 FROM lockstep.verified_except x WHERE x.verification_id = v.verification_id AND x.destination = v.destination
         AND x.mapping_name = v.mapping_name AND x.project_id = p.project AND x.branch_id = p.branch)
     ELSE v.first_project = p.project AND v.branch_id = p.branch END
+  JOIN lockstep.fill f ON f.mapping_name = v.mapping_name AND f.destination = v.destination AND f.finished_at IS NOT NULL
+    AND v.through >= f.floor
+  WHERE NOT EXISTS (SELECT 1 FROM lockstep.refill r WHERE r.mapping_name = v.mapping_name)
+    AND NOT EXISTS (SELECT 1 FROM lockstep.destination d WHERE d.name = v.destination AND d.needs_refill_since IS NOT NULL)
   UNION ALL
-  SELECT v.* FROM lockstep.verified v JOIN own o ON o.destination = v.destination
-    WHERE NOT EXISTS (SELECT 1 FROM lockstep.verified_except x WHERE x.verification_id = v.verification_id AND x.destination = v.destination
-      AND x.mapping_name = v.mapping_name))
+  SELECT v.* FROM lockstep.verified v JOIN lockstep.tenant_destination o ON o.tenancy_id = $1 AND o.id::text = v.destination
+  JOIN lockstep.tenant_mapping m ON m.destination_id = o.id AND m.mapping_name = v.mapping_name AND m.state = 'streaming'
+    AND m.refill_requested_at IS NULL)
 SELECT DISTINCT ON (c.destination, c.mapping_name, c.level) c.destination, c.mapping_name, c.level, c.through,
   to_char(c.through_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), COALESCE(to_char(r.finished_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '')
 FROM candidate c LEFT JOIN lockstep.verification r ON r.id = c.verification_id
 ORDER BY c.destination, c.mapping_name, c.level, c.through DESC"#;
 
-const OPEN: &str = r#"SELECT destination, mapping_name, key, class, columns, to_char(first_seen_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-  to_char(last_seen_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-FROM lockstep.finding WHERE tenancy_id = $1 AND resolved_at IS NULL ORDER BY destination, mapping_name, id LIMIT 1000"#;
+/// Rows that differ at the place of a tenancy `$1 uuid`, whoever's they are, or in its own destinations.
+const OPEN: &str = r#"SELECT f.destination, f.mapping_name, f.key, f.class, f.columns, to_char(f.first_seen_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+  to_char(f.last_seen_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM lockstep.finding f WHERE f.resolved_at IS NULL AND (f.tenancy_id = $1
+  OR f.destination IN (SELECT o.id::text FROM lockstep.tenant_destination o WHERE o.tenancy_id = $1)
+  OR f.destination = 'clickhouse' AND f.tenancy_id IS NULL
+    AND (f.project_id, f.branch_id) IN (SELECT t."projectId", t."branchId" FROM "public"."Tenancy" t WHERE t."id" = $1))
+ORDER BY f.destination, f.mapping_name, f.id LIMIT 1000"#;
+
+/// Mappings that go to a tenancy's own destinations (`$1 uuid`), each with its destination.
+const OWN: &str = "SELECT m.destination_id::text, m.mapping_name FROM lockstep.tenant_mapping m
+JOIN lockstep.tenant_destination o ON o.id = m.destination_id WHERE o.tenancy_id = $1 ORDER BY 1, 2";
+
+/// Mappings that go to a tenancy's own destinations, each with its destination.
+///
+/// # Errors
+/// Postgres cannot be asked.
+pub async fn own_mappings(client: &Client, tenancy: Uuid) -> Result<Vec<(String, String)>, SourceError> {
+    let rows = client.query(OWN, &[&tenancy]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
 
 /// What is proven of a tenancy, by destination, mapping and level.
 ///

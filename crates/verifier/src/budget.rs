@@ -26,17 +26,28 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn new(mapping: usize, projects: Projects, proven: &[ProvenRange]) -> Self {
-        let holds = |one: &&ProvenRange| {
-            let behind = one.end.is_none() || (projects.end.is_some() && projects.end <= one.end);
-            one.first <= projects.first && behind
-        };
-        let age = proven.iter().filter(holds).map(|one| one.age).min();
+        let age = age(&projects, proven);
         Self { mapping, projects, age }
     }
 
     /// Whether it may be left out of this run.
     pub(crate) fn is_covered(&self, budget: Budget) -> bool {
         self.age.is_some_and(|age| age <= budget.cover_within)
+    }
+}
+
+/// How long ago the oldest part of a range was proven, where ranges that were proven hold all of it together.
+fn age(projects: &Projects, proven: &[ProvenRange]) -> Option<Duration> {
+    let (mut at, mut oldest) = (projects.first.as_str(), Duration::ZERO);
+    loop {
+        let holds = |one: &&ProvenRange| one.first.as_str() <= at && one.end.as_deref().is_none_or(|end| at < end);
+        let youngest = proven.iter().filter(holds).min_by_key(|one| one.age)?;
+        oldest = oldest.max(youngest.age);
+        match (youngest.end.as_deref(), projects.end.as_deref()) {
+            (None, _) => return Some(oldest),
+            (Some(end), Some(last)) if end >= last => return Some(oldest),
+            (Some(end), _) => at = end,
+        }
     }
 }
 
@@ -59,14 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_as_old_as_the_youngest_proof_that_holds_all_of_it() {
+    fn a_range_is_as_old_as_the_oldest_of_the_youngest_proofs_that_hold_it_together() {
         let all = [proven("", None, 90), proven("b", Some("d"), 30), proven("c", None, 10)];
         let age = |first, end| Part::new(0, range(first, end), &all).age.map(|age| age.as_secs());
         assert_eq!(age("b", Some("d")), Some(30));
         assert_eq!(age("b", Some("c")), Some(30));
-        assert_eq!(age("b", Some("e")), Some(90));
+        assert_eq!(age("b", Some("e")), Some(30), "the first half of one proof, and then another");
         assert_eq!(age("c", None), Some(10));
-        assert_eq!(age("b", None), Some(90));
+        assert_eq!(age("b", None), Some(30));
+        assert_eq!(age("a", Some("c")), Some(90));
         assert_eq!(Part::new(0, range("a", Some("c")), &all[1..]).age, None);
     }
 

@@ -216,22 +216,36 @@ struct Work<'a> {
 impl Work<'_> {
     async fn run(&self) -> Result<Report, VerifyError> {
         let mut report = verify(self.settings, self.options).await?;
-        report.repair = match self.repair {
-            None => None,
-            Some(Repair::Plan) => Some(plan_repair(&report)),
-            Some(Repair::Apply) => {
-                let done = repair(self.settings, &report, self.max_repairs, self.repair_limit).await?;
-                if done.is_done {
+        self.record(&mut report).await;
+        match self.repair {
+            None => {}
+            Some(Repair::Plan) => report.repair = Some(plan_repair(&report)),
+            Some(Repair::Apply) => match repair(self.settings, &report, self.max_repairs, self.repair_limit).await {
+                Ok(done) if done.is_done => {
                     report = verify(self.settings, self.options).await?;
+                    self.record(&mut report).await;
+                    report.repair = Some(done);
                 }
-                Some(done)
-            }
-        };
-        if self.is_recorded {
-            report.run = record(self.settings, self.options, &report).await?;
-            report.is_not_recorded = report.run.is_none();
+                Ok(done) => report.repair = Some(done),
+                // What was found is told all the same.
+                Err(error) => report.failures.push(error.to_string()),
+            },
         }
         Ok(report)
+    }
+
+    /// Writes a run down; that it could not be is told with what was found.
+    async fn record(&self, report: &mut Report) {
+        if !self.is_recorded {
+            return;
+        }
+        match record(self.settings, self.options, report).await {
+            Ok(run) => {
+                report.run = run;
+                report.is_not_recorded = run.is_none();
+            }
+            Err(error) => report.failures.push(format!("the run could not be written down: {error}")),
+        }
     }
 }
 

@@ -134,6 +134,13 @@ pub(crate) fn judge(look: &Look, before: Option<&Judgement>) -> Judgement {
 }
 
 impl Look {
+    /// Who is or was at the place of the key; of those that are gone nothing may be shipped any more, so they come last.
+    pub(crate) fn claimants(&self) -> Vec<TenancyId> {
+        let mut claims: Vec<_> = self.claims.iter().collect();
+        claims.sort_by_key(|claim| claim.gone);
+        claims.into_iter().map(|claim| claim.tenancy).collect()
+    }
+
     /// The first change that has not arrived.
     pub(crate) fn waits_for(&self) -> Option<SequenceId> {
         let above = |claim: &Claim| claim.sequence.filter(|sequence| *sequence > claim.cursor);

@@ -61,7 +61,6 @@ impl<D: Destination + Compare> Passes<'_, D> {
                 }
             }
         }
-        pass.ahead = self.ahead(places.map_or(Scope::All, Scope::Locations)).await?;
         Ok(pass)
     }
 
@@ -102,6 +101,9 @@ impl<D: Destination + Compare> Passes<'_, D> {
         }
         storage::end_snapshot(sides.source).await?;
         let rows = pass.found.source_rows - before;
+        let (ahead, impossible) = self.ahead(scope).await?;
+        pass.ahead.extend(ahead);
+        pass.found.unjudged_anywhere |= impossible;
         pass.looked.push(Looked { projects: projects.cloned(), head, rows });
         Ok(())
     }
@@ -135,16 +137,19 @@ impl<D: Destination + Compare> Passes<'_, D> {
         })
     }
 
-    /// A number that the destination has and the source, asked later, has not given out: then it was given out by another source,
-    /// or by this one before it was set back.
-    pub(crate) async fn ahead(&self, scope: Scope<'_>) -> Result<Vec<Key>, VerifyError> {
+    /// Keys with a number that the destination has and the source, asked later, has not given out: then it was given out by another source,
+    /// or by this one before it was set back. Then whether a key has one that Postgres cannot hold.
+    async fn ahead(&self, scope: Scope<'_>) -> Result<(Vec<Key>, bool), VerifyError> {
         let Self { sides, mapping, .. } = *self;
         let before = storage::last_drawn(sides.source).await?;
         let found = sides.destination.ahead(mapping, scope, before, self.options.max_doubts).await?;
         if found.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         let last = storage::last_drawn(sides.source).await?;
-        Ok(found.into_iter().filter(|(_, version)| *version > last).map(|(key, _)| key).collect())
+        let ahead = found.into_iter().filter(|(_, version)| *version > last).map(|(key, _)| key);
+        // What Postgres cannot hold it cannot be asked for; it is counted where the totals are unlike.
+        let (possible, impossible): (Vec<_>, Vec<_>) = ahead.partition(Key::is_possible);
+        Ok((possible, !impossible.is_empty()))
     }
 }

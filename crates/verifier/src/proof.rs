@@ -8,6 +8,7 @@ use lockstep_schema::verifications::{Compared, Found, Range};
 
 use crate::class::Class;
 use crate::finding::{Finding, Shown};
+use crate::level::Level;
 use crate::passes::MappingPass;
 use crate::recheck::{Doubt, Outcome};
 use crate::whose::Whose;
@@ -48,11 +49,13 @@ impl Proof {
         places: Option<&[Location]>,
         pass: &MappingPass,
         doubts: &[Doubt],
+        level: Level,
     ) -> Self {
         let open = doubts.iter().filter(|doubt| doubt.outcome() != Outcome::Settled);
         let mut except: BTreeSet<&Location> = open.map(|doubt| &doubt.key.location).collect();
         except.extend(&pass.found.unjudged_places);
-        let nothing = pass.found.unjudged_anywhere || except.len() > MAX_EXCEPT;
+        let cut = pass.found.unreadable.is_cut || pass.found.unjudged_anywhere;
+        let nothing = cut || except.len() > MAX_EXCEPT;
         let is_own = matches!(whose, Whose::Own(_));
         let ranges = if nothing || (is_own && !except.is_empty()) {
             Vec::new()
@@ -66,7 +69,8 @@ impl Proof {
         Self {
             except: if nothing || is_own { Vec::new() } else { except.into_iter().map(place).collect() },
             is_whole: is_own || (places.is_none() && pass.left_out.is_empty()),
-            is_complete: !nothing && found.len() < MAX_FINDINGS && pass.found.unjudged == 0 && pass.left_out.is_empty(),
+            // A place at which counts and numbers are alike may still hold a row with other values.
+            is_complete: level != Level::Versions,
             unmendable: (real.len() - mendable.len()) as u64 + pass.found.impossible,
             ranges,
             found,

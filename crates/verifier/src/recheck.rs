@@ -169,7 +169,7 @@ impl<'a> Doubts<'a> {
                 doubt.columns = seen.columns;
                 doubt.quarantined = seen.quarantined;
                 doubt.waits_for = seen.look.waits_for();
-                doubt.claimants = seen.look.claims.iter().map(|claim| claim.tenancy).collect();
+                doubt.claimants = seen.look.claimants();
                 doubt.judgement = Some(judge(&seen.look, doubt.judgement.as_ref()));
             }
         }
@@ -178,7 +178,7 @@ impl<'a> Doubts<'a> {
 }
 
 /// How many doubts one look takes: one at least, and `most` at most.
-fn chunk_length(doubts: &[&mut Doubt], most: usize) -> usize {
+pub(crate) fn chunk_length(doubts: &[&mut Doubt], most: usize) -> usize {
     let mut bytes = 0;
     let fits = doubts.iter().take(most).take_while(|doubt| {
         bytes += key_bytes(&doubt.key);

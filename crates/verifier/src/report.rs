@@ -48,6 +48,9 @@ pub struct Report {
     /// Under which number the run is written down; absent where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<i64>,
+    /// What was asked for besides and failed: writing down, mending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
     /// It was to be written down, and the role of the source's connection may not.
     #[serde(skip)]
     pub(crate) is_not_recorded: bool,
@@ -237,7 +240,16 @@ impl Report {
     pub(crate) fn new(mappings: Vec<MappingReport>, destinations: Vec<DestinationReport>, elapsed: Duration) -> Self {
         let own = destinations.iter().map(|destination| destination.verdict);
         let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
-        Self { verdict, mappings, destinations, repair: None, run: None, is_not_recorded: false, elapsed }
+        Self {
+            verdict,
+            mappings,
+            destinations,
+            repair: None,
+            run: None,
+            failures: Vec::new(),
+            is_not_recorded: false,
+            elapsed,
+        }
     }
 
     /// The mappings of all destinations.
@@ -248,6 +260,7 @@ impl Report {
     /// What a program ends with: 0 equal, 1 different, 2 only in flight, 3 not everything could be judged.
     pub const fn exit_code(&self) -> u8 {
         match self.verdict {
+            Verdict::Equal | Verdict::InFlight if !self.failures.is_empty() => exit::UNFINISHED,
             Verdict::Equal => exit::OK,
             Verdict::Different => exit::DIFFERENT,
             Verdict::InFlight => exit::IN_FLIGHT,

@@ -9,7 +9,6 @@ use lockstep_core::settings::Settings;
 use lockstep_core::{DestinationId, Location, TenancyId};
 use lockstep_destinations::compare::Compare;
 use lockstep_destinations::{ClickHouse, Destination};
-use lockstep_mappings::postgres::compare::Scope;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::verifications::proven_ranges;
 use lockstep_schema::{Session, Source};
@@ -213,7 +212,7 @@ async fn compare_together<D: Destination + Compare>(
     let to = sides.destination.id();
     let all = mappings.iter().zip(&passes).zip(&doubts);
     let report = |((mapping, pass), doubts): ((&&Mapping, &MappingPass), &Doubts<'_>)| {
-        let proof = Proof::new(&to, mapping, sides.whose, places, pass, &doubts.doubts);
+        let proof = Proof::new(&to, mapping, sides.whose, places, pass, &doubts.doubts, options.level);
         MappingReport::new(&to, mapping, &pass.found, &doubts.doubts, options)
             .with_left_out(&pass.left_out)
             .with_proof(proof)
@@ -246,9 +245,6 @@ async fn within<D: Destination + Compare>(
         }
         progress.comparing(mappings[part.mapping].name.as_str());
         of(part.mapping).range(&part.projects, pass).await?;
-    }
-    for (index, pass) in passes.iter_mut().enumerate() {
-        pass.ahead = of(index).ahead(Scope::All).await?;
     }
     Ok(passes)
 }

@@ -20,8 +20,8 @@ CREATE TABLE lockstep.verified (
     destination text NOT NULL,
     mapping_name text NOT NULL,
     level text NOT NULL,
-    first_project text NOT NULL,
-    end_project text,
+    first_project text COLLATE "C" NOT NULL,
+    end_project text COLLATE "C",
     branch_id text,
     -- Everything that the source held when this number was given out is in the destination as it is in the source.
     through bigint NOT NULL,

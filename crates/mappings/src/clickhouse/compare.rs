@@ -189,10 +189,11 @@ pub fn ahead(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, head: S
     let conditions: Vec<_> =
         [Some(format!("sync_sequence_id > {head}")), is_in(mapping, scope)].into_iter().flatten().collect();
     format!(
-        "SELECT project_id, branch_id, {values}, sync_sequence_id\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nLIMIT {limit}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        "SELECT project_id, branch_id, {values}, max(sync_sequence_id)\nFROM {raw}.{name}\nWHERE {conditions}\nGROUP BY {groups}\nLIMIT {limit}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         values = values.join(", "),
         raw = identifier(&databases.raw),
         name = identifier(&table_name(mapping)),
+        groups = (1..=values.len() + 2).map(|index| index.to_string()).collect::<Vec<_>>().join(", "),
         conditions = conditions.join(" AND "),
     )
 }

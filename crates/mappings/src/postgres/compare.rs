@@ -38,6 +38,14 @@ pub struct Key {
     pub values: Vec<String>,
 }
 
+impl Key {
+    /// Whether Postgres can hold all of it: it holds no NUL.
+    pub fn is_possible(&self) -> bool {
+        let Location { project_id, branch_id } = &self.location;
+        ![project_id, branch_id].into_iter().chain(&self.values).any(|text| text.contains('\0'))
+    }
+}
+
 /// A value of a key as canonical text, from an expression of its type.
 pub(super) fn key_text(value: &str) -> String {
     format!("({value})::text")

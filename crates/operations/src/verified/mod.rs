@@ -4,7 +4,7 @@ mod certificate;
 
 use lockstep_core::TenancyId;
 pub use lockstep_schema::verifications::{OpenFinding, Proven};
-use lockstep_schema::verifications::{open_findings, proven};
+use lockstep_schema::verifications::{open_findings, own_mappings, proven};
 use serde::Serialize;
 
 pub use self::certificate::{Certificate, CertificateError, SigningKey, VerifyingKey};
@@ -21,7 +21,7 @@ pub struct VerifiedReport {
     pub asked_at: String,
     /// Through which number each mapping is proven in each destination, by level.
     pub proven: Vec<Proven>,
-    /// Mappings of which nothing is proven in ClickHouse.
+    /// Mappings of whose rows nothing is proven in ClickHouse; then those of its own destinations, behind the id of theirs.
     pub unproven: Vec<String>,
     /// Rows that differed when they were looked at last, some of them.
     pub findings: Vec<OpenFinding>,
@@ -37,8 +37,20 @@ pub async fn verified(deployment: &Deployment<'_>, tenancy: TenancyId) -> Result
     deployment.control()?;
     must_exist(&deployment.client, tenancy).await?;
     let proven = proven(&deployment.client, tenancy.as_uuid()).await?;
-    let is_proven = |name: &str| proven.iter().any(|one| one.destination == crate::DESTINATION && one.mapping == name);
-    let unproven = deployment.mappings.iter().map(|mapping| mapping.name.to_string()).filter(|name| !is_proven(name));
+    // Numbers and counts are no proof of what rows hold.
+    let is_proven = |destination: &str, name: &str| {
+        proven.iter().any(|one| one.destination == destination && one.mapping == name && one.level != "versions")
+    };
+    let clickhouse =
+        deployment.mappings.iter().map(|mapping| (crate::DESTINATION.to_owned(), mapping.name.to_string()));
+    let own = own_mappings(&deployment.client, tenancy.as_uuid()).await?;
+    let unproven = clickhouse.chain(own).filter(|(destination, name)| !is_proven(destination, name));
+    let unproven =
+        unproven.map(
+            |(destination, name)| {
+                if destination == crate::DESTINATION { name } else { format!("{destination}: {name}") }
+            },
+        );
     Ok(VerifiedReport {
         tenancy: tenancy.to_string(),
         asked_at: deployment.client.query_one(NOW, &[]).await?.get(0),

@@ -37,6 +37,9 @@ impl Report {
             let _ = writeln!(text, "\n{}", mended(repair));
         }
         let _ = writeln!(text, "{} ({:.1} s)", self.verdict(), self.elapsed.as_secs_f64());
+        for failure in &self.failures {
+            let _ = writeln!(text, "{failure}");
+        }
         if self.is_not_recorded {
             let _ = writeln!(
                 text,

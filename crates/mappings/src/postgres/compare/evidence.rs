@@ -44,11 +44,13 @@ fn written_at(mapping: &Mapping, keys: &[Key], there: &str) -> String {
     )
 }
 
-/// Which keys are those of rows of the source, wherever these are, as an ordinary query: the location that was asked for, the key as canonical text, and
+/// Which keys are those of exported rows at another location, as an ordinary query: the location that was asked for, the key as canonical text, and
 /// `tenancy_id uuid`. The table may be read as a whole.
 pub fn owners(mapping: &Mapping, keys: &[Key]) -> String {
     format!(
-        "SELECT w.project_id, w.branch_id, {shown}, t.\"id\"\nFROM {wanted} JOIN {source} s ON {same} JOIN {tenancies} ON {belongs}",
+        "SELECT w.project_id, w.branch_id, {shown}, t.\"id\"\nFROM {wanted} JOIN {source} s ON {same} JOIN {tenancies} ON {belongs}\nWHERE NOT ({there}){filter}",
+        there = at_wanted("t"),
+        filter = row::and_filter(mapping, "s"),
         shown = shown(mapping),
         wanted = wanted(mapping, keys),
         source = table(&mapping.source),

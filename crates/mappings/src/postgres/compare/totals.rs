@@ -73,10 +73,12 @@ pub fn counts(mapping: &Mapping, scope: Scope<'_>) -> String {
 /// The sum of the last numbers of the keys that have one above `$1 bigint` and up to `$2 bigint` and none above that, as an ordinary
 /// query: `project_id`, `branch_id`, `sum text`.
 pub fn numbers(mapping: &Mapping, scope: Scope<'_>) -> String {
-    let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| format!(" WHERE {condition}"));
+    let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| {
+        format!(" AND tenancy_id IN (SELECT t.\"id\" FROM {} WHERE {condition})", part::tenancies())
+    });
     let key = slot_names(mapping);
     format!(
-        "SELECT t.\"projectId\", t.\"branchId\", sum(c.sequence)::text\nFROM (SELECT tenancy_id, max(sequence) AS sequence FROM {CONTROL_SCHEMA}.change WHERE mapping = {target} AND sequence > $1 GROUP BY tenancy_id, {key} HAVING max(sequence) <= $2) c\n  JOIN {tenancies} ON t.\"id\" = c.tenancy_id{in_scope}\nGROUP BY 1, 2",
+        "SELECT t.\"projectId\", t.\"branchId\", sum(c.sequence)::text\nFROM (SELECT tenancy_id, max(sequence) AS sequence FROM {CONTROL_SCHEMA}.change WHERE mapping = {target} AND sequence > $1{in_scope} GROUP BY tenancy_id, {key} HAVING max(sequence) <= $2) c\n  JOIN {tenancies} ON t.\"id\" = c.tenancy_id\nGROUP BY 1, 2",
         target = Target::row(mapping).id(),
         tenancies = part::tenancies(),
     )
