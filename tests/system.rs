@@ -60,4 +60,5 @@ mod tenants;
 mod types;
 mod unreadable;
 mod ver_1;
+mod verifier_property;
 mod versions;
