@@ -83,11 +83,14 @@ impl Scene {
         if let Some(fleet) = fleet {
             fleet.hold();
         }
+        // What the application writes meanwhile is of these rows too, now and then.
+        let editor = BackgroundEdits::start(&self.stage, self.rng.random()).await?;
         field.plant(&defects).await?;
         let settings = self.stage.installation.settings();
         let (report, let_go) = tokio::join!(verify(&settings, &options), let_go_when_stale(fleet));
         let report = report.with_context(|| format!("with {defects:?}"))?;
         let_go?;
+        editor.stop().await?;
         self.stage.in_step().await?;
         let untouched = judge(&field, &defects, &report, options.level).await?;
         for (class, is_own) in untouched {
@@ -96,13 +99,12 @@ impl Scene {
         field.clear(&defects).await
     }
 
+    #[allow(clippy::print_stderr, reason = "told in the output of the test")]
     async fn rounds(&mut self, rounds: u64, fleet: Option<&Fleet>) -> Result<()> {
-        let editors = [BackgroundEdits::start(&self.stage, self.rng.random()).await?];
         for round in 0..rounds {
+            let began = std::time::Instant::now();
             self.round(fleet).await.with_context(|| format!("in round {round}"))?;
-        }
-        for editor in editors {
-            editor.stop().await?;
+            eprintln!("round {round}: {:.1} s", began.elapsed().as_secs_f64());
         }
         Ok(())
     }

@@ -50,8 +50,7 @@ impl Field<'_> {
         for target in &TARGETS {
             let Target { mapping, table, key } = target;
             let all = of(defects, target);
-            let templates: Vec<_> = all.iter().map(|defect| template(defect.id)).collect();
-            let kept = list(all.iter().map(|defect| &defect.id).chain(&templates));
+            let kept = with_templates(&all);
             self.stage
                 .in_clickhouse(&format!(
                     "CREATE TABLE {{raw}}.kept_{mapping} ENGINE = MergeTree ORDER BY id AS SELECT * FROM {{raw}}.{mapping} FINAL WHERE id IN ({kept})"
@@ -144,12 +143,13 @@ impl Field<'_> {
     /// Takes away all that was planted, and the rows too.
     pub(super) async fn clear(&self, defects: &[Defect]) -> Result<()> {
         for target in &TARGETS {
-            let Target { mapping, table, key } = target;
-            let all = of(defects, target);
-            let templates: Vec<_> = all.iter().map(|defect| template(defect.id)).collect();
-            let all = list(all.iter().map(|defect| &defect.id).chain(&templates));
+            let Target { table, key, .. } = target;
+            let all = with_templates(&of(defects, target));
             self.stage.sql(&format!(r#"DELETE FROM "{table}" WHERE "{key}" IN ({all})"#)).await?;
-            self.stage.in_step().await?;
+        }
+        self.stage.in_step().await?;
+        for target in &TARGETS {
+            let (mapping, all) = (target.mapping, with_templates(&of(defects, target)));
             self.stage.in_clickhouse(&format!("DELETE FROM {{raw}}.{mapping} WHERE id IN ({all})")).await?;
             self.stage.in_clickhouse(&format!("DROP TABLE {{raw}}.kept_{mapping} SYNC")).await?;
             if let Some(own) = self.own {
@@ -182,6 +182,12 @@ impl Field<'_> {
         }
         Ok(shown)
     }
+}
+
+/// These rows, and those that ones were copied from.
+fn with_templates(defects: &[&Defect]) -> String {
+    let templates: Vec<_> = defects.iter().map(|defect| template(defect.id)).collect();
+    list(defects.iter().map(|defect| &defect.id).chain(&templates))
 }
 
 /// The row that one is copied from which never was.
