@@ -27,6 +27,8 @@ use crate::stage::{DEADLINE, Stage};
 const ROUNDS: u64 = 3;
 /// Defects of a round, at most.
 const DEFECTS: usize = 24;
+/// Between two edits: enough of them to be in the way everywhere, and few enough for the machine.
+const PACE: Duration = Duration::from_millis(25);
 const SHAPE: Shape = Shape { tenants: 5, rows: 12, seed: 17 };
 /// A policy that hides every row from whoever is subject to it.
 const POLICY: &str = r#"CREATE POLICY nobody ON "{table}" USING (FALSE); ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"#;
@@ -85,7 +87,7 @@ impl Scene {
             fleet.hold();
         }
         // What the application writes meanwhile is of these rows too, now and then.
-        let editor = BackgroundEdits::start(&self.stage, self.rng.random()).await?;
+        let editor = BackgroundEdits::start_at(&self.stage, self.rng.random(), Some(PACE)).await?;
         field.plant(&defects).await?;
         let settings = self.stage.installation.settings();
         let (report, let_go) = tokio::join!(verify(&settings, &options), let_go_when_stale(fleet));
