@@ -69,7 +69,7 @@ impl Scene {
 
     fn options(&mut self) -> VerifyOptions {
         let level = [Level::Content, Level::Rows, Level::Content, Level::Versions][self.rng.random_range(0..4)];
-        VerifyOptions { level, settle: Duration::from_secs(3), show: 10_000, ..VerifyOptions::default() }
+        VerifyOptions { level, settle: Duration::from_secs(1), show: 10_000, ..VerifyOptions::default() }
     }
 
     /// Plants, verifies, judges what was said, and takes away what was planted.

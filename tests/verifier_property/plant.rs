@@ -111,7 +111,8 @@ impl Field<'_> {
                 _ => {}
             }
         }
-        for (replaced, kept) in copies {
+        let none = list([]);
+        for (replaced, kept) in copies.into_iter().filter(|(_, kept)| *kept != none) {
             // What is replaced must not be what is looked for.
             let insert = format!(
                 "INSERT INTO {{raw}}.{mapping} SELECT * REPLACE ({replaced}) FROM (SELECT * FROM {{raw}}.kept_{mapping} WHERE id IN ({kept}))"
