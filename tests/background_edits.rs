@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lockstep_testkit::databases::eventually;
@@ -22,14 +23,23 @@ pub(crate) struct BackgroundEdits {
 impl BackgroundEdits {
     /// Begins; another seed makes other edits.
     pub(crate) async fn start(stage: &Stage, seed: u64) -> Result<Self> {
+        Self::start_at(stage, seed, None).await
+    }
+
+    /// The same with one edit in each of these times, at most.
+    pub(crate) async fn start_at(stage: &Stage, seed: u64, pace: Option<Duration>) -> Result<Self> {
         let client = stage.connect().await?;
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stopping, making) = (Arc::clone(&stop), Arc::clone(&made));
         let task = tokio::spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
+            let mut pace = pace.map(tokio::time::interval);
             while !stopping.load(Ordering::Relaxed) {
                 edits::one(&client, &mut rng).await?;
                 making.fetch_add(1, Ordering::Relaxed);
+                if let Some(pace) = &mut pace {
+                    pace.tick().await;
+                }
             }
             Ok(())
         });

@@ -62,4 +62,5 @@ mod types;
 mod unreadable;
 mod ver_1;
 mod verified;
+mod verifier_property;
 mod versions;

@@ -13,6 +13,7 @@ mod plain_loop;
 mod postgres;
 mod process;
 mod source;
+mod verify;
 
 use clap::{Parser, ValueEnum};
 use tokio_postgres::Client;
@@ -32,9 +33,13 @@ pub struct BenchArgs {
     /// Runs of which the median is taken; `source` makes many short rounds of each
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     runs: u32,
-    /// Rows of `bulk` and `pass`, tenants of `million`; the floors are for a million
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
-    rows: u32,
+    /// Rows of `bulk` and `pass`, tenants of `million`: a million where nothing is said, which the floors are for; rows of
+    /// `verify`: five million
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
+    rows: Option<u32>,
+    /// Tenancies of `verify` (5,000 where nothing is said) and of `verify-one` (a million)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    tenancies: Option<u32>,
 }
 
 /// What can be measured.
@@ -58,16 +63,35 @@ enum Name {
     /// A tenant's own Postgres: first fill and stream beside one upsert a row and beside a plain `COPY`, and the lag there
     /// beside ClickHouse's
     Postgres,
+    /// Five million rows of 5,000 tenancies compared at each level, equal and with ten differences, beside reladiff (fetched
+    /// from `PyPI`) and beside fetching both sides whole
+    Verify,
+    /// One tenancy of a thousand rows compared among a million tenancies
+    VerifyOne,
 }
 
-const ALL: [Name; 8] =
-    [Name::Source, Name::Pass, Name::Bulk, Name::FanIn, Name::Lag, Name::Backlog, Name::Million, Name::Postgres];
+const ALL: [Name; 10] = [
+    Name::Source,
+    Name::Pass,
+    Name::Bulk,
+    Name::FanIn,
+    Name::Lag,
+    Name::Backlog,
+    Name::Million,
+    Name::Postgres,
+    Name::Verify,
+    Name::VerifyOne,
+];
+
+/// Rows where nothing is said.
+const ROWS: u32 = 1_000_000;
 
 /// Runs the scenarios that were asked for.
 ///
 /// # Errors
 /// When a service, or one of Lockstep's own programs, fails.
 pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    let rows = args.rows.unwrap_or(ROWS);
     let names = args.scenario.map_or_else(|| ALL.to_vec(), |name| vec![name]);
     for name in names {
         eprintln!("measuring {name:?} …");
@@ -76,18 +100,23 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 source::measure(args.runs, |scenario| scenario.print(args.json)).await?;
                 Vec::new()
             }
-            Name::Pass => vec![pass::measure(args.rows, args.runs).await?],
-            Name::Bulk => bulk::measure(args.rows, args.runs).await?,
+            Name::Pass => vec![pass::measure(rows, args.runs).await?],
+            Name::Bulk => bulk::measure(rows, args.runs).await?,
             Name::FanIn => vec![
                 fan_in::measure(fan_in::Load { tenants: 2_000, rows: 20, loop_tenants: 2_000 }, args.runs).await?,
                 fan_in::measure(fan_in::Load { tenants: 20_000, rows: 1, loop_tenants: 2_000 }, args.runs).await?,
             ],
             Name::Lag => lag::measure().await?,
-            Name::Postgres => postgres::measure(args.rows).await?,
+            Name::Postgres => postgres::measure(rows).await?,
             Name::Backlog => {
                 vec![backlog::measure(1_000, args.runs).await?, backlog::measure(1, args.runs).await?]
             }
-            Name::Million => vec![million::measure(args.rows).await?],
+            Name::Million => vec![million::measure(rows).await?],
+            Name::Verify => {
+                let (rows, tenancies) = (args.rows.unwrap_or(5_000_000), args.tenancies.unwrap_or(5_000));
+                verify::measure(rows, tenancies, args.runs).await?
+            }
+            Name::VerifyOne => verify::measure_one(args.tenancies.unwrap_or(1_000_000), args.runs).await?,
         };
         for scenario in scenarios {
             scenario.print(args.json)?;

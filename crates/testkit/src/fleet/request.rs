@@ -74,7 +74,9 @@ impl Request {
 
     pub(super) fn is_write(&self) -> bool {
         let statement = self.statement();
-        ["INSERT", "ALTER", "CREATE", "DROP", "OPTIMIZE", "TRUNCATE"].iter().any(|word| statement.starts_with(word))
+        ["INSERT", "DELETE", "ALTER", "CREATE", "DROP", "OPTIMIZE", "TRUNCATE"]
+            .iter()
+            .any(|word| statement.starts_with(word))
     }
 
     /// Replicas know nothing of what is no table.
