@@ -1,13 +1,14 @@
 //! Compares the source with its destinations, ClickHouse and tenants' own, row by row and column by column, and says what differs (VER-1).
 //!
-//! Its own queries ([`lockstep_mappings::postgres::compare`] and its counterparts for the destinations) turn every exported value of
-//! both sides into the same canonical text, in the same order; a merge of the two streams finds what differs. What
-//! differs is looked at again until it is known to have settled, to be on its way, or to be wrong: `judge` argues why
-//! that can be known. No database is written, and no sync is started.
+//! Both sides are added up by place (`passes`, `totals`); where they are unlike, a large place is cut into buckets of keys (`narrow`), and a merge of
+//! two streams of canonical text in the same order finds the rows that differ (`first_pass`, `merge`). What differs is looked at again until it is known
+//! to have settled, to be on its way, or to be wrong: `judge` argues why that can be known. How it came to is told by numbers (`class`, `evidence`).
+//! What is proven is written down (`proof`, `record`), and what differs is mended through the inbox where that is asked for (`repair`). No destination is
+//! written, but for the rows that `self_test` plants in a tenancy of its own.
 //!
-//! Start at [`verify`]. `merge` and `judge` are pure; `source_rows` streams; `first_pass` and `recheck`
-//! put them to work for one destination after the other (`service`), or several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared
-//! (`unreadable`). [`compare_file`] compares one side with rows from elsewhere (`file`), by the same rules and the same merge.
+//! Start at [`verify`]. `merge`, `judge`, `class` and `budget` are pure; `source_rows` streams. One destination is compared after the other (`service`), or
+//! several at a time (`tenants`). A row that the source cannot give is named, and never called equal; the others are compared (`unreadable`).
+//! [`compare_file`] compares one side with rows from elsewhere (`file`), by the same rules and the same merge.
 
 mod against;
 mod budget;
