@@ -240,13 +240,18 @@ impl Report {
     pub(crate) fn new(mappings: Vec<MappingReport>, destinations: Vec<DestinationReport>, elapsed: Duration) -> Self {
         let own = destinations.iter().map(|destination| destination.verdict);
         let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
+        // Nothing is no proof of anything.
+        let nothing = mappings.is_empty() && destinations.is_empty();
         Self {
             verdict,
             mappings,
             destinations,
             repair: None,
             run: None,
-            failures: Vec::new(),
+            failures: nothing
+                .then(|| "nothing was compared: whatever was asked for was left out".to_owned())
+                .into_iter()
+                .collect(),
             is_not_recorded: false,
             elapsed,
         }

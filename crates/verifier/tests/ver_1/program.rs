@@ -41,7 +41,8 @@ async fn ver_1_the_exit_code_says_what_was_found() {
     fixture.ship().await.unwrap();
     let (code, output, errors) = verifier(environment.clone(), json).await;
     assert_eq!((code, verdict(&output).as_str()), (Some(0), "equal"), "{output}");
-    assert_eq!(errors, "");
+    // A run of more than two seconds tells how far it has come.
+    assert!(errors.lines().all(|line| line.contains(" rows of Postgres, ") || line == "connecting"), "{errors}");
     let report: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(report["mappings"].as_array().unwrap().len(), 12);
     let teams = report["mappings"].as_array().unwrap().iter().find(|mapping| mapping["name"] == "teams").unwrap();
@@ -162,7 +163,7 @@ async fn ver_1_what_is_skipped_is_not_compared_and_the_first_difference_can_end_
     let (code, report) = run(&["--skip-mapping", "teams", "--skip-mapping", "users"]).await;
     assert_eq!((code, names(&report).len()), (0, 10), "{report}");
     let (code, report) = run(&["--skip-destination", "clickhouse"]).await;
-    assert_eq!((code, names(&report).len()), (0, 0), "{report}");
+    assert_eq!((code, names(&report).len()), (3, 0), "nothing is no proof of anything: {report}");
     for wrong in [["--skip-mapping", "team"], ["--skip-destination", "00000000-0000-4000-8000-000000000077"]] {
         assert_eq!(run(&wrong).await.0, 78, "{wrong:?}");
     }
