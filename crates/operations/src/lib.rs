@@ -20,7 +20,7 @@ mod quarantine;
 mod resync;
 mod rewind;
 mod settings;
-mod shown;
+pub mod shown;
 mod status;
 mod tenancies;
 mod verified;

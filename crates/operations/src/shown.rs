@@ -24,13 +24,13 @@ fn of(base: BaseType, value: &str) -> String {
 }
 
 /// Projects and branches are ids that the platform gave, of type text: what does not look like one is not shown.
-pub(crate) fn id(text: &str) -> String {
+pub fn id(text: &str) -> String {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
     if plain && text.len() <= MAX_ID_BYTES { text.to_owned() } else { hashed(text) }
 }
 
-/// In Postgres: `left(encode(sha256(convert_to(…, 'UTF8')), 'hex'), 12)`; in ClickHouse: `lower(left(hex(SHA256(…)), 12))`.
-fn hashed(text: &str) -> String {
+/// A text by its hash, so that whoever has the text finds the row. In Postgres: `left(encode(sha256(convert_to(…, 'UTF8')), 'hex'), 12)`; in ClickHouse: `lower(left(hex(SHA256(…)), 12))`.
+pub fn hashed(text: &str) -> String {
     let digits: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{}", &digits[..HASH_DIGITS])
 }

@@ -149,12 +149,13 @@ WHERE f.destination = $2 AND f.mapping_name = $3 AND f.verification_id < $1 AND 
     ELSE f.project_id = r.first AND f.branch_id = r.branch END)
   AND NOT EXISTS (SELECT 1 FROM unnest($7::text[], $8::text[]) e(project, branch) WHERE e.project = f.project_id AND e.branch = f.branch_id)";
 
-const TIDY: [&str; 3] = [
+const TIDY_RUNS: [&str; 2] = [
     "DELETE FROM lockstep.verification v WHERE v.id <= $1 AND NOT EXISTS (SELECT 1 FROM lockstep.verified d WHERE d.verification_id = v.id)",
     "DELETE FROM lockstep.verified_except x WHERE x.verification_id <= $1
        AND NOT EXISTS (SELECT 1 FROM lockstep.verified d WHERE d.verification_id = x.verification_id AND d.branch_id IS NULL)",
-    "DELETE FROM lockstep.finding WHERE resolved_at < clock_timestamp() - interval '90 days' AND $1::bigint IS NOT NULL",
 ];
+
+const TIDY_FINDINGS: &str = "DELETE FROM lockstep.finding WHERE resolved_at < clock_timestamp() - interval '90 days'";
 
 /// Whether the role of a connection may write down what was found.
 ///
@@ -178,9 +179,10 @@ pub async fn record(client: &mut Client, run: &Run) -> Result<i64, SourceError> 
     for compared in &run.compared {
         compared.record(&transaction, id, run.level).await?;
     }
-    for tidy in TIDY {
+    for tidy in TIDY_RUNS {
         transaction.execute(tidy, &[&(id - KEPT_RUNS)]).await?;
     }
+    transaction.execute(TIDY_FINDINGS, &[]).await?;
     transaction.commit().await?;
     Ok(id)
 }

@@ -5,18 +5,13 @@ use std::collections::BTreeMap;
 use lockstep_core::{DestinationId, SequenceId};
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::{BaseType, Mapping};
+use lockstep_operations::shown;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::class::Class;
 use crate::judge::{Kind, Why};
 use crate::recheck::{Doubt, Outcome};
-
-/// Hexadecimal digits of a hash: enough to find the row again, too few to be anything else.
-const HASH_DIGITS: usize = 12;
-/// Longer than any id.
-const MAX_ID_BYTES: usize = 64;
 
 /// A row that differs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -81,8 +76,8 @@ impl Finding {
             in_flight,
             quarantined: doubt.quarantined,
             tenancy_id: doubt.tenancy.map(|tenancy| tenancy.as_uuid()),
-            project_id: shown_id(&location.project_id),
-            branch_id: shown_id(&location.branch_id),
+            project_id: shown::id(&location.project_id),
+            branch_id: shown::id(&location.branch_id),
             key: columns
                 .map(|(column, value)| (column.name.clone(), shown.key(column.column_type.base, value)))
                 .collect(),
@@ -106,21 +101,9 @@ impl Shown {
         match base {
             BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Bool => value.to_owned(),
             _ if self == Self::Keys => value.to_owned(),
-            _ => hashed(value),
+            _ => shown::hashed(value),
         }
     }
-}
-
-/// Projects and branches are ids that the platform gave, of type text: what does not look like one is not shown.
-fn shown_id(text: &str) -> String {
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-    if plain && text.len() <= MAX_ID_BYTES { text.to_owned() } else { hashed(text) }
-}
-
-/// In Postgres: `left(encode(sha256(convert_to(…, 'UTF8')), 'hex'), 12)`; in ClickHouse: `lower(left(hex(SHA256(…)), 12))`.
-fn hashed(text: &str) -> String {
-    let digits: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{}", &digits[..HASH_DIGITS])
 }
 
 #[cfg(test)]
@@ -135,7 +118,7 @@ mod tests {
         );
         assert_eq!(Shown::Ids.key(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
         assert_eq!(Shown::Keys.key(BaseType::Text, "ada@example.com"), "ada@example.com");
-        assert_eq!(shown_id("internal"), "internal");
-        assert!(shown_id("Ada Lovelace").starts_with("sha256:"));
+        assert_eq!(shown::id("internal"), "internal");
+        assert!(shown::id("Ada Lovelace").starts_with("sha256:"));
     }
 }

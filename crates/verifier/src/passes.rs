@@ -85,21 +85,26 @@ impl<D: Destination + Compare> Passes<'_, D> {
         let head = storage::head(sides.source).await?;
         let left = self.options.max_doubts.saturating_sub(pass.found.differing.len());
         let before = pass.found.source_rows;
-        match self.measure().await? {
-            None => pass.found.add(first_pass::compare_all(sides, mapping, scope, left, progress).await?),
+        let totals = match self.measure().await? {
+            None => None,
             Some(measure) => match totals::both(sides, mapping, scope, measure, Grouping::Location, progress).await {
                 Err(error) if error.may_be_of_row() => {
                     storage::go_on(sides.source).await?;
-                    pass.found.add(first_pass::compare_all(sides, mapping, scope, left, progress).await?);
+                    None
                 }
-                totals => {
-                    storage::end_snapshot(sides.source).await?;
-                    self.narrow(measure, &totals?, &mut pass.found).await?;
-                    storage::begin_snapshot(sides.source).await?;
-                }
+                totals => Some((measure, totals?)),
             },
+        };
+        match totals {
+            Some((measure, totals)) => {
+                storage::end_snapshot(sides.source).await?;
+                self.narrow(measure, &totals, &mut pass.found).await?;
+            }
+            None => {
+                pass.found.add(first_pass::compare_all(sides, mapping, scope, left, progress).await?);
+                storage::end_snapshot(sides.source).await?;
+            }
         }
-        storage::end_snapshot(sides.source).await?;
         let rows = pass.found.source_rows - before;
         let (ahead, impossible) = self.ahead(scope).await?;
         pass.ahead.extend(ahead);
