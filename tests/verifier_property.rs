@@ -25,6 +25,8 @@ use crate::stage::{DEADLINE, Stage};
 
 /// As many as take a minute on two cores that are busy with other tests; `LOCKSTEP_VERIFIER_ROUNDS` says how many more.
 const ROUNDS: u64 = 3;
+/// How far it is, is told once in so many.
+const ROUNDS_PER_STEP: u64 = 50;
 /// Defects of a round, at most.
 const DEFECTS: usize = 24;
 /// Between two edits: enough of them to be in the way everywhere, and few enough for the machine.
@@ -123,8 +125,12 @@ impl Scene {
         self.stage.all_equal(&owns).await.with_context(|| format!("{mended:?}\n{}", report.to_text()))
     }
 
+    #[allow(clippy::print_stderr, reason = "whoever runs thousands of rounds sees how far it is")]
     async fn rounds(&mut self, rounds: u64, fleet: Option<&Fleet>) -> Result<()> {
         for round in 0..rounds {
+            if round > 0 && round.is_multiple_of(ROUNDS_PER_STEP) {
+                eprintln!("{round} rounds: {:?}", self.found);
+            }
             self.round(fleet).await.with_context(|| format!("in round {round}"))?;
         }
         Ok(())
