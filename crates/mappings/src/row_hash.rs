@@ -1,10 +1,10 @@
-//! A hash of a row that Postgres has built in, and that is the same here: what two sides have is compared by sums of it.
+//! A hash of a row that Postgres can compute by what it has built in, and that is the same here: what two sides have is compared by sums of it.
 //!
-//! Each column becomes bytes that are alike on every side. Postgres hashes them as a record (`hash_record_extended`, since version 14;
-//! its results never change, partitions by hash rest on them), and the eight bytes of that once more: a sum of the
-//! first hash alone would not see values that changed places between rows. 64 bits of Bob Jenkins' lookup3, under a seed.
+//! Column by column, each hash is the seed of the next, so that no value can change places with another unseen. Texts and
+//! ids go through Postgres' hash of bytes, whole numbers are mixed into its seed: 64 bits of Bob Jenkins' lookup3. Postgres never
+//! changes these functions, since partitions by hash rest on them.
 //!
-//! Sources: PostgreSQL's `hash_bytes_extended` (src/common/hashfn.c) and `hash_record_extended` (rowtypes.c).
+//! Source: PostgreSQL's `hash_bytes_extended` and `hash_bytes_uint32_extended` (src/common/hashfn.c), `hashint8extended` (hashfunc.c).
 
 use crate::column_type::{BaseType, ColumnType};
 
@@ -12,13 +12,15 @@ use crate::column_type::{BaseType, ColumnType};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HashSeed(pub i64);
 
-/// How ClickHouse sends the bytes of a column (`RowBinary`), of which the bytes that are hashed are made.
+/// What is hashed of a column, and how ClickHouse sends it in `RowBinary`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// Their length first.
-    Bytes,
-    /// A number of so many bytes, the least significant first; Postgres sends the most significant first.
+    /// Text, its length first.
+    Text,
+    /// A whole number of so many bytes, with a sign where it has more than one.
     Number(usize),
+    /// A moment in whole milliseconds, as microseconds since 2000: `Int64`.
+    Moment,
     /// Two numbers of eight bytes.
     Uuid,
 }
@@ -27,51 +29,70 @@ impl Form {
     /// Of a column of this type.
     pub const fn of(column_type: ColumnType) -> Self {
         match column_type {
-            ColumnType { array: Some(_), .. } => Self::Bytes,
+            ColumnType { array: Some(_), .. } => Self::Text,
             ColumnType { base, .. } => match base {
                 BaseType::Uuid => Self::Uuid,
                 BaseType::Bool => Self::Number(1),
                 BaseType::Int16 => Self::Number(2),
-                BaseType::Int32 | BaseType::Float32 => Self::Number(4),
-                BaseType::Int64 | BaseType::Float64 | BaseType::Timestamp | BaseType::TimestampMicros => {
-                    Self::Number(8)
-                }
-                _ => Self::Bytes,
+                BaseType::Int32 => Self::Number(4),
+                BaseType::Int64 => Self::Number(8),
+                BaseType::Timestamp => Self::Moment,
+                _ => Self::Text,
             },
         }
     }
 }
 
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
 /// Hashes the columns of one row, in their order.
 #[derive(Clone, Copy, Debug)]
-pub struct RowHasher {
-    seed: u64,
-    columns: u64,
-}
+pub struct RowHasher(u64);
 
 impl RowHasher {
     /// Of a row of which nothing was seen yet.
     pub const fn new(seed: HashSeed) -> Self {
-        Self { seed: seed.0.cast_unsigned(), columns: 0 }
+        Self(seed.0.cast_unsigned())
     }
 
-    /// The next column is null.
-    pub const fn null(&mut self) {
-        self.add(0);
+    /// The next column is null, and of this form.
+    pub fn null(&mut self, form: Form) {
+        match form {
+            Form::Number(_) => self.0 = hash_bytes(&1_u32.to_le_bytes(), self.0),
+            Form::Text => self.0 = hash_bytes(b"", self.0 ^ 1),
+            Form::Uuid => self.0 = hash_bytes(&[0; 16], self.0 ^ 1),
+            Form::Moment => {
+                self.0 ^= 1;
+                self.moment(0);
+            }
+        }
     }
 
     /// The next column has these bytes.
-    pub fn value(&mut self, bytes: &[u8]) {
-        self.add(hash_bytes(bytes, self.seed));
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0 = hash_bytes(bytes, self.0);
     }
 
-    const fn add(&mut self, column: u64) {
-        self.columns = self.columns.wrapping_mul(31).wrapping_add(column);
+    /// The next column is this number.
+    pub fn number(&mut self, number: i64) {
+        self.0 = hash_bytes(&[0; 4], self.0 ^ number.cast_unsigned());
+    }
+
+    /// The next column is a moment, in microseconds since 2000.
+    ///
+    /// Postgres hashes eight bytes as the difference of their halves: its day is hashed too, so that no two moments are alike.
+    pub fn moment(&mut self, microseconds: i64) {
+        let day = i32::try_from(microseconds.div_euclid(DAY)).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h] = microseconds.to_le_bytes();
+        let (low, high) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let halves = low ^ if microseconds >= 0 { high } else { !high };
+        self.0 = hash_bytes(&halves.to_le_bytes(), hash_bytes(&day.to_le_bytes(), self.0));
     }
 
     /// The hash of the row.
-    pub fn finish(self) -> i64 {
-        hash_bytes(&self.columns.to_be_bytes(), self.seed).cast_signed()
+    pub const fn finish(self) -> i64 {
+        self.0.cast_signed()
     }
 }
 
@@ -147,16 +168,32 @@ mod tests {
     }
 
     #[test]
-    fn a_row_hashes_as_postgres_says() {
+    fn columns_hash_as_postgres_says() {
+        let after = |next: &dyn Fn(&mut RowHasher)| {
+            let mut row = RowHasher::new(HashSeed(42));
+            next(&mut row);
+            row.finish()
+        };
+        // SELECT hashint4extended(0, 42::int8 # -2), timestamp_hash_extended(m, hashint4extended(m::date - '2000-01-01', 42)) …
+        assert_eq!(after(&|row| row.number(-2)), -8_076_091_311_666_148_644);
+        assert_eq!(after(&|row| row.moment(757_254_896_789_000)), 5_231_121_982_752_005_793);
+        assert_eq!(after(&|row| row.moment(-757_254_896_789_000)), 5_836_932_028_166_231_181);
         let uuid = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
-        let mut row = RowHasher::new(HashSeed(42));
-        row.value(b"a");
-        row.null();
-        row.value(&(-2_i64).to_be_bytes());
-        row.value(&uuid);
-        row.value(&[0, 0xff]);
-        // SELECT hash_record_extended(ROW(int8send(hash_record_extended(ROW('a'::text COLLATE "C", NULL::text, int8send(-2),
-        //   '00112233-4455-6677-8899-aabbccddeeff'::uuid, '\\x00ff'::bytea), 42))), 42)
-        assert_eq!(row.finish(), -3_773_705_861_349_193_016);
+        assert_eq!(after(&|row| row.bytes(&uuid)), -1_629_170_038_376_903_409);
+    }
+
+    #[test]
+    fn null_is_like_no_value_that_stands_in_for_it() {
+        for form in [Form::Text, Form::Number(8), Form::Moment, Form::Uuid] {
+            let (mut null, mut value) = (RowHasher::new(HashSeed(7)), RowHasher::new(HashSeed(7)));
+            null.null(form);
+            match form {
+                Form::Text => value.bytes(b""),
+                Form::Number(_) => value.number(0),
+                Form::Moment => value.moment(0),
+                Form::Uuid => value.bytes(&[0; 16]),
+            }
+            assert_ne!(null.finish(), value.finish(), "{form:?}");
+        }
     }
 }

@@ -176,34 +176,45 @@ impl<'a> Fields<'a> {
 
     /// Hashes a column.
     fn hash(&mut self, column_type: ColumnType, hasher: &mut RowHasher) -> Result<Option<()>, DestinationError> {
+        let form = Form::of(column_type);
         if column_type.nullable {
             let Some([is_null]) = self.fixed() else { return Ok(None) };
             if is_null != 0 {
-                hasher.null();
+                hasher.null(form);
                 return Ok(Some(()));
             }
         }
-        match Form::of(column_type) {
-            Form::Bytes => {
-                let Some(value) = self.bytes()? else { return Ok(None) };
-                hasher.value(value);
+        match form {
+            Form::Text => {
+                let Some(text) = self.bytes()? else { return Ok(None) };
+                hasher.bytes(text);
             }
             Form::Number(bytes) => {
-                let Some((value, rest)) = self.rest.split_at_checked(bytes) else { return Ok(None) };
-                self.rest = rest;
-                let mut number = [0; 8];
-                number[..bytes].copy_from_slice(value);
-                number[..bytes].reverse();
-                hasher.value(&number[..bytes]);
+                let Some(number) = self.number(bytes) else { return Ok(None) };
+                hasher.number(number);
+            }
+            Form::Moment => {
+                let Some(moment) = self.fixed().map(i64::from_le_bytes) else { return Ok(None) };
+                hasher.moment(moment);
             }
             Form::Uuid => {
                 let Some(mut uuid) = self.fixed::<16>() else { return Ok(None) };
                 uuid[..8].reverse();
                 uuid[8..].reverse();
-                hasher.value(&uuid);
+                hasher.bytes(&uuid);
             }
         }
         Ok(Some(()))
+    }
+
+    /// A number of so many bytes; of a single one, without a sign.
+    fn number(&mut self, bytes: usize) -> Option<i64> {
+        Some(match bytes {
+            1 => i64::from(u8::from_le_bytes(self.fixed()?)),
+            2 => i64::from(i16::from_le_bytes(self.fixed()?)),
+            4 => i64::from(i32::from_le_bytes(self.fixed()?)),
+            _ => i64::from_le_bytes(self.fixed()?),
+        })
     }
 
     /// A text. What is no UTF-8 becomes a text with NUL, which none in the source is.

@@ -164,15 +164,13 @@ pub fn content(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, group
     )
 }
 
-/// A column in the form of its type. Moments are counted as Postgres sends them: in microseconds since 2000.
+/// A column in the form of its type.
 fn hashed_value(column: &Column) -> String {
-    let (name, column_type) = (identifier(&column.name), column.column_type);
-    match (Form::of(column_type), column_type.base) {
-        (Form::Number(_), BaseType::Timestamp) => format!("toUnixTimestamp64Milli({name}) * 1000 - {Y2K_MICROS}"),
-        (Form::Number(_), BaseType::TimestampMicros) => format!("toUnixTimestamp64Micro({name}) - {Y2K_MICROS}"),
-        (Form::Bytes, BaseType::Bytes) if column_type.array.is_none() => name,
-        (Form::Bytes, _) => text(column),
-        _ => name,
+    let name = identifier(&column.name);
+    match Form::of(column.column_type) {
+        Form::Text => text(column),
+        Form::Moment => format!("toUnixTimestamp64Milli({name}) * 1000 - {Y2K_MICROS}"),
+        Form::Number(_) | Form::Uuid => name,
     }
 }
 

@@ -214,7 +214,7 @@ impl BaseType {
     }
 
     /// A Postgres expression that stands where a tombstone has no value.
-    pub(super) const fn blank(self) -> &'static str {
+    pub(crate) const fn blank(self) -> &'static str {
         self.facts().blank
     }
 

@@ -20,7 +20,7 @@ pub use self::own::own_rows;
 pub use self::part::{Part, Positions, keys_at};
 pub use self::scope::{Projects, Scope};
 pub(crate) use self::scope::{bucket, list};
-pub(crate) use self::totals::hashed;
+pub(crate) use self::totals::hashes;
 pub use self::totals::{Grouping, NUMBERS_FROM, content, counts, numbers, own_count, own_totals};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;

@@ -11,7 +11,7 @@ use crate::postgres::key::slot_names;
 use crate::postgres::names::{CONTROL_SCHEMA, identifier, table};
 use crate::postgres::row;
 use crate::postgres::target::Target;
-use crate::row_hash::HashSeed;
+use crate::row_hash::{Form, HashSeed};
 
 /// Whether rows are told apart by the bucket of their key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +122,7 @@ pub fn own_totals(
             order: "",
         },
     );
-    hashed(mapping, &rows, seed, grouping)
+    hashes(mapping, &rows, seed, grouping)
 }
 
 /// How many rows a tenancy has itself, as an ordinary query: 0, `rows bigint`, 0.
@@ -137,7 +137,7 @@ pub fn own_count(mapping: &Mapping, owner: TenancyId) -> String {
 }
 
 /// Counts and hashes over rows `c` of exported values: `bucket int`, `rows bigint`, `sum text`.
-pub(crate) fn hashed(mapping: &Mapping, rows: &str, seed: HashSeed, grouping: Grouping) -> String {
+pub(crate) fn hashes(mapping: &Mapping, rows: &str, seed: HashSeed, grouping: Grouping) -> String {
     let (bucket, hash) = (bucket_of_row(mapping, grouping), hash(mapping, seed));
     format!("SELECT {bucket}, count(*), COALESCE(sum({hash}), 0)::text\n{rows}\nGROUP BY 1")
 }
@@ -153,26 +153,32 @@ fn bucket_of_row(mapping: &Mapping, grouping: Grouping) -> String {
 
 /// The hash of the exported values of the row `c`, as [`crate::row_hash`] says.
 fn hash(mapping: &Mapping, HashSeed(seed): HashSeed) -> String {
-    let columns: Vec<_> = mapping.columns.iter().map(hashed_value).collect();
-    let columns = columns.join(", ");
-    format!("hash_record_extended(ROW(int8send(hash_record_extended(ROW({columns}), {seed}))), {seed})")
+    mapping.columns.iter().fold(format!("'{seed}'::int8"), |before, column| hashed(column, &before))
 }
 
-/// A value of the row `c` whose bytes are hashed. A text is compared by its bytes, whatever its column holds for equal.
-fn hashed_value(column: &Column) -> String {
-    let (value, ColumnType { base, array, .. }) = (format!("c.{}", identifier(&column.name)), column.column_type);
-    let moment = |sent: &str| format!("CASE WHEN {value} IS NOT NULL THEN timestamp_send({sent}) END");
-    match base {
-        _ if array.is_some() => format!("({}) COLLATE \"C\"", canonical(column.column_type, &value)),
-        BaseType::Uuid | BaseType::Bytes => value,
-        BaseType::Bool => format!("boolsend({value})"),
-        BaseType::Int16 => format!("int2send({value})"),
-        BaseType::Int32 => format!("int4send({value})"),
-        BaseType::Int64 => format!("int8send({value})"),
-        BaseType::Float32 => format!("float4send({value})"),
-        BaseType::Float64 => format!("float8send({value})"),
-        BaseType::Timestamp => moment(&format!("date_trunc('milliseconds', {})", in_range(&value, base))),
-        BaseType::TimestampMicros => moment(&in_range(&value, base)),
-        _ => format!("({}) COLLATE \"C\"", canonical(column.column_type, &value)),
+/// The hash of a column of the row `c` and of those before it.
+///
+/// The hash `before` is used once: it would be computed as often as it is named. A text is compared by its bytes, whatever its
+/// column holds for equal.
+fn hashed(column: &Column, before: &str) -> String {
+    let (column_type, value) = (column.column_type, format!("c.{}", identifier(&column.name)));
+    let ColumnType { base, nullable, .. } = column_type;
+    let seed = if nullable { format!("{before} # ({value} IS NULL)::int") } else { before.to_owned() };
+    let or = |value: String, blank: &str| if nullable { format!("COALESCE({value}, {blank})") } else { value };
+    match Form::of(column_type) {
+        Form::Text => {
+            let text = canonical(column_type, &value);
+            format!("hashtextextended({} COLLATE \"C\", {seed})", or(format!("({text})"), "''"))
+        }
+        Form::Uuid => format!("uuid_hash_extended({}, {seed})", or(value, BaseType::Uuid.blank())),
+        Form::Number(_) => {
+            let is_null = if nullable { format!("({value} IS NULL)::int") } else { "0".to_owned() };
+            let number = if base == BaseType::Bool { format!("{value}::int") } else { value };
+            format!("hashint4extended({is_null}, {before} # {}::int8)", or(number, "0"))
+        }
+        Form::Moment => {
+            let moment = format!("date_trunc('milliseconds', {})", in_range(&or(value, "'2000-01-01'"), base));
+            format!("timestamp_hash_extended({moment}, hashint4extended({moment}::date - '2000-01-01'::date, {seed}))")
+        }
     }
 }
