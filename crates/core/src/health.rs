@@ -8,8 +8,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::freshness::{LAG, LAG_BUCKETS};
 use crate::shutdown::Shutdown;
 
 /// What each part of a daemon last said about itself. Cheap to clone; all clones share one state.
@@ -51,7 +52,8 @@ impl Health {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, health: Health, shutdown: Shutdown) -> std::io::Result<SocketAddr> {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let with_buckets = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LAG.to_owned()), &LAG_BUCKETS);
+    let recorder = with_buckets.map_err(std::io::Error::other)?.build_recorder();
     let metrics = recorder.handle();
     // A process has one recorder. A second daemon in the same process (tests) leaves the first in place.
     let _ = metrics::set_global_recorder(recorder);

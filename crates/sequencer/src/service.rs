@@ -1,8 +1,9 @@
 //! The daemon: stands by, leads, makes passes and announces, until it is told to stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use lockstep_core::freshness::{self, ChangeTimes, Stage};
 use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
@@ -22,6 +23,7 @@ use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
 use crate::plan::polling::{self, Polling};
+use crate::plan::stamps::{Stamp, Stamps};
 use crate::step::{Numbering, Report};
 use crate::storage::leadership::LeaderLock;
 use crate::upkeep::Upkeep;
@@ -40,6 +42,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     metrics::describe();
+    freshness::describe();
     metrics::set(metrics::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
@@ -62,7 +65,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let wake = Wake::default();
+    let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
     let stop_announcing = Shutdown::new();
     let announcer = Announcer {
         source: source.clone(),
@@ -71,6 +74,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake: Arc::clone(&wake.announcer),
         leading: is_leading,
         mappings: Arc::clone(&mappings),
+        stamps: Arc::clone(&stamps),
         open: None,
     };
     let mut announcing = JoinSet::new();
@@ -81,6 +85,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         mappings,
         health,
         wake,
+        stamps,
         leading,
         backoff: Backoff::for_connections(),
         paused: false,
@@ -115,6 +120,8 @@ struct Sequencer {
     mappings: Arc<MappingSet>,
     health: Health,
     wake: Wake,
+    /// For the announcer.
+    stamps: Arc<Mutex<Stamps>>,
     leading: watch::Sender<bool>,
     backoff: Backoff,
     /// Whether an operator has paused it.
@@ -138,6 +145,8 @@ impl Sequencer {
                 why = leader::lost(&leadership) => why,
                 Some(Err(panicked)) = tasks.join_next() => return Err(SequencerError::Internal(panicked.to_string())),
             };
+            // Whoever leads tells what waits.
+            [Stage::Inbox, Stage::Expansion, Stage::Outbox].map(|stage| freshness::oldest_news(stage, None));
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
@@ -178,6 +187,7 @@ impl Sequencer {
                     return Ok(());
                 }
             };
+            freshness::oldest_news(Stage::Inbox, self.numbering.oldest_age());
             let still_at = polled.as_ref().ok().and_then(|report| report.still_at);
             let wait = match polled {
                 Ok(report) => {
@@ -215,6 +225,13 @@ impl Sequencer {
             tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
+            if let Some(waited) = report.waited {
+                freshness::stamped(waited);
+            }
+            let times = ChangeTimes::stamped(Duration::ZERO, report.waited);
+            let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            stamps.push(Stamp { through: report.last_sequence, times });
+            drop(stamps);
             self.wake.announcer.notify_one();
         }
         if report.expansions > 0 {
