@@ -11,6 +11,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
+use lockstep_schema::instances::{Heartbeat, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
@@ -66,6 +67,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     looked?;
     let (leading, is_leading) = watch::channel(false);
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
+    let mut beating = JoinSet::new();
+    let (of, leads) = (health.clone(), is_leading.clone());
+    let heartbeat = Heartbeat::new("sequencer", move || state_of(&of, *leads.borrow()));
+    Driver::without_statuses(source.clone(), shutdown.clone()).spawn(&mut beating, heartbeat, Arc::default());
     let stop_announcing = Shutdown::new();
     let announcer = Announcer {
         source: source.clone(),
@@ -100,6 +105,11 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leader::release(leadership).await;
     }
     announcer_ended(announced)
+}
+
+fn state_of(health: &Health, leads: bool) -> State {
+    let why = health.report().err();
+    State { ready: why.is_none(), why, leads: Some(leads) }
 }
 
 fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {
@@ -146,7 +156,9 @@ impl Sequencer {
                 Some(Err(panicked)) = tasks.join_next() => return Err(SequencerError::Internal(panicked.to_string())),
             };
             // Whoever leads tells what waits.
-            [Stage::Inbox, Stage::Expansion, Stage::Outbox].map(|stage| freshness::oldest_news(stage, None));
+            for stage in [Stage::Inbox, Stage::Expansion, Stage::Outbox] {
+                freshness::oldest_news(stage, None);
+            }
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
