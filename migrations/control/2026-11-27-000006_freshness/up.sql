@@ -37,6 +37,6 @@ CREATE TABLE lockstep.action (
     what text NOT NULL,
     -- Ids, names and switches: no secret, and no tenant's values.
     arguments jsonb NOT NULL DEFAULT '{}',
-    -- ended with its exit code, failed with an error's code; null while it runs, and where it was killed.
+    -- That it ended or failed, with its exit code; null while it runs, and where it was killed.
     outcome text
 );
