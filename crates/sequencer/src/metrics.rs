@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_core::freshness;
 use lockstep_schema::verifications::latest::{Latest, RESULTS};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -24,6 +25,7 @@ const VERIFIED_ROWS: &str = "lockstep_verification_rows";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
+    freshness::describe();
     describe_counter!(CHANGES, Unit::Count, "Changes that got a number");
     describe_counter!(PASSES, Unit::Count, "Passes that were committed");
     describe_histogram!(PASS_SECONDS, Unit::Seconds, "From the ordering lock to the end of the commit");

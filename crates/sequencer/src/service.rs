@@ -42,9 +42,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
-    metrics::describe();
-    freshness::describe();
-    metrics::set(metrics::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
@@ -55,6 +52,9 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
         tracing::info!(%bound, "serving health and metrics");
     }
+    // Not before: the recorder is set there.
+    metrics::describe();
+    metrics::set(metrics::LEADER, false);
     let looking = async {
         row_security::refuse_at_start(&source, &mappings).await?;
         // One that is away keeps nobody from standing by: it is asked again before anything is numbered.
@@ -67,10 +67,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     looked?;
     let (leading, is_leading) = watch::channel(false);
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
-    let mut beating = JoinSet::new();
-    let (of, leads) = (health.clone(), is_leading.clone());
-    let heartbeat = Heartbeat::new("sequencer", move || state_of(&of, *leads.borrow()));
-    Driver::without_statuses(source.clone(), shutdown.clone()).spawn(&mut beating, heartbeat, Arc::default());
+    let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let announcer = Announcer {
         source: source.clone(),
@@ -107,9 +104,15 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     announcer_ended(announced)
 }
 
-fn state_of(health: &Health, leads: bool) -> State {
-    let why = health.report().err();
-    State { ready: why.is_none(), why, leads: Some(leads) }
+/// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
+fn beat(source: &Source, health: Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
+    let state = move || {
+        let why = health.report().err();
+        State { ready: why.is_none(), why, leads: Some(*leads.borrow()) }
+    };
+    let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
+    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());
+    beating
 }
 
 fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {

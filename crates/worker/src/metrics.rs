@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lockstep_core::MappingName;
 use lockstep_core::destination_id::CLICKHOUSE;
+use lockstep_core::{MappingName, freshness};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::flush::DurablePage;
@@ -25,6 +25,7 @@ const TENANCIES: &str = "lockstep_worker_flush_tenancies";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
+    freshness::describe();
     describe_counter!(
         ROWS,
         Unit::Count,

@@ -6,7 +6,6 @@ mod unacknowledged;
 
 use std::sync::Arc;
 
-use lockstep_core::freshness;
 use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
@@ -63,7 +62,6 @@ pub async fn run_to<D: Destination>(
         tracing::info!(%bound, "serving health and metrics");
     }
     metrics::describe();
-    freshness::describe();
     health.not_ready("queue", "not connected yet");
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
