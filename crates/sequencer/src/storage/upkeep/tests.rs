@@ -292,7 +292,7 @@ async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
     fixture.remove().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_oldest_of_what_is_not_announced_and_of_what_is_to_be_searched_is_known() {
     let fixture = Fixture::new().await;
     let session = UpkeepSession::open(&fixture.source).await.unwrap();
