@@ -1,6 +1,7 @@
 //! Servers that refuse, messages that come twice or in another order, cascades and followers by the ten thousand.
 
 use anyhow::{Context, Result, ensure};
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{Publisher, TenantBatch, TenantHint, Topology};
 use lockstep_testkit::data::{Shape, seed};
@@ -119,6 +120,7 @@ async fn messages_that_come_again_and_in_any_order_change_nothing() -> Result<()
                 mappings,
                 sequence: SequenceId::BASE,
                 previous: Vec::new(),
+                times: ChangeTimes::default(),
             })
         })
         .map(|hint| [hint.clone(), hint].into_iter().collect())

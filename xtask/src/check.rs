@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-pub(crate) use self::deploy::check as deploy;
+pub(crate) use self::deploy::{check as deploy, promtool_for_tests};
 use self::finding::Finding;
 use crate::services::Release;
 use crate::workspace::Workspace;

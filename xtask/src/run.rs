@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::check::promtool_for_tests;
 use crate::services::Release;
 use crate::workspace::Workspace;
 use crate::{cargo, install, services};
@@ -57,10 +58,14 @@ const PRIVATE_VARIABLE: &str = "LOCKSTEP_PRIVATE_SERVICES";
 /// Tells tests that start a PostgreSQL of their own where its programs are, so that it is of the version asked for.
 const POSTGRES_PROGRAMS_VARIABLE: &str = "LOCKSTEP_POSTGRES_BIN_DIR";
 
+/// Tells tests where promtool is.
+const PROMTOOL_VARIABLE: &str = "LOCKSTEP_PROMTOOL";
+
 /// Runs every test, or those that the arguments select; the runner's exit code is ours.
 pub(crate) fn test(workspace: &Workspace, postgres: Release, arguments: &[OsString]) -> Result<ExitCode> {
     let endpoints = services::up(workspace, postgres)?;
     install::for_tests(workspace);
+    let promtool = promtool_for_tests(workspace);
     cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut command = cargo::cargo(workspace);
     if cargo::has(workspace, "nextest") {
@@ -79,6 +84,9 @@ pub(crate) fn test(workspace: &Workspace, postgres: Release, arguments: &[OsStri
     command.args(arguments).env(PROGRAMS_VARIABLE, cargo::binaries(workspace, "debug")?);
     if let Some(programs) = services::postgres_programs(workspace, postgres) {
         command.env(POSTGRES_PROGRAMS_VARIABLE, programs);
+    }
+    if let Some(promtool) = promtool {
+        command.env(PROMTOOL_VARIABLE, promtool);
     }
     endpoints.apply(&mut command);
     cargo::become_program(command)

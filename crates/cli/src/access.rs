@@ -10,7 +10,9 @@ use lockstep_operations::{
     access_list, grant_access, revoke_access,
 };
 use secrecy::ExposeSecret;
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, Reporting, table};
 
@@ -18,6 +20,18 @@ use crate::output::{Report, Reporting, table};
 pub(crate) struct AccessArgs {
     #[command(subcommand)]
     action: Action,
+}
+
+impl AccessArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let (what, tenant) = match &self.action {
+            Action::Grant { tenant, .. } => ("access grant", tenant),
+            Action::Revoke { tenant } => ("access revoke", tenant),
+            Action::List | Action::Check => return None,
+        };
+        Some(Change::new(what, json!({ "tenant": tenant.to_string() })))
+    }
 }
 
 #[derive(Subcommand, Debug)]

@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 use self::connection::{ConnectionArgs, NewConnectionArgs};
 pub(crate) use self::print::state;
+use serde_json::json;
+
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::Reporting;
 use crate::progress::Progress;
@@ -24,6 +27,32 @@ use crate::progress::Progress;
 pub(crate) struct DestinationArgs {
     #[command(subcommand)]
     action: Action,
+}
+
+impl DestinationArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let of = |what, id: &Uuid| Some(Change::new(what, json!({ "id": id })));
+        match &self.action {
+            Action::Add(args) => (!args.dry_run).then(|| {
+                let (tenant, mappings) = (args.tenant.to_string(), &args.mappings);
+                let arguments = json!({ "tenant": tenant, "mappings": mappings, "unchecked": args.unchecked });
+                Change::new("destination add", arguments)
+            }),
+            Action::Change(ChangeArgs { id, mappings, all_mappings, unchecked, .. }) => {
+                let arguments =
+                    json!({ "id": id, "mappings": mappings, "all_mappings": all_mappings, "unchecked": unchecked });
+                Some(Change::new("destination change", arguments))
+            }
+            Action::Pause { id, .. } => of("destination pause", id),
+            Action::Resume { id } => of("destination resume", id),
+            Action::Remove { id, drop_tables, .. } => {
+                Some(Change::new("destination remove", json!({ "id": id, "drop_tables": drop_tables })))
+            }
+            Action::RotateKey => Some(Change::new("destination rotate-key", json!({}))),
+            Action::List { .. } | Action::Show { .. } | Action::Test { .. } => None,
+        }
+    }
 }
 
 #[derive(Subcommand, Debug)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::{Location, TenancyId, exit};
 use lockstep_operations::{Deployment, EraseOutcome, EraseReport, EraseRequest, erase};
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, align_right, table};
 use crate::progress::Progress;
@@ -27,6 +29,13 @@ pub(crate) struct EraseArgs {
     /// Stop waiting after this many seconds; the erasure continues
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     timeout: u64,
+}
+
+impl EraseArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Change {
+        Change::new("erase", json!({ "tenant": self.tenant.to_string(), "and_pause": self.and_pause }))
+    }
 }
 
 pub(crate) async fn run(args: &EraseArgs, deployment: &Deployment<'_>) -> Result<EraseReport, CliError> {

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people through its output")]
 
 mod access;
+mod audit;
 mod destination;
 mod detach;
 mod doctor;
@@ -29,6 +30,7 @@ use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
 use lockstep_operations::Deployment;
 
+use crate::audit::{Change, Entry};
 use crate::output::{NoArgs, Reporting};
 use crate::pause::PauseArgs;
 
@@ -112,6 +114,30 @@ impl Command {
         };
         Needs { source, amqp, clickhouse }
     }
+
+    /// What it changes, if it does. `detach` takes the list of changes with it.
+    fn change(&self) -> Option<Change> {
+        match self {
+            Self::Migrate(command) => command.args.change(),
+            Self::Pause(command) => Some(command.args.part.change("pause")),
+            Self::Resume(command) => Some(command.args.part.change("resume")),
+            Self::Resync(command) => Some(command.args.change()),
+            Self::Rewind(command) => command.args.change(),
+            Self::Quarantine(command) => command.args.change(),
+            Self::Erase(command) => Some(command.args.change()),
+            Self::Access(command) => command.args.change(),
+            Self::Destination(command) => command.args.change(),
+            Self::Settings(command) => command.args.change(),
+            Self::Mapping(_)
+            | Self::Detach(_)
+            | Self::Status(_)
+            | Self::Wait(_)
+            | Self::Explain(_)
+            | Self::Verified(_)
+            | Self::Paused(_)
+            | Self::Doctor(_) => None,
+        }
+    }
 }
 
 /// Runs a command line to its exit code.
@@ -124,7 +150,15 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
     };
     telemetry::start(&settings);
-    match dispatch(&cli.command, &settings).await {
+    let entry = match cli.command.change() {
+        Some(change) => Entry::begin(change, &settings).await,
+        None => None,
+    };
+    let outcome = dispatch(&cli.command, &settings).await;
+    if let Some(entry) = entry {
+        entry.end(&outcome).await;
+    }
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("{error}");

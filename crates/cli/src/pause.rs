@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use lockstep_core::TenancyId;
 use lockstep_operations::{Part, PauseReport, PausedReport};
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::output::{Report, table};
 
 #[derive(Args, Debug)]
@@ -44,6 +46,14 @@ pub(crate) enum PartArgs {
         /// "Tenancy"."id"
         id: TenancyId,
     },
+}
+
+impl PartArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self, what: &'static str) -> Change {
+        let part = Part::from(self);
+        Change::new(what, json!({ "kind": part.kind(), "name": part.name() }))
+    }
 }
 
 impl From<&PartArgs> for Part {

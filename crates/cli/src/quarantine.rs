@@ -5,7 +5,9 @@ use lockstep_core::{MappingName, TenancyId};
 use lockstep_operations::{
     Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, quarantine_of,
 };
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, Reporting, table};
 
@@ -13,6 +15,21 @@ use crate::output::{Report, Reporting, table};
 pub(crate) struct QuarantineArgs {
     #[command(subcommand)]
     action: Action,
+}
+
+impl QuarantineArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let (what, Chosen { scope, all }) = match &self.action {
+            Action::List(_) => return None,
+            Action::Retry(chosen) => ("quarantine retry", chosen),
+            Action::Drop(chosen) => ("quarantine drop", chosen),
+        };
+        let Scope { mapping, tenant, destination } = scope;
+        let [mapping, tenant] = [mapping.as_ref().map(ToString::to_string), tenant.as_ref().map(ToString::to_string)];
+        let arguments = json!({ "mapping": mapping, "tenant": tenant, "destination": destination, "all": all });
+        Some(Change::new(what, arguments))
+    }
 }
 
 #[derive(Subcommand, Debug)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{DESTINATION, Deployment, ExportReport, RefillRequest, ResyncRequest, refill, resync};
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, Reporting};
 use crate::progress::Progress;
@@ -25,6 +27,15 @@ pub(crate) struct ResyncArgs {
     /// Give up waiting after this many seconds. Run the same command again to continue
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     timeout: u64,
+}
+
+impl ResyncArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Change {
+        let tenants: Vec<_> = self.tenants.iter().map(ToString::to_string).collect();
+        let arguments = json!({ "tenants": tenants, "mappings": self.mappings, "destination": self.destination });
+        Change::new("resync", arguments)
+    }
 }
 
 /// Does it, and shows what came of it. Returns the exit code.

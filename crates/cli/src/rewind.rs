@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::exit;
 use lockstep_operations::{Deployment, RewindReport, rewind};
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, table};
 use crate::progress::Progress;
@@ -18,6 +20,13 @@ pub(crate) struct RewindArgs {
     /// Give up waiting after this many seconds. Run the same command again to continue
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     timeout: u64,
+}
+
+impl RewindArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        (!self.dry_run).then(|| Change::new("rewind", json!({})))
+    }
 }
 
 pub(crate) async fn run(args: &RewindArgs, deployment: &mut Deployment<'_>) -> Result<RewindReport, CliError> {

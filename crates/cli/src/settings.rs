@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 use lockstep_operations::{Deployment, SettingsReport, set_setting, settings};
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Report, table};
 
@@ -10,6 +12,14 @@ use crate::output::{Report, table};
 pub(crate) struct SettingsCommand {
     #[command(subcommand)]
     action: Option<Action>,
+}
+
+impl SettingsCommand {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let Some(Action::Set { name, value }) = &self.action else { return None };
+        Some(Change::new("settings set", json!({ "name": name, "value": value })))
+    }
 }
 
 #[derive(Subcommand, Debug)]

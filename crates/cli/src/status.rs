@@ -1,7 +1,7 @@
 //! `lockstep status`: what waits where.
 
 use comfy_table::{Table, presets};
-use lockstep_operations::{Queue, Status, TaskStatus, TenantsStatus};
+use lockstep_operations::{Instance, Queue, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
 use crate::output::{Report, align_right};
@@ -47,6 +47,7 @@ impl Report for Status {
         align_right(&mut table, &[1, 3]);
         println!("{table}");
         print_tenants(&self.tenants);
+        print_instances(&self.instances);
         print_tasks(&self.tasks);
     }
 }
@@ -69,6 +70,25 @@ fn print_tenants(tenants: &TenantsStatus) {
     for entry in &tenants.worst {
         println!("{}  tenancy {}  {}", entry.id, entry.tenancy, state(entry));
     }
+}
+
+fn print_instances(instances: &[Instance]) {
+    if instances.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["instance", "version", "started", "seen", "state"]);
+    for Instance { id, role, version, started_at, seen_at, is_alive, state } in instances {
+        let state = match (is_alive, state["why"].as_str(), state["leads"].as_bool()) {
+            (false, ..) => "silent".to_owned(),
+            (true, Some(why), _) => why.replace('\n', "; "),
+            (true, None, Some(true)) => "leads".to_owned(),
+            (true, None, Some(false)) => "stands by".to_owned(),
+            (true, None, None) => "ready".to_owned(),
+        };
+        table.add_row([format!("{role} {id}"), version.clone(), started_at.clone(), seen_at.clone(), state]);
+    }
+    println!("\n{table}");
 }
 
 fn print_tasks(tasks: &[TaskStatus]) {

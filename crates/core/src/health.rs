@@ -8,9 +8,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics::{Unit, describe_gauge, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::destination_id::CLICKHOUSE;
+use crate::freshness::{LAG, LAG_BUCKETS};
 use crate::shutdown::Shutdown;
+
+const BUILD_INFO: &str = "lockstep_build_info";
+const DESTINATION_UP: &str = "lockstep_destination_up";
 
 /// What each part of a daemon last said about itself. Cheap to clone; all clones share one state.
 #[derive(Clone, Default, Debug)]
@@ -25,6 +31,11 @@ impl Health {
     /// `part` does not work at the moment, and why (no secrets: it is shown to whoever asks).
     pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
         self.set(part, Some(why.into()));
+    }
+
+    /// Whether a part works, where it ever spoke.
+    pub fn is_ready(&self, part: &str) -> Option<bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(part).map(Option::is_none)
     }
 
     fn set(&self, part: &'static str, state: Option<String>) {
@@ -51,10 +62,14 @@ impl Health {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, health: Health, shutdown: Shutdown) -> std::io::Result<SocketAddr> {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let with_buckets = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LAG.to_owned()), &LAG_BUCKETS);
+    let recorder = with_buckets.map_err(std::io::Error::other)?.build_recorder();
     let metrics = recorder.handle();
     // A process has one recorder. A second daemon in the same process (tests) leaves the first in place.
     let _ = metrics::set_global_recorder(recorder);
+    describe_gauge!(BUILD_INFO, Unit::Count, "1, with the version of the program");
+    describe_gauge!(DESTINATION_UP, Unit::Count, "1 where the destination did what this process last asked of it");
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let listener = tokio::net::TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let upkeep = metrics.clone();
@@ -89,7 +104,10 @@ async fn readyz(State((health, _)): State<Served>) -> (StatusCode, String) {
     }
 }
 
-async fn render(State((_, metrics)): State<Served>) -> String {
+async fn render(State((health, metrics)): State<Served>) -> String {
+    if let Some(is_up) = health.is_ready(CLICKHOUSE) {
+        gauge!(DESTINATION_UP, "destination" => CLICKHOUSE).set(f64::from(u8::from(is_up)));
+    }
     metrics.render()
 }
 
@@ -104,6 +122,7 @@ mod tests {
         health.ready("source");
         health.not_ready("queue", "connection refused");
         assert_eq!(health.report(), Err("queue: connection refused".to_owned()));
+        assert_eq!(["source", "queue", "other"].map(|part| health.is_ready(part)), [Some(true), Some(false), None]);
         health.ready("queue");
         assert_eq!(health.report(), Ok(()));
     }

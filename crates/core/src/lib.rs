@@ -8,6 +8,7 @@ mod core_dumps;
 pub mod destination_id;
 pub mod exit;
 pub mod failpoint;
+pub mod freshness;
 pub mod health;
 pub mod mapping_name;
 pub mod retry;

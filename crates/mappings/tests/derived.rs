@@ -66,7 +66,8 @@ fn statements_of_all_mappings_together() {
     let set = built_in();
     let mut text = String::new();
     let mut section = |title: &str, sql: &str| writeln!(text, "---- {title}\n{sql}\n").unwrap();
-    section("inbox: a look", &inbox::look("FALSE"));
+    section("inbox: a look", &inbox::look("FALSE", false));
+    section("inbox: a look, where Postgres keeps commit timestamps", &inbox::look("FALSE", true));
     section("inbox: number what is new", &inbox::number_new(&set));
     section("inbox: number a share", &inbox::number_share(&set, 1));
     section("inbox: bounds of a transaction", &inbox::bounds_of_transaction(1));

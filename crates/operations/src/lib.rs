@@ -45,6 +45,7 @@ pub use explain::{
     FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
     TenancyStory, Verdict, Waiting, explain,
 };
+pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingDraft, MappingInitRequest, MappingStatement,

@@ -4,6 +4,7 @@ use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
+use lockstep_schema::instances::{self, Instance};
 use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::{find_all, overview};
 use lockstep_schema::{Control, fills, progress};
@@ -48,6 +49,8 @@ pub struct Status {
     pub needs_refill: bool,
     /// Tenants' own destinations.
     pub tenants: TenantsStatus,
+    /// The sequencers and workers that run, and those that have stopped in the last ten minutes.
+    pub instances: Vec<Instance>,
     /// What the periodic tasks of all programs did last.
     pub tasks: Vec<TaskStatus>,
     /// Numbers that reached this are "at least".
@@ -146,6 +149,7 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         paused: paused_parts(deployment).await?,
         needs_refill: progress::needs_refill(control, &destination).await?,
         tenants: tenants(control).await?,
+        instances: instances::all(control).await?,
         tasks: statuses(control).await?,
         count_limit: COUNT_LIMIT,
     })

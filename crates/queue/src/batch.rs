@@ -1,5 +1,6 @@
 //! What a message says: some tenancies have changes. Encoding, decoding and the limits of both.
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use prost::Message;
 use uuid::Uuid;
@@ -29,6 +30,8 @@ pub struct TenantHint {
     pub sequence: SequenceId,
     /// For each of the mappings, the last change that was announced before these; empty where that is not known.
     pub previous: Vec<SequenceId>,
+    /// When the first of the changes was committed and got its number, as far as that is known.
+    pub times: ChangeTimes,
 }
 
 /// Some tenancies have changes. A hint only: the truth is the sequence in the source and the cursor in the destination.
@@ -128,6 +131,8 @@ fn to_proto(hint: &TenantHint) -> proto::TenantHint {
         mappings: named.iter().map(ToString::to_string).collect(),
         sequence: hint.sequence.get(),
         previous: previous.iter().map(|sequence| sequence.get()).collect(),
+        stamped_at_micros: hint.times.stamped_at_micros,
+        committed_at_micros: hint.times.committed_at_micros,
     }
 }
 
@@ -143,7 +148,11 @@ fn from_proto(index: usize, hint: &proto::TenantHint) -> Result<TenantHint, Deco
     let number = |sequence: i64| SequenceId::new(sequence.max(SequenceId::BASE.get()));
     let is_known = hint.previous.len() == mappings.len() && hint.previous.iter().all(|sequence| *sequence >= 0);
     let previous = if is_known { hint.previous.iter().copied().map(number).collect() } else { Vec::new() };
-    Ok(TenantHint { tenancy: TenancyId::new(id), mappings, sequence: number(hint.sequence), previous })
+    let times = ChangeTimes {
+        stamped_at_micros: hint.stamped_at_micros.max(0),
+        committed_at_micros: hint.committed_at_micros.max(0),
+    };
+    Ok(TenantHint { tenancy: TenancyId::new(id), mappings, sequence: number(hint.sequence), previous, times })
 }
 
 #[cfg(test)]

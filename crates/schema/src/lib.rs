@@ -3,6 +3,7 @@
 //! Start at [`Source`] for connections, [`attach`] for what `lockstep migrate` does, [`fills`] for exporting whole mappings,
 //! [`tasks`] for periodic work.
 
+pub mod actions;
 pub mod attach;
 mod connect;
 pub mod definitions;
@@ -11,6 +12,7 @@ mod error;
 pub mod fills;
 mod fit;
 pub mod identity;
+pub mod instances;
 pub mod locks;
 pub mod migrations;
 pub mod pauses;

@@ -93,6 +93,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    lockstep.instance (id) {
+        id -> Uuid, role -> Text, version -> Text, started_at -> Timestamptz, seen_at -> Timestamptz, state -> Jsonb,
+    }
+}
+
+diesel::table! {
+    lockstep.action (id) { id -> Int8, who -> Text, what -> Text, arguments -> Jsonb, outcome -> Nullable<Text>, }
+}
+
+diesel::table! {
     lockstep.tenant_destination (id) {
         id -> Uuid, tenancy_id -> Uuid, kind -> Text, mappings -> Nullable<Array<Text>>, key_id -> Text, connection -> Bytea,
         host -> Text, port -> Int4, database_name -> Text, user_name -> Text, added_at -> Timestamptz, revision -> Int8,

@@ -2,6 +2,8 @@
 //!
 //! SQL as text: rows are written from arrays that are unnested side by side, in one transaction.
 
+pub mod latest;
+
 use std::time::Duration;
 
 use lockstep_core::SequenceId;

@@ -2,7 +2,7 @@
 //!
 //! It works beside the passes, never in their way. While the broker is away nothing piles up but the changes themselves.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockstep_core::failpoint;
@@ -12,12 +12,13 @@ use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
-use lockstep_schema::{Source, within};
+use lockstep_schema::{Source, SourceError, within};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::error::SequencerError;
 use crate::metrics;
+use crate::plan::stamps::Stamps;
 use crate::storage::announcements::Announcements;
 
 /// Tenancies in one message.
@@ -38,6 +39,8 @@ pub(crate) struct Announcer {
     pub(crate) wake: Arc<Notify>,
     pub(crate) leading: watch::Receiver<bool>,
     pub(crate) mappings: Arc<MappingSet>,
+    /// When passes gave out their numbers.
+    pub(crate) stamps: Arc<Mutex<Stamps>>,
     pub(crate) open: Option<Announcements>,
 }
 
@@ -85,15 +88,29 @@ impl Announcer {
         }
     }
 
+    async fn open(&self) -> Result<Announcements, SourceError> {
+        let announcements = Announcements::open(&self.source, &self.mappings).await?;
+        let passes = announcements.unannounced_passes().await?;
+        self.stamps().add_older(passes);
+        Ok(announcements)
+    }
+
+    fn stamps(&self) -> MutexGuard<'_, Stamps> {
+        self.stamps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Announces everything that has its number now.
     async fn round(&mut self, publisher: &Publisher) -> Result<(), SequencerError> {
         let mut announcements = match self.open.take() {
             Some(announcements) => announcements,
-            None => within(PAGE_TIMEOUT, Announcements::open(&self.source, &self.mappings)).await?,
+            None => within(PAGE_TIMEOUT, self.open()).await?,
         };
         loop {
             let began = Instant::now();
-            let Some(page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
+            let Some(mut page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
+            // Those of the first change of all: one of another tenancy may look later than it is.
+            let times = self.stamps().first_above(announcements.announced());
+            page.hints.iter_mut().for_each(|hint| hint.times = times);
             tracing::debug!(up_to = %page.up_to, tenancies = page.hints.len(), "changes are announced");
             let batches: Vec<TenantBatch> =
                 page.hints.chunks(MESSAGE_TENANCIES).map(|hints| hints.iter().cloned().collect()).collect();
@@ -102,15 +119,9 @@ impl Announcer {
             }
             metrics::published(began.elapsed());
             self.health.ready("queue");
-            failpoint!(
-                "sequencer::announced::before",
-                return Err(lockstep_schema::SourceError::Timeout(PAGE_TIMEOUT).into())
-            );
+            failpoint!("sequencer::announced::before", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
             within(PAGE_TIMEOUT, announcements.done(page.up_to)).await?;
-            failpoint!(
-                "sequencer::announced::after",
-                return Err(lockstep_schema::SourceError::Timeout(PAGE_TIMEOUT).into())
-            );
+            failpoint!("sequencer::announced::after", return Err(SourceError::Timeout(PAGE_TIMEOUT).into()));
         }
         // Kept only after everything went well: a connection in an unknown state is not used again.
         self.open = Some(announcements);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lockstep_core::freshness;
+use lockstep_schema::verifications::latest::{Latest, RESULTS};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 const CHANGES: &str = "lockstep_sequencer_changes_total";
@@ -14,9 +16,16 @@ const PUBLISH_SECONDS: &str = "lockstep_sequencer_publish_seconds";
 pub(crate) const LEADER: &str = "lockstep_sequencer_leader";
 pub(crate) const WENT_BACK: &str = "lockstep_sequencer_source_went_back";
 pub(crate) const PAUSED: &str = "lockstep_sequencer_paused";
+const PAUSED_PARTS: &str = "lockstep_paused_parts";
+const ERASURES: &str = "lockstep_erasures_open";
+const OLDEST_ERASURE: &str = "lockstep_erasure_oldest_seconds";
+const VERIFIED_AT: &str = "lockstep_verification_last_timestamp_seconds";
+const VERDICT: &str = "lockstep_verification_verdict";
+const VERIFIED_ROWS: &str = "lockstep_verification_rows";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
+    freshness::describe();
     describe_counter!(CHANGES, Unit::Count, "Changes that got a number");
     describe_counter!(PASSES, Unit::Count, "Passes that were committed");
     describe_histogram!(PASS_SECONDS, Unit::Seconds, "From the ordering lock to the end of the commit");
@@ -27,6 +36,32 @@ pub(crate) fn describe() {
     describe_gauge!(LEADER, Unit::Count, "1 where this sequencer leads, 0 where it stands by");
     describe_gauge!(WENT_BACK, Unit::Count, "1 where ClickHouse is ahead of the source: `lockstep rewind` is needed");
     describe_gauge!(PAUSED, Unit::Count, "1 where `lockstep pause sequencer` is in force");
+    describe_gauge!(
+        PAUSED_PARTS,
+        Unit::Count,
+        "Parts that are paused, by kind; from the sequencer that leads, as all below"
+    );
+    describe_gauge!(ERASURES, Unit::Count, "Erasures of tenancies that are not done, of all destinations");
+    describe_gauge!(
+        OLDEST_ERASURE,
+        Unit::Seconds,
+        "For how long the first of them has not been done; 0 where there is none"
+    );
+    describe_gauge!(
+        VERIFIED_AT,
+        Unit::Seconds,
+        "When a run of the verifier over all tenants last found a mapping equal or different, since 1970"
+    );
+    describe_gauge!(
+        VERDICT,
+        Unit::Count,
+        "What the last such run said of a mapping: 0 equal, 1 different, 2 in flight, 3 not finished"
+    );
+    describe_gauge!(
+        VERIFIED_ROWS,
+        Unit::Count,
+        "Rows that the last such run did not find equal, by mapping and result"
+    );
 }
 
 pub(crate) fn pass(took: Duration, changes: i64) {
@@ -37,6 +72,39 @@ pub(crate) fn pass(took: Duration, changes: i64) {
 
 pub(crate) fn published(took: Duration) {
     histogram!(PUBLISH_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn paused_parts(parts: &[(String, i64)]) {
+    for (kind, parts) in parts {
+        gauge!(PAUSED_PARTS, "kind" => kind.clone()).set(count(*parts));
+    }
+}
+
+pub(crate) fn erasures((open, oldest): (i64, Option<Duration>)) {
+    gauge!(ERASURES).set(count(open));
+    gauge!(OLDEST_ERASURE).set(oldest.unwrap_or_default().as_secs_f64());
+}
+
+pub(crate) fn verifications(all: &[Latest]) {
+    for Latest { mapping, verdict, judged_at_s, rows } in all {
+        let verdict = match verdict.as_str() {
+            "equal" => 0.0,
+            "different" => 1.0,
+            "in_flight" => 2.0,
+            _ => 3.0,
+        };
+        gauge!(VERDICT, "mapping" => mapping.clone()).set(verdict);
+        if let Some(judged_at_s) = judged_at_s {
+            gauge!(VERIFIED_AT, "mapping" => mapping.clone()).set(*judged_at_s);
+        }
+        for (result, rows) in RESULTS.iter().zip(rows) {
+            gauge!(VERIFIED_ROWS, "mapping" => mapping.clone(), "result" => *result).set(count(*rows));
+        }
+    }
+}
+
+fn count(things: i64) -> f64 {
+    f64::from(u32::try_from(things).unwrap_or(if things < 0 { 0 } else { u32::MAX }))
 }
 
 /// Sets a gauge: how many there are, or 1 where something is so.

@@ -1,8 +1,9 @@
 //! The daemon: stands by, leads, makes passes and announces, until it is told to stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use lockstep_core::freshness::{self, ChangeTimes, Stage};
 use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
@@ -10,6 +11,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
+use lockstep_schema::instances::{Heartbeat, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
@@ -22,6 +24,7 @@ use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
 use crate::plan::polling::{self, Polling};
+use crate::plan::stamps::{Stamp, Stamps};
 use crate::step::{Numbering, Report};
 use crate::storage::leadership::LeaderLock;
 use crate::upkeep::Upkeep;
@@ -39,8 +42,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
-    metrics::describe();
-    metrics::set(metrics::LEADER, false);
     let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
@@ -51,6 +52,9 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
         tracing::info!(%bound, "serving health and metrics");
     }
+    // Not before: the recorder is set there.
+    metrics::describe();
+    metrics::set(metrics::LEADER, false);
     let looking = async {
         row_security::refuse_at_start(&source, &mappings).await?;
         // One that is away keeps nobody from standing by: it is asked again before anything is numbered.
@@ -62,7 +66,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let wake = Wake::default();
+    let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
+    let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let announcer = Announcer {
         source: source.clone(),
@@ -71,6 +76,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake: Arc::clone(&wake.announcer),
         leading: is_leading,
         mappings: Arc::clone(&mappings),
+        stamps: Arc::clone(&stamps),
         open: None,
     };
     let mut announcing = JoinSet::new();
@@ -81,6 +87,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         mappings,
         health,
         wake,
+        stamps,
         leading,
         backoff: Backoff::for_connections(),
         paused: false,
@@ -95,6 +102,17 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leader::release(leadership).await;
     }
     announcer_ended(announced)
+}
+
+/// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
+fn beat(source: &Source, health: Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
+    let state = move || {
+        let why = health.report().err();
+        State { ready: why.is_none(), why, leads: Some(*leads.borrow()) }
+    };
+    let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
+    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());
+    beating
 }
 
 fn announcer_ended(ended: Option<Result<Result<(), QueueError>, JoinError>>) -> Result<(), SequencerError> {
@@ -115,6 +133,8 @@ struct Sequencer {
     mappings: Arc<MappingSet>,
     health: Health,
     wake: Wake,
+    /// For the announcer.
+    stamps: Arc<Mutex<Stamps>>,
     leading: watch::Sender<bool>,
     backoff: Backoff,
     /// Whether an operator has paused it.
@@ -138,6 +158,10 @@ impl Sequencer {
                 why = leader::lost(&leadership) => why,
                 Some(Err(panicked)) = tasks.join_next() => return Err(SequencerError::Internal(panicked.to_string())),
             };
+            // Whoever leads tells what waits.
+            for stage in [Stage::Inbox, Stage::Expansion, Stage::Outbox] {
+                freshness::oldest_news(stage, None);
+            }
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
@@ -178,6 +202,7 @@ impl Sequencer {
                     return Ok(());
                 }
             };
+            freshness::oldest_news(Stage::Inbox, self.numbering.oldest_age());
             let still_at = polled.as_ref().ok().and_then(|report| report.still_at);
             let wait = match polled {
                 Ok(report) => {
@@ -215,6 +240,13 @@ impl Sequencer {
             tracing::warn!("the sequencer was {what}");
         }
         if report.changes > 0 {
+            if let Some(waited) = report.waited {
+                freshness::stamped(waited);
+            }
+            let times = ChangeTimes::stamped(Duration::ZERO, report.waited);
+            let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            stamps.push(Stamp { through: report.last_sequence, times });
+            drop(stamps);
             self.wake.announcer.notify_one();
         }
         if report.expansions > 0 {

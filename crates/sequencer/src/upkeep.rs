@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::freshness::{self, Stage};
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::Notify;
@@ -12,6 +13,8 @@ use crate::storage::upkeep::UpkeepSession;
 
 const EVERY: Duration = Duration::from_millis(250);
 const TRUNCATE_EVERY: Duration = Duration::from_secs(1);
+/// How often it tells what operators have asked for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// Looks after Lockstep's own tables.
@@ -19,12 +22,13 @@ pub(crate) struct Upkeep {
     /// Wakes the announcer.
     announcing: Arc<Notify>,
     truncated: Option<Instant>,
+    told: Option<Instant>,
     pruned: Option<Instant>,
 }
 
 impl Upkeep {
     pub(crate) const fn new(announcing: Arc<Notify>) -> Self {
-        Self { announcing, truncated: None, pruned: None }
+        Self { announcing, truncated: None, told: None, pruned: None }
     }
 }
 
@@ -45,12 +49,20 @@ impl Task for Upkeep {
             did += usize::from(session.truncate().await?);
             let depth = session.unannounced().await?;
             metrics::set(metrics::UNANNOUNCED, depth);
+            let oldest = session.oldest(depth > 0).await?;
+            freshness::oldest_news(Stage::Outbox, oldest.unannounced);
+            freshness::oldest_news(Stage::Expansion, oldest.expansion);
             if depth > 0 {
                 // Usually they are on their way. Those of a leader that died are not.
                 self.announcing.notify_one();
             }
         }
+        if is_due(&mut self.told, TELL_EVERY) {
+            metrics::paused_parts(&session.paused_parts().await?);
+            metrics::erasures(session.erasures().await?);
+        }
         if is_due(&mut self.pruned, PRUNE_EVERY) {
+            metrics::verifications(&session.verifications().await?);
             session.prune().await?;
             did += usize::from(session.drop_changes().await?);
         }

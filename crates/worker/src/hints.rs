@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{TenantBatch, TenantHint};
 
@@ -21,6 +22,8 @@ struct Hint {
     mappings: BTreeMap<MappingIndex, Option<SequenceId>>,
     /// The last change that is known of, [`SequenceId::BASE`] where none is: a replica may not have replayed as far.
     up_to: SequenceId,
+    /// Of the first change that is not known to have arrived.
+    times: ChangeTimes,
 }
 
 impl Hints {
@@ -43,15 +46,15 @@ impl Hints {
     /// Adds what a message says. Names that are not among `mappings` are passed over: a newer sequencer, or one with more
     /// definitions, knows mappings that this worker does not ship.
     pub fn add_batch(&mut self, batch: &TenantBatch, mappings: &Mappings) {
-        for TenantHint { tenancy, mappings: names, sequence, previous } in &batch.tenants {
+        for TenantHint { tenancy, mappings: names, sequence, previous, times } in &batch.tenants {
             if previous.is_empty() {
                 self.add(*tenancy, mappings.named(names), *sequence);
-                continue;
             }
             for (name, previous) in names.iter().zip(previous) {
                 let Some(mapping) = mappings.index(name) else { continue };
                 self.add_pair(*tenancy, mapping, Some(*previous), *sequence);
             }
+            self.note_times(*tenancy, *times);
         }
     }
 
@@ -59,10 +62,36 @@ impl Hints {
     pub fn merge(&mut self, other: &Self) {
         for tenancy in &other.order {
             let hint = &other.hints[tenancy];
-            hint.mappings
-                .iter()
-                .for_each(|(mapping, previous)| self.add_pair(*tenancy, *mapping, *previous, hint.up_to));
+            for (mapping, previous) in &hint.mappings {
+                self.add_pair(*tenancy, *mapping, *previous, hint.up_to);
+            }
+            self.note_times(*tenancy, hint.times);
         }
+    }
+
+    /// Takes note of when changes of a tenancy were made, if it is among these.
+    pub(crate) fn note_times(&mut self, tenancy: TenancyId, times: ChangeTimes) {
+        if let Some(hint) = self.hints.get_mut(&tenancy) {
+            hint.times = hint.times.earliest(times);
+        }
+    }
+
+    /// Takes over when changes were made from `others`, of which these are a part that is left.
+    pub(crate) fn note_times_of(&mut self, others: &Self) {
+        for (tenancy, hint) in &mut self.hints {
+            hint.times = hint.times.earliest(others.hints.get(tenancy).map(|other| other.times).unwrap_or_default());
+        }
+    }
+
+    /// When changes were made, with how many tenancies have these times, of those of which nothing is among `left`.
+    pub(crate) fn times_without(&self, left: &[&Self]) -> HashMap<ChangeTimes, usize> {
+        let mut tenancies = HashMap::new();
+        for (tenancy, hint) in &self.hints {
+            if !left.iter().any(|left| left.hints.contains_key(tenancy)) {
+                *tenancies.entry(hint.times).or_insert(0) += 1;
+            }
+        }
+        tenancies
     }
 
     /// All pairs, with the last change of each that was announced before, where that is known.
@@ -140,10 +169,10 @@ impl Hints {
     /// The message that says all of this. All mappings are said by naming none.
     pub fn to_batch(&self, mappings: &Mappings) -> TenantBatch {
         let said = |tenancy: &TenancyId| {
-            let Hint { mappings: hinted, up_to } = &self.hints[tenancy];
+            let Hint { mappings: hinted, up_to, times } = &self.hints[tenancy];
             let is_all = hinted.len() == mappings.all().count();
             let names = hinted.keys().filter(|_| !is_all).map(|index| mappings.name(*index).clone()).collect();
-            TenantHint { tenancy: *tenancy, mappings: names, sequence: *up_to, previous: Vec::new() }
+            TenantHint { tenancy: *tenancy, mappings: names, sequence: *up_to, previous: Vec::new(), times: *times }
         };
         self.order.iter().map(said).collect()
     }
@@ -162,7 +191,8 @@ mod tests {
 
     fn said(number: u128, mappings: &[&str]) -> TenantHint {
         let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-        TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
+        let (previous, times) = (Vec::new(), ChangeTimes::default());
+        TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous, times }
     }
 
     #[test]
@@ -233,6 +263,25 @@ mod tests {
         let mut again = Hints::default();
         again.add_batch(&hints.to_batch(&mappings), &mappings);
         assert_eq!(again, hints);
+    }
+
+    #[test]
+    fn the_first_change_counts_and_one_of_which_something_is_left_does_not() {
+        let mappings = test_mappings();
+        let of = |stamped_at_micros| ChangeTimes { stamped_at_micros, committed_at_micros: 0 };
+        let timed = |number, times| TenantHint { times, ..said(number, &["users", "teams"]) };
+        let mut hints = Hints::default();
+        let batch = [timed(1, of(7)), timed(2, of(9)), timed(1, of(8)), timed(3, of(7)), timed(4, of(0))];
+        hints.add_batch(&batch.into_iter().collect(), &mappings);
+        let mut left = Hints::default();
+        left.add(tenancy(2), mappings.all().take(1), SequenceId::BASE);
+        let expected = [(of(7), 2), (of(0), 1)].into_iter().collect();
+        assert_eq!(hints.times_without(&[&left]), expected);
+        left.note_times_of(&hints);
+        assert_eq!(left.times_without(&[]), [(of(9), 1)].into_iter().collect());
+        let mut again = Hints::default();
+        again.add_batch(&left.to_batch(&mappings), &mappings);
+        assert_eq!(again, left, "announced again with its times");
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lockstep_core::MappingName;
+use lockstep_core::destination_id::CLICKHOUSE;
+use lockstep_core::{MappingName, freshness};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::flush::DurablePage;
@@ -19,11 +20,17 @@ const QUARANTINE: &str = "lockstep_worker_quarantine_rows";
 const REPLICA_LAG: &str = "lockstep_worker_replica_lag_sequences";
 const ERASED: &str = "lockstep_worker_erased_tenancies_total";
 const DROPPED: &str = "lockstep_worker_dropped_rows_total";
+const BEHIND: &str = "lockstep_tenancies_behind";
 const TENANCIES: &str = "lockstep_worker_flush_tenancies";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
-    describe_counter!(ROWS, Unit::Count, "Rows and tombstones of the stream that the destination holds, by mapping");
+    freshness::describe();
+    describe_counter!(
+        ROWS,
+        Unit::Count,
+        "Rows of the stream that the destination holds, by mapping and operation: upsert, or tombstone"
+    );
     describe_counter!(BYTES, Unit::Bytes, "Bytes of inserts, by mapping");
     describe_counter!(INSERTS, Unit::Count, "Inserts, by mapping");
     describe_counter!(FILLED_ROWS, Unit::Count, "Rows of fills that the destination holds, by mapping");
@@ -40,6 +47,11 @@ pub(crate) fn describe() {
         Unit::Count,
         "Rows in quarantine at the last sweep, by mapping; from the worker that sweeps"
     );
+    describe_gauge!(
+        BEHIND,
+        Unit::Count,
+        "Tenancies with a change that the destination is not known to hold, by mapping; from the worker that sweeps"
+    );
     describe_gauge!(REPLICA_LAG, Unit::Count, "How far, in sequence numbers, the replica is behind what was announced");
     describe_histogram!(FLUSH, Unit::Seconds, "A flush, from its first question to its last cursor");
     describe_histogram!(TENANCIES, Unit::Count, "Tenancies of a flush");
@@ -51,15 +63,19 @@ pub(crate) fn flushed(tenancies: usize, took: Duration) {
 }
 
 pub(crate) fn written(mapping: &MappingName, written: &DurablePage) {
-    page(ROWS, mapping, written);
+    let operations = [("upsert", written.rows - written.tombstones), ("tombstone", written.tombstones)];
+    for (operation, rows) in operations.into_iter().filter(|(_, rows)| *rows > 0) {
+        counter!(ROWS, "mapping" => mapping.to_string(), "operation" => operation).increment(rows);
+    }
+    page(mapping, written);
 }
 
 pub(crate) fn filled(mapping: &MappingName, written: &DurablePage) {
-    page(FILLED_ROWS, mapping, written);
+    counter!(FILLED_ROWS, "mapping" => mapping.to_string()).increment(written.rows);
+    page(mapping, written);
 }
 
-fn page(rows: &'static str, mapping: &MappingName, written: &DurablePage) {
-    counter!(rows, "mapping" => mapping.to_string()).increment(written.rows);
+fn page(mapping: &MappingName, written: &DurablePage) {
     counter!(BYTES, "mapping" => mapping.to_string()).increment(written.sent.bytes);
     counter!(INSERTS, "mapping" => mapping.to_string()).increment(written.sent.writes);
 }
@@ -71,6 +87,11 @@ pub(crate) fn quarantined(mapping: &MappingName, rows: usize) {
 pub(crate) fn in_quarantine(mapping: &MappingName, rows: i64) {
     #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
     gauge!(QUARANTINE, "mapping" => mapping.to_string()).set(rows as f64);
+}
+
+pub(crate) fn behind(mapping: &MappingName, tenancies: u64) {
+    let tenancies = f64::from(u32::try_from(tenancies).unwrap_or(u32::MAX));
+    gauge!(BEHIND, "mapping" => mapping.to_string(), "destination" => CLICKHOUSE).set(tenancies);
 }
 
 pub(crate) fn replica_lag(sequences: i64) {

@@ -4,10 +4,13 @@
 //! go by, and it finds changes whose announcement got lost on the way: a cursor that stands still below a change is announced again. What it
 //! costs depends on what has changed, not on how many tenancies there are.
 
+mod told;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
 use lockstep_queue::Publisher;
@@ -15,6 +18,8 @@ use lockstep_schema::pauses::Pauses;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
+use self::told::Told;
+pub(crate) use self::told::{Found, OfMapping};
 use crate::hints::Hints;
 use crate::pace::jittered;
 use crate::pauses::SEEN_BY_ALL;
@@ -40,6 +45,8 @@ struct Behind {
     /// The last change that is known.
     last: SequenceId,
     cursor: SequenceId,
+    /// Since when its first change has waited, at the earliest.
+    waits: Instant,
     /// Since when the cursor has stood there.
     since: Instant,
     /// How often it was announced again there.
@@ -74,6 +81,7 @@ pub(crate) struct Sweep<D> {
     publisher: Arc<Publisher>,
     /// How often anything had been resumed when this worker last looked.
     resumed: Option<i64>,
+    told: Told,
 }
 
 /// What a sweep leaves for the next.
@@ -124,8 +132,13 @@ impl<D: Destination> Task for Sweep<D> {
             tokio::time::sleep(SEEN_BY_ALL).await;
         }
         if !progress.session.lead().await? {
+            self.told.left_to_another(self.shared.mappings.names().into_iter());
             return Ok(Ran::skipped(every));
         }
+        let began = Instant::now();
+        let (passed, head) = progress.session.position().await?;
+        let before = if self.told.is_new() { progress.session.before().await? } else { None };
+        self.told.began(began, passed < head, before);
         if progress.looked_at_servers.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             match self.look_at_servers(progress).await {
                 // One server of several may be away, which nothing else has to wait for.
@@ -136,14 +149,16 @@ impl<D: Destination> Task for Sweep<D> {
                 looked => looked?,
             }
         }
-        let (passed, head) = progress.session.position().await?;
         self.look_again(progress).await?;
-        let followed = self.follow(progress, passed, head).await?;
+        let followed = self.follow(progress, passed, head, began).await?;
         let through = progress.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
         if through > passed {
             failpoint!("worker::passed::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
             progress.session.advance(through).await?;
             failpoint!("worker::passed::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
+        }
+        if let Some(found) = self.told.ended(began, self.found(&progress.behind), followed == head) {
+            progress.session.write_result(&found).await?;
         }
         let announced = self.announce(progress, &pauses, at_once).await?;
         if progress.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
@@ -156,8 +171,8 @@ impl<D: Destination> Task for Sweep<D> {
 }
 
 impl<D: Destination> Sweep<D> {
-    pub(crate) const fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
-        Self { shared, publisher, resumed: None }
+    pub(crate) fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
+        Self { shared, publisher, resumed: None, told: Told::default() }
     }
 
     /// Has shipped again what a server may have lost that was started again, and notes how far the destination has come.
@@ -188,17 +203,19 @@ impl<D: Destination> Sweep<D> {
 
     /// Follows changes up to `head`; returns up to where.
     async fn follow(
-        &self,
+        &mut self,
         progress: &mut Progress,
         passed: SequenceId,
         head: SequenceId,
+        began: Instant,
     ) -> Result<SequenceId, SweepError> {
-        let is_first = progress.followed.is_none();
+        let (is_first, since) = (progress.followed.is_none(), self.told.found_since(began));
         let mut at = progress.followed.unwrap_or(passed);
         while at < head && progress.behind.len() < MAX_BEHIND {
             let up_to = SequenceId::new(head.get().min(at.get() + STEP_NUMBERS));
             let changed = progress.session.changed(at, up_to).await?;
-            self.note(progress, changed, is_first).await?;
+            changed.keys().for_each(|(_, mapping)| self.told.looked(mapping));
+            self.note(progress, changed, since, is_first).await?;
             at = up_to;
         }
         progress.followed = Some(at);
@@ -208,11 +225,17 @@ impl<D: Destination> Sweep<D> {
     /// Asks again for the cursors of those who were behind.
     async fn look_again(&self, progress: &mut Progress) -> Result<(), SweepError> {
         let changed = progress.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
-        self.note(progress, changed, false).await
+        self.note(progress, changed, Instant::now(), false).await
     }
 
-    /// Takes note of who is behind these changes.
-    async fn note(&self, progress: &mut Progress, changed: Changed, from_before: bool) -> Result<(), SweepError> {
+    /// Takes note of who is behind these changes, which have waited since then at the earliest.
+    async fn note(
+        &self,
+        progress: &mut Progress,
+        changed: Changed,
+        waits: Instant,
+        from_before: bool,
+    ) -> Result<(), SweepError> {
         if changed.is_empty() {
             return Ok(());
         }
@@ -238,12 +261,31 @@ impl<D: Destination> Sweep<D> {
                 continue;
             }
             let cursor = cursor_of(&cursors, &pair);
-            let behind =
-                progress.behind.entry(pair).or_insert(Behind { last, cursor, since: now, announced: 0, from_before });
+            let behind = progress.behind.entry(pair).or_insert(Behind {
+                last,
+                cursor,
+                waits,
+                since: now,
+                announced: 0,
+                from_before,
+            });
             behind.last = behind.last.max(last);
             behind.moved(cursor, now);
         }
         Ok(())
+    }
+
+    /// What was found of each mapping.
+    fn found(&self, behind: &AllBehind) -> Found {
+        let mut found: Found =
+            self.shared.mappings.names().into_iter().map(|name| (name, OfMapping::default())).collect();
+        for ((_, mapping), behind) in behind {
+            if let Some(of) = found.get_mut(mapping) {
+                of.behind += 1;
+                of.oldest = Some(of.oldest.map_or(behind.waits, |oldest| oldest.min(behind.waits)));
+            }
+        }
+        found
     }
 
     /// Announces again the tenancies whose cursors have stood still for long, or all that are behind. Returns how many.
@@ -254,6 +296,7 @@ impl<D: Destination> Sweep<D> {
             let is_paused = self.shared.mappings.are_paused(pauses, *tenancy, index);
             if !is_paused && (at_once || behind.is_due(now, self.shared.limits.announce_again_after)) {
                 hints.add(*tenancy, [index], behind.last);
+                hints.note_times(*tenancy, ChangeTimes::stamped(behind.waits.elapsed(), None));
                 (behind.since, behind.announced) = (now, behind.announced.saturating_add(1));
             }
         }
@@ -282,8 +325,14 @@ mod tests {
     fn a_cursor_that_moves_is_left_to_those_who_move_it_and_one_that_is_stuck_is_announced_ever_more_seldom() {
         let (start, minute) = (Instant::now(), Duration::from_secs(60));
         let at = SequenceId::new(7);
-        let mut behind =
-            Behind { last: SequenceId::new(9), cursor: at, since: start, announced: 0, from_before: false };
+        let mut behind = Behind {
+            last: SequenceId::new(9),
+            cursor: at,
+            waits: start,
+            since: start,
+            announced: 0,
+            from_before: false,
+        };
         assert!(!behind.is_due(start + minute / 2, minute) && behind.is_due(start + minute, minute));
         behind.from_before = true;
         assert!(behind.is_due(start + FIRST_WAIT, minute) && !behind.is_due(start + FIRST_WAIT / 2, minute));

@@ -16,6 +16,9 @@ use lockstep_schema::{Source, definitions};
 
 use self::report::MigrateReport;
 pub(crate) use self::report::sentence;
+use serde_json::json;
+
+use crate::audit::Change;
 use crate::error::CliError;
 use crate::progress::Progress;
 
@@ -44,6 +47,18 @@ pub(crate) struct MigrateArgs {
     /// Keep every table that is replaced as `NAME_lockstep_old`
     #[arg(long)]
     keep: bool,
+}
+
+impl MigrateArgs {
+    /// As it is written down.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let Self { standalone, dry_run, relax, replace_views, drop_columns, rebuild, keep } = self;
+        let arguments = json!({
+            "standalone": standalone, "relax": relax, "replace_views": replace_views, "drop": drop_columns, "rebuild": rebuild,
+            "keep": keep,
+        });
+        (!dry_run).then(|| Change::new("migrate", arguments))
+    }
 }
 
 /// What has to be done on both sides.

@@ -41,7 +41,8 @@ pub(super) async fn measure(tenants: u32) -> anyhow::Result<Scenario> {
     let found: Vec<(u64, u64)> = clickhouse.fetch_rows(&sql).await?;
     let (held, cursors) = found.first().copied().unwrap_or_default();
     anyhow::ensure!(held == rows, "ClickHouse holds {held} of {rows} rows");
-    let shipped = worker.metric(r#"lockstep_worker_rows_total{mapping="users"}"#).await?.unwrap_or_default();
+    let shipped =
+        worker.metric(r#"lockstep_worker_rows_total{mapping="users",operation="upsert"}"#).await?.unwrap_or_default();
     let numbers: i64 = client.query_one(NUMBERS, &[]).await?.get(0);
     let status_began = Instant::now();
     installation.succeed("lockstep", &["status"]).await?;

@@ -38,13 +38,17 @@ pub const WRITTEN: &str = "(pg_current_wal_insert_lsn() - '0/0')::bigint";
 /// What waits, in one row: `pg_current_snapshot()` as text; transactions with lines (`bigint[]`) and how many each has
 /// (`bigint[]`), of the first `$3 bigint` lines that the snapshot of `$1` and `$2` did not see, those of transactions up
 /// to `$4 bigint`, not those of `$5 bigint[]`; the fences that wait (`bigint[]`); whether the sequencer is paused; and
-/// the first expansion that waits (`bigint?`); whether a line is about a tenancy; and [`WRITTEN`].
-pub fn look(stopped: &str) -> String {
+/// the first expansion that waits (`bigint?`); whether a line is about a tenancy; [`WRITTEN`]; and how
+/// many seconds ago the oldest of these transactions was committed (`float8?`), which is not known without
+/// `commit_times`: Postgres must note them, or it refuses the question.
+pub fn look(stopped: &str, commit_times: bool) -> String {
+    let committed =
+        if commit_times { "min(pg_xact_commit_timestamp(g.xid::text::xid8::xid))" } else { "NULL::timestamptz" };
     let lines = INBOXES.map(|inbox| {
         format!("SELECT xid, target FROM {CONTROL_SCHEMA}.{inbox} WHERE {NOT_SEEN_BEFORE} AND xid + 0 <= $4 AND xid <> ALL($5)")
     });
     format!(
-        "SELECT pg_current_snapshot()::text, COALESCE(x.xids, '{{}}'), COALESCE(x.lines, '{{}}'),\n  ARRAY(SELECT id FROM {CONTROL_SCHEMA}.fence WHERE sequence IS NULL ORDER BY id LIMIT 1000), {stopped},\n  (SELECT min(id) FROM {CONTROL_SCHEMA}.expansion), COALESCE(x.tenancies, FALSE), {WRITTEN}\nFROM (SELECT array_agg(g.xid) AS xids, array_agg(g.lines) AS lines, bool_or(g.tenancies) AS tenancies FROM (\n  SELECT l.xid, count(*) AS lines, bool_or(l.target = {tenancy}) AS tenancies FROM ({lines} LIMIT $3) l GROUP BY l.xid) g) x",
+        "SELECT pg_current_snapshot()::text, COALESCE(x.xids, '{{}}'), COALESCE(x.lines, '{{}}'),\n  ARRAY(SELECT id FROM {CONTROL_SCHEMA}.fence WHERE sequence IS NULL ORDER BY id LIMIT 1000), {stopped},\n  (SELECT min(id) FROM {CONTROL_SCHEMA}.expansion), COALESCE(x.tenancies, FALSE), {WRITTEN},\n  extract(epoch FROM clock_timestamp() - x.committed)::float8\nFROM (SELECT {committed} AS committed, array_agg(g.xid) AS xids, array_agg(g.lines) AS lines, bool_or(g.tenancies) AS tenancies FROM (\n  SELECT l.xid, count(*) AS lines, bool_or(l.target = {tenancy}) AS tenancies FROM ({lines} LIMIT $3) l GROUP BY l.xid) g) x",
         lines = lines.join("\n    UNION ALL "),
         tenancy = Target::tenancy().id(),
     )

@@ -12,7 +12,8 @@ fn tenancy(number: u128) -> TenancyId {
 
 fn news_of(number: u128, mappings: &[&str]) -> TenantHint {
     let mappings = mappings.iter().map(|name| name.parse().unwrap()).collect();
-    TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous: Vec::new() }
+    let (previous, times) = (Vec::new(), ChangeTimes::default());
+    TenantHint { tenancy: tenancy(number), mappings, sequence: SequenceId::BASE, previous, times }
 }
 
 fn decode_hint(tenancy_id: &[u8], mapping: &str) -> Result<TenantBatch, DecodeError> {
@@ -29,6 +30,7 @@ fn any_news() -> impl Strategy<Value = TenantHint> {
         mappings: names.iter().map(|name| name.parse().unwrap()).collect(),
         sequence: SequenceId::new(sequence),
         previous: names.iter().filter(|_| is_known).map(|_| SequenceId::new(sequence / 2)).collect(),
+        times: ChangeTimes { stamped_at_micros: sequence / 3, committed_at_micros: sequence / 4 },
     })
 }
 
@@ -68,6 +70,11 @@ fn the_bytes_are_those_of_the_published_format() {
     let batch = TenantBatch { tenants: vec![TenantHint { previous, ..batch.tenants[0].clone() }] };
     expected[1] += 5;
     expected.extend(b"\x22\x03\x07\xab\x02");
+    assert_eq!(batch.encode(), [expected.clone()]);
+    let times = ChangeTimes { stamped_at_micros: 300, committed_at_micros: 7 };
+    let batch = TenantBatch { tenants: vec![TenantHint { times, ..batch.tenants[0].clone() }] };
+    expected[1] += 5;
+    expected.extend(b"\x28\xac\x02\x30\x07");
     assert_eq!(batch.encode(), [expected]);
 }
 

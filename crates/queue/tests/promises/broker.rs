@@ -11,6 +11,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueDepths, TenantBatch, TenantHint, Topology};
@@ -110,6 +111,7 @@ pub(crate) fn batch_of(numbers: impl IntoIterator<Item = u128>) -> TenantBatch {
         mappings: Vec::new(),
         sequence: SequenceId::BASE,
         previous: Vec::new(),
+        times: ChangeTimes::default(),
     };
     numbers.into_iter().map(hint).collect()
 }

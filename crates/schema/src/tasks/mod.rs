@@ -90,6 +90,12 @@ impl Driver {
         driver
     }
 
+    /// Runs tasks until `stop` whose statuses are not written: those are not known to other programs.
+    pub fn without_statuses(source: Source, stop: Shutdown) -> Self {
+        status::describe();
+        Self { source, statuses: Statuses::default(), stop }
+    }
+
     /// Runs a task at once, then whenever `wake` asks for it, and as often as it says itself.
     pub fn spawn<T: Task>(&self, on: &mut JoinSet<()>, task: T, wake: Arc<Notify>) {
         on.spawn(self.clone().repeat(task, wake));

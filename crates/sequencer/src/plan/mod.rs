@@ -4,3 +4,5 @@ pub(crate) mod fences;
 pub(crate) mod intake;
 pub(crate) mod polling;
 pub(crate) mod seen;
+pub(crate) mod stamps;
+pub(crate) mod waiting;

@@ -17,6 +17,7 @@ use crate::plan::fences::Fences;
 use crate::plan::intake::{Intake, PASS_LINES, Scope, Unfinished, decide};
 use crate::plan::polling::Found;
 use crate::plan::seen::Seen;
+use crate::plan::waiting::Waiting;
 use crate::rewind_guard::RewindGuard;
 use crate::storage::passes::{LastPass, Looked, Numbered, Numbers, PassSession};
 
@@ -31,6 +32,7 @@ pub struct Numbering {
     mappings: Arc<MappingSet>,
     open: Option<Open>,
     fences: Fences,
+    waiting: Waiting,
     rewind_guard: Option<RewindGuard>,
     /// The newest pass that was ever seen: its place, and its last number.
     newest: (i64, SequenceId),
@@ -53,6 +55,8 @@ pub struct Report {
     pub expansions: i64,
     /// Callers of `lockstep wait` that were answered.
     pub answered_fences: usize,
+    /// For how long the oldest change had waited that got a number, where any did.
+    pub waited: Option<Duration>,
     /// Whether a pass was made.
     pub passed: bool,
     /// Whether more is waiting than was done at once.
@@ -90,6 +94,7 @@ impl Numbering {
             mappings,
             open: None,
             fences: Fences::default(),
+            waiting: Waiting::default(),
             rewind_guard: None,
             newest: (0, SequenceId::BASE),
         }
@@ -103,10 +108,16 @@ impl Numbering {
         self
     }
 
+    /// For how long the oldest change has waited that has no number, as far as is known.
+    pub(crate) fn oldest_age(&self) -> Option<Duration> {
+        self.waiting.age(Instant::now())
+    }
+
     /// Trusts nothing that was found out before: the next call connects anew.
     pub(crate) fn forget(&mut self) {
         self.open = None;
         self.fences = Fences::default();
+        self.waiting = Waiting::default();
         if let Some(guard) = &mut self.rewind_guard {
             guard.forget();
         }
@@ -176,7 +187,7 @@ impl Numbering {
     /// Returns nothing where passes that were known are gone.
     async fn look_and_pass(&mut self, open: &mut Open) -> Result<Option<Report>, SequencerError> {
         let Open { session, last } = open;
-        let mut scope = Scope::default();
+        let (began, mut scope) = (Instant::now(), Scope::default());
         let (looked, plan) = loop {
             let looked = session.look(&last.consumed, &scope).await?;
             match decide(&last.consumed, &looked.now, &scope, &looked.lines) {
@@ -189,8 +200,10 @@ impl Numbering {
         };
         let fences = if looked.paused { &[][..] } else { &looked.fences };
         self.fences.looked(fences, &looked.now, looked.first_expansion);
-        let waits = !looked.lines.is_empty() || plan.more || !last.unfinished.is_empty() || self.fences.are_waiting();
-        if looked.paused || !waits {
+        let has_lines = !looked.lines.is_empty() || plan.more || !last.unfinished.is_empty();
+        let committed = looked.committed_ago.and_then(|ago| Instant::now().checked_sub(ago));
+        self.waiting.looked(began, has_lines, committed);
+        if looked.paused || !(has_lines || self.fences.are_waiting()) {
             // A transaction that runs may have written already that it is committed.
             let still_at = looked.now.running.is_empty().then_some(looked.written);
             return Ok(Some(Report { paused: looked.paused, still_at, ..Report::default() }));
@@ -243,12 +256,14 @@ impl Numbering {
         failpoint!("sequencer::pass_commit::after", return Err(SourceError::Timeout(began.elapsed()).into()));
         metrics::pass(began.elapsed(), tally.changes);
         let more = plan.more || !unfinished.is_empty();
+        let waited = self.waiting.passed(Instant::now(), !more).filter(|_| tally.changes > 0);
         *last = LastPass { id, last_sequence: head, consumed: plan.consumed, unfinished };
         Ok(Some(Report {
             changes: tally.changes,
             last_sequence: head,
             expansions: tally.expansions,
             answered_fences: answered,
+            waited,
             passed: !looked.lines.is_empty() || more || answered > 0,
             more,
             watch: !tally.others.is_empty(),

@@ -19,11 +19,13 @@ impl Numbering {
     /// Waits until the log is written further than `still_at`, or for [`LONGEST_STILL`]; where it already is, and on a server
     /// where something is written all the time, for [`LONGEST`]. Returns whether something was written after the server had
     /// stood still.
-    pub(crate) async fn wait_while_still(&self, still_at: i64) -> bool {
+    pub(crate) async fn wait_while_still(&mut self, still_at: i64) -> bool {
         let began = Instant::now();
         if let Some(open) = &self.open
-            && let Ok(Ok(Some(is_written))) = timeout(PROBE_TIMEOUT, until_written(&open.session, still_at)).await
+            && let Ok(Ok(Still { until: Some(until), is_written })) =
+                timeout(PROBE_TIMEOUT, until_written(&open.session, still_at)).await
         {
+            self.waiting.stood_still(until);
             return is_written;
         }
         // A session that is lost or does not answer is the next look's to report.
@@ -32,16 +34,24 @@ impl Numbering {
     }
 }
 
-/// Returns whether something was written in the end, or `None` when the server did not stand still at first.
-async fn until_written(session: &PassSession, still_at: i64) -> Result<Option<bool>, SourceError> {
+struct Still {
+    /// When the server was last seen to stand still; `None` where it did not at first.
+    until: Option<Instant>,
+    /// Whether something was written in the end.
+    is_written: bool,
+}
+
+async fn until_written(session: &PassSession, still_at: i64) -> Result<Still, SourceError> {
     let began = Instant::now();
-    let mut was_still = false;
+    let mut still = Still { until: None, is_written: false };
     while began.elapsed() < LONGEST_STILL {
         sleep(BETWEEN_PROBES).await;
+        let asked = Instant::now();
         if session.written().await? != still_at {
-            return Ok(was_still.then_some(true));
+            still.is_written = true;
+            break;
         }
-        was_still = true;
+        still.until = Some(asked);
     }
-    Ok(Some(false))
+    Ok(still)
 }

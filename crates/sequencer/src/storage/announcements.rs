@@ -1,17 +1,20 @@
 //! What is to be announced, and how far it has been (OUT-1): changes themselves are the outbox.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::Target;
 use lockstep_queue::TenantHint;
 use lockstep_schema::{Session, Source, SourceError};
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::query::Query;
+use crate::plan::stamps::{self, Stamp};
 
 /// Numbers of one page, at most.
 const PAGE_NUMBERS: i64 = 50_000;
@@ -30,6 +33,10 @@ SELECT n.tenancy_id, n.mapping, n.last, CASE WHEN n.pairs <= $3 THEN COALESCE((S
 FROM (SELECT tenancy_id, mapping, max(sequence) AS last, count(*) OVER () AS pairs
   FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2) n
 UNION ALL (SELECT NULL, NULL, last_sequence, NULL FROM lockstep.pass ORDER BY id DESC LIMIT 1)";
+/// Passes with numbers above $1 among the last $2, in order: the last number of each, and how many seconds ago it was.
+const PASSES: &str = "
+SELECT p.last_sequence, extract(epoch FROM clock_timestamp() - p.passed_at)::float8
+FROM (SELECT * FROM lockstep.pass ORDER BY id DESC LIMIT $2) p WHERE p.last_sequence > $1 ORDER BY p.id";
 const DONE: &str = "INSERT INTO lockstep.announced (sequence) VALUES ($1) ON CONFLICT (sequence) DO NOTHING";
 
 /// Some changes, gathered by tenancy.
@@ -59,6 +66,22 @@ impl Announcements {
         Ok(Self { client, mappings, at: at.unwrap_or_default(), page, done })
     }
 
+    /// Up to which number changes are announced.
+    pub(crate) const fn announced(&self) -> SequenceId {
+        SequenceId::new(self.at)
+    }
+
+    /// Passes whose numbers are not announced, the latest of them where they are very many.
+    pub(crate) async fn unannounced_passes(&self) -> Result<Vec<Stamp>, SourceError> {
+        let most = i64::try_from(stamps::MOST).unwrap_or(i64::MAX);
+        let rows = self.client.query(PASSES, &[&self.at, &most]).await?;
+        let stamp = |row: &Row| {
+            let ago = Duration::from_secs_f64(row.try_get::<_, f64>(1)?.max(0.0));
+            Ok(Stamp { through: SequenceId::new(row.try_get(0)?), times: ChangeTimes::stamped(ago, None) })
+        };
+        rows.iter().map(stamp).collect()
+    }
+
     /// The next changes, if there are any.
     pub(crate) async fn next(&self) -> Result<Option<Page>, SourceError> {
         let mut up_to = self.at + PAGE_NUMBERS;
@@ -78,6 +101,7 @@ impl Announcements {
                 mappings: Vec::new(),
                 sequence,
                 previous: Vec::new(),
+                times: ChangeTimes::default(),
             });
             of_tenancy.mappings.push(mapping.clone());
             of_tenancy.sequence = of_tenancy.sequence.max(sequence);

@@ -1,5 +1,7 @@
 //! The connection that looks into the inbox and makes passes.
 
+use std::time::Duration;
+
 use futures_util::future::try_join;
 use lockstep_core::SequenceId;
 use lockstep_mappings::MappingSet;
@@ -37,6 +39,8 @@ pub(crate) struct Looked {
     pub(crate) about_tenancies: bool,
     /// See [`inbox::WRITTEN`].
     pub(crate) written: i64,
+    /// How long ago the oldest of these transactions was committed, where Postgres knows.
+    pub(crate) committed_ago: Option<Duration>,
 }
 
 /// The newest row of `lockstep.pass`.
@@ -93,10 +97,11 @@ impl PassSession {
         let client = source.connect(Session::Pass).await?;
         client.batch_execute(&format!("{NOTICE_LOST_CLIENTS}{SETTINGS}")).await.map_err(SourceError::from)?;
         check_sequence(&client).await?;
+        let commit_times = has_commit_times(&client).await?;
         Ok(Self {
             client,
             captured: Known::new(set.iter()).captured,
-            look: Query::new(inbox::look(SEQUENCER_IS_PAUSED)),
+            look: Query::new(inbox::look(SEQUENCER_IS_PAUSED, commit_times)),
             last: Query::new(last()),
             written: Query::new(format!("SELECT {}", inbox::WRITTEN)),
             number_new: Query::new(inbox::number_new(set)),
@@ -121,6 +126,7 @@ impl PassSession {
             first_expansion: row.try_get(5)?,
             about_tenancies: row.try_get(6)?,
             written: row.try_get(7)?,
+            committed_ago: row.try_get::<_, Option<f64>>(8)?.map(|ago| Duration::from_secs_f64(ago.max(0.0))),
         })
     }
 
@@ -304,6 +310,12 @@ FROM lockstep.origin o, pg_control_system() s, pg_database d WHERE d.datname = c
         self.client.execute(ANSWER, &[&fences, &head.get()]).await?;
         Ok(())
     }
+}
+
+/// Whether Postgres notes when transactions are committed. It does from its start on, or does not.
+async fn has_commit_times(client: &Client) -> Result<bool, SourceError> {
+    const SETTING: &str = "SELECT current_setting('track_commit_timestamp')::boolean";
+    Ok(client.query_one(SETTING, &[]).await?.try_get(0)?)
 }
 
 fn last() -> String {

@@ -1,6 +1,7 @@
 //! Keeping Lockstep's own tables small.
 
 mod changes;
+mod told;
 
 use lockstep_mappings::postgres::inbox::{self, HEAD, INBOXES, TURN_TRANSACTIONS, inbox_of};
 use lockstep_schema::{Session, Source, SourceError, SqlStateKind};

@@ -231,7 +231,10 @@ async fn an_idle_look_reads_a_bounded_number_of_blocks_whatever_old_snapshot_is_
     fixture.until("everything to be numbered", &format!("SELECT NOT EXISTS ({})", inbox::unseen())).await;
     fixture.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0").await;
     fixture
-        .execute(&format!("PREPARE look (bigint, bigint[], bigint, bigint, bigint[]) AS {}", inbox::look("FALSE")))
+        .execute(&format!(
+            "PREPARE look (bigint, bigint[], bigint, bigint, bigint[]) AS {}",
+            inbox::look("FALSE", false)
+        ))
         .await;
     let arguments = "SELECT format('%s, %L, 20000, 9223372036854775807, %L', pg_snapshot_xmax(consumed), ARRAY(SELECT pg_snapshot_xip(consumed)::text), '{}') FROM lockstep.pass ORDER BY id DESC LIMIT 1";
     let arguments: String = fixture.client.query_one(arguments, &[]).await.unwrap().get(0);

@@ -50,7 +50,8 @@ fn of_mapping(mapping: &Mapping) -> Vec<String> {
 
 fn of_all(set: &MappingSet) -> Vec<String> {
     let mut statements = vec![
-        inbox::look("FALSE"),
+        inbox::look("FALSE", false),
+        inbox::look("FALSE", true),
         inbox::number_new(set),
         inbox::unseen(),
         format!(

@@ -35,6 +35,8 @@ pub struct Flushed {
     pub behind: Hints,
     /// Of mappings that are set up otherwise than this worker knows them: to be announced again later, for other workers.
     pub foreign: Hints,
+    /// Not tried, because they are paused: the sweep finds them when they are resumed.
+    pub paused: Hints,
     /// Up to which number the snapshot held everything.
     pub head: SequenceId,
     /// Rows that were shipped.
@@ -104,6 +106,7 @@ impl Flushed {
         self.failed.extend(next.failed);
         self.behind.merge(&next.behind);
         self.foreign.merge(&next.foreign);
+        self.paused.merge(&next.paused);
         self.head = next.head;
         (self.retry, self.retry_reason, self.outage) = (next.retry, next.retry_reason, next.outage);
         self.cursors = next.cursors;

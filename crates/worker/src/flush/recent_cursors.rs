@@ -153,6 +153,7 @@ pub(super) fn confirmation(
 mod tests {
     use super::*;
     use crate::mappings::test_mappings;
+    use lockstep_core::freshness::ChangeTimes;
     use lockstep_queue::TenantHint;
     use uuid::Uuid;
 
@@ -163,6 +164,7 @@ mod tests {
             mappings: vec![mappings.names()[0].clone()],
             sequence: SequenceId::new(100),
             previous: previous.map(SequenceId::new).into_iter().collect(),
+            times: ChangeTimes::default(),
         };
         hints.add_batch(&[hint].into_iter().collect(), mappings);
         hints

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 pub(crate) struct OpenPage<P> {
     pub(crate) writer: P,
     pub(crate) rows: u64,
+    tombstones: u64,
     mapping: Arc<Mapping>,
     max_value_bytes: usize,
 }
@@ -22,6 +23,8 @@ pub(crate) struct OpenPage<P> {
 #[derive(Debug)]
 pub(crate) struct DurablePage {
     pub(crate) rows: u64,
+    /// Of these.
+    pub(crate) tombstones: u64,
     pub(crate) sent: Sent,
     ended: Ended,
 }
@@ -41,7 +44,7 @@ impl<P: PageWriter> OpenPage<P> {
     /// A page that `writer` takes.
     pub(crate) fn of(writer: P, start: PageStart<'_>, limits: &Limits) -> Self {
         let (mapping, max_value_bytes) = (Arc::clone(start.mapping), limits.max_value_bytes);
-        Self { writer, rows: 0, mapping, max_value_bytes }
+        Self { writer, rows: 0, tombstones: 0, mapping, max_value_bytes }
     }
 
     /// Takes a row.
@@ -52,6 +55,7 @@ impl<P: PageWriter> OpenPage<P> {
         row.fits(&self.mapping, self.max_value_bytes)?;
         self.writer.push(row)?;
         self.rows += 1;
+        self.tombstones += u64::from(row.head.deleted);
         Ok(())
     }
 
@@ -72,11 +76,11 @@ impl<P: PageWriter> OpenPage<P> {
     /// Waits until the destination holds all rows. `cursors` may move with them.
     pub(crate) async fn end(mut self, cursors: &[(TenancyId, SequenceId)]) -> Result<DurablePage, DestinationError> {
         self.send().await?;
-        let (rows, sent) = (self.rows, self.writer.sent());
+        let (rows, tombstones, sent) = (self.rows, self.tombstones, self.writer.sent());
         let ended = self.writer.end(cursors).await?;
         if rows > 0 {
             failpoint!("worker::insert::after", return Err(DestinationError::unanswered(super::DESTINATION)));
         }
-        Ok(DurablePage { rows, sent, ended })
+        Ok(DurablePage { rows, tombstones, sent, ended })
     }
 }

@@ -13,6 +13,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
+use lockstep_schema::instances::{Heartbeat, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::task::JoinSet;
@@ -94,6 +95,7 @@ pub async fn run_to<D: Destination>(
     parts.spawn(of_tenants.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
+    tasks.spawn(&mut parts, Heartbeat::new("worker", move || state_of(&health)), Arc::default());
     // While the destination makes one range durable, the next is read.
     for filler in ["a", "b"] {
         tasks.spawn(&mut parts, Filler::new(shared.clone(), format!("{name}-{filler}")), Arc::default());
@@ -110,6 +112,11 @@ pub async fn run_to<D: Destination>(
     }
     tracing::info!("worker has stopped");
     outcome
+}
+
+fn state_of(health: &Health) -> State {
+    let why = health.report().err();
+    State { ready: why.is_none(), why, leads: None }
 }
 
 /// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.

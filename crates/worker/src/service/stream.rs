@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use lockstep_core::freshness;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use lockstep_destinations::Destination;
@@ -148,7 +149,7 @@ impl<D: Destination> Stream<D> {
             let mut hints = Hints::default();
             batches.iter().for_each(|batch| hints.merge(&batch.hints));
             tracing::warn!(%error, tenancies = hints.len(), "cursors were not moved: their rows are shipped again");
-            let Some(again) = self.ship_and_announce(hints, CursorsMove::Now, shutdown).await else { return };
+            let Some(again) = self.ship_and_announce(&hints, CursorsMove::Now, shutdown).await else { return };
             failed_again = again.failed;
         }
         for ShippedBatch { deliveries, mut failed, .. } in batches {
@@ -163,7 +164,7 @@ impl<D: Destination> Stream<D> {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
         self.news.tell(hints.tenancies());
-        let shipped = self.ship_and_announce(hints.clone(), CursorsMove::Meanwhile, shutdown).await;
+        let shipped = self.ship_and_announce(&hints, CursorsMove::Meanwhile, shutdown).await;
         match shipped {
             Some(Flushed { failed, cursors: Some(cursors), .. }) => {
                 self.unacknowledged.add(ShippedBatch { deliveries, hints, failed }, cursors);
@@ -194,8 +195,12 @@ impl<D: Destination> Stream<D> {
     /// Ships, and announces what is left: pages that are still to come, so that they alternate with other work (FAIR-1);
     /// and what the replica may not show yet, after it has had some time. Meanwhile nothing else is done: what comes now is
     /// further ahead. Returns `None` where it was time to stop before that.
-    async fn ship_and_announce(&mut self, hints: Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
-        let flushed = self.ship(hints, cursors, shutdown).await?;
+    async fn ship_and_announce(&mut self, hints: &Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
+        let mut flushed = self.ship(hints.clone(), cursors, shutdown).await?;
+        self.note_lag(hints, &flushed);
+        for left in [&mut flushed.more, &mut flushed.behind, &mut flushed.foreign] {
+            left.note_times_of(hints);
+        }
         self.announce(&flushed.more, shutdown).await?;
         if !flushed.behind.is_empty() {
             let wait = self.flusher.replica_wait(&flushed);
@@ -209,6 +214,16 @@ impl<D: Destination> Stream<D> {
         Some(flushed)
     }
 
+    /// Rows are visible before their cursors move.
+    fn note_lag(&self, hints: &Hints, flushed: &Flushed) {
+        let mut left = vec![&flushed.more, &flushed.behind, &flushed.foreign, &flushed.paused];
+        left.extend(flushed.failed.iter().map(|failed| &failed.hints));
+        let destination = self.shared.destination.id().to_string();
+        for (times, tenancies) in hints.times_without(&left) {
+            freshness::visible(&destination, times, tenancies);
+        }
+    }
+
     /// Flushes until nothing is to be tried again. While source or destination are away that takes as long as it takes, and
     /// after some time the messages go back to the queue: another worker may get them through. Returns `None` where it was time to stop before that.
     async fn ship(&mut self, mut left: Hints, cursors: CursorsMove, shutdown: &Shutdown) -> Option<Flushed> {
@@ -220,8 +235,11 @@ impl<D: Destination> Stream<D> {
             // Something may have been paused since the message was taken, or while the destination was away.
             let pauses = shutdown.run_until_cancelled(self.until_shipping()).await?;
             if pauses.is_some_part_paused() {
-                // The sweep finds it when it is resumed.
-                left.retain(|tenancy, mapping| !self.shared.mappings.are_paused(&pauses, tenancy, mapping));
+                let is_paused = |tenancy, mapping| self.shared.mappings.are_paused(&pauses, tenancy, mapping);
+                let mut paused = left.clone();
+                paused.retain(is_paused);
+                shipped.paused.merge(&paused);
+                left.retain(|tenancy, mapping| !is_paused(tenancy, mapping));
                 if left.is_empty() {
                     return Some(shipped);
                 }

@@ -11,6 +11,7 @@ pub(crate) mod quarantine;
 pub(crate) mod replica;
 pub(crate) mod restarts;
 mod sessions;
+mod sweep_results;
 mod tenancies;
 pub(crate) mod tenants;
 

@@ -1,6 +1,7 @@
 //! How far the destination has come, as the source keeps it (`lockstep.destination`).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::ServerStart;
@@ -12,9 +13,10 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{DESTINATION, LocationsByTenancy, look_up, restarts};
+use super::{DESTINATION, LocationsByTenancy, look_up, restarts, sweep_results};
 use crate::mappings::Mappings;
 use crate::metrics;
+use crate::sweep::Found;
 
 /// One sweep at a time, whichever worker does it: the bytes of `locksswp`.
 pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
@@ -72,6 +74,16 @@ impl ProgressSession {
     pub(crate) async fn advance(&self, passed: SequenceId) -> Result<(), SourceError> {
         self.client.execute(ADVANCE, &[&DESTINATION, &passed.get()]).await?;
         Ok(())
+    }
+
+    /// For how long something may have waited when another swept last; `None` where nobody has swept.
+    pub(crate) async fn before(&self) -> Result<Option<Duration>, SourceError> {
+        sweep_results::before(&self.client).await
+    }
+
+    /// Writes down what was found.
+    pub(crate) async fn write_result(&self, found: &Found) -> Result<(), SourceError> {
+        sweep_results::write(&self.client, found).await
     }
 
     /// What changed above one number and up to another.

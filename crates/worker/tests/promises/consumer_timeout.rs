@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::ClickHouse;
@@ -95,6 +96,7 @@ async fn until_taken_back(fixture: &WorkerFixture, broker: &PrivateBroker) {
         mappings: Vec::new(),
         sequence: SequenceId::BASE,
         previous: Vec::new(),
+        times: ChangeTimes::default(),
     };
     publisher.publish(&[[hints].into_iter().collect()]).await.unwrap();
     let held = consumer.next().await.unwrap();

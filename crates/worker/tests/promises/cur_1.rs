@@ -1,6 +1,7 @@
 //! CUR-1: a cursor never passes a row that its destination does not hold durably.
 
 use lockstep_core::SequenceId;
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_destinations::faulty::{Fault, Faulty, Operation};
 use lockstep_destinations::{DestinationError, Failure, WriteLimits};
 use lockstep_mappings::postgres::fetch::PageLimits;
@@ -150,6 +151,7 @@ async fn cur_1_what_the_destination_lost_behind_a_remembered_cursor_is_shipped_a
         mappings: vec!["users".parse().unwrap()],
         sequence: fixture.head().await,
         previous: vec![before],
+        times: ChangeTimes::default(),
     };
     let mut hints = Hints::default();
     hints.add_batch(&[hint].into_iter().collect(), &fixture.mappings());

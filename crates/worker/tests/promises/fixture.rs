@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::health::Health;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
@@ -214,6 +215,7 @@ impl WorkerFixture {
             mappings: mappings.clone(),
             sequence,
             previous: Vec::new(),
+            times: ChangeTimes::default(),
         };
         let batch: TenantBatch = tenancies.iter().map(hint).collect();
         publisher.publish(&[batch]).await.unwrap();

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 enum Kind {
     Counter,
     Gauge,
-    /// Rendered with quantiles, until it is given buckets.
+    /// Rendered with quantiles, unless it is given buckets.
     Histogram {
         buckets: bool,
     },
@@ -27,23 +27,24 @@ const MACROS: [(&str, Kind); 3] = [
 
 /// Metrics by name.
 #[derive(Default, Debug)]
-pub(super) struct Described(BTreeMap<String, Kind>);
+pub(super) struct Described {
+    metrics: BTreeMap<String, Kind>,
+    /// The names of constants that stand for them, where they are described.
+    constants: BTreeMap<String, String>,
+}
 
 impl Described {
     /// Reads every description in the programs' sources.
     pub(super) fn in_sources(workspace: &Workspace) -> Result<Self> {
-        let mut described = Self::default();
-        let mut has_buckets = false;
+        let (mut described, mut with_buckets) = (Self::default(), String::new());
         for path in sources::files(workspace, &["crates"], &["rs"])? {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            has_buckets |= text.contains("set_buckets");
+            if text.contains("set_buckets_for_metric") {
+                with_buckets.push_str(&text);
+            }
             described.add(&text);
         }
-        for kind in described.0.values_mut() {
-            if let Kind::Histogram { buckets } = kind {
-                *buckets = has_buckets;
-            }
-        }
+        described.give_buckets(&with_buckets);
         Ok(described)
     }
 
@@ -57,24 +58,37 @@ impl Described {
                     quoted(value.split(';').next()?.trim())
                 });
                 if let Some(name) = name {
-                    self.0.insert(name.to_owned(), kind);
+                    self.metrics.insert(name.to_owned(), kind);
+                    self.constants.insert(argument.to_owned(), name.to_owned());
                 }
+            }
+        }
+    }
+
+    /// Takes note of the histograms that have buckets: their constants are named where these are set.
+    fn give_buckets(&mut self, text: &str) {
+        for after in text.split("Matcher::Full(").skip(1) {
+            let constant = after.split(['.', ')']).next().unwrap_or_default();
+            if let Some(Kind::Histogram { buckets }) =
+                self.constants.get(constant).and_then(|name| self.metrics.get_mut(name))
+            {
+                *buckets = true;
             }
         }
     }
 
     /// Whether a program exports series of that name.
     pub(super) fn has(&self, series: &str) -> bool {
-        let histogram = |suffix| match self.0.get(series.strip_suffix(suffix)?) {
+        let histogram = |suffix| match self.metrics.get(series.strip_suffix(suffix)?) {
             Some(Kind::Histogram { buckets }) => Some(suffix != "_bucket" || *buckets),
             _ => None,
         };
         let of_histogram = ["_sum", "_count", "_bucket"].into_iter().find_map(histogram);
-        self.0.contains_key(series) || of_histogram == Some(true)
+        self.metrics.contains_key(series) || of_histogram == Some(true)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.metrics.is_empty()
     }
 }
 
@@ -97,7 +111,10 @@ mod tests {
         for series in ["lockstep_rows_total", "lockstep_a_seconds", "lockstep_a_seconds_sum", "lockstep_b"] {
             assert!(described.has(series), "{series}");
         }
-        for series in ["lockstep_rows", "lockstep_rows_total_sum", "lockstep_a_seconds_bucket", "lockstep_c"] {
+        assert!(!described.has("lockstep_a_seconds_bucket"), "it has quantiles");
+        described.give_buckets("builder.set_buckets_for_metric(Matcher::Full(A.to_owned()), &BUCKETS)");
+        assert!(described.has("lockstep_a_seconds_bucket"));
+        for series in ["lockstep_rows", "lockstep_rows_total_sum", "lockstep_rows_total_bucket", "lockstep_c"] {
             assert!(!described.has(series), "{series}");
         }
     }

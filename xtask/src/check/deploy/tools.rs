@@ -130,6 +130,17 @@ fn python_can() -> bool {
     python.status().is_ok_and(|status| status.success())
 }
 
+/// Fetches promtool where it is missing, for tests that have metrics checked. Where that fails it is said, and those tests
+/// will say it again.
+pub(crate) fn promtool_for_tests(workspace: &Workspace) -> Option<PathBuf> {
+    let directory = workspace.directory.join("deploy-tools");
+    let task = Progress::new().task("promtool");
+    let fetched = fs::create_dir_all(&directory)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| promtool(workspace, &directory, &task));
+    fetched.inspect_err(|error| task.end(&format!("{error:#}: tests of metrics will fail"))).ok()
+}
+
 fn promtool(workspace: &Workspace, directory: &Path, task: &Task) -> Result<PathBuf> {
     let own = directory.join("promtool");
     if let Some(promtool) = on_path("promtool").or_else(|| is_program(&own).then(|| own.clone())) {

@@ -291,3 +291,26 @@ async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
     assert_eq!(fixture.number("SELECT count(*) FROM lockstep.fence").await, 1);
     fixture.remove().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_oldest_of_what_is_not_announced_and_of_what_is_to_be_searched_is_known() {
+    let fixture = Fixture::new().await;
+    let session = UpkeepSession::open(&fixture.source).await.unwrap();
+    assert_eq!(session.oldest(true).await.unwrap(), told::Oldest { unannounced: None, expansion: None });
+    let waiting = "INSERT INTO lockstep.pass (last_sequence, consumed, passed_at)
+          SELECT n, '1:1:', clock_timestamp() - make_interval(secs => 100 - 10 * n) FROM generate_series(1, 3) n;
+        INSERT INTO lockstep.announced VALUES (1);
+        INSERT INTO lockstep.expansion (target, requested_at) SELECT 7, clock_timestamp() - make_interval(secs => 50 - n) FROM generate_series(1, 3) n";
+    fixture.client.batch_execute(waiting).await.unwrap();
+    let oldest = session.oldest(true).await.unwrap();
+    let within = |age: Option<Duration>, from: u64| (from..from + 10).contains(&age.unwrap().as_secs());
+    assert!(within(oldest.unannounced, 80) && within(oldest.expansion, 49), "{oldest:?}");
+    assert_eq!(session.oldest(false).await.unwrap().unannounced, None, "not asked for");
+    fixture
+        .client
+        .batch_execute("INSERT INTO lockstep.announced VALUES (3); DELETE FROM lockstep.expansion")
+        .await
+        .unwrap();
+    assert_eq!(session.oldest(true).await.unwrap(), told::Oldest { unannounced: None, expansion: None });
+    fixture.remove().await;
+}

@@ -1,0 +1,116 @@
+//! The daemons that run (`lockstep.instance`).
+
+use std::time::Duration;
+
+use diesel::dsl::{IntervalDsl, sql};
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Timestamptz};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::connect::{Control, Session, Source};
+use crate::error::SourceError;
+use crate::tables::{UTC, instance, to_char};
+use crate::tasks::{Ran, Task};
+
+/// How often an instance says that it lives.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What an instance says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct State {
+    /// Whether all of its parts work.
+    pub ready: bool,
+    /// Why not, a line for each part that does not: without values of rows.
+    pub why: Option<String>,
+    /// Of a sequencer: whether it leads.
+    pub leads: Option<bool>,
+}
+
+/// Says every ten seconds that this instance lives, and how it is.
+pub struct Heartbeat<F> {
+    id: Uuid,
+    role: &'static str,
+    state: F,
+}
+
+impl<F: Fn() -> State + Send + Sync + 'static> Heartbeat<F> {
+    /// Of an instance that begins now. `role`: `sequencer` or `worker`.
+    pub fn new(role: &'static str, state: F) -> Self {
+        Self { id: Uuid::new_v4(), role, state }
+    }
+}
+
+impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
+    const NAME: &'static str = "heartbeat";
+    const TIMEOUT: Duration = Duration::from_secs(20);
+    type Session = Control;
+    type Error = SourceError;
+
+    async fn open(&self, source: &Source) -> Result<Control, SourceError> {
+        let mut connection = source.connect_diesel(Session::Control).await?;
+        connection.batch_execute("SET synchronous_commit = off").await?;
+        Ok(connection)
+    }
+
+    async fn run(&mut self, _: &Source, connection: &mut Control) -> Result<Ran, SourceError> {
+        let state = serde_json::to_value((self.state)()).unwrap_or_default();
+        let now = || sql::<Timestamptz>("clock_timestamp()");
+        diesel::insert_into(instance::table)
+            .values((
+                instance::id.eq(self.id),
+                instance::role.eq(self.role),
+                instance::version.eq(env!("CARGO_PKG_VERSION")),
+                instance::state.eq(&state),
+            ))
+            .on_conflict(instance::id)
+            .do_update()
+            .set((instance::seen_at.eq(now()), instance::state.eq(&state)))
+            .execute(connection)
+            .await?;
+        let gone = instance::table.filter(instance::seen_at.lt(now() - 10.minutes()));
+        diesel::delete(gone).execute(connection).await?;
+        Ok(Ran::skipped(EVERY))
+    }
+}
+
+/// An instance, as it was last seen.
+#[derive(Clone, PartialEq, Eq, Debug, Queryable, Serialize)]
+pub struct Instance {
+    /// Its id, which it has made up itself.
+    pub id: Uuid,
+    /// `sequencer` or `worker`.
+    pub role: String,
+    /// The version of the program.
+    pub version: String,
+    /// When it began, in UTC.
+    pub started_at: String,
+    /// When it last said that it lives, in UTC.
+    pub seen_at: String,
+    /// Whether that was within the last half minute.
+    pub is_alive: bool,
+    /// What it said of itself, as [`State`] has it.
+    pub state: serde_json::Value,
+}
+
+/// All of them, by role, and in the order in which they began.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn all(control: &Control) -> Result<Vec<Instance>, SourceError> {
+    let rows = instance::table
+        .select((
+            instance::id,
+            instance::role,
+            instance::version,
+            to_char(instance::started_at.nullable(), UTC).assume_not_null(),
+            to_char(instance::seen_at.nullable(), UTC).assume_not_null(),
+            sql::<Bool>("seen_at > clock_timestamp() - interval '30 seconds'"),
+            instance::state,
+        ))
+        .order((instance::role, instance::started_at, instance::id))
+        .load(&mut &*control)
+        .await?;
+    Ok(rows)
+}

@@ -1,0 +1,1 @@
+DROP TABLE lockstep.action, lockstep.instance, lockstep.sweep_result;
