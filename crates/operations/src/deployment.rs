@@ -33,6 +33,11 @@ impl<'a> Deployment<'a> {
         Ok(Self { settings, mappings, client, control: Some(control).filter(|_| is_migrated) })
     }
 
+    /// Whether a connection has ended; then every question fails.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// For Lockstep's own tables.
     pub(crate) fn control(&self) -> Result<&Control, OperationError> {
         self.control.as_ref().ok_or(OperationError::NotMigrated)
