@@ -148,8 +148,7 @@ async fn page(
 async fn troubled(deployment: &Deployment<'_>) -> Result<TenantsPage, OperationError> {
     const QUARANTINED: &str =
         "SELECT DISTINCT tenancy_id FROM (SELECT tenancy_id FROM lockstep.quarantine LIMIT $1) q LIMIT $2";
-    const PAUSED: &str =
-        "SELECT name::uuid FROM lockstep.pause WHERE kind = 'tenancy' ORDER BY paused_at LIMIT least($1, $2)";
+    const PAUSED: &str = "SELECT name::uuid FROM lockstep.pause WHERE kind = 'tenancy' ORDER BY paused_at LIMIT least($1::bigint, $2::bigint)";
     const ERASED: &str = "SELECT DISTINCT tenancy_id FROM (SELECT tenancy_id FROM lockstep.erasure WHERE finished_at IS NULL LIMIT $1) e LIMIT $2";
     const BEHIND: &str =
         "SELECT tenancy_id FROM (SELECT tenancy_id, sequence FROM lockstep.change WHERE sequence > $3 LIMIT $1) c
