@@ -104,7 +104,7 @@ export class Installation {
 
   psql(database, statements) {
     const options = ["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-d", database];
-    return execFileSync("psql", options, { input: statements, encoding: "utf8" }).trim();
+    return execFileSync("psql", options, { input: statements, encoding: "utf8", stdio: "pipe" }).trim();
   }
 
   sql(statements) {
@@ -125,7 +125,7 @@ export class Installation {
   }
 
   lockstep(...args) {
-    return execFileSync(this.program("lockstep"), args, { env: this.environment(), encoding: "utf8" }).trim();
+    return execFileSync(this.program("lockstep"), args, { env: this.environment(), encoding: "utf8", stdio: "pipe" }).trim();
   }
 
   verify() {

@@ -10,10 +10,10 @@ use crate::workspace::Workspace;
 use crate::{cargo, install, services};
 
 /// The programs that a deployment runs; tests and demo start them as processes.
-const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
+pub(crate) const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
 
 /// Tells tests and demo where those programs are.
-const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
+pub(crate) const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
 
 /// Builds everything with the tests, so that features are unified as the test run unifies them: failpoints are on, and
 /// nothing is compiled twice.

@@ -54,7 +54,8 @@ async fn serve(command: &ConsoleCommand, settings: &Settings, mappings: &Mapping
     let failed = |why| ConsoleError::Listen { address: listen, why };
     let stop = shutdown::on_signal().map_err(failed)?;
     let mode = if actions { "actions are allowed" } else { "read-only" };
-    println!("The console is at http://{}/ ({mode}).", server.address().map_err(failed)?);
+    // Standard error, as what a daemon says: in the log of whatever runs it.
+    eprintln!("The console is at http://{}/ ({mode}).", server.address().map_err(failed)?);
     server.run(stop).await.map_err(failed)?;
     Ok(exit::OK)
 }

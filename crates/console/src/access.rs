@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, ORIGIN, REFERRER_POLICY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,8 +22,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 const HEADERS: [(&str, &str); 6] = [
     ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
-    // A tenant's link is in the address.
-    ("referrer-policy", "no-referrer"),
+    // Without any referrer browsers do not say either where a form comes from.
+    ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
@@ -33,25 +33,36 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request in or not, and says in every answer what may be done with it.
 pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let is_tenants = is_tenants(&request);
     let mut response = match judge(&console, &request) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused,
     };
     let headers = response.headers_mut();
+    if is_tenants {
+        // The link is in the address, and such a page has no form that is sent.
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        if !headers.contains_key(name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
+/// Whether it is about a tenant's own page, for which a link is enough.
+fn is_tenants(request: &Request) -> bool {
+    request.uri().path().starts_with("/t/")
+}
+
 #[expect(clippy::result_large_err, reason = "an answer is as large as it is, and there is one a request")]
 fn judge(console: &Console, request: &Request) -> Result<(), Response> {
     let headers = request.headers();
-    let is_tenants = request.uri().path().starts_with("/t/");
     match &console.options.password {
         None if !is_local_host(headers) => return Err(plain(StatusCode::MISDIRECTED_REQUEST, NOT_LOCAL)),
-        Some(password) if !is_tenants && !has_password(headers, password) => {
+        Some(password) if !is_tenants(request) && !has_password(headers, password) => {
             let mut response = plain(StatusCode::UNAUTHORIZED, "A password is asked for.\n");
             let basic = HeaderValue::from_static("Basic realm=\"Lockstep console\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, basic);

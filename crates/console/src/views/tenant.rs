@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
 use lockstep_operations::{
     DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress, TenantReport,
@@ -79,12 +81,21 @@ pub(crate) async fn own(
     Path(link): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
+    let refused = |status: StatusCode, text: &str| {
+        Ok((status, Page::refusal(View::Own, "This page is not shown", text)).into_response())
+    };
     let opened = console.link_key.as_ref().and_then(|key| key.opens(&link, now_s()));
     let Some((id, _)) = opened else {
-        return Err(Refusal::nothing("This link does not open anything, or not any more. Ask for a new one."));
+        return refused(StatusCode::NOT_FOUND, "This link does not open anything, or not any more. Ask for a new one.");
     };
-    let region = region(&console, id, asked, Some(&link)).await?;
-    Ok(Page::still(&console, View::Own, "Your data", vec![region]))
+    match region(&console, id, asked, Some(&link)).await {
+        Ok(region) => Ok(Page::still(&console, View::Own, "Your data", vec![region])),
+        Err(refusal) => {
+            // Why is the operator's business: errors name hosts.
+            tracing::warn!(error = refusal.text(), "a tenant's own page cannot be shown");
+            refused(StatusCode::SERVICE_UNAVAILABLE, "It is not known at the moment. Try again later.")
+        }
+    }
 }
 
 async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -> Result<Region, Refusal> {
