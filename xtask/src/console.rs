@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::programs::on_path;
-use crate::run::{PROGRAMS, PROGRAMS_VARIABLE};
+use crate::run::{AS_FOR_TESTS, PROGRAMS_VARIABLE};
 use crate::services::Release;
 use crate::workspace::Workspace;
 use crate::{cargo, install, services};
@@ -27,9 +27,7 @@ pub(crate) fn test(workspace: &Workspace, pictures: bool) -> Result<ExitCode> {
     program(workspace, "psql", "postgresql-client", "the program that tests write rows with")?;
     let directory = workspace.root.join(TESTS);
     packages(&directory)?;
-    let mut build = vec!["build", "--workspace"];
-    build.extend(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
-    cargo::run(workspace, &build)?;
+    cargo::run(workspace, &AS_FOR_TESTS)?;
     let mut node = Command::new(on_path("node").context("node is not installed: install Node.js 20 or later")?);
     node.arg("--test").arg(directory.join("console.test.mjs")).current_dir(&workspace.root);
     node.env(PROGRAMS_VARIABLE, cargo::binaries(workspace, "debug")?).env(BROWSER_VARIABLE, browser);

@@ -10,14 +10,14 @@ use crate::workspace::Workspace;
 use crate::{cargo, install, services};
 
 /// The programs that a deployment runs; tests and demo start them as processes.
-pub(crate) const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
+const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
 
 /// Tells tests and demo where those programs are.
 pub(crate) const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
 
 /// Builds everything with the tests, so that features are unified as the test run unifies them: failpoints are on, and
 /// nothing is compiled twice.
-const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+pub(crate) const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
 /// What `demo --help` adds; the options are the demo's own.
 pub(crate) const DEMO_HELP: &str = "\
