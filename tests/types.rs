@@ -4,6 +4,7 @@
 mod cases;
 mod commands;
 mod refused;
+mod sums;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -157,7 +158,7 @@ async fn before_migration() -> Result<(Stage, Definitions)> {
 
 #[tokio::test]
 async fn types_arrive_as_documented_from_base_and_stream_and_vanish_with_their_keys() -> Result<()> {
-    let (stage, _definitions) = before_migration().await?;
+    let (stage, definitions) = before_migration().await?;
     stage.sql(&insert(0)).await?;
     stage.migrate(&[]).await?;
     let programs = [stage.sequencer()?, stage.worker()?];
@@ -168,6 +169,7 @@ async fn types_arrive_as_documented_from_base_and_stream_and_vanish_with_their_k
         stage.sql(&update(round)).await?;
         stage.in_step().await?;
         shows(&stage, round).await?;
+        sums::agree(&stage, &definitions.path("")).await?;
     }
     stage.verified().await?;
     // A label that was added later needs no `lockstep migrate`.

@@ -13,11 +13,11 @@ use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{PrivateClickHouse, PrivatePostgres, TestDatabase, connect, eventually};
 use lockstep_testkit::fleet::Fleet;
 use lockstep_testkit::installation::{Installation, Program};
-use lockstep_verifier::{Class, Level, Report, Verdict, VerifyOptions, verify};
+use lockstep_verifier::{Class, Level, Report, Verdict, VerifyOptions, repair, verify};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use self::defect::{Defect, Place};
+use self::defect::{Defect, Place, What};
 use self::plant::Field;
 use crate::background_edits::BackgroundEdits;
 use crate::own_databases::OwnDatabase;
@@ -25,11 +25,16 @@ use crate::stage::{DEADLINE, Stage};
 
 /// As many as take a minute on two cores that are busy with other tests; `LOCKSTEP_VERIFIER_ROUNDS` says how many more.
 const ROUNDS: u64 = 3;
+/// How far it is, is told once in so many.
+const ROUNDS_PER_STEP: u64 = 50;
 /// Defects of a round, at most.
 const DEFECTS: usize = 24;
 /// Between two edits: enough of them to be in the way everywhere, and few enough for the machine.
 const PACE: Duration = Duration::from_millis(25);
 const SHAPE: Shape = Shape { tenants: 5, rows: 12, seed: 17 };
+const SETTLE: Duration = Duration::from_millis(300);
+/// In one of so many rounds everything is repaired.
+const REPAIRED: u32 = 4;
 /// A policy that hides every row from whoever is subject to it.
 const POLICY: &str = r#"CREATE POLICY nobody ON "{table}" USING (FALSE); ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"#;
 
@@ -69,14 +74,19 @@ impl Scene {
 
     fn options(&mut self) -> VerifyOptions {
         let level = [Level::Content, Level::Rows, Level::Content, Level::Versions][self.rng.random_range(0..4)];
-        VerifyOptions { level, settle: Duration::from_secs(1), show: 10_000, ..VerifyOptions::default() }
+        VerifyOptions { level, settle: SETTLE, show: 10_000, ..VerifyOptions::default() }
     }
 
     /// Plants, verifies, judges what was said, and takes away what was planted.
     async fn round(&mut self, fleet: Option<&Fleet>) -> Result<()> {
         let many = self.rng.random_range(1..=DEFECTS);
+        let is_repaired = self.rng.random_ratio(1, REPAIRED);
         let draw = |_| Defect::draw(&mut self.rng, &self.places, self.own.is_some());
         let mut defects: Vec<_> = (0..many).map(draw).collect();
+        if is_repaired {
+            // A number that the source has not given out yet is nothing that it can write over.
+            defects.retain(|defect| defect.what != What::Ahead);
+        }
         let options = self.options();
         let field = Field { stage: &self.stage, own: self.own.as_ref() };
         field.insert(&mut defects).await?;
@@ -99,11 +109,28 @@ impl Scene {
         for (class, is_own) in untouched {
             *self.found.entry((is_own, class.name())).or_default() += 1;
         }
+        if is_repaired {
+            self.repair().await.with_context(|| format!("with {defects:?}"))?;
+        }
         field.clear(&defects).await
     }
 
+    /// Mends whatever is wrong, and asks the judge of tests.
+    async fn repair(&self) -> Result<()> {
+        let settings = self.stage.installation.settings();
+        let options = VerifyOptions { settle: SETTLE, show: 10_000, ..VerifyOptions::default() };
+        let report = verify(&settings, &options).await?;
+        let mended = repair(&settings, &report, 10_000, DEADLINE).await?;
+        let owns: Vec<_> = self.own.iter().collect();
+        self.stage.all_equal(&owns).await.with_context(|| format!("{mended:?}\n{}", report.to_text()))
+    }
+
+    #[allow(clippy::print_stderr, reason = "whoever runs thousands of rounds sees how far it is")]
     async fn rounds(&mut self, rounds: u64, fleet: Option<&Fleet>) -> Result<()> {
         for round in 0..rounds {
+            if round > 0 && round.is_multiple_of(ROUNDS_PER_STEP) {
+                eprintln!("{round} rounds: {:?}", self.found);
+            }
             self.round(fleet).await.with_context(|| format!("in round {round}"))?;
         }
         Ok(())

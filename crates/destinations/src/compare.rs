@@ -32,8 +32,7 @@ pub trait Compare: Send + Sync {
 
     /// The live rows in the scope by groups: how many each has, and a sum of what `measure` says. A group without a row may be left out.
     ///
-    /// A destination without versions counts rows where their numbers are asked for, and hashes as
-    /// [`lockstep_mappings::postgres::compare::own_totals`] does, without the key.
+    /// A destination without versions counts rows where their numbers are asked for.
     ///
     /// # Errors
     /// It could not be asked, or its answer broke off.

@@ -13,6 +13,7 @@ mod definition;
 mod fingerprint;
 mod mapping;
 pub mod postgres;
+pub mod row_hash;
 mod set;
 mod statements;
 mod template;

@@ -6,7 +6,7 @@ use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use uuid::Uuid;
 
 use crate::clickhouse::access::Access;
-use crate::clickhouse::{self, Databases, HashKey, Measure};
+use crate::clickhouse::{self, Databases};
 use crate::column_type::BaseType;
 use crate::mapping::{Mapping, Value};
 use crate::postgres::compare::{self, Grouping, Key, Part, Projects, Scope};
@@ -15,6 +15,7 @@ use crate::postgres::fetch::{self, PageLimits, ReadFrom};
 use crate::postgres::fill::{self, BlockRange};
 use crate::postgres::tenant_fill::{self, TenantPage};
 use crate::postgres::{Target, capture, erase, expand, explain, indexes, mark, quarantine};
+use crate::row_hash::HashSeed;
 use crate::set::MappingSet;
 use crate::tenant::compare::Rows;
 
@@ -145,25 +146,32 @@ fn of_comparison(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
     let projects = Projects { first: "a".to_owned(), end: Some("b".to_owned()) };
     let (places, range) = ([place()], Scope::Projects(&projects));
     let buckets = Scope::Buckets(&places[0], &[0, 255]);
-    let content = Measure::Content(HashKey(1, 2));
-    let numbers = Measure::Versions { above: SequenceId::new(50), through: SequenceId::new(60) };
-    let totals = |scope, measure, grouping| clickhouse::totals(mapping, databases, scope, measure, grouping);
+    let seed = HashSeed(1);
     vec![
-        statement("compare: typed rows of a range", compare::typed(mapping, range, part, Grouping::Location)),
-        statement("compare: typed rows of buckets", compare::typed(mapping, buckets, part, Grouping::Bucket)),
+        statement("compare: hashes of a range", compare::content(mapping, range, part, seed, Grouping::Location)),
+        statement("compare: hashes of buckets", compare::content(mapping, buckets, part, seed, Grouping::Bucket)),
         statement("compare: counts", compare::counts(mapping, range)),
         statement("compare: numbers", compare::numbers(mapping, Scope::All)),
         statement(
             "compare: a tenancy's own totals",
-            compare::own_totals(mapping, owner, Scope::All, part, Grouping::Bucket),
+            compare::own_totals(mapping, owner, Scope::All, part, seed, Grouping::Bucket),
         ),
         statement("compare: a tenancy's own count", compare::own_count(mapping, owner)),
         statement("compare: who wrote rows last", compare::written(mapping, &keys)),
         statement("compare: who wrote a tenancy's own rows last", compare::own_written(mapping, owner, &keys)),
         statement("compare: owners of keys", compare::owners(mapping, &keys)),
-        statement("compare: hashes of ClickHouse", totals(range, content, Grouping::Location)),
-        statement("compare: hashes of buckets of ClickHouse", totals(buckets, content, Grouping::Bucket)),
-        statement("compare: numbers of ClickHouse", totals(Scope::All, numbers, Grouping::Location)),
+        statement(
+            "compare: rows of ClickHouse to hash",
+            clickhouse::content(mapping, databases, range, Grouping::Location),
+        ),
+        statement(
+            "compare: rows of buckets of ClickHouse to hash",
+            clickhouse::content(mapping, databases, buckets, Grouping::Bucket),
+        ),
+        statement(
+            "compare: numbers of ClickHouse",
+            clickhouse::numbers(mapping, databases, Scope::All, SequenceId::new(50), SequenceId::new(60)),
+        ),
         statement("compare: versions of ClickHouse", clickhouse::versions(mapping, databases, &keys)),
         statement(
             "compare: rows of ClickHouse ahead",
@@ -171,7 +179,7 @@ fn of_comparison(mapping: &Mapping, databases: &Databases) -> Vec<Statement> {
         ),
         statement(
             "compare: totals of a tenant's table",
-            crate::tenant::compare::totals(mapping, Rows::Buckets(&[0, 255]), Grouping::Bucket),
+            crate::tenant::compare::totals(mapping, Rows::Buckets(&[0, 255]), seed, Grouping::Bucket),
         ),
         statement("compare: count of a tenant's table", crate::tenant::compare::count(mapping)),
         statement("compare: all rows of Postgres", compare::rows(mapping, Scope::All)),

@@ -19,7 +19,7 @@ use crate::error::{DestinationError, Failure};
 /// A stream without a byte for so long is given up. Before the first one ClickHouse sorts the whole mapping.
 const STREAM_IDLE: Duration = Duration::from_mins(15);
 /// A row above this is an error, not memory. A field of Postgres has at most 1 GB, a reasonable row far less.
-const MAX_ROW_BYTES: usize = 256 * 1024 * 1024;
+pub(super) const MAX_ROW_BYTES: usize = 256 * 1024 * 1024;
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, DestinationError>> + Send>>;
 

@@ -65,7 +65,7 @@ impl Compare for Postgres {
     ) -> Result<GroupTotals, DestinationError> {
         let sql = match measure {
             Measure::Versions { .. } => tenant::compare::count(mapping),
-            Measure::Content(_) => tenant::compare::totals(mapping, of_scope(scope), grouping),
+            Measure::Content(seed) => tenant::compare::totals(mapping, of_scope(scope), seed, grouping),
         };
         totals(self, sql).await.map_err(|trouble| trouble.error)
     }

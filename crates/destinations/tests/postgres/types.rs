@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::compare::Compare;
+use lockstep_destinations::compare::{Compare, Group, Totals};
 use lockstep_destinations::postgres::Prepared;
 use lockstep_destinations::{Destination, PageStart, PageWriter, WriteLimits};
+use lockstep_mappings::clickhouse::Measure;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
-use lockstep_mappings::postgres::compare::{Key, Scope};
+use lockstep_mappings::postgres::compare::{Grouping, Key, Part, Scope, own_totals};
+use lockstep_mappings::row_hash::HashSeed;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_testkit::databases::TestDatabase;
 use uuid::Uuid;
@@ -135,6 +137,7 @@ async fn every_type_arrives_and_is_read_back_as_the_source_shows_it() {
     assert_eq!(position.rows, 4);
     let expected = expected(&source, &mapping).await;
     assert_eq!(shown(&fixture, &mapping, Scope::All).await, expected);
+    sums_agree(&fixture, &mapping, &source).await;
     // A key is found by its text.
     let key = Key { location: place(), values: vec![Uuid::from_u128(1).to_string(), "ä".to_owned()] };
     assert_eq!(shown(&fixture, &mapping, Scope::Keys(&[key])).await.len(), 1);
@@ -144,6 +147,24 @@ async fn every_type_arrives_and_is_read_back_as_the_source_shows_it() {
     assert_eq!(fixture.number("SELECT sum(xmin::text::bigint)::bigint FROM public.things").await, again);
     source.remove().await.unwrap();
     fixture.end().await;
+}
+
+/// Expects the same sums of hashes on both sides, in each bucket of keys.
+async fn sums_agree(fixture: &Fixture, mapping: &Mapping, source: &TestDatabase) {
+    let (seed, grouping) =
+        (HashSeed(i64::from_le_bytes(*Uuid::new_v4().as_bytes().first_chunk().unwrap())), Grouping::Bucket);
+    let sql = own_totals(mapping, fixture.tenancy, Scope::All, Part::Without(&[]), seed, grouping);
+    let rows = source.connect().await.unwrap().query(&sql, &[]).await.unwrap();
+    let totals = |row: &tokio_postgres::Row| {
+        let location = lockstep_core::Location { project_id: String::new(), branch_id: String::new() };
+        let group = Group { location, bucket: row.get::<_, i32>(0).try_into().unwrap() };
+        let rows = row.get::<_, i64>(1).try_into().unwrap();
+        (group, Totals { rows, sum: row.get::<_, String>(2).parse().unwrap() })
+    };
+    let here = rows.iter().map(totals).collect();
+    let there = fixture.postgres.totals(mapping, Scope::All, Measure::Content(seed), grouping).await.unwrap();
+    assert_eq!(there, here);
+    assert!(there.len() > 1, "one bucket");
 }
 
 async fn refill(fixture: &Fixture, mapping: &Arc<Mapping>, source: &TestDatabase) {

@@ -6,13 +6,13 @@ use super::{Databases, identifier, literal, table_name};
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Grouping, Key, Scope, list};
+use crate::row_hash::{Form, HashSeed};
+
+/// Microseconds from 1970 to 2000.
+const Y2K_MICROS: i64 = 946_684_800_000_000;
 
 /// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory.
 const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1";
-
-/// The key of the hash of one comparison, random: nobody can make two rows that it takes for one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HashKey(pub u64, pub u64);
 
 /// What is added up of a group of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,8 +24,8 @@ pub enum Measure {
         /// The last that counts.
         through: SequenceId,
     },
-    /// How many live rows there are, and the sum of their hashes: of 64 bits of SipHash-2-4 over their columns in `RowBinary`.
-    Content(HashKey),
+    /// How many live rows there are, and the sum of their hashes, as [`crate::row_hash`] has them.
+    Content(HashSeed),
 }
 
 /// A column as canonical text. The variable of the array's function has a name that no exported column has.
@@ -80,11 +80,7 @@ pub(super) fn order(column: &Column) -> String {
 ///
 /// `after` leaves out everything up to and with that key: to go on where a stream broke off.
 pub fn rows(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, after: Option<&Key>) -> String {
-    let columns: Vec<_> = mapping
-        .columns
-        .iter()
-        .map(|column| format!("CAST({}, {})", canonical(column), literal(string_type(column))))
-        .collect();
+    let columns: Vec<_> = mapping.columns.iter().map(text).collect();
     let conditions =
         [Some("sync_is_deleted = 0".to_owned()), is_in(mapping, scope), after.map(|key| behind(mapping, key))];
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
@@ -127,44 +123,62 @@ fn bucket(mapping: &Mapping) -> String {
     format!("reinterpretAsUInt8(MD5({text}))")
 }
 
-/// Counts and sums over rows of the scope by location, and by the bucket of the key where `grouping` says so: `project_id`, `branch_id`
-/// (String), `bucket` (UInt8), `rows` (UInt64), `sum` (Int128), as `RowBinary`.
+fn bucket_by(mapping: &Mapping, grouping: Grouping) -> String {
+    match grouping {
+        Grouping::Location => "toUInt8(0)".to_owned(),
+        Grouping::Bucket => bucket(mapping),
+    }
+}
+
+/// Counts of live rows of the scope by location, and sums of the numbers of all rows, tombstones too, above one number and up to
+/// another: `project_id`, `branch_id` (String), `rows` (UInt64), `sum` (Int128), as `RowBinary`.
 ///
 /// Without `FINAL` rows that were not merged yet would count twice.
-pub fn totals(
+pub fn numbers(
     mapping: &Mapping,
     databases: &Databases,
     scope: Scope<'_>,
-    measure: Measure,
-    grouping: Grouping,
+    above: SequenceId,
+    through: SequenceId,
 ) -> String {
-    let columns: Vec<_> = mapping.columns.iter().map(|column| identifier(&column.name)).collect();
-    let (rows, sum, live) = match measure {
-        Measure::Versions { above, through } => (
-            "countIf(sync_is_deleted = 0)",
-            format!("sumIf(toInt128(sync_sequence_id), sync_sequence_id > {above} AND sync_sequence_id <= {through})"),
-            None,
-        ),
-        Measure::Content(HashKey(one, other)) => (
-            "count()",
-            format!(
-                "sum(toInt128(reinterpretAsInt64(sipHash64Keyed((toUInt64({one}), toUInt64({other})), formatRow('RowBinary', {})))))",
-                columns.join(", ")
-            ),
-            Some("sync_is_deleted = 0".to_owned()),
-        ),
-    };
-    let bucket = match grouping {
-        Grouping::Location => "toUInt8(0)".to_owned(),
-        Grouping::Bucket => bucket(mapping),
-    };
-    let conditions: Vec<_> = [live, is_in(mapping, scope)].into_iter().flatten().collect();
     format!(
-        "SELECT project_id, branch_id, {bucket} AS sync_bucket, toUInt64({rows}), toInt128({sum})\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nGROUP BY project_id, branch_id, sync_bucket\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        "SELECT project_id, branch_id, toUInt64(countIf(sync_is_deleted = 0)), toInt128(sumIf(toInt128(sync_sequence_id), sync_sequence_id > {above} AND sync_sequence_id <= {through}))\nFROM {raw}.{name} FINAL\nWHERE {in_scope}\nGROUP BY project_id, branch_id\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
         raw = identifier(&databases.raw),
         name = identifier(&table_name(mapping)),
-        conditions = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") },
+        in_scope = is_in(mapping, scope).unwrap_or_else(|| "1".to_owned()),
     )
+}
+
+/// Live rows of the scope, in no order: `project_id`, `branch_id` (String), `bucket` (UInt8), then each column in the
+/// [`Form`](crate::row_hash::Form) of its type behind a byte that says whether it is null, where it can be; as `RowBinary`.
+pub fn content(mapping: &Mapping, databases: &Databases, scope: Scope<'_>, grouping: Grouping) -> String {
+    let columns: Vec<_> = mapping.columns.iter().map(hashed_value).collect();
+    let conditions = [Some("sync_is_deleted = 0".to_owned()), is_in(mapping, scope)];
+    format!(
+        "SELECT project_id, branch_id, {bucket}, {columns}\nFROM {raw}.{name} FINAL\nWHERE {conditions}\nSETTINGS {SETTINGS}\nFORMAT RowBinary",
+        bucket = bucket_by(mapping, grouping),
+        columns = columns.join(", "),
+        raw = identifier(&databases.raw),
+        name = identifier(&table_name(mapping)),
+        conditions = conditions.into_iter().flatten().collect::<Vec<_>>().join(" AND "),
+    )
+}
+
+/// A column in the form of its type. Moments are counted as Postgres sends them: in microseconds since 2000.
+fn hashed_value(column: &Column) -> String {
+    let (name, column_type) = (identifier(&column.name), column.column_type);
+    match (Form::of(column_type), column_type.base) {
+        (Form::Number(_), BaseType::Timestamp) => format!("toUnixTimestamp64Milli({name}) * 1000 - {Y2K_MICROS}"),
+        (Form::Number(_), BaseType::TimestampMicros) => format!("toUnixTimestamp64Micro({name}) - {Y2K_MICROS}"),
+        (Form::Bytes, BaseType::Bytes) if column_type.array.is_none() => name,
+        (Form::Bytes, _) => text(column),
+        _ => name,
+    }
+}
+
+/// A column as canonical text of a type that says whether it can be null.
+fn text(column: &Column) -> String {
+    format!("CAST({}, {})", canonical(column), literal(string_type(column)))
 }
 
 /// What is known of keys besides their columns: location and key as [`rows`] gives them, `version` (Int64, of the row that counts),

@@ -13,7 +13,7 @@ mod tables;
 mod view;
 
 pub use compare::{
-    HashKey, Measure, ahead, places as places_of_key, rows as compare_rows, totals, versions, versions_of_keys,
+    Measure, ahead, content, numbers, places as places_of_key, rows as compare_rows, versions, versions_of_keys,
 };
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};

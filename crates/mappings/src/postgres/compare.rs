@@ -21,7 +21,7 @@ pub use self::part::{Part, Positions, keys_at};
 pub use self::scope::{Projects, Scope};
 pub(crate) use self::scope::{bucket, list};
 pub(crate) use self::totals::hashed;
-pub use self::totals::{Grouping, NUMBERS_FROM, counts, numbers, own_count, own_totals, typed};
+pub use self::totals::{Grouping, NUMBERS_FROM, content, counts, numbers, own_count, own_totals};
 use super::names::{identifier, literal, table, tenancy_table};
 use super::row;
 use crate::column_type::{BaseType, ColumnType};
@@ -67,13 +67,8 @@ fn canonical_one(base: BaseType, value: &str) -> String {
     match base {
         BaseType::Bool => format!("CASE WHEN {value} THEN '1' WHEN NOT {value} THEN '0' END"),
         // What DateTime64(3) holds, floored to milliseconds.
-        BaseType::Timestamp => format!(
-            // GREATEST and LEAST pass nulls over: without the condition a null would become the lower limit.
-            "CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999')) * 1000)::bigint::text END"
-        ),
-        BaseType::TimestampMicros => format!(
-            "CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59.999999')) * 1000000)::bigint::text END"
-        ),
+        BaseType::Timestamp => epoch(value, base, 1000),
+        BaseType::TimestampMicros => epoch(value, base, 1_000_000),
         BaseType::Date => {
             format!("CASE WHEN {value} IS NOT NULL THEN LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31')::text END")
         }
@@ -83,6 +78,19 @@ fn canonical_one(base: BaseType, value: &str) -> String {
         BaseType::Bytes => format!("encode({value}, 'hex')"),
         _ => format!("({value})::text"),
     }
+}
+
+/// How often a second of it has passed since 1970, floored.
+fn epoch(value: &str, base: BaseType, parts: u32) -> String {
+    // GREATEST and LEAST pass nulls over: without the condition a null would become the lower limit.
+    let clamped = in_range(value, base);
+    format!("CASE WHEN {value} IS NOT NULL THEN floor(extract(epoch FROM {clamped}) * {parts})::bigint::text END")
+}
+
+/// A moment clamped to what every destination holds.
+fn in_range(value: &str, base: BaseType) -> String {
+    let last = if base == BaseType::TimestampMicros { ".999999" } else { ".999" };
+    format!("LEAST(GREATEST({value}, '1900-01-01'), '2299-12-31 23:59:59{last}')")
 }
 
 pub(crate) fn canonical_column(mapping: &Mapping, column: &Column) -> String {

@@ -5,6 +5,7 @@ use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Grouping, Key, bucket, canonical_column, hashed, list};
 use crate::postgres::identifier;
+use crate::row_hash::HashSeed;
 
 /// Which rows are compared.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +76,8 @@ fn chosen(mapping: &Mapping, rows: Rows<'_>) -> String {
 }
 
 /// How many rows there are, and the sum of their hashes, as an ordinary query: what [`crate::postgres::compare::own_totals`] returns.
-pub fn totals(mapping: &Mapping, rows: Rows<'_>, grouping: Grouping) -> String {
-    hashed(mapping, &chosen(mapping, rows), grouping)
+pub fn totals(mapping: &Mapping, rows: Rows<'_>, seed: HashSeed, grouping: Grouping) -> String {
+    hashed(mapping, &chosen(mapping, rows), seed, grouping)
 }
 
 /// How many rows there are, as an ordinary query: 0, `rows bigint`, 0.

@@ -3,13 +3,15 @@
 
 use lockstep_core::TenancyId;
 
-use super::scope::{bucket, source_bucket};
-use super::{COPY, Chosen, Part, Scope, TO_STDOUT, canonical_column, chosen, key_text, part, plain_joins};
-use crate::mapping::{Mapping, Tenant};
+use super::scope::bucket;
+use super::{Chosen, Part, Scope, canonical, chosen, in_range, key_text, part, plain_joins};
+use crate::column_type::{BaseType, ColumnType};
+use crate::mapping::{Column, Mapping, Tenant};
 use crate::postgres::key::slot_names;
 use crate::postgres::names::{CONTROL_SCHEMA, identifier, table};
 use crate::postgres::row;
 use crate::postgres::target::Target;
+use crate::row_hash::HashSeed;
 
 /// Whether rows are told apart by the bucket of their key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,24 +22,27 @@ pub enum Grouping {
     Bucket,
 }
 
-/// Rows as binary `COPY` in the order in which they lie, laid out as [`crate::postgres::fetch::page`] lays them out, but that the
-/// bucket of the key stands in the place of the number. Whoever reads them adds up the hashes: Postgres would take longer over
-/// that than over sending the rows.
-pub fn typed(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>, grouping: Grouping) -> String {
+/// How many rows there are in each group, and the sum of their hashes, as an ordinary query: `project_id`, `branch_id`, `bucket int`,
+/// `rows bigint`, `sum text`.
+pub fn content(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>, seed: HashSeed, grouping: Grouping) -> String {
     let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| format!(" AND {condition}"));
-    format!(
-        "{COPY}SELECT t.\"id\", t.\"projectId\", t.\"branchId\", {columns}, {bucket}::int8, 0::int2\nFROM {tenancies} JOIN {source} s ON {belongs}{joins}\nWHERE {chosen}{in_scope}{in_bucket}{TO_STDOUT}",
-        columns = row::select_list(mapping, "s"),
-        bucket = match grouping {
-            Grouping::Location => "0".to_owned(),
-            Grouping::Bucket => source_bucket(mapping),
+    let condition = format!("{}{in_scope}{}", part.condition(mapping), scope.and_bucket(mapping));
+    let rows = chosen(
+        mapping,
+        &Chosen {
+            place: "t.\"id\" AS sync_place",
+            tenancies: &part::tenancies(),
+            joins: &plain_joins(mapping),
+            chosen: &condition,
+            order: "",
         },
+    );
+    // Grouped by a short key; where a tenancy is, is looked up afterwards.
+    format!(
+        "SELECT t.\"projectId\", t.\"branchId\", h.bucket, sum(h.rows)::bigint, sum(h.total)::text\nFROM (SELECT c.sync_tenancy, {bucket} AS bucket, count(*) AS rows, sum({hash}) AS total\n{rows}\nGROUP BY 1, 2) h\n  JOIN {tenancies} ON t.\"id\" = h.sync_tenancy\nGROUP BY 1, 2, 3",
+        bucket = bucket_of_row(mapping, grouping),
+        hash = hash(mapping, seed),
         tenancies = part::tenancies(),
-        source = table(&mapping.source),
-        belongs = row::belongs(mapping, "s"),
-        joins = plain_joins(mapping),
-        chosen = part.condition(mapping),
-        in_bucket = scope.and_bucket(mapping),
     )
 }
 
@@ -98,19 +103,26 @@ pub const NUMBERS_FROM: &str = "SELECT GREATEST(
 
 /// How many rows a tenancy has itself, and the sum of their hashes, as an ordinary query: what [`crate::tenant::compare::totals`] returns of the
 /// same rows in its own database.
-pub fn own_totals(mapping: &Mapping, owner: TenancyId, scope: Scope<'_>, part: Part<'_>, grouping: Grouping) -> String {
+pub fn own_totals(
+    mapping: &Mapping,
+    owner: TenancyId,
+    scope: Scope<'_>,
+    part: Part<'_>,
+    seed: HashSeed,
+    grouping: Grouping,
+) -> String {
     let condition = format!("{} AND t.\"id\" = '{owner}'::uuid{}", part.condition(mapping), scope.and_bucket(mapping));
     let rows = chosen(
         mapping,
         &Chosen {
-            place: "''::text AS project_id, ''::text AS branch_id",
+            place: "t.\"id\" AS sync_place",
             tenancies: &part::tenancies(),
             joins: &plain_joins(mapping),
             chosen: &condition,
             order: "",
         },
     );
-    hashed(mapping, &rows, grouping)
+    hashed(mapping, &rows, seed, grouping)
 }
 
 /// How many rows a tenancy has itself, as an ordinary query: 0, `rows bigint`, 0.
@@ -125,17 +137,42 @@ pub fn own_count(mapping: &Mapping, owner: TenancyId) -> String {
 }
 
 /// Counts and hashes over rows `c` of exported values: `bucket int`, `rows bigint`, `sum text`.
-///
-/// The text of a record tells every value from every other, null from empty too. Of its MD5 64 bits are added up.
-pub(crate) fn hashed(mapping: &Mapping, rows: &str, grouping: Grouping) -> String {
-    let columns: Vec<_> = mapping.columns.iter().map(|column| canonical_column(mapping, column)).collect();
+pub(crate) fn hashed(mapping: &Mapping, rows: &str, seed: HashSeed, grouping: Grouping) -> String {
+    let (bucket, hash) = (bucket_of_row(mapping, grouping), hash(mapping, seed));
+    format!("SELECT {bucket}, count(*), COALESCE(sum({hash}), 0)::text\n{rows}\nGROUP BY 1")
+}
+
+/// The bucket of the key of the row `c`, where rows are told apart by it.
+fn bucket_of_row(mapping: &Mapping, grouping: Grouping) -> String {
     let keys = mapping.key_columns().map(|column| key_text(&format!("c.{}", identifier(&column.name))));
-    let bucket = match grouping {
+    match grouping {
         Grouping::Location => "0".to_owned(),
         Grouping::Bucket => bucket(&keys.collect::<Vec<_>>()),
-    };
-    format!(
-        "SELECT {bucket}, count(*), COALESCE(sum(('x' || left(md5(convert_to(ROW({})::text, 'UTF8')), 16))::bit(64)::bigint::numeric), 0)::text\n{rows}\nGROUP BY 1",
-        columns.join(", ")
-    )
+    }
+}
+
+/// The hash of the exported values of the row `c`, as [`crate::row_hash`] says.
+fn hash(mapping: &Mapping, HashSeed(seed): HashSeed) -> String {
+    let columns: Vec<_> = mapping.columns.iter().map(hashed_value).collect();
+    let columns = columns.join(", ");
+    format!("hash_record_extended(ROW(int8send(hash_record_extended(ROW({columns}), {seed}))), {seed})")
+}
+
+/// A value of the row `c` whose bytes are hashed. A text is compared by its bytes, whatever its column holds for equal.
+fn hashed_value(column: &Column) -> String {
+    let (value, ColumnType { base, array, .. }) = (format!("c.{}", identifier(&column.name)), column.column_type);
+    let moment = |sent: &str| format!("CASE WHEN {value} IS NOT NULL THEN timestamp_send({sent}) END");
+    match base {
+        _ if array.is_some() => format!("({}) COLLATE \"C\"", canonical(column.column_type, &value)),
+        BaseType::Uuid | BaseType::Bytes => value,
+        BaseType::Bool => format!("boolsend({value})"),
+        BaseType::Int16 => format!("int2send({value})"),
+        BaseType::Int32 => format!("int4send({value})"),
+        BaseType::Int64 => format!("int8send({value})"),
+        BaseType::Float32 => format!("float4send({value})"),
+        BaseType::Float64 => format!("float8send({value})"),
+        BaseType::Timestamp => moment(&format!("date_trunc('milliseconds', {})", in_range(&value, base))),
+        BaseType::TimestampMicros => moment(&in_range(&value, base)),
+        _ => format!("({}) COLLATE \"C\"", canonical(column.column_type, &value)),
+    }
 }
