@@ -19,7 +19,7 @@ async fn sessions_of_the_console_cannot_write() -> Result<()> {
     let fixture = Fixture::start(Options::default()).await?;
     let deployment = Deployment::connect(fixture.reading, fixture.mappings).await?;
     let refused = pause(&deployment, &Part::Workers, "a test").await.unwrap_err().to_string();
-    assert!(refused.contains("LS-0034") || refused.contains("25006"), "{refused}");
+    assert!(refused.contains("ReadOnlyTransaction"), "{refused}");
     let paused = fixture.client.query_one("SELECT count(*) FROM lockstep.pause", &[]).await?;
     assert_eq!(paused.get::<_, i64>(0), 0);
     fixture.end().await
