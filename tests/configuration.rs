@@ -12,7 +12,7 @@ const AMQP: &str = "LOCKSTEP_AMQP_URL is missing";
 const CLICKHOUSE: &str = "LOCKSTEP_CLICKHOUSE_URL is missing";
 
 /// Each program with its arguments, and what it cannot do without.
-const PROGRAMS: [(&str, &[&str], &[&str]); 11] = [
+const PROGRAMS: [(&str, &[&str], &[&str]); 12] = [
     ("lockstep-sequencer", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
@@ -23,6 +23,7 @@ const PROGRAMS: [(&str, &[&str], &[&str]); 11] = [
     ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["rewind"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["doctor"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["console"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["detach"], &[SOURCE]),
 ];
 

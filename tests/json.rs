@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::{SOURCE_SCHEMA, connect};
+use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
 use crate::custom_mapping::Definitions;
 use crate::pause::says;
-use crate::programs::{ended, with_changed};
+use crate::programs::{ended, secret_file, with_changed};
 use crate::stage::Stage;
 
 const PAGE: &str = include_str!("../docs/json.md");
@@ -244,4 +245,17 @@ async fn status_and_wait_read_no_table_of_tenancies() -> Result<()> {
     }
     stage.sql(&format!(r#"DROP OWNED BY "{role}"; DROP ROLE "{role}""#)).await?;
     stage.end(programs).await
+}
+
+#[tokio::test]
+async fn json_of_console_link() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let secret = secret_file(&std::env::temp_dir(), "links", "0123456789abcdef0123456789abcdef")?;
+    let tenant = "7f2c6e8a-0000-4000-8000-000000000001";
+    let arguments = ["--tenant", tenant, "--link-secret-file", &secret, "--minutes", "5"];
+    let link = json(&stage, "console link", &arguments, 0).await?;
+    assert_eq!(link["valid_s"], 300);
+    ensure!(link["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:9465/t/")), "{link}");
+    std::fs::remove_file(secret)?;
+    stage.end([]).await
 }

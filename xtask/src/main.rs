@@ -4,6 +4,7 @@
 mod account;
 mod cargo;
 mod check;
+mod console;
 mod deadline;
 mod environment;
 mod install;
@@ -53,8 +54,11 @@ enum Command {
     },
     /// Show what runs, where, and where it logs
     Status,
-    /// Start the services and run every test, with cargo-nextest where it is installed
+    /// Start the services and run every test, with cargo-nextest where it is installed; `test console`: the console's, in a browser
+    #[command(args_conflicts_with_subcommands = true)]
     Test {
+        #[command(subcommand)]
+        only: Option<OnlyTest>,
         #[command(flatten)]
         versions: Versions,
         /// Passed on to the test runner: a part of a test's name, or its options
@@ -99,6 +103,17 @@ enum OnlyCheck {
     },
 }
 
+/// Tests of their own, which need programs of others.
+#[derive(Subcommand)]
+enum OnlyTest {
+    /// The console in Debian's Chromium; what is missing is installed with apt-get and npm
+    Console {
+        /// Also keep pictures of the views for the documents, in docs/images
+        #[arg(long)]
+        pictures: bool,
+    },
+}
+
 /// Which versions of the services are used.
 #[derive(Args)]
 struct Versions {
@@ -136,7 +151,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Down { purge } => services::down(&Workspace::find()?, purge)?,
         Command::Restart { service } => services::restart(&Workspace::find()?, &service)?,
         Command::Status => services::status(&Workspace::find()?)?,
-        Command::Test { versions, arguments } => {
+        Command::Test { only: Some(OnlyTest::Console { pictures }), .. } => {
+            return console::test(&Workspace::find()?, pictures);
+        }
+        Command::Test { only: None, versions, arguments } => {
             return run::test(&Workspace::find()?, versions.postgres(), &arguments);
         }
         Command::Check { only: Some(OnlyCheck::Deploy { write }), .. } => {

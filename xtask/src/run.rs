@@ -14,11 +14,11 @@ use crate::{cargo, install, services};
 const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
 
 /// Tells tests and demo where those programs are.
-const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
+pub(crate) const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";
 
 /// Builds everything with the tests, so that features are unified as the test run unifies them: failpoints are on, and
 /// nothing is compiled twice.
-const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+pub(crate) const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
 /// What `demo --help` adds; the options are the demo's own.
 pub(crate) const DEMO_HELP: &str = "\

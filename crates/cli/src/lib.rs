@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod console;
 mod destination;
 mod detach;
 mod doctor;
@@ -82,6 +83,8 @@ enum Command {
     Destination(Reporting<destination::DestinationArgs>),
     /// Show or change the settings that all programs share
     Settings(Reporting<settings::SettingsCommand>),
+    /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
+    Console(console::ConsoleCommand),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
     Doctor(Reporting<doctor::DoctorArgs>),
 }
@@ -97,6 +100,7 @@ impl Command {
             | Self::Rewind(_)
             | Self::Access(_)
             | Self::Doctor(_) => (false, true),
+            Self::Console(command) => (!command.is_link(), !command.is_link()),
             Self::Status(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
@@ -110,6 +114,7 @@ impl Command {
         let source = match self {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
+            Self::Console(command) => !command.is_link(),
             _ => true,
         };
         Needs { source, amqp, clickhouse }
@@ -135,7 +140,8 @@ impl Command {
             | Self::Explain(_)
             | Self::Verified(_)
             | Self::Paused(_)
-            | Self::Doctor(_) => None,
+            | Self::Doctor(_)
+            | Self::Console(_) => None,
         }
     }
 }
@@ -178,6 +184,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
     Ok(match command {
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
+        Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
         Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
         Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),

@@ -125,6 +125,8 @@ pub struct ClickHouseSettings {
 pub struct Settings {
     /// The source database.
     pub source_url: SecretUrl,
+    /// Whether operations open sessions there in which Postgres refuses every write. No flag sets it: the console does.
+    pub source_read_only: bool,
     /// A streaming replica of it, from which workers read changes; none: they read them from the source itself.
     pub source_read_url: Option<SecretUrl>,
     /// The broker.
@@ -206,6 +208,7 @@ impl SettingsArgs {
         let clickhouse = self.clickhouse(needs, &mut check);
         let settings = Settings {
             source_url,
+            source_read_only: false,
             source_read_url,
             amqp_url,
             clickhouse,

@@ -1,8 +1,8 @@
 //! The demo: twelve tables of a multi-tenant Postgres arrive in ClickHouse, stay in step while rows are written, changed
 //! and deleted, and are proven equal.
 
+mod console;
 mod editor;
-
 mod report;
 mod screen;
 mod tenants;
@@ -17,6 +17,7 @@ use crate::lag::LagProbe;
 use lockstep_testkit::data::{self, Shape};
 use lockstep_testkit::installation::{Installation, Program};
 
+use console::Console;
 use editor::Editor;
 use report::Outcome;
 use screen::Screen;
@@ -83,8 +84,11 @@ async fn show(
         editor.until(EDITS_ONCE).await?;
         probe.until(LAGS_ONCE).await?;
     } else {
+        let console = Console::start(installation)?;
+        screen.say(&format!("the console is at {}", console.address().await?));
         screen.say("editing; Ctrl-C stops cleanly");
         keep_going(installation, screen, &mut editor, &mut probe, shutdown).await?;
+        console.stop().await?;
     }
     let edits = editor.stop().await?;
     let lags = probe.stop().await?;

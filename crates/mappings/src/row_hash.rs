@@ -174,7 +174,8 @@ mod tests {
             next(&mut row);
             row.finish()
         };
-        // SELECT hashint4extended(0, 42::int8 # -2), timestamp_hash_extended(m, hashint4extended(m::date - '2000-01-01', 42)) …
+        // SELECT hashint4extended(0, 42::int8 # -2), timestamp_hash_extended(m, hashint4extended(m::date - date '2000-01-01', 42)),
+        //   uuid_hash_extended('00112233-4455-6677-8899-aabbccddeeff', 42)
         assert_eq!(after(&|row| row.number(-2)), -8_076_091_311_666_148_644);
         assert_eq!(after(&|row| row.moment(757_254_896_789_000)), 5_231_121_982_752_005_793);
         assert_eq!(after(&|row| row.moment(-757_254_896_789_000)), 5_836_932_028_166_231_181);

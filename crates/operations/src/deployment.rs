@@ -27,10 +27,15 @@ impl<'a> Deployment<'a> {
     /// # Errors
     /// When the settings cannot be used, or Postgres cannot be reached.
     pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
-        let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+        let source = Source::of(settings)?;
         let (client, control) = try_join!(source.connect(Session::Control), source.connect_diesel(Session::Control))?;
         let is_migrated = client.query_one("SELECT to_regclass('lockstep.task') IS NOT NULL", &[]).await?.get(0);
         Ok(Self { settings, mappings, client, control: Some(control).filter(|_| is_migrated) })
+    }
+
+    /// Whether a connection has ended; then every question fails.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// For Lockstep's own tables.

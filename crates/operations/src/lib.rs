@@ -12,6 +12,7 @@ pub mod doctor;
 mod erase;
 mod error;
 mod explain;
+mod freshness;
 mod mapping;
 mod mark;
 mod pause;
@@ -19,10 +20,14 @@ mod progress;
 mod quarantine;
 mod resync;
 mod rewind;
+mod runs;
 mod settings;
 pub mod shown;
 mod status;
 mod tenancies;
+mod tenant;
+mod tenants;
+mod under_way;
 mod verified;
 mod wait;
 
@@ -45,6 +50,7 @@ pub use explain::{
     FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
     TenancyStory, Verdict, Waiting, explain,
 };
+pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
@@ -55,13 +61,20 @@ pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{
-    QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined, quarantine_of, quarantined,
-    retry_quarantined,
+    QuarantineEntry, QuarantineGroup, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined,
+    quarantine_groups, quarantine_of, quarantined, quarantined_some, retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};
+pub use runs::{
+    FindingOf, OwnReceipt, RUNS_A_PAGE, VerificationRun, all_findings, receipt, receipts, verification_run,
+    verification_runs,
+};
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
+pub use tenant::{TenantMappingProgress, TenantReport, tenant};
+pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantsPage, find_tenants};
+pub use under_way::{ResyncEntry, resyncs};
 pub use verified::{
     Certificate, CertificateError, OpenFinding, Proven, SigningKey, VerifiedReport, VerifyingKey, verified,
 };

@@ -68,6 +68,27 @@ pub struct QuarantineReport {
     pub entries: Vec<QuarantineEntry>,
 }
 
+/// Rows in quarantine that failed alike.
+#[derive(Serialize, Debug)]
+pub struct QuarantineGroup {
+    /// Who refused them.
+    pub destination: String,
+    /// Their mapping.
+    pub mapping: String,
+    /// The error's code.
+    pub code: String,
+    /// The error, without values of rows.
+    pub error: String,
+    /// How many.
+    pub rows: i64,
+    /// Of how many tenancies.
+    pub tenancies: i64,
+    /// When the first was refused, in UTC.
+    pub first_refused_at: String,
+    /// When the last was refused, in UTC.
+    pub last_refused_at: String,
+}
+
 /// How many rows were shipped again, or forgotten.
 #[derive(Serialize, Debug)]
 pub struct QuarantinedRows {
@@ -83,11 +104,23 @@ pub async fn quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
 ) -> Result<QuarantineReport, OperationError> {
+    quarantined_some(deployment, scope, i64::MAX).await
+}
+
+/// The same, of each mapping of each destination at most so many.
+///
+/// # Errors
+/// When there is no such mapping, or Postgres cannot be asked.
+pub async fn quarantined_some(
+    deployment: &Deployment<'_>,
+    scope: &QuarantineScope,
+    limit: i64,
+) -> Result<QuarantineReport, OperationError> {
     let mut entries = Vec::new();
     let tenancy = scope.tenancy.map(|id| id.as_uuid());
     for (destination, mapping) in places(deployment, scope).await? {
         let sql = quarantine::entries(mapping);
-        let rows = deployment.client.query(&sql, &[&destination, &tenancy, &i64::MAX]).await?;
+        let rows = deployment.client.query(&sql, &[&destination, &tenancy, &limit]).await?;
         entries.extend(rows.iter().map(|row| QuarantineEntry {
             destination: destination.clone(),
             mapping: mapping.name.to_string(),
@@ -102,6 +135,40 @@ pub async fn quarantined(
         }));
     }
     Ok(QuarantineReport { entries })
+}
+
+/// Rows that are looked through for groups, and groups that are told of.
+const GROUPED: (i64, i64) = (100_000, 100);
+
+/// Rows in quarantine by what was wrong with them, the most first.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn quarantine_groups(
+    deployment: &Deployment<'_>,
+    scope: &QuarantineScope,
+) -> Result<Vec<QuarantineGroup>, OperationError> {
+    const GROUPS: &str = "SELECT destination, mapping_name, code, error, count(*), count(DISTINCT tenancy_id),
+  to_char(min(first_refused_at), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(max(last_refused_at), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+FROM (SELECT * FROM lockstep.quarantine WHERE ($1::text IS NULL OR destination = $1) AND ($2::text IS NULL OR mapping_name = $2)
+  AND ($3::uuid IS NULL OR tenancy_id = $3) LIMIT $4) q GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT $5";
+    deployment.control()?;
+    let destination = scope.destination.as_ref().map(DestinationId::as_str);
+    let mapping = scope.mapping.as_ref().map(|name| name.as_str());
+    let tenancy = scope.tenancy.map(|id| id.as_uuid());
+    let (looked_through, told) = GROUPED;
+    let rows = deployment.client.query(GROUPS, &[&destination, &mapping, &tenancy, &looked_through, &told]).await?;
+    let group = |row: &tokio_postgres::Row| QuarantineGroup {
+        destination: row.get(0),
+        mapping: row.get(1),
+        code: row.get(2),
+        error: row.get(3),
+        rows: row.get(4),
+        tenancies: row.get(5),
+        first_refused_at: row.get(6),
+        last_refused_at: row.get(7),
+    };
+    Ok(rows.iter().map(group).collect())
 }
 
 /// Has the rows numbered and shipped anew.

@@ -94,6 +94,6 @@ pub async fn rewind(
     let run = server_run(&deployment.client).await?;
     clickhouse.write_source(&run.identity).await?;
     let filled = ended(deployment.control()?, &all, &mut waiting).await;
-    report.export = Some(ExportReport::of(deployment, all.len(), filled, &waiting).await?);
+    report.export = Some(ExportReport::of(deployment, all.len(), filled, waiting.elapsed_ms()).await?);
     Ok(report)
 }

@@ -16,6 +16,16 @@ pub(crate) fn key(mapping: &Mapping, values: &[String]) -> BTreeMap<String, Stri
     columns.map(|(column, value)| (column.name.clone(), of(column.column_type.base, value))).collect()
 }
 
+/// The values of a key that is an object by column.
+pub fn object(mapping: &Mapping, key: &serde_json::Value) -> BTreeMap<String, String> {
+    let text = |column: &str| match &key[column] {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let columns = mapping.key_columns();
+    columns.map(|column| (column.name.clone(), of(column.column_type.base, &text(&column.name)))).collect()
+}
+
 fn of(base: BaseType, value: &str) -> String {
     match base {
         BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 => value.to_owned(),

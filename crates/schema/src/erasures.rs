@@ -124,3 +124,59 @@ pub async fn of_own_databases(control: &Control, of: TenancyId) -> Result<Vec<Te
         .select((erasure::destination, to_char(erasure::finished_at, UTC), erasure::removed));
     Ok(receipts.load(&mut &*control).await?)
 }
+
+/// An erasure of a tenancy from one destination.
+#[derive(Clone, PartialEq, Eq, Queryable, Serialize, Debug)]
+pub struct OwnReceipt {
+    /// Its number.
+    pub id: i64,
+    /// Whose rows.
+    pub tenancy: Uuid,
+    /// From where: `clickhouse`, or the id of a database of its own.
+    pub destination: String,
+    /// `automatic` or `by hand`.
+    pub reason: String,
+    /// When it was asked for or noticed, in UTC.
+    pub requested_at: String,
+    /// When it was counted that nothing is left, in UTC.
+    pub proven_at: Option<String>,
+    /// When it was done, in UTC; none: it goes on.
+    pub finished_at: Option<String>,
+    /// Rows by mapping.
+    pub removed: serde_json::Value,
+}
+
+macro_rules! own_receipt {
+    () => {
+        (
+            erasure::id,
+            erasure::tenancy_id,
+            erasure::destination,
+            erasure::reason,
+            to_char(erasure::requested_at.nullable(), UTC).assume_not_null(),
+            to_char(erasure::proven_at, UTC),
+            to_char(erasure::finished_at, UTC),
+            erasure::removed,
+        )
+    };
+}
+
+/// Erasures that are shown of a tenancy.
+const OF_A_TENANCY: i64 = 100;
+
+/// Erasures of a tenancy, the last first, whether they are finished or not.
+pub async fn of_tenancy(control: &Control, of: TenancyId) -> Result<Vec<OwnReceipt>, SourceError> {
+    let rows = erasure::table.filter(erasure::tenancy_id.eq(of.as_uuid())).order(erasure::id.desc());
+    Ok(rows.limit(OF_A_TENANCY).select(own_receipt!()).load(&mut &*control).await?)
+}
+
+/// At most `limit` erasures that are finished, with a number below `before`, the last first.
+pub async fn finished_before(
+    control: &Control,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<OwnReceipt>, SourceError> {
+    let rows =
+        erasure::table.filter(erasure::finished_at.is_not_null().and(erasure::id.lt(before.unwrap_or(i64::MAX))));
+    Ok(rows.order(erasure::id.desc()).limit(limit).select(own_receipt!()).load(&mut &*control).await?)
+}

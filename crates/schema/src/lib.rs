@@ -27,6 +27,7 @@ mod tables;
 pub mod tasks;
 pub mod tenancy_locations;
 pub mod tenant_destinations;
+pub mod verification_runs;
 pub mod verifications;
 
 pub use connect::{Control, PoolerSign, Session, Source};

@@ -9,10 +9,12 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::connect::Control;
 use crate::error::SourceError;
-use crate::tables::resync;
+use crate::tables::{UTC, resync, to_char};
 
 const PURPOSE: &str = "resync";
 
@@ -66,4 +68,35 @@ pub async fn finish(control: &Control, id: i64, stale_rows: i64) -> Result<(), S
     let done = (resync::finished_at.eq(now), resync::stale_rows.eq(stale_rows));
     diesel::update(resync::table.find(id)).set(done).execute(&mut &*control).await?;
     Ok(())
+}
+
+/// An export of tenancies that was asked for.
+#[derive(Clone, PartialEq, Eq, Queryable, Serialize, Debug)]
+pub struct ResyncEntry {
+    /// Its number.
+    pub id: i64,
+    /// `resync` or `rewind`.
+    pub purpose: String,
+    /// The tenancies that were named; none: all.
+    pub tenancies: Option<Vec<Uuid>>,
+    /// The mappings that were named; none: all.
+    pub mappings: Option<Vec<String>>,
+    /// The number that its rows get numbers above.
+    pub floor: i64,
+    /// When it was finished, in UTC; none: it is under way, or was given up.
+    pub finished_at: Option<String>,
+}
+
+/// At most `limit` exports, those that are not finished first, then the last.
+pub async fn last(control: &Control, limit: i64) -> Result<Vec<ResyncEntry>, SourceError> {
+    let rows = resync::table.order((resync::finished_at.desc().nulls_first(), resync::id.desc())).limit(limit);
+    let columns = (
+        resync::id,
+        resync::purpose,
+        resync::tenancies,
+        resync::mappings,
+        resync::floor,
+        to_char(resync::finished_at, UTC),
+    );
+    Ok(rows.select(columns).load(&mut &*control).await?)
 }

@@ -18,6 +18,7 @@ use crate::databases::{Services, TestDatabase};
 pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mappings_dir: Option<PathBuf>) -> Settings {
     Settings {
         source_url: SecretUrl::new(database.url()),
+        source_read_only: false,
         source_read_url: None,
         amqp_url: SecretUrl::new(&services.amqp_url),
         clickhouse: ClickHouseSettings {

@@ -18,6 +18,7 @@ const OPERATIONS: &str = "lockstep-operations";
 const SEQUENCER: &str = "lockstep-sequencer";
 const WORKER: &str = "lockstep-worker";
 const VERIFIER: &str = "lockstep-verifier";
+const CONSOLE: &str = "lockstep-console";
 const CLI: &str = "lockstep-cli";
 const ORACLE: &str = "lockstep-oracle";
 const TESTKIT: &str = "lockstep-testkit";
@@ -36,7 +37,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (SEQUENCER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (WORKER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE]),
     (VERIFIER, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
-    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS]),
+    (CONSOLE, &[CORE, MAPPINGS, OPERATIONS]),
+    (CLI, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, OPERATIONS, CONSOLE]),
     // Stands on nothing that it judges.
     (ORACLE, &[]),
     (TESTKIT, &[CORE, MAPPINGS, SCHEMA, DESTINATIONS, QUEUE, SEQUENCER, ORACLE]),

@@ -53,7 +53,7 @@ fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> R
     let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") {
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
             collect(&path, extensions, files)?;
         } else if extensions.iter().any(|extension| path.extension().is_some_and(|found| found == *extension)) {
             files.push(path);

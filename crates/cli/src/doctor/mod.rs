@@ -14,11 +14,20 @@ use lockstep_operations::doctor::{
 use crate::error::CliError;
 use crate::output::Report;
 
+/// A transaction that is open for longer is told unless another time is given.
+const LONG_S: u32 = 300;
+
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
     /// Transactions that are open for longer are told
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = LONG_S)]
     transactions_longer_than: u32,
+}
+
+impl Default for DoctorArgs {
+    fn default() -> Self {
+        Self { transactions_longer_than: LONG_S }
+    }
 }
 
 pub(crate) async fn run(

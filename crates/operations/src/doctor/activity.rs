@@ -51,9 +51,13 @@ async fn sequence(client: &Client) -> Result<Check, OperationError> {
     })
 }
 
+/// Whether a sequencer leads.
+pub(crate) async fn leads(client: &Client) -> Result<bool, OperationError> {
+    Ok(client.query_one(LEADER, &[&LEADER_LOCK]).await?.get(0))
+}
+
 async fn leader(client: &Client) -> Result<Check, OperationError> {
-    let leads: bool = client.query_one(LEADER, &[&LEADER_LOCK]).await?.get(0);
-    Ok(if leads {
+    Ok(if leads(client).await? {
         Check::ok("sequencer", "one leads")
     } else {
         Check::finding("sequencer", "none leads, so nothing is numbered", "start `lockstep-sequencer`, or see its log")

@@ -7,6 +7,7 @@ mod capture;
 mod destinations;
 mod vacuum;
 
+pub(crate) use self::activity::leads;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
@@ -101,7 +102,7 @@ pub async fn source_checks(
     mappings: &MappingSet,
     open_for_s: u32,
 ) -> Result<Vec<Check>, OperationError> {
-    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let source = Source::of(settings)?;
     let look = async { Ok((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?)) };
     let (live, client) = match look.await {
         Ok(seen) => seen,

@@ -67,9 +67,8 @@ impl ExportReport {
         deployment: &Deployment<'_>,
         mappings: usize,
         exported: Result<Exported, OperationError>,
-        waiting: &Waiting<'_>,
+        took_ms: u64,
     ) -> Result<Self, OperationError> {
-        let took_ms = waiting.elapsed_ms();
         match exported {
             Ok(Exported { tenancies, floor, stale_rows }) => Ok(Self {
                 mappings,
@@ -123,7 +122,7 @@ pub async fn resync(
     } else {
         tenancies::export(deployment, &clickhouse, &mappings, &request.tenancies, &mut waiting).await
     };
-    ExportReport::of(deployment, mappings.len(), exported, &waiting).await
+    ExportReport::of(deployment, mappings.len(), exported, waiting.elapsed_ms()).await
 }
 
 /// Fills whole mappings, or goes on with that.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use lockstep_core::secret::SecretUrl;
+use lockstep_core::settings::Settings;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -36,6 +37,8 @@ pub struct Source {
     tls: MakeRustlsConnect,
     /// Filled once it is known that no pooler changes sessions in between; shared by all clones.
     direct: Arc<OnceCell<()>>,
+    /// Whether Postgres refuses every write of its sessions.
+    read_only: bool,
 }
 
 impl std::fmt::Debug for Source {
@@ -53,7 +56,16 @@ impl Source {
     pub fn new(url: &SecretUrl, tls_ca_file: Option<&Path>) -> Result<Self, SourceError> {
         let parsed = url::parse(url.expose(), tls_ca_file)?;
         let tls = tls::connector(parsed.verify, parsed.ca_file.as_deref())?;
-        Ok(Self { config: parsed.config, tls, direct: Arc::default() })
+        Ok(Self { config: parsed.config, tls, direct: Arc::default(), read_only: false })
+    }
+
+    /// The source that settings name, with sessions that may only read where they say so. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// As [`Source::new`].
+    pub fn of(settings: &Settings) -> Result<Self, SourceError> {
+        let source = Self::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+        Ok(Self { read_only: settings.source_read_only, ..source })
     }
 
     /// Opens a connection for streaming and plain statements. The first one looks for a pooler in between.
@@ -63,7 +75,7 @@ impl Source {
     pub async fn connect(&self, session: Session) -> Result<Client, SourceError> {
         self.refuse_pooler().await?;
         let client = self.open(session.name()).await?;
-        client.batch_execute(&session.opening()).await?;
+        client.batch_execute(&session.opening(self.read_only)).await?;
         Ok(client)
     }
 
@@ -76,7 +88,7 @@ impl Source {
         self.refuse_pooler().await?;
         let (client, connection) = self.named(session.name()).connect(self.tls.clone()).await?;
         let mut diesel = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-        diesel.batch_execute(&session.opening()).await?;
+        diesel.batch_execute(&session.opening(self.read_only)).await?;
         Ok(diesel)
     }
 

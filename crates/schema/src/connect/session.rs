@@ -100,8 +100,8 @@ impl Session {
         }
     }
 
-    /// The statements that open it, to be sent together.
-    pub(super) fn opening(self) -> String {
+    /// The statements that open it, to be sent together; the last makes it one in which Postgres refuses every write.
+    pub(super) fn opening(self, read_only: bool) -> String {
         let mut sql = String::new();
         for (name, value) in EVERY_SESSION.iter().chain(self.settings()) {
             sql.push_str(&format!("SET {name} = {value}; "));
@@ -110,6 +110,9 @@ impl Session {
             sql.push_str(&format!(
                 "SELECT set_config('{name}', '0', false) WHERE current_setting('{name}', true) IS NOT NULL; "
             ));
+        }
+        if read_only {
+            sql.push_str("SET default_transaction_read_only = on; ");
         }
         sql
     }
@@ -144,9 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_only_reads_says_so_after_everything_else() {
+        for kind in KINDS {
+            assert!(kind.opening(true).ends_with("SET default_transaction_read_only = on; "), "{kind:?}");
+            assert!(!kind.opening(false).contains("read_only = on"), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn names_are_postgres_s_own_before_anything_else_is_run() {
         for kind in KINDS {
-            assert!(kind.opening().starts_with("SET search_path = pg_catalog, pg_temp; "), "{kind:?}");
+            assert!(kind.opening(false).starts_with("SET search_path = pg_catalog, pg_temp; "), "{kind:?}");
         }
     }
 }

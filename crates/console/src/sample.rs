@@ -1,0 +1,92 @@
+//! What the sampler has seen at one moment, shared by all viewers.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lockstep_operations::doctor::{Check, Outcome};
+use lockstep_operations::{
+    Deployment, Freshness, OperationError, QuarantineGroup, QuarantineScope, Queue, SessionCount, Status,
+    VerificationRun, freshness, quarantine_groups, sessions, status, verification_runs,
+};
+
+use crate::history::{History, Series};
+
+/// What was seen.
+pub(crate) struct Sample {
+    pub(crate) taken_at: SystemTime,
+    pub(crate) took_ms: u128,
+    /// Or why it is unknown.
+    pub(crate) seen: Result<Seen, String>,
+    pub(crate) history: History,
+    /// The doctor's checks, which take longer and are asked more rarely; none before the first.
+    pub(crate) checks: Option<Arc<Checks>>,
+}
+
+/// The doctor's checks.
+pub(crate) struct Checks {
+    pub(crate) taken_at: SystemTime,
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Checks {
+    /// What is to be done.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.outcome != Outcome::Ok)
+    }
+}
+
+/// What Postgres, the broker and ClickHouse have said.
+pub(crate) struct Seen {
+    pub(crate) status: Status,
+    pub(crate) freshness: Freshness,
+    /// The last runs of the verifier, the last first.
+    pub(crate) runs: Vec<VerificationRun>,
+    pub(crate) sessions: Vec<SessionCount>,
+    /// What is in quarantine, by what was wrong.
+    pub(crate) quarantine: Vec<QuarantineGroup>,
+}
+
+impl Seen {
+    /// Asks for everything. Bounded work, however many tenants there are.
+    pub(crate) async fn take(deployment: &Deployment<'_>) -> Result<Self, OperationError> {
+        let status = status(deployment).await?;
+        let quarantine = if status.quarantine > 0 {
+            quarantine_groups(deployment, &QuarantineScope::default()).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            freshness: freshness(deployment).await?,
+            runs: verification_runs(deployment, None).await?,
+            sessions: sessions(deployment).await?,
+            quarantine,
+            status,
+        })
+    }
+
+    /// What is followed; rates come from the head and the position that were seen so many seconds ago.
+    pub(crate) fn values(&self, before: Option<([i64; 2], f64)>) -> [f64; Series::ALL.len()] {
+        let mut values = [f64::NAN; Series::ALL.len()];
+        let mut set = |of: Series, value: f64| values[of as usize] = value;
+        #[expect(clippy::cast_precision_loss, reason = "numbers that are shown")]
+        let number = |count: i64| count as f64;
+        let (status, freshness) = (&self.status, &self.freshness);
+        if let Some(([head, passed], seconds)) = before.filter(|(_, seconds)| *seconds > 0.0) {
+            let rate = |now: i64, then: i64| number((now - then).max(0)) / seconds;
+            set(Series::Numbered, rate(status.last_sequence, head));
+            set(Series::Shipped, rate(status.passed, passed));
+        }
+        set(Series::OldestNews, freshness.oldest_news_s.unwrap_or(0.0));
+        set(Series::Behind, number(freshness.behind));
+        set(Series::Inbox, number(status.inbox_lines));
+        set(Series::Unannounced, number(status.unannounced));
+        set(Series::Quarantine, number(status.quarantine));
+        if let Queue::Known { ready, retrying, dead } = &status.queue {
+            let number = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+            set(Series::Ready, number(*ready));
+            set(Series::Retrying, number(*retrying));
+            set(Series::Dead, number(*dead));
+        }
+        values
+    }
+}

@@ -1,0 +1,116 @@
+//! The one task that asks the deployment again and again, for all viewers together.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use lockstep_core::shutdown::Shutdown;
+use lockstep_operations::Deployment;
+use lockstep_operations::doctor::Check;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::history::{History, Point, Series};
+use crate::sample::{Checks, Sample, Seen};
+use crate::state::{Console, Watched};
+
+/// How often it asks while somebody watches.
+const WATCHED: Duration = Duration::from_secs(2);
+/// How often otherwise.
+const UNWATCHED: Duration = Duration::from_secs(30);
+/// What takes longer is unknown.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How often the doctor's checks are asked while somebody watches.
+const CHECKS: Duration = Duration::from_secs(60);
+/// What of those takes longer has failed.
+const CHECKS_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the doctor's checks. Whoever starts the console gives it: some of them are the command line's.
+pub type Doctor = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Check>> + Send>> + Send + Sync>;
+
+/// Samples until shutdown.
+pub(crate) async fn sample(console: Arc<Console>, publish: watch::Sender<Arc<Sample>>, stop: Shutdown) {
+    let mut sampler = Sampler::new();
+    while !stop.is_cancelled() {
+        let taking = sampler.take(&console);
+        let Some(sample) = stop.run_until_cancelled(taking).await else { return };
+        publish.send_replace(Arc::new(sample));
+        let pause = if console.watched.is_watched() { WATCHED } else { UNWATCHED };
+        let woken = timeout(pause, console.watched.woken());
+        stop.run_until_cancelled(woken).await;
+    }
+}
+
+/// Asks for the doctor's checks, while somebody watches, until shutdown.
+pub(crate) async fn check(console: Arc<Console>, doctor: Doctor, stop: Shutdown) {
+    while !stop.is_cancelled() {
+        let Some(checked) = stop.run_until_cancelled(timeout(CHECKS_LIMIT, doctor())).await else { return };
+        let checks = checked.unwrap_or_else(|_| {
+            vec![Check::unknown("doctor", "its checks were not done within two minutes", "`lockstep doctor`")]
+        });
+        console.checks.send_replace(Some(Arc::new(Checks { taken_at: SystemTime::now(), checks })));
+        let next = async {
+            tokio::time::sleep(CHECKS).await;
+            while !console.watched.is_watched() {
+                tokio::time::sleep(Watched::REMEMBERED).await;
+            }
+        };
+        stop.run_until_cancelled(next).await;
+    }
+}
+
+/// A connection of its own, and what was seen before.
+struct Sampler {
+    deployment: Option<Deployment<'static>>,
+    began: Instant,
+    before: Option<(Seconds, [i64; 2])>,
+    history: History,
+}
+
+/// Since the program started.
+type Seconds = f64;
+
+impl Sampler {
+    fn new() -> Self {
+        Self { deployment: None, began: Instant::now(), before: None, history: History::default() }
+    }
+
+    async fn take(&mut self, console: &Console) -> Sample {
+        let (began, taken_at) = (Instant::now(), SystemTime::now());
+        let asked = timeout(LIMIT, self.ask(console)).await;
+        let at_s = self.began.elapsed().as_secs_f64();
+        let seen = match asked {
+            Ok(Ok(seen)) => Ok(seen),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(format!("it was not said within {} s", LIMIT.as_secs())),
+        };
+        let values = match &seen {
+            Ok(seen) => {
+                let positions = [seen.status.last_sequence, seen.status.passed];
+                let before = self.before.replace((at_s, positions));
+                seen.values(before.map(|(then_s, positions)| (positions, at_s - then_s)))
+            }
+            Err(error) => {
+                tracing::warn!(error, "the deployment cannot be asked");
+                (self.deployment, self.before) = (None, None);
+                [f64::NAN; Series::ALL.len()]
+            }
+        };
+        self.history.push(Point { at_s, values });
+        let checks = console.checks.borrow().clone();
+        let history = self.history.clone();
+        Sample { taken_at, took_ms: began.elapsed().as_millis(), seen, history, checks }
+    }
+
+    async fn ask(&mut self, console: &Console) -> Result<Seen, String> {
+        let deployment = match self.deployment.take() {
+            Some(deployment) if !deployment.is_closed() => deployment,
+            _ => {
+                let connected = Deployment::connect(console.reading, console.mappings).await;
+                connected.map_err(|error| error.to_string())?
+            }
+        };
+        let deployment = self.deployment.insert(deployment);
+        Seen::take(deployment).await.map_err(|error| error.to_string())
+    }
+}

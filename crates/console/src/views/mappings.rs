@@ -1,0 +1,115 @@
+//! Each mapping, and what one is made of.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use lockstep_operations::{DESTINATION, MappingStatements, MappingStatus, show_mapping};
+
+use crate::answer::{Answer, Refusal};
+use crate::figures::whole;
+use crate::page::{Page, Region, View, taken};
+use crate::sample::{Sample, Seen};
+use crate::state::Console;
+use crate::verdict::Level;
+
+pub(crate) async fn page(State(console): State<Arc<Console>>) -> Response {
+    let sample = console.sample().await;
+    Page::live(&console, View::Mappings, regions(&sample))
+}
+
+#[derive(Template)]
+#[template(path = "mappings.html")]
+struct MappingsRegion<'a> {
+    unknown: Option<&'a String>,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    name: &'a str,
+    level: Level,
+    state: String,
+    behind: String,
+    fill: String,
+    filled_rows: String,
+    quarantine: String,
+    /// What the last run that compared it came to, and when.
+    compared: Option<(&'a String, &'a String)>,
+}
+
+pub(crate) fn regions(sample: &Sample) -> Vec<Region> {
+    let seen = sample.seen.as_ref();
+    let rows = seen.map(|seen| seen.status.mappings.iter().map(|mapping| row(seen, mapping)).collect());
+    let region = MappingsRegion { unknown: seen.err(), rows: rows.unwrap_or_default() };
+    vec![Region::of("mappings", &region), taken(sample)]
+}
+
+fn row<'a>(seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
+    let groups =
+        seen.quarantine.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
+    let compared = seen.runs.iter().find(|run| super::proof::compares(run, DESTINATION, &mapping.name));
+    let (level, state) = state(seen, mapping);
+    Row {
+        name: &mapping.name,
+        level,
+        state,
+        behind: whole(mapping.tenancies_behind),
+        fill: format!("{} of {}", whole(mapping.fill_ranges_done), whole(mapping.fill_ranges)),
+        filled_rows: whole(mapping.filled_rows),
+        quarantine: whole(groups.map(|group| group.rows).sum()),
+        compared: compared.map(|run| (&run.verdict, &run.finished_at)),
+    }
+}
+
+/// In a word; what matters most comes first.
+fn state(seen: &Seen, mapping: &MappingStatus) -> (Level, String) {
+    let is_paused =
+        |kind: &str, name: &str| seen.status.paused.iter().any(|part| part.kind == kind && part.name == name);
+    if is_paused("mapping", &mapping.name) {
+        (Level::Attention, "paused".to_owned())
+    } else if is_paused("workers", "") || is_paused("destination", DESTINATION) {
+        (Level::Wrong, "stands still: shipping is paused".to_owned())
+    } else if !mapping.filled && mapping.fill_ranges > 0 {
+        (Level::Attention, format!("being filled, {} %", mapping.fill_ranges_done * 100 / mapping.fill_ranges))
+    } else if !mapping.filled {
+        (Level::Attention, "waits to be filled".to_owned())
+    } else if mapping.tenancies_behind > 0 {
+        (Level::Well, "on its way".to_owned())
+    } else {
+        (Level::Well, "in step".to_owned())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "mapping.html")]
+struct MappingRegion {
+    statements: MappingStatements,
+    columns: Vec<ColumnRow>,
+    actions: bool,
+    is_paused: bool,
+}
+
+struct ColumnRow {
+    name: String,
+    column_type: String,
+    is_key: bool,
+}
+
+pub(crate) async fn detail(State(console): State<Arc<Console>>, Path(name): Path<String>) -> Answer {
+    let statements = show_mapping(console.reading, &name)?;
+    let mapping = console.mappings.iter().find(|mapping| mapping.name.as_str() == name);
+    let mapping = mapping.ok_or_else(|| Refusal::nothing(format!("There is no mapping {name} in this console.")))?;
+    let columns = mapping.columns.iter().map(|column| ColumnRow {
+        name: column.name.clone(),
+        column_type: column.column_type.to_string(),
+        is_key: mapping.key_columns().any(|key| key.name == column.name),
+    });
+    let sample = console.sample().await;
+    let is_paused = sample
+        .seen
+        .as_ref()
+        .is_ok_and(|seen| seen.status.paused.iter().any(|part| part.kind == "mapping" && part.name == name));
+    let region = MappingRegion { columns: columns.collect(), statements, actions: console.options.actions, is_paused };
+    Ok(Page::still(&console, View::Mappings, &name, vec![Region::of("mapping", &region)]))
+}

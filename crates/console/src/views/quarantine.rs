@@ -1,0 +1,120 @@
+//! Rows that were refused, by what was wrong, and messages that were given up.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use lockstep_mappings::MappingSet;
+use lockstep_operations::{
+    QuarantineGroup, QuarantineScope, Queue, quarantine_groups, quarantine_of, quarantined_some, shown,
+};
+use serde::Deserialize;
+
+use super::tenants::encoded;
+use crate::answer::{Answer, Refusal};
+use crate::figures::counted;
+use crate::page::{Page, Region, View};
+use crate::sample::Sample;
+use crate::state::Console;
+
+/// Rows of each mapping and destination that are shown.
+const ROWS: i64 = 50;
+
+/// Which rows are meant, as it stands in an address.
+#[derive(Clone, Deserialize, Default, Debug)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    pub(crate) tenant: String,
+    #[serde(default)]
+    pub(crate) mapping: String,
+    #[serde(default)]
+    pub(crate) destination: String,
+}
+
+impl Asked {
+    /// # Errors
+    /// When one of them cannot be what it should.
+    pub(crate) fn scope(&self) -> Result<QuarantineScope, Refusal> {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let wrong = |what: &str| Refusal::Wrong(format!("{what} is not known."));
+        let mapping = given(&self.mapping).map(|name| name.parse().map_err(|_| wrong("The mapping"))).transpose()?;
+        let tenancy = given(&self.tenant).map(|id| id.parse().map_err(|_| wrong("The tenant id"))).transpose()?;
+        let destination = given(&self.destination).map(|name| quarantine_of(&name)).transpose()?;
+        Ok(QuarantineScope { mapping, tenancy, destination })
+    }
+
+    pub(crate) fn pairs(&self) -> [(&'static str, &str); 3] {
+        [("tenant", self.tenant.trim()), ("mapping", self.mapping.trim()), ("destination", self.destination.trim())]
+    }
+}
+
+#[derive(Template)]
+#[template(path = "quarantine.html")]
+struct QuarantineRegion {
+    dead: String,
+    asked: Asked,
+    is_filtered: bool,
+    query: String,
+    names: Vec<String>,
+    groups: Vec<QuarantineGroup>,
+    rows: Vec<Row>,
+    actions: bool,
+}
+
+struct Row {
+    tenancy: String,
+    mapping: String,
+    key: String,
+    code: String,
+    sequence: i64,
+    attempts: i64,
+    last_refused_at: String,
+}
+
+pub(crate) async fn page(State(console): State<Arc<Console>>, Query(asked): Query<Asked>) -> Answer {
+    let scope = asked.scope()?;
+    let sample = console.sample().await;
+    let lent = console.readers.lend().await?;
+    let groups = quarantine_groups(&lent.deployment, &scope).await?;
+    let entries = quarantined_some(&lent.deployment, &scope, ROWS).await?.entries;
+    lent.give_back();
+    let rows = entries.into_iter().map(|entry| Row {
+        key: key(console.mappings, &entry.mapping, &entry.key),
+        tenancy: entry.tenancy,
+        mapping: entry.mapping,
+        code: entry.code,
+        sequence: entry.sequence,
+        attempts: entry.attempts,
+        last_refused_at: entry.last_refused_at,
+    });
+    let pairs = asked.pairs().map(|(name, value)| format!("{name}={}", encoded(value)));
+    let region = QuarantineRegion {
+        dead: dead(&sample),
+        is_filtered: asked.pairs().iter().any(|(_, value)| !value.is_empty()),
+        query: pairs.join("&"),
+        names: console.mappings.iter().map(|mapping| mapping.name.to_string()).collect(),
+        groups,
+        rows: rows.collect(),
+        actions: console.options.actions,
+        asked,
+    };
+    Ok(Page::still(&console, View::Quarantine, "Quarantine and dead letters", vec![Region::of("quarantine", &region)]))
+}
+
+fn dead(sample: &Sample) -> String {
+    match sample.seen.as_ref().map(|seen| &seen.status.queue) {
+        Ok(Queue::Known { dead, .. }) => {
+            let dead = i64::try_from(*dead).unwrap_or(i64::MAX);
+            format!("{} given up.", counted(dead, "message was", "messages were"))
+        }
+        Ok(Queue::Unknown { error }) => format!("Unknown: {error}."),
+        Err(error) => format!("Unknown: {error}."),
+    }
+}
+
+/// Ids and numbers as they are, of a text its hash.
+fn key(mappings: &MappingSet, of: &str, key: &serde_json::Value) -> String {
+    let Some(mapping) = mappings.iter().find(|mapping| mapping.name.as_str() == of) else { return String::new() };
+    let shown = shown::object(mapping, key);
+    shown.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+}

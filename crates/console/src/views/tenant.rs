@@ -1,0 +1,188 @@
+//! One tenant, for operators and by a signed link for itself: how far it is, its own databases, the story of a row.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use lockstep_core::TenancyId;
+use lockstep_operations::{
+    DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress, TenantReport,
+    Verdict, VerifiedReport, explain, tenant, verified,
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::answer::{Answer, Refusal};
+use crate::figures::{at_least, whole};
+use crate::page::{Page, Region, View};
+use crate::pool::Lent;
+use crate::state::Console;
+use crate::tokens::now_s;
+use crate::verdict::Level;
+
+#[derive(Deserialize, Default)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    mapping: String,
+    #[serde(default)]
+    key: String,
+}
+
+#[derive(Template)]
+#[template(path = "tenant.html")]
+struct TenantRegion {
+    report: TenantReport,
+    rows: Vec<Row>,
+    verified: Option<VerifiedReport>,
+    told: Option<Told>,
+    /// It is the tenant's own page: nothing of other places, operators or other tenants is on it.
+    own: bool,
+    actions: bool,
+    is_paused: bool,
+    here: String,
+    asked_mapping: String,
+    asked_key: String,
+}
+
+struct Row {
+    of: TenantMappingProgress,
+    level: Level,
+    state: &'static str,
+    cursor: String,
+    last_change: String,
+    behind: String,
+    proven: Option<Proven>,
+}
+
+/// The story of a row.
+struct Told {
+    level: Level,
+    word: &'static str,
+    sentence: String,
+    lines: Vec<String>,
+}
+
+pub(crate) async fn page(
+    State(console): State<Arc<Console>>,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let Ok(id) = id.parse::<Uuid>() else { return Err(Refusal::nothing("A tenant is named by its id, a UUID.")) };
+    let region = region(&console, id, asked, None).await?;
+    let heading = format!("Tenant {id}");
+    Ok(Page::still(&console, View::Tenants, &heading, vec![region]))
+}
+
+/// The tenant's own page.
+pub(crate) async fn own(
+    State(console): State<Arc<Console>>,
+    Path(link): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let refused = |status: StatusCode, text: &str| {
+        Ok((status, Page::refusal(View::Own, "This page is not shown", text)).into_response())
+    };
+    let opened = console.link_key.as_ref().and_then(|key| key.opens(&link, now_s()));
+    let Some((id, _)) = opened else {
+        return refused(StatusCode::NOT_FOUND, "This link does not open anything, or not any more. Ask for a new one.");
+    };
+    match region(&console, id, asked, Some(&link)).await {
+        Ok(region) => Ok(Page::still(&console, View::Own, "Your data", vec![region])),
+        Err(refusal) => {
+            // Why is the operator's business: errors name hosts.
+            tracing::warn!(error = refusal.text(), "a tenant's own page cannot be shown");
+            refused(StatusCode::SERVICE_UNAVAILABLE, "It is not known at the moment. Try again later.")
+        }
+    }
+}
+
+async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -> Result<Region, Refusal> {
+    let tenancy = TenancyId::new(id);
+    let lent = console.readers.lend().await?;
+    let report = tenant(&lent.deployment, tenancy).await?;
+    let proven = match verified(&lent.deployment, tenancy).await {
+        Ok(report) => Some(report),
+        // Of a tenancy that is gone nothing is proven.
+        Err(OperationError::UnknownTenancy(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let told =
+        if asked.key.trim().is_empty() { None } else { Some(story(&lent, tenancy, &asked, link.is_some()).await?) };
+    lent.give_back();
+    let rows = report.mappings.iter().map(|mapping| row(mapping, &report, proven.as_ref())).collect();
+    let is_paused = report.paused.iter().any(|part| part.kind == "tenancy");
+    let region = TenantRegion {
+        rows,
+        told,
+        verified: proven,
+        own: link.is_some(),
+        actions: console.options.actions && link.is_none(),
+        is_paused,
+        here: link.map_or_else(|| format!("/tenants/{id}"), |link| format!("/t/{link}")),
+        asked_mapping: asked.mapping,
+        asked_key: asked.key,
+        report,
+    };
+    Ok(Region::of("tenant", &region))
+}
+
+fn row(mapping: &TenantMappingProgress, report: &TenantReport, verified: Option<&VerifiedReport>) -> Row {
+    let number = |number: Option<i64>, none: &str| number.map_or_else(|| none.to_owned(), whole);
+    let (level, state) = match mapping {
+        _ if report.unreachable.is_some() => (Level::Unknown, "unknown"),
+        mapping if mapping.is_paused => (Level::Attention, "paused"),
+        mapping if mapping.quarantined > 0 => (Level::Attention, "rows refused"),
+        mapping if mapping.behind > 0 => (Level::Well, "on its way"),
+        _ => (Level::Well, "in step"),
+    };
+    let proven = verified.into_iter().flat_map(|verified| &verified.proven);
+    let is_of = |proof: &&Proven| {
+        proof.destination == DESTINATION && proof.mapping == mapping.mapping && proof.level != "versions"
+    };
+    let unknown = report.unreachable.is_some();
+    Row {
+        level,
+        state,
+        cursor: if unknown { "unknown".to_owned() } else { number(mapping.cursor, "nothing came yet") },
+        last_change: number(mapping.last_change, "none is kept"),
+        behind: if unknown { "unknown".to_owned() } else { at_least(mapping.behind, report.behind_limit) },
+        proven: proven.filter(is_of).max_by_key(|proof| proof.through).cloned(),
+        of: mapping.clone(),
+    }
+}
+
+/// What is told of a row. What was typed and is no key is told as well.
+async fn story(lent: &Lent<'_>, tenancy: TenancyId, asked: &Asked, is_own: bool) -> Result<Told, Refusal> {
+    let request = ExplainRequest { mapping: asked.mapping.clone(), key: asked.key.clone(), tenancy: Some(tenancy) };
+    match explain(&lent.deployment, &request).await {
+        Ok(report) => {
+            let (level, word) = match report.judgement.verdict {
+                Verdict::InStep => (Level::Well, "In step"),
+                Verdict::OnItsWay => (Level::Attention, "On its way"),
+                Verdict::NotLookedAt => (Level::Unknown, "Unknown"),
+                Verdict::Wrong => (Level::Wrong, "Wrong"),
+            };
+            // The whole story names other places and commands.
+            let lines = if is_own { Vec::new() } else { report.sentences() };
+            Ok(Told { level, word, sentence: format!("{}.", report.judgement.sentence), lines })
+        }
+        Err(error @ (OperationError::NoKey { .. } | OperationError::UnknownMapping { .. })) => {
+            Ok(Told { level: Level::Wrong, word: "No such row", sentence: error.to_string(), lines: Vec::new() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A destination's state in words.
+pub(crate) const fn word(state: DestinationState) -> &'static str {
+    match state {
+        DestinationState::Paused => "paused",
+        DestinationState::BackingOff => "not reached",
+        DestinationState::Filling => "being filled",
+        DestinationState::NeedsRefill => "waits to be filled again",
+        DestinationState::Behind => "news on the way",
+        DestinationState::InStep => "in step",
+    }
+}

@@ -1,0 +1,113 @@
+//! What the console promises, without a browser: who is let in, what is refused, and what a look costs the source.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "promises/fixture.rs"]
+mod fixture;
+
+use anyhow::Result;
+use lockstep_operations::{Deployment, Part, pause};
+use lockstep_testkit::databases::eventually;
+
+use crate::fixture::{DEADLINE, Fixture, Options};
+
+/// Every page, and some that are none.
+const PAGES: [&str; 8] =
+    ["/", "/mappings", "/mappings/users", "/tenants", "/tenants?all=1", "/quarantine", "/proof", "/operations"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_the_console_cannot_write() -> Result<()> {
+    let fixture = Fixture::start(Options::default()).await?;
+    let deployment = Deployment::connect(fixture.reading, fixture.mappings).await?;
+    let refused = pause(&deployment, &Part::Workers, "a test").await.unwrap_err().to_string();
+    assert!(refused.contains("ReadOnlyTransaction"), "{refused}");
+    let paused = fixture.client.query_one("SELECT count(*) FROM lockstep.pause", &[]).await?;
+    assert_eq!(paused.get::<_, i64>(0), 0);
+    fixture.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_shown_where_nothing_runs_and_says_so() -> Result<()> {
+    let fixture = Fixture::start(Options::default()).await?;
+    eventually("the first sample", DEADLINE, async || {
+        Ok(fixture.get("/").await?.text.contains("no sequencer leads, so changes get no numbers"))
+    })
+    .await?;
+    for page in PAGES {
+        let answer = fixture.get(page).await?;
+        assert_eq!(answer.status, 200, "{page}: {}", answer.text);
+        assert!(answer.text.contains("read-only") && !answer.text.contains("<form class=\"act\""), "{page}");
+        assert!(answer.head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{page}");
+    }
+    for nothing in ["/nothing", "/mappings/nothing", "/tenants/nothing", "/proof/runs/7", "/t/nothing"] {
+        assert_eq!(fixture.get(nothing).await?.status, 404, "{nothing}");
+    }
+    fixture.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_refused_where_actions_are_not_allowed_and_where_no_form_of_ours_sent_it() -> Result<()> {
+    let own = |fixture: &Fixture| format!("Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\n", fixture.address);
+    let fixture = Fixture::start(Options::default()).await?;
+    for page in PAGES.into_iter().chain(["/actions/pause", "/nothing"]) {
+        assert_eq!(fixture.post(page, &own(&fixture), "").await?.status, 403, "{page}");
+    }
+    fixture.end().await?;
+    let fixture = Fixture::start(Options { actions: true, ..Options::default() }).await?;
+    let body = "token=1.x&kind=workers&name=&reason=a+test";
+    for headers in ["", "Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", &own(&fixture)] {
+        assert_eq!(fixture.post("/actions/pause", headers, body).await?.status, 403, "{headers}");
+    }
+    let paused = fixture.client.query_one("SELECT count(*) FROM lockstep.pause", &[]).await?;
+    assert_eq!(paused.get::<_, i64>(0), 0);
+    fixture.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_password_it_answers_to_no_other_name_and_with_one_it_asks_for_it() -> Result<()> {
+    let fixture = Fixture::start(Options::default()).await?;
+    let other = fixture.send("GET", "/", "evil.example", "", "").await?;
+    assert_eq!(other.status, 421);
+    assert!(!other.text.contains("Overview"), "{}", other.text);
+    fixture.end().await?;
+    let fixture = Fixture::start(Options { password: true, ..Options::default() }).await?;
+    for page in PAGES.into_iter().chain(["/style.css", "/events?view=overview"]) {
+        assert_eq!(fixture.get(page).await?.status, 401, "{page}");
+    }
+    // "me:correct horse battery staple", and the same with another password.
+    let right = "Authorization: Basic bWU6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==\r\n";
+    assert_eq!(fixture.send("GET", "/mappings", "console.example", right, "").await?.status, 200);
+    let wrong = "Authorization: Basic bWU6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsIQ==\r\n";
+    assert_eq!(fixture.send("GET", "/mappings", "console.example", wrong, "").await?.status, 401);
+    // A tenant has no password, and its link is enough; this one is none.
+    assert_eq!(fixture.get("/t/nothing").await?.status, 404);
+    fixture.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_many_tenants_is_read_a_page_at_a_time() -> Result<()> {
+    const TENANTS: usize = 120;
+    let fixture = Fixture::start(Options::default()).await?;
+    let many = format!(
+        r#"INSERT INTO "Project" ("id", "displayName", "isProductionMode", "updatedAt") VALUES ('many', 'Many', TRUE, now());
+INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt")
+SELECT md5(n::text)::uuid, 'many', n::text, 'TRUE', now() FROM generate_series(1, {TENANTS}) n"#
+    );
+    fixture.client.batch_execute(&many).await?;
+    let mut seen = std::collections::BTreeSet::new();
+    for first in ["/tenants?all=1", "/tenants?q=many"] {
+        let (mut next, mut pages) = (Some(first.to_owned()), 0);
+        while let Some(page) = next {
+            let text = fixture.get(&page).await?.text;
+            seen.extend(
+                text.split("href=\"/tenants/").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+            );
+            next = text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| Some(rest.split_once('"')?.0.to_owned()));
+            next = next.map(|address| address.replace("&#38;", "&").replace("&amp;", "&"));
+            pages += 1;
+            assert!(pages <= 3, "{first} has no end");
+        }
+        assert_eq!((pages, seen.len()), (3, TENANTS), "{first}");
+        seen.clear();
+    }
+    fixture.end().await
+}
