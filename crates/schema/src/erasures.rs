@@ -18,7 +18,7 @@ use crate::error::SourceError;
 use crate::tables::{UTC, erasure, pass, to_char};
 
 /// What was removed, and that nothing is left.
-#[derive(Queryable, Serialize, Debug)]
+#[derive(Clone, PartialEq, Eq, Queryable, Serialize, Debug)]
 pub struct Receipt {
     /// Whose rows.
     pub tenancy: Uuid,
@@ -34,6 +34,21 @@ pub struct Receipt {
     pub finished_at: Option<String>,
     /// An object of rows of all versions, by mapping; what starts with _ is not of a mapping.
     pub removed: serde_json::Value,
+}
+
+/// The columns of a [`Receipt`].
+macro_rules! receipt {
+    () => {
+        (
+            erasure::tenancy_id,
+            erasure::destination,
+            erasure::reason,
+            to_char(erasure::requested_at.nullable(), UTC).assume_not_null(),
+            to_char(erasure::proven_at, UTC),
+            to_char(erasure::finished_at, UTC),
+            erasure::removed,
+        )
+    };
 }
 
 /// Asks for the erasure of a tenancy, or joins one that is asked for already, and returns its id. One of a tenancy that has
@@ -92,16 +107,7 @@ pub async fn receipt(
             receipts.filter(erasure::finished_at.is_not_null().and(erasure::destination.eq(from.as_str()))).into_boxed()
         }
     };
-    let receipts = receipts.select((
-        erasure::tenancy_id,
-        erasure::destination,
-        erasure::reason,
-        to_char(erasure::requested_at.nullable(), UTC).assume_not_null(),
-        to_char(erasure::proven_at, UTC),
-        to_char(erasure::finished_at, UTC),
-        erasure::removed,
-    ));
-    Ok(receipts.first(&mut &*control).await.optional()?)
+    Ok(receipts.select(receipt!()).first(&mut &*control).await.optional()?)
 }
 
 /// The erasure of a tenancy from one of its own databases.
@@ -130,35 +136,10 @@ pub async fn of_own_databases(control: &Control, of: TenancyId) -> Result<Vec<Te
 pub struct OwnReceipt {
     /// Its number.
     pub id: i64,
-    /// Whose rows.
-    pub tenancy: Uuid,
-    /// From where: `clickhouse`, or the id of a database of its own.
-    pub destination: String,
-    /// `automatic` or `by hand`.
-    pub reason: String,
-    /// When it was asked for or noticed, in UTC.
-    pub requested_at: String,
-    /// When it was counted that nothing is left, in UTC.
-    pub proven_at: Option<String>,
-    /// When it was done, in UTC; none: it goes on.
-    pub finished_at: Option<String>,
-    /// Rows by mapping.
-    pub removed: serde_json::Value,
-}
-
-macro_rules! own_receipt {
-    () => {
-        (
-            erasure::id,
-            erasure::tenancy_id,
-            erasure::destination,
-            erasure::reason,
-            to_char(erasure::requested_at.nullable(), UTC).assume_not_null(),
-            to_char(erasure::proven_at, UTC),
-            to_char(erasure::finished_at, UTC),
-            erasure::removed,
-        )
-    };
+    /// Its receipt, complete once it is finished.
+    #[diesel(embed)]
+    #[serde(flatten)]
+    pub receipt: Receipt,
 }
 
 /// Erasures that are shown of a tenancy.
@@ -167,7 +148,7 @@ const OF_A_TENANCY: i64 = 100;
 /// Erasures of a tenancy, the last first, whether they are finished or not.
 pub async fn of_tenancy(control: &Control, of: TenancyId) -> Result<Vec<OwnReceipt>, SourceError> {
     let rows = erasure::table.filter(erasure::tenancy_id.eq(of.as_uuid())).order(erasure::id.desc());
-    Ok(rows.limit(OF_A_TENANCY).select(own_receipt!()).load(&mut &*control).await?)
+    Ok(rows.limit(OF_A_TENANCY).select((erasure::id, receipt!())).load(&mut &*control).await?)
 }
 
 /// At most `limit` erasures that are finished, with a number below `before`, the last first.
@@ -178,5 +159,5 @@ pub async fn finished_before(
 ) -> Result<Vec<OwnReceipt>, SourceError> {
     let rows =
         erasure::table.filter(erasure::finished_at.is_not_null().and(erasure::id.lt(before.unwrap_or(i64::MAX))));
-    Ok(rows.order(erasure::id.desc()).limit(limit).select(own_receipt!()).load(&mut &*control).await?)
+    Ok(rows.order(erasure::id.desc()).limit(limit).select((erasure::id, receipt!())).load(&mut &*control).await?)
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Timestamptz};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::connect::{Control, Session, Source};
+use crate::connect::{Control, Source};
 use crate::error::SourceError;
 use crate::tables::{UTC, instance, to_char};
-use crate::tasks::{Ran, Task};
+use crate::tasks::{Ran, Task, open_to_note};
 
 /// How often an instance says that it lives.
 const EVERY: Duration = Duration::from_secs(10);
@@ -49,9 +49,7 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
     type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<Control, SourceError> {
-        let mut connection = source.connect_diesel(Session::Control).await?;
-        connection.batch_execute("SET synchronous_commit = off").await?;
-        Ok(connection)
+        open_to_note(source).await
     }
 
     async fn run(&mut self, _: &Source, connection: &mut Control) -> Result<Ran, SourceError> {

@@ -29,12 +29,8 @@ pub(crate) struct Named {
     pub(crate) kind: String,
     #[serde(default)]
     pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) tenant: String,
-    #[serde(default)]
-    pub(crate) mapping: String,
-    #[serde(default)]
-    pub(crate) destination: String,
+    #[serde(flatten)]
+    pub(crate) rows: Quarantined,
 }
 
 impl Named {
@@ -48,11 +44,7 @@ impl Named {
             ("resume", _) => Action::Resume(self.part()?),
             ("resync", "mapping") => Action::ResyncMapping(self.name.clone()),
             ("resync", "tenancy") => Action::ResyncTenant(tenancy()?),
-            ("retry", _) => Action::Retry(Quarantined {
-                tenant: self.tenant.clone(),
-                mapping: self.mapping.clone(),
-                destination: self.destination.clone(),
-            }),
+            ("retry", _) => Action::Retry(self.rows.clone()),
             _ => return Err(Refusal::nothing("There is no such action.")),
         })
     }
@@ -74,7 +66,7 @@ impl Named {
 
     /// What a form is signed for, beside what it does.
     pub(crate) fn signed(&self, what: &str) -> String {
-        let Self { kind, name, tenant, mapping, destination } = self;
+        let Self { kind, name, rows: Quarantined { tenant, mapping, destination } } = self;
         // Separated by what no value has in it unnoticed: lengths say where each ends.
         [what, kind, name, tenant, mapping, destination].map(|part| format!("{}:{part}", part.len())).join(" ")
     }
@@ -168,7 +160,8 @@ mod tests {
         );
         assert_eq!(command("resume", &named("workers", "")), "lockstep resume workers");
         assert_eq!(command("resync", &named("tenancy", id)), format!("lockstep resync --tenant {id}"));
-        let rows = Named { mapping: "users; rm".to_owned(), tenant: id.to_owned(), ..Named::default() };
+        let rows = Quarantined { mapping: "users; rm".to_owned(), tenant: id.to_owned(), ..Quarantined::default() };
+        let rows = Named { rows, ..Named::default() };
         assert_eq!(command("retry", &rows), format!("lockstep quarantine retry --tenant {id} --mapping 'users; rm'"));
     }
 

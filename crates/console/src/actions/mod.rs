@@ -74,16 +74,8 @@ pub(crate) async fn form(
 pub(crate) struct Sent {
     token: String,
     reason: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    tenant: String,
-    #[serde(default)]
-    mapping: String,
-    #[serde(default)]
-    destination: String,
+    #[serde(flatten)]
+    named: Named,
 }
 
 /// Does it. Whether anything may be done at all, and that the form is ours, was looked at before.
@@ -93,8 +85,7 @@ pub(crate) async fn act(
     Path(what): Path<String>,
     Form(sent): Form<Sent>,
 ) -> Answer {
-    let Sent { token, reason, kind, name, tenant, mapping, destination } = sent;
-    let named = Named { kind, name, tenant, mapping, destination };
+    let Sent { token, reason, named } = sent;
     if !console.form_key.is_token(&token, &named.signed(&what), now_s()) {
         return Ok(
             (StatusCode::FORBIDDEN, "This form is too old, or of another console. Open it again.\n").into_response()

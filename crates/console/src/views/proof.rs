@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use lockstep_operations::{
-    FindingOf, OwnReceipt, RUNS_A_PAGE, VerificationRun, all_findings, receipts, verification_runs,
+    FindingOf, OwnReceipt, RUNS_A_PAGE, Receipt, VerificationRun, all_findings, receipts, verification_runs,
 };
 use serde::Deserialize;
 
@@ -137,7 +137,7 @@ pub(crate) async fn run(State(console): State<Arc<Console>>, Path(id): Path<i64>
 #[derive(Template)]
 #[template(path = "receipt.html")]
 struct ReceiptRegion {
-    receipt: OwnReceipt,
+    receipt: Receipt,
     removed: Vec<(String, String)>,
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn receipt(State(console): State<Arc<Console>>, Path(id): Path<
     let lent = console.readers.lend().await?;
     let found = lockstep_operations::receipt(&lent.deployment, id).await?;
     lent.give_back();
-    let receipt = found.ok_or_else(|| Refusal::nothing(format!("There is no receipt {id}.")))?;
+    let receipt = found.ok_or_else(|| Refusal::nothing(format!("There is no receipt {id}.")))?.receipt;
     let removed = receipt.removed.as_object().into_iter().flatten();
     let removed = removed
         .filter(|(name, _)| !name.starts_with('_'))

@@ -3,13 +3,11 @@
 use lockstep_core::{Location, SequenceId};
 
 use super::{Databases, identifier, literal, table_name};
+use crate::codec::POSTGRES_EPOCH_US;
 use crate::column_type::BaseType;
 use crate::mapping::{Column, Mapping};
 use crate::postgres::compare::{Grouping, Key, Scope, list};
 use crate::row_hash::{Form, HashSeed};
-
-/// Microseconds from 1970 to 2000.
-const Y2K_MICROS: i64 = 946_684_800_000_000;
 
 /// A reader that is not in a hurry: two threads, and a sort that goes to disk before it takes much memory.
 const SETTINGS: &str = "max_threads = 2, max_memory_usage = 4000000000, max_bytes_before_external_sort = 500000000, max_bytes_ratio_before_external_sort = 0, optimize_read_in_order = 1";
@@ -169,7 +167,7 @@ fn hashed_value(column: &Column) -> String {
     let name = identifier(&column.name);
     match Form::of(column.column_type) {
         Form::Text => text(column),
-        Form::Moment => format!("toUnixTimestamp64Milli({name}) * 1000 - {Y2K_MICROS}"),
+        Form::Moment => format!("toUnixTimestamp64Milli({name}) * 1000 - {POSTGRES_EPOCH_US}"),
         Form::Number(_) | Form::Uuid => name,
     }
 }

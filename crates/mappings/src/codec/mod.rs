@@ -16,5 +16,6 @@ pub use copy::{CopyReader, Fields};
 pub use copy_binary::{COPY_HEADER, COPY_TRAILER, append_copy_key, append_copy_row, key_texts};
 pub use error::CodecError;
 pub use row::{Row, RowHead};
-pub use row_binary::{append_columns, append_row_binary};
+pub use row_binary::append_row_binary;
+pub(crate) use timestamp::POSTGRES_EPOCH_US;
 pub use timestamp::timestamp_millis;

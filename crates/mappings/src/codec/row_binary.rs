@@ -23,21 +23,12 @@ pub fn append_row_binary(mapping: &Mapping, row: &Row<'_>, out: &mut Vec<u8>) ->
 fn append(mapping: &Mapping, row: &Row<'_>, out: &mut Vec<u8>) -> Result<(), CodecError> {
     put_bytes(out, row.head.project_id);
     put_bytes(out, row.head.branch_id);
-    append_columns(mapping, row, out)?;
-    out.extend_from_slice(&row.head.sequence.get().to_le_bytes());
-    out.push(u8::from(row.head.deleted));
-    Ok(())
-}
-
-/// Appends the columns of the mapping alone, as ClickHouse's `formatRow('RowBinary', …)` gives them of the row that it holds.
-///
-/// # Errors
-/// As [`append_row_binary`]; what was appended so far is left there.
-pub fn append_columns(mapping: &Mapping, row: &Row<'_>, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let mut fields = row.columns();
     for place in 0..mapping.columns.len() {
         put(out, mapping, place, fields.next_field()?)?;
     }
+    out.extend_from_slice(&row.head.sequence.get().to_le_bytes());
+    out.push(u8::from(row.head.deleted));
     Ok(())
 }
 

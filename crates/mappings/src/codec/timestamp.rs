@@ -1,7 +1,7 @@
 //! Timestamps and days as every destination shows them.
 
 /// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's timestamps start.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+pub(crate) const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's days start.
 const POSTGRES_EPOCH_DAYS: i32 = 10_957;
 /// 1900-01-01 00:00:00.000 and 2299-12-31 23:59:59.999, in ms since 1970: what ClickHouse's `DateTime64(3)` holds, and the

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::status::open_to_note;
 use self::status::{Statuses, Writer};
 pub use self::status::{TaskStatus, statuses};
 use crate::connect::Source;

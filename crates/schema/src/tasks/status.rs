@@ -101,6 +101,13 @@ impl Statuses {
     }
 }
 
+/// A session to note things in that are noted again soon: none waits for the disk.
+pub(crate) async fn open_to_note(source: &Source) -> Result<Control, SourceError> {
+    let mut connection = source.connect_diesel(Session::Control).await?;
+    connection.batch_execute("SET synchronous_commit = off").await?;
+    Ok(connection)
+}
+
 /// Writes it down, as a task like the others.
 pub(super) struct Writer {
     program: &'static str,
@@ -121,9 +128,7 @@ impl Task for Writer {
     type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<Control, SourceError> {
-        let mut connection = source.connect_diesel(Session::Control).await?;
-        connection.batch_execute("SET synchronous_commit = off").await?;
-        Ok(connection)
+        open_to_note(source).await
     }
 
     async fn run(&mut self, _: &Source, connection: &mut Control) -> Result<Ran, SourceError> {

@@ -27,16 +27,7 @@ pub enum Grouping {
 pub fn content(mapping: &Mapping, scope: Scope<'_>, part: Part<'_>, seed: HashSeed, grouping: Grouping) -> String {
     let in_scope = scope.of_tenancy().map_or_else(String::new, |condition| format!(" AND {condition}"));
     let condition = format!("{}{in_scope}{}", part.condition(mapping), scope.and_bucket(mapping));
-    let rows = chosen(
-        mapping,
-        &Chosen {
-            place: "t.\"id\" AS sync_place",
-            tenancies: &part::tenancies(),
-            joins: &plain_joins(mapping),
-            chosen: &condition,
-            order: "",
-        },
-    );
+    let rows = rows_where(mapping, &condition);
     // Grouped by a short key; where a tenancy is, is looked up afterwards.
     format!(
         "SELECT t.\"projectId\", t.\"branchId\", h.bucket, sum(h.rows)::bigint, sum(h.total)::text\nFROM (SELECT c.sync_tenancy, {bucket} AS bucket, count(*) AS rows, sum({hash}) AS total\n{rows}\nGROUP BY 1, 2) h\n  JOIN {tenancies} ON t.\"id\" = h.sync_tenancy\nGROUP BY 1, 2, 3",
@@ -112,16 +103,7 @@ pub fn own_totals(
     grouping: Grouping,
 ) -> String {
     let condition = format!("{} AND t.\"id\" = '{owner}'::uuid{}", part.condition(mapping), scope.and_bucket(mapping));
-    let rows = chosen(
-        mapping,
-        &Chosen {
-            place: "t.\"id\" AS sync_place",
-            tenancies: &part::tenancies(),
-            joins: &plain_joins(mapping),
-            chosen: &condition,
-            order: "",
-        },
-    );
+    let rows = rows_where(mapping, &condition);
     hashes(mapping, &rows, seed, grouping)
 }
 
@@ -140,6 +122,13 @@ pub fn own_count(mapping: &Mapping, owner: TenancyId) -> String {
 pub(crate) fn hashes(mapping: &Mapping, rows: &str, seed: HashSeed, grouping: Grouping) -> String {
     let (bucket, hash) = (bucket_of_row(mapping, grouping), hash(mapping, seed));
     format!("SELECT {bucket}, count(*), COALESCE(sum({hash}), 0)::text\n{rows}\nGROUP BY 1")
+}
+
+/// `FROM` the rows `c` that are to be hashed, as [`chosen`] has them.
+fn rows_where(mapping: &Mapping, condition: &str) -> String {
+    let (tenancies, joins) = (part::tenancies(), plain_joins(mapping));
+    let place = "t.\"id\" AS sync_place";
+    chosen(mapping, &Chosen { place, tenancies: &tenancies, joins: &joins, chosen: condition, order: "" })
 }
 
 /// The bucket of the key of the row `c`, where rows are told apart by it.
@@ -177,8 +166,9 @@ fn hashed(column: &Column, before: &str) -> String {
             format!("hashint4extended({is_null}, {before} # {}::int8)", or(number, "0"))
         }
         Form::Moment => {
-            let moment = format!("date_trunc('milliseconds', {})", in_range(&or(value, "'2000-01-01'"), base));
-            format!("timestamp_hash_extended({moment}, hashint4extended({moment}::date - '2000-01-01'::date, {seed}))")
+            let moment = in_range(&or(value, "'2000-01-01'"), base);
+            let day = format!("hashint4extended({moment}::date - '2000-01-01'::date, {seed})");
+            format!("timestamp_hash_extended(date_trunc('milliseconds', {moment}), {day})")
         }
     }
 }
