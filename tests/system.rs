@@ -45,6 +45,7 @@ mod platform_migrations;
 mod programs;
 mod quarantine;
 mod reconnect;
+mod reference;
 mod replica;
 mod replicas;
 mod restarts;
