@@ -88,7 +88,7 @@ fn describe(page: &mut String, name: &str, command: &Command) {
     if !rows.is_empty() {
         let _ = writeln!(page, "\n| option | what it does |\n|---|---|\n{}", rows.join("\n"));
     }
-    for after in command.get_after_long_help().or(command.get_after_help()) {
+    if let Some(after) = command.get_after_long_help().or(command.get_after_help()) {
         let _ = writeln!(page, "\n```text\n{after}\n```");
     }
     for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {

@@ -16,7 +16,6 @@ use anyhow::{Context, Result};
 
 pub(crate) use self::deploy::{check as deploy, metrics_page, promtool_for_tests};
 pub(crate) use self::documents::{headings, links};
-pub(crate) use self::sources::files;
 use self::finding::Finding;
 use crate::services::Release;
 use crate::workspace::Workspace;

@@ -15,8 +15,10 @@ const NOT_FOUND: &str = "404.html";
 pub(super) fn mend(book: &Path, repository: &Path) -> Result<Vec<String>> {
     let mut pages = BTreeMap::new();
     collect(book, book, &mut pages)?;
-    let ids: BTreeMap<_, BTreeSet<_>> =
-        pages.iter().map(|(page, text)| (page.clone(), attributes(text, &[" id=\""]).map(str::to_owned).collect())).collect();
+    let ids: BTreeMap<_, BTreeSet<_>> = pages
+        .iter()
+        .map(|(page, text)| (page.clone(), attributes(text, &[" id=\""]).map(str::to_owned).collect()))
+        .collect();
     let mut dead = Vec::new();
     for (page, text) in pages.iter().filter(|(page, _)| !page.ends_with(NOT_FOUND)) {
         let mut mended = text.clone();
@@ -51,7 +53,11 @@ enum Target {
     /// To a file of this repository that is no page.
     Repository(String),
     /// To a file of the book, with the link as it has to be.
-    Page { file: PathBuf, link: String, anchor: String },
+    Page {
+        file: PathBuf,
+        link: String,
+        anchor: String,
+    },
     Nowhere,
 }
 

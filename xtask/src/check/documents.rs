@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn a_heading_is_linked_by_its_anchor() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/json.md");
-        for (link, leads) in [("#lockstep-access-grant", true), ("errors/README.md#error-codes", true), ("#nothing", false)] {
+        for (link, leads) in
+            [("#lockstep-access-grant", true), ("errors/README.md#error-codes", true), ("#nothing", false)]
+        {
             assert_eq!(leads_somewhere(&page, link).unwrap(), leads, "{link}");
         }
         assert_eq!(anchor("`lockstep pause`, `lockstep resume`"), "lockstep-pause-lockstep-resume");

@@ -40,7 +40,7 @@ pub(super) fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// Files of ours in these directories whose names end so, in order.
-pub(crate) fn files(workspace: &Workspace, directories: &[&str], extensions: &[&str]) -> Result<Vec<PathBuf>> {
+pub(super) fn files(workspace: &Workspace, directories: &[&str], extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for directory in directories {
         collect(&workspace.root.join(directory), extensions, &mut files)?;
