@@ -3,6 +3,7 @@
 mod app_1;
 mod attached;
 mod background_edits;
+mod book;
 mod cap_1;
 mod cap_1_indirect;
 mod cap_2;

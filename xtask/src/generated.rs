@@ -102,7 +102,7 @@ fn pages_of(directory: &str, docs: &Path) -> Result<Vec<String>> {
 fn llms(summary: &str, docs: &Path) -> Result<String> {
     let mut text = String::from(
         "# Lockstep\n\n> Keeps every tenant's data in ClickHouse, and in databases of the tenants' own, exactly in step with a multi-tenant \
-         Postgres, and proves it.\n",
+         Postgres, and proves it.\n\n",
     );
     for line in summary.lines().skip(1) {
         if let Some(part) = line.strip_prefix("# ") {
