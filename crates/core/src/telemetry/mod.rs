@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::export::describe;
 pub use self::origin::{MAX_LINKS, Origin, TRACEPARENT, TRACESTATE};
-pub use self::span::{Kind, Span, in_current};
+pub use self::span::{Kind, Span, going_on, in_current};
 pub use self::traces::Telemetry;
 use crate::settings::Settings;
 

@@ -45,6 +45,11 @@ impl Origin {
         context.is_valid().then_some(Self(context))
     }
 
+    /// Whether anybody keeps it.
+    pub fn is_sampled(&self) -> bool {
+        self.0.is_sampled()
+    }
+
     /// The value of the header [`TRACEPARENT`].
     pub fn traceparent(&self) -> String {
         let (trace, span, flags) = (self.0.trace_id(), self.0.span_id(), self.0.trace_flags() & TraceFlags::SAMPLED);

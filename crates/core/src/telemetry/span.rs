@@ -44,10 +44,9 @@ impl Span {
         Self::start(kind, name, || (Context::current(), Vec::new()))
     }
 
-    /// Begins a span inside of `origin`; of no span, where there is none.
-    pub fn inside(origin: Option<&Origin>, kind: Kind, name: impl FnOnce() -> String) -> Self {
-        let parent = || origin.map_or_else(Context::new, |Origin(at)| Context::new().with_remote_span_context(at.clone()));
-        Self::start(kind, name, || (parent(), Vec::new()))
+    /// The same, but only inside of another: on its own it says nothing.
+    pub fn part(kind: Kind, name: impl FnOnce() -> String) -> Self {
+        if Self::current().is_some() { Self::begin(kind, name) } else { Self(None) }
     }
 
     /// Begins a span of its own that is linked to these, [`MAX_LINKS`] of them at most.
@@ -73,6 +72,20 @@ impl Span {
         }
     }
 
+    /// Says a name of it.
+    pub fn set_text(&self, key: &'static str, text: &str) {
+        if self.0.is_some() {
+            self.set(key, text.to_owned());
+        }
+    }
+
+    /// The same, where the text has to be made first.
+    pub fn set_with(&self, key: &'static str, text: impl FnOnce() -> String) {
+        if self.0.is_some() {
+            self.set(key, text());
+        }
+    }
+
     /// Says how many.
     pub fn count(&self, key: &'static str, count: impl TryInto<i64>) {
         if self.0.is_some() {
@@ -94,11 +107,11 @@ impl Span {
         context.is_valid().then_some(Origin(context))
     }
 
-    /// The span that is current, where it is sampled: for another program to go on with.
+    /// The span that is current, if any: for another task or program to go on with.
     pub fn current() -> Option<Origin> {
         traces::tracer()?;
         let context = Context::current().span().span_context().clone();
-        context.is_sampled().then_some(Origin(context))
+        context.is_valid().then_some(Origin(context))
     }
 
     /// Makes it current while `future` runs, but not in tasks that this spawns: see [`in_current`].
@@ -113,6 +126,12 @@ impl Drop for Span {
             context.span().end();
         }
     }
+}
+
+/// What goes on with a span that began elsewhere: that one is current while `future` runs.
+pub fn going_on<F: Future>(origin: Option<Origin>, future: F) -> impl Future<Output = F::Output> + use<F> {
+    let context = origin.map(|Origin(at)| Context::new().with_remote_span_context(at));
+    future.with_context(context.unwrap_or_default())
 }
 
 /// For a task that is spawned: the span that is current here is current there.
