@@ -150,7 +150,8 @@ impl RawDelivery {
     /// Publishes a copy and, when that is confirmed, acknowledges the original: between the two there may be two
     /// messages, never none.
     async fn move_to(&self, queue: String, attempt: u32, reason: &str) -> Result<(), QueueError> {
-        let copy = Outgoing { queue, payload: &self.payload, attempt, reason: Some(reason), origin: self.origin.as_ref() };
+        let copy =
+            Outgoing { queue, payload: &self.payload, attempt, reason: Some(reason), origin: self.origin.as_ref() };
         self.outbound.send(&[copy]).await?;
         self.ack().await;
         Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
+use lockstep_core::telemetry::{Kind, Span, Telemetry};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
 use self::compare::CompareArguments;

@@ -110,9 +110,7 @@ impl<E: SpanExporter> Export<E> {
 /// Waits for spans, and a little for more. May be dropped: what was taken is in `batch`.
 async fn gather(waiting: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>) {
     waiting.recv_many(batch, BATCH).await;
-    let more = async {
-        while batch.len() < BATCH && waiting.recv_many(batch, BATCH - batch.len()).await > 0 {}
-    };
+    let more = async { while batch.len() < BATCH && waiting.recv_many(batch, BATCH - batch.len()).await > 0 {} };
     let _ = timeout(GATHER, more).await;
 }
 

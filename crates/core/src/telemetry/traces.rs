@@ -91,7 +91,8 @@ fn begin(program: &'static str, mut exporter: SpanExporter) -> Telemetry {
 /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say more, or something else.
 fn resource(program: &'static str) -> Resource {
     let set = Resource::builder().build();
-    let is_set = |key: &str| set.get(&key.to_owned().into()).is_some_and(|value| !value.as_str().starts_with("unknown_"));
+    let is_set =
+        |key: &str| set.get(&key.to_owned().into()).is_some_and(|value| !value.as_str().starts_with("unknown_"));
     let instance = Uuid::new_v4().to_string();
     let ours = [
         ("service.name", program),
@@ -116,7 +117,8 @@ fn exporter(ca_file: Option<&Path>) -> Result<SpanExporter, String> {
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
     SpanExporter::builder()
         .with_http()
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)

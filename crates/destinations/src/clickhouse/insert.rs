@@ -51,7 +51,13 @@ pub struct Insert {
 
 impl Insert {
     pub(super) fn new(server: &ClickHouse, statement: &str) -> Self {
-        Self { server: server.clone(), statement: statement.to_owned(), inner: None, broken: false, span: Span::default() }
+        Self {
+            server: server.clone(),
+            statement: statement.to_owned(),
+            inner: None,
+            broken: false,
+            span: Span::default(),
+        }
     }
 
     async fn begin(&self) -> Result<InsertFormatted, DestinationError> {
@@ -73,7 +79,10 @@ impl Insert {
             // a token of its own keeps every insert apart on all of them.
             .with_setting("insert_deduplication_token", Uuid::new_v4().to_string())
             // What the tables' constraint compares the server's clock with.
-            .with_setting("log_comment", write_until(window.map_or(i64::MAX, ends_by_ms), window.map(|window| window.id())))
+            .with_setting(
+                "log_comment",
+                write_until(window.map_or(i64::MAX, ends_by_ms), window.map(|window| window.id())),
+            )
             // Several would make a part each.
             .with_setting("max_insert_threads", "1")
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())

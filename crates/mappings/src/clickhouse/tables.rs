@@ -3,6 +3,8 @@
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
+use uuid::Uuid;
+
 use super::{Databases, identifier, literal, local_name, on_cluster, table_name};
 use crate::mapping::Mapping;
 

@@ -8,8 +8,8 @@ mod end;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lockstep_core::{MappingName, failpoint};
 use lockstep_core::telemetry::{Kind, Span};
+use lockstep_core::{MappingName, failpoint};
 use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::postgres::fill;
 use lockstep_schema::tasks::{Ran, Task};
