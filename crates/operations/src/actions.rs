@@ -39,10 +39,7 @@ ORDER BY id DESC LIMIT $3"#;
 ///
 /// # Errors
 /// When Postgres cannot be asked.
-pub async fn actions(
-    deployment: &Deployment<'_>,
-    of: Option<TenancyId>,
-) -> Result<Vec<ActionEntry>, OperationError> {
+pub async fn actions(deployment: &Deployment<'_>, of: Option<TenancyId>) -> Result<Vec<ActionEntry>, OperationError> {
     deployment.control()?;
     let of = of.map(|id| id.to_string());
     let rows = deployment.client.query(LAST, &[&of, &LOOKED_THROUGH, &TOLD]).await?;

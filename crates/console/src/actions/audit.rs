@@ -24,12 +24,7 @@ impl Entry {
     ///
     /// # Errors
     /// When Postgres cannot be asked.
-    pub(super) async fn begin(
-        console: &Console,
-        action: &Action,
-        reason: &str,
-        from: IpAddr,
-    ) -> Result<Self, Refusal> {
+    pub(super) async fn begin(console: &Console, action: &Action, reason: &str, from: IpAddr) -> Result<Self, Refusal> {
         let lent = console.writers.lend().await?;
         let (what, arguments) = action.entry();
         let id = begin_action(&lent.deployment, &format!("console, {from}"), what, &arguments).await?;

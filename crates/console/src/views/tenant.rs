@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
 use lockstep_operations::{
-    ActionEntry, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress, TenantReport,
-    Verdict, VerifiedReport, actions, explain, tenant, verified,
+    ActionEntry, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress,
+    TenantReport, Verdict, VerifiedReport, actions, explain, tenant, verified,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -112,8 +112,7 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
     };
     let told =
         if asked.key.trim().is_empty() { None } else { Some(story(&lent, tenancy, &asked, link.is_some()).await?) };
-    let entries =
-        if link.is_some() { Vec::new() } else { actions(&lent.deployment, Some(tenancy)).await? };
+    let entries = if link.is_some() { Vec::new() } else { actions(&lent.deployment, Some(tenancy)).await? };
     lent.give_back();
     let rows = report.mappings.iter().map(|mapping| row(mapping, &report, proven.as_ref())).collect();
     let is_paused = report.paused.iter().any(|part| part.kind == "tenancy");
