@@ -1,5 +1,6 @@
 //! What an action would do, in numbers.
 
+use lockstep_core::TenancyId;
 use lockstep_operations::{
     Deployment, OperationError, Part, Status, TenantReport, freshness, quarantine_count, quarantine_groups, settings,
     status, tenant,
@@ -54,20 +55,7 @@ pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<S
                 counted(count, "row in quarantine is", "rows in quarantine are")
             )
         }
-        Action::Erase(id, _) => {
-            let report = tenant(deployment, *id).await?;
-            let first = if report.place.is_some() { "It still exists, so it is paused first. " } else { "" };
-            format!(
-                "{first}All rows of 1 tenant in {} are removed from ClickHouse and from {}, tombstones and old versions too. This \
-                 cannot be undone; a receipt is kept.",
-                counted(i64::try_from(report.mappings.len()).unwrap_or(0), "mapping", "mappings"),
-                counted(
-                    i64::try_from(report.destinations.len()).unwrap_or(0),
-                    "database of its own",
-                    "databases of its own"
-                ),
-            )
-        }
+        Action::Erase(id, _) => erased(deployment, *id).await?,
         Action::Set(name, _) => {
             let all = settings(deployment).await?.settings;
             let setting = all.iter().find(|setting| setting.name == *name);
@@ -75,6 +63,17 @@ pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<S
             format!("It is {} now: {}. Every program follows by itself.", setting.value, setting.meaning)
         }
     })
+}
+
+async fn erased(deployment: &Deployment<'_>, id: TenancyId) -> Result<String, Refusal> {
+    let report = tenant(deployment, id).await?;
+    let first = if report.place.is_some() { "It still exists, so it is paused first. " } else { "" };
+    Ok(format!(
+        "{first}All rows of 1 tenant in {} are removed from ClickHouse and from {}, tombstones and old versions too. This \
+         cannot be undone; a receipt is kept.",
+        counted(i64::try_from(report.mappings.len()).unwrap_or(0), "mapping", "mappings"),
+        counted(i64::try_from(report.destinations.len()).unwrap_or(0), "database of its own", "databases of its own"),
+    ))
 }
 
 fn behind(report: &TenantReport) -> String {
