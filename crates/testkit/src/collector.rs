@@ -1,5 +1,6 @@
 //! A collector of traces: takes what programs send, and keeps it.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::Span;
+pub use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,13 +28,31 @@ pub struct Collector {
 
 impl Collector {
     /// One that answers everything with this status.
+    ///
+    /// # Errors
+    /// When no port is free.
     pub async fn start(status: StatusCode) -> anyhow::Result<Self> {
+        Self::that(Some(status)).await
+    }
+
+    /// One that takes everything and never answers.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn hanging() -> anyhow::Result<Self> {
+        Self::that(None).await
+    }
+
+    async fn that(answers: Option<StatusCode>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the collector")?;
         let url = format!("http://{}", listener.local_addr()?);
         let requests = Requests::default();
         let take = move |State(requests): State<Requests>, body: Bytes| async move {
             requests.lock().unwrap_or_else(PoisonError::into_inner).push(body);
-            status
+            match answers {
+                Some(status) => status,
+                None => pending().await,
+            }
         };
         let router = Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&requests));
         let serving = tokio::spawn(async move {
@@ -50,6 +69,11 @@ impl Collector {
     /// The bodies of all requests.
     pub fn requests(&self) -> Vec<Bytes> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether anything that was sent holds these bytes.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        self.requests().iter().any(|request| request.windows(bytes.len()).any(|window| window == bytes))
     }
 
     /// All spans, each with the name of the program that made it.
