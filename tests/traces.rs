@@ -95,7 +95,8 @@ async fn traces_hold_nothing_of_a_row() -> Result<()> {
     for value in ["example.com", "lovelace", "charles", "analytical", "cobol", "secret-", "compilers"] {
         ensure!(!collector.holds(value.as_bytes()), "{value} is exported");
     }
-    let ids = r#"SELECT id FROM "Tenancy" UNION SELECT "projectUserId" FROM "ProjectUser" UNION SELECT "teamId" FROM "Team""#;
+    let ids =
+        r#"SELECT id FROM "Tenancy" UNION SELECT "projectUserId" FROM "ProjectUser" UNION SELECT "teamId" FROM "Team""#;
     let ids = stage.client.query(ids, &[]).await?;
     ensure!(ids.len() > 6, "few ids");
     for row in ids {
