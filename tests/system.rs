@@ -62,6 +62,7 @@ mod stage;
 mod takeover;
 mod tasks;
 mod tenants;
+mod traces;
 mod types;
 mod unreadable;
 mod ver_1;
