@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lockstep_core::freshness::{self, ChangeTimes, Stage};
 use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{EventsTo, Settings};
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::announce::Announcer;
 use crate::error::SequencerError;
+use crate::events::{Events, TellEvents};
 use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
@@ -69,6 +70,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
     let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
+    let events_to = settings.events_to.clone();
     let announcer = Announcer {
         source: source.clone(),
         settings,
@@ -89,6 +91,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake,
         stamps,
         leading,
+        events_to,
         backoff: Backoff::for_connections(),
         paused: false,
     };
@@ -136,6 +139,7 @@ struct Sequencer {
     /// For the announcer.
     stamps: Arc<Mutex<Stamps>>,
     leading: watch::Sender<bool>,
+    events_to: Option<EventsTo>,
     backoff: Backoff,
     /// Whether an operator has paused it.
     paused: bool,
@@ -177,6 +181,10 @@ impl Sequencer {
         // One may be busy with a tenancy of many millions of rows.
         for _ in 0..2 {
             driver.spawn(&mut tasks, Expander(Arc::clone(&self.mappings)), Arc::clone(&self.wake.expander));
+        }
+        driver.spawn(&mut tasks, Events, Arc::default());
+        if let Some(to) = self.events_to.clone() {
+            driver.spawn(&mut tasks, TellEvents(to), Arc::default());
         }
         driver.spawn(&mut tasks, Watch { mappings: Arc::clone(&self.mappings) }, Arc::clone(&self.wake.watch));
         tasks

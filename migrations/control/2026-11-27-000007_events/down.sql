@@ -1,0 +1,2 @@
+DROP TABLE lockstep.event_delivery;
+DROP TABLE lockstep.event;
