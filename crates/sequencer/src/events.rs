@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::time::Duration;
 
-use lockstep_core::failpoint::failpoint;
+use lockstep_core::failpoint;
 use lockstep_core::settings::EventsTo;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
@@ -75,7 +75,7 @@ impl Task for TellEvents {
         let lines: String = waiting.iter().map(|(_, event)| format!("{event}\n")).collect();
         let to = self.0.clone();
         spawn_blocking(move || append(&to, lines.as_bytes())).await??;
-        failpoint!("events.told");
+        failpoint!("sequencer::events::told", return Err(std::io::Error::other("failpoint").into()));
         let ids: Vec<_> = waiting.iter().map(|(id, _)| *id).collect();
         session.delivered(SINK, &ids).await?;
         Ok(Ran::did(ids.len(), Duration::ZERO))
