@@ -2,25 +2,31 @@
 //!
 //! The truth is in `lockstep.event`. Two tasks, so that a disk that hangs keeps nobody from writing down what happens.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+mod lines;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::failpoint;
 use lockstep_core::settings::EventsTo;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
-use tokio::task::spawn_blocking;
+use tokio::sync::Mutex;
 
+use self::lines::append;
+use crate::metrics;
 use crate::plan::events::news;
 use crate::storage::events::{EventSession, LIMIT};
 
 const EVERY: Duration = Duration::from_secs(2);
-/// The sink's name in `lockstep.event_delivery`.
-const SINK: &str = "lines";
+/// The sink's name in `lockstep.event_sink` and in metrics.
+pub(crate) const SINK: &str = "lines";
 
 /// Looks for what is news.
-pub(crate) struct Events;
+pub(crate) struct Events {
+    /// Whether anybody is told.
+    pub(crate) are_told: bool,
+}
 
 impl Task for Events {
     const NAME: &'static str = "events";
@@ -29,23 +35,35 @@ impl Task for Events {
     type Error = SourceError;
 
     async fn open(&self, source: &Source) -> Result<EventSession, SourceError> {
-        EventSession::open(source).await
+        metrics::events_dropped(0);
+        let session = EventSession::open(source).await?;
+        session.follow(if self.are_told { &[SINK] } else { &[] }).await?;
+        Ok(session)
     }
 
     async fn run(&mut self, _: &Source, session: &mut EventSession) -> Result<Ran, SourceError> {
         let open = session.open_topics().await?;
         let found = news(&open, session.now().await?, LIMIT);
         let written = session.write(&found).await?;
+        let did = Ran::did(written.len(), EVERY);
+        written.into_iter().for_each(metrics::event);
         let forgotten = session.prune().await?;
-        if forgotten > 0 {
-            tracing::info!(forgotten, "events were forgotten that are old, or too many");
+        metrics::events_dropped(forgotten.untold);
+        if forgotten.all > 0 {
+            let (all, untold) = (forgotten.all, forgotten.untold);
+            tracing::info!(all, untold, "events were forgotten that are old, or too many");
         }
-        Ok(Ran::did(written, EVERY))
+        Ok(did)
     }
 }
 
 /// Tells events, each at least once, in the order of their numbers.
-pub(crate) struct TellEvents(pub(crate) EventsTo);
+#[derive(Clone)]
+pub(crate) struct TellEvents {
+    to: EventsTo,
+    /// Held while lines are written, however long that takes: what hangs is not begun again beside it.
+    writing: Arc<Mutex<()>>,
+}
 
 #[derive(thiserror::Error, Debug)]
 pub(crate) enum TellError {
@@ -53,8 +71,14 @@ pub(crate) enum TellError {
     Source(#[from] SourceError),
     #[error("LS-0516: events cannot be told: {0}")]
     Sink(#[from] std::io::Error),
-    #[error("LS-0516: events cannot be told: {0}")]
-    Gone(#[from] tokio::task::JoinError),
+    #[error("LS-0516: events cannot be told: what was to be written before is not written yet")]
+    Hangs,
+}
+
+impl TellEvents {
+    pub(crate) fn new(to: EventsTo) -> Self {
+        Self { to, writing: Arc::default() }
+    }
 }
 
 impl Task for TellEvents {
@@ -69,31 +93,16 @@ impl Task for TellEvents {
 
     async fn run(&mut self, _: &Source, session: &mut EventSession) -> Result<Ran, TellError> {
         let waiting = session.waiting(SINK).await?;
-        if waiting.is_empty() {
+        metrics::events_waiting(SINK, waiting.all);
+        if waiting.page.is_empty() {
             return Ok(Ran::did(0, EVERY));
         }
-        let lines: String = waiting.iter().map(|(_, event)| format!("{event}\n")).collect();
-        let to = self.0.clone();
-        spawn_blocking(move || append(&to, lines.as_bytes())).await??;
+        let turn = Arc::clone(&self.writing).try_lock_owned().map_err(|_| TellError::Hangs)?;
+        let lines = waiting.page.iter().map(|(_, event)| format!("{event}\n")).collect();
+        append(self.to.clone(), lines, turn).await?;
         failpoint!("sequencer::events::told", return Err(std::io::Error::other("failpoint").into()));
-        let ids: Vec<_> = waiting.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<_> = waiting.page.iter().map(|(id, _)| *id).collect();
         session.delivered(SINK, &ids).await?;
         Ok(Ran::did(ids.len(), Duration::ZERO))
-    }
-}
-
-/// The file is opened each time: one that was rotated away is made anew.
-fn append(to: &EventsTo, lines: &[u8]) -> std::io::Result<()> {
-    match to {
-        EventsTo::StandardOutput => {
-            let mut output = std::io::stdout().lock();
-            output.write_all(lines)?;
-            output.flush()
-        }
-        EventsTo::File(file) => {
-            let mut file = OpenOptions::new().append(true).create(true).open(file)?;
-            file.write_all(lines)?;
-            file.sync_data()
-        }
     }
 }

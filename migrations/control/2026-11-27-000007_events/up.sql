@@ -15,10 +15,16 @@ CREATE TABLE lockstep.event (
 -- However often it is looked, and whoever looks: what is open is raised once, and what happens once is told once.
 CREATE UNIQUE INDEX event_once_idx ON lockstep.event (kind, subject) WHERE open OR state = 'told';
 
+-- Who is told: what the sequencer that leads is set to. One that is set anew begins with what is open.
+CREATE TABLE lockstep.event_sink (
+    sink text PRIMARY KEY,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Events that a sink has: written once they are there, so that one which was killed in between tells an event again.
 CREATE TABLE lockstep.event_delivery (
     event_id bigint NOT NULL REFERENCES lockstep.event ON DELETE CASCADE,
-    sink text NOT NULL,
+    sink text NOT NULL REFERENCES lockstep.event_sink ON DELETE CASCADE,
     delivered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (event_id, sink)
 );
