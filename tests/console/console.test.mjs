@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { accessible, close, launch, open } from "./browser.mjs";
 import { Installation, eventually } from "./installation.mjs";
 
@@ -21,6 +21,14 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await installation?.remove();
+});
+
+// Whatever a test has paused or made fail goes on before the next, also where it failed halfway.
+afterEach(() => {
+  installation.proxy.fail(false);
+  for (const part of installation.sql("SELECT kind || ' ' || name FROM lockstep.pause").split("\n").filter(Boolean)) {
+    installation.lockstep("resume", ...part.trim().split(" "));
+  }
 });
 
 const views = () => ["/", "/mappings", "/mappings/users", "/tenants", "/tenants?all=1", `/tenants/${engines}?mapping=users&key=${ada}`,
@@ -87,7 +95,11 @@ test("an action says what it does in numbers and as a command, is done with a re
   assert.ok(Date.now() - done < 1_500, `it was seen after ${Date.now() - done} ms`);
   await eventually("others to see it", async () => (await state(watching)) === "paused", 5_000);
   assert.match(acting.said(), /action of the console.*lockstep pause mapping teams/);
+  const entry = installation.sql("SELECT who || '|' || what || '|' || arguments::text || '|' || outcome FROM lockstep.action ORDER BY id DESC LIMIT 1");
+  assert.match(entry, /\(console, 127\.0\.0\.1\)\|pause\|.*teams.*\|changed$/);
+  assert.ok(!entry.includes("mended"), "a reason is free text, and no part of an entry");
   await page.goto(`${acting.address}/operations`);
+  assert.match(await page.locator("[aria-labelledby=audit] tbody tr").first().innerText(), /console, 127\.0\.0\.1.*pause.*teams.*changed/s);
   assert.match(await page.locator("#now").innerText(), /mapping teams paused since .*: <b>its table is being mended<\/b>/);
   assert.equal(await page.locator("#now b").count(), 0, "a reason is text");
   await page.getByRole("link", { name: "Resume mapping teams" }).click();
@@ -137,6 +149,60 @@ test("a refused row appears, is mended, shipped again and gone", async () => {
     return (await page.locator("#quarantine").innerText()).includes("No row is in quarantine");
   });
   await close(page);
+});
+
+test("rows are forgotten only where their number is typed, and a setting is changed by a form", async () => {
+  await installation.clickhouse("ALTER TABLE {raw}.users ADD CONSTRAINT no_hunter CHECK NOT like(ifNull(display_name, ''), '%hunter3%')");
+  installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'hunter3' WHERE "projectUserId" = id('grace')`);
+  await eventually("the row to be refused", () => installation.sql("SELECT count(*) FROM lockstep.quarantine") === "1");
+  await installation.clickhouse("ALTER TABLE {raw}.users DROP CONSTRAINT no_hunter");
+  const page = await open(browser, acting.address);
+  await page.goto(`${acting.address}/quarantine?mapping=users`);
+  await page.getByRole("link", { name: "Forget them" }).click();
+  assert.match(await page.locator("#action").innerText(), /1 row in quarantine is forgotten.*lockstep quarantine drop --mapping users/s);
+  await accessible(page, "a form that asks for a number");
+  for (const [typed, left] of [["2", "1"], ["1", "0"]]) {
+    await page.getByLabel("How many rows").fill(typed);
+    await page.getByLabel("Reason").fill("it is of no use");
+    await page.getByRole("button", { name: "Forget rows in quarantine" }).click();
+    await page.waitForLoadState();
+    assert.equal(installation.sql("SELECT count(*) FROM lockstep.quarantine"), left);
+    if (left !== "0") await page.goBack();
+  }
+  await page.goto(`${acting.address}/operations`);
+  await page.getByRole("link", { name: "Change change_retention" }).click();
+  await page.getByLabel("Value").fill("3 days");
+  await page.getByLabel("Reason").fill("a long weekend");
+  await page.getByRole("button", { name: "Change the setting change_retention" }).click();
+  await page.waitForURL(`${acting.address}/operations`);
+  assert.equal(installation.sql("SELECT value FROM lockstep.setting WHERE name = 'change_retention'"), "3 days");
+  await close(page, /Failed to load resource: the server responded with a status of 400/);
+  // What was forgotten is mended by a change of the row.
+  installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'Grace' WHERE "projectUserId" = id('grace')`);
+});
+
+test("a tenant is erased only where its id is typed", async () => {
+  installation.sql(`INSERT INTO "Project" ("id", "displayName", "isProductionMode", "updatedAt") VALUES ('leaving', 'x', TRUE, now());
+    INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt") VALUES (id('leaving'), 'leaving', 'main', 'TRUE', now())`);
+  const id = installation.sql("SELECT id('leaving')");
+  const page = await open(browser, acting.address);
+  await page.goto(`${acting.address}/tenants/${id}`);
+  await page.getByRole("link", { name: "Erase this tenant" }).click();
+  assert.match(await page.locator("#action").innerText(), /still exists.*All rows of 1 tenant in 12 mappings.*cannot be undone/s);
+  await page.getByLabel("The tenant's id, typed").fill(engines);
+  await page.getByLabel("Reason").fill("they have left");
+  await page.getByRole("button", { name: `Erase tenant ${id}` }).click();
+  await page.waitForLoadState();
+  assert.equal(installation.sql("SELECT count(*) FROM lockstep.erasure"), "0");
+  await page.goBack();
+  await page.getByLabel("The tenant's id, typed").fill(id);
+  await page.getByLabel("Reason").fill("they have left");
+  await page.getByRole("button", { name: `Erase tenant ${id}` }).click();
+  await page.waitForURL(`${acting.address}/tenants/${id}`);
+  await eventually("the erasure to be asked for", () => installation.sql(`SELECT count(*) FROM lockstep.erasure WHERE tenancy_id = '${id}'`) === "1");
+  await page.reload();
+  assert.match(await page.locator("[aria-labelledby=audit]").innerText(), /erase/);
+  await close(page, /Failed to load resource: the server responded with a status of 400/);
 });
 
 test("an export that is begun here goes on, and is told of until it is done", async () => {
@@ -283,6 +349,14 @@ test("every answer has the policy, and an answer for another name has nothing el
     assert.match(answer.headers.get("content-security-policy"), /^default-src 'none'; script-src 'self'; style-src 'self';/, view);
     assert.equal(answer.headers.get("referrer-policy"), "same-origin", view);
   }
+});
+
+test("a page is small, with everything that it asks for", async () => {
+  const { gzipSync } = await import("node:zlib");
+  const texts = await Promise.all(["/", "/style.css", "/live.js", "/idiomorph.js", "/favicon.svg"].map(
+    async (address) => (await fetch(reading.address + address)).text()));
+  const bytes = texts.reduce((sum, text) => sum + gzipSync(text).length, 0);
+  assert.ok(bytes <= 40_000, `${bytes} bytes`);
 });
 
 test("the views are kept as pictures", { skip: !process.env.LOCKSTEP_SCREENSHOTS }, async () => {

@@ -155,7 +155,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    telemetry::start(&settings);
+    let telemetry = telemetry::start("lockstep", &settings);
     let entry = match cli.command.change() {
         Some(change) => Entry::begin(change, &settings).await,
         None => None,
@@ -164,6 +164,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     if let Some(entry) = entry {
         entry.end(&outcome).await;
     }
+    telemetry.end().await;
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -27,6 +27,7 @@ pub enum Stage {
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub fn describe() {
+    crate::telemetry::describe();
     describe_histogram!(
         LAG,
         Unit::Seconds,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::clocks::Moment;
 
 /// The time in which something that was read from the source may be written.
@@ -15,12 +17,19 @@ use crate::clocks::Moment;
 pub struct WriteWindow {
     read_at: Moment,
     limit: Duration,
+    /// Names what is written within it.
+    id: Uuid,
 }
 
 impl WriteWindow {
     /// `read_at`: no later than the snapshot that was read.
-    pub const fn new(read_at: Moment, limit: Duration) -> Self {
-        Self { read_at, limit }
+    pub fn new(read_at: Moment, limit: Duration) -> Self {
+        Self { read_at, limit, id: Uuid::new_v4() }
+    }
+
+    /// What was read together has one: the destination logs it with what is written of it.
+    pub const fn id(&self) -> Uuid {
+        self.id
     }
 
     /// Whether the writer may still send, and end what it sent.
@@ -36,7 +45,7 @@ impl WriteWindow {
     /// The window of what is written together: it is closed where one of the two is.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { read_at: self.read_at.earliest(other.read_at), limit: self.limit.min(other.limit) }
+        Self { read_at: self.read_at.earliest(other.read_at), limit: self.limit.min(other.limit), id: self.id }
     }
 
     /// The wall clock's time since 1970 at which it closes, for the clock of another machine to be compared with. One that is
@@ -107,7 +116,7 @@ mod tests {
     fn what_is_written_together_has_the_window_of_what_was_read_first() {
         let (later, shorter) = (moment(1_010, 1_799_999_990), Duration::from_secs(40));
         let both = WriteWindow::new(READ_AT, LIMIT).and(WriteWindow::new(later, shorter));
-        assert_eq!(both, WriteWindow::new(moment(1_000, 1_799_999_990), shorter));
+        assert_eq!((both.read_at, both.limit), (moment(1_000, 1_799_999_990), shorter));
     }
 
     #[test]

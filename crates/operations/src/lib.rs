@@ -5,6 +5,7 @@
 //! workers do it.
 
 mod access;
+mod actions;
 mod backlog;
 mod deployment;
 mod destinations;
@@ -35,6 +36,7 @@ pub use access::{
     AccessCheckReport, AccessEntry, AccessReport, Finding, GrantReport, GrantRequest, Managed, Password, RevokeReport,
     access_check, access_list, grant_access, revoke_access,
 };
+pub use actions::{ActionEntry, actions, begin_action, end_action};
 pub use deployment::Deployment;
 pub use destinations::{
     AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,
@@ -62,7 +64,7 @@ pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resu
 pub use progress::Progress;
 pub use quarantine::{
     QuarantineEntry, QuarantineGroup, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined,
-    quarantine_groups, quarantine_of, quarantined, quarantined_some, retry_quarantined,
+    quarantine_count, quarantine_groups, quarantine_of, quarantined, quarantined_some, retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};

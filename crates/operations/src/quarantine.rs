@@ -137,6 +137,14 @@ pub async fn quarantined_some(
     Ok(QuarantineReport { entries })
 }
 
+/// How many rows that is, counted to the last.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn quarantine_count(deployment: &Deployment<'_>, scope: &QuarantineScope) -> Result<i64, OperationError> {
+    Ok(lockstep_schema::quarantine::count(deployment.control()?, scope).await?)
+}
+
 /// Rows that are looked through for groups, and groups that are told of.
 const GROUPED: (i64, i64) = (100_000, 100);
 

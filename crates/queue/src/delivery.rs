@@ -8,12 +8,13 @@ use lapin::Acker;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use lockstep_core::failpoint;
+use lockstep_core::telemetry::Origin;
 use tokio::time::timeout;
 
 use crate::batch::{DecodeError, TenantBatch};
 use crate::error::QueueError;
 use crate::metrics::{self, Cause};
-use crate::outbound::{ATTEMPT_HEADER, Outbound, Outgoing};
+use crate::outbound::{ATTEMPT_HEADER, Outbound, Outgoing, origin};
 use crate::topology::{AfterFailure, Topology};
 
 /// For an acknowledgement to be written to the socket.
@@ -54,6 +55,11 @@ impl Delivery {
             Ok(batch) => Ok(Self { batch, attempt: raw.attempt, redelivered: raw.redelivered, raw }),
             Err(reason) => Err((raw, reason)),
         }
+    }
+
+    /// The span that created the message, where it names one.
+    pub const fn origin(&self) -> Option<&Origin> {
+        self.raw.origin.as_ref()
     }
 
     /// The work is done and durable: the broker may forget the message.
@@ -99,6 +105,7 @@ pub(crate) struct RawDelivery {
     payload: Vec<u8>,
     attempt: u32,
     redelivered: bool,
+    origin: Option<Origin>,
     outbound: Arc<Outbound>,
     topology: Arc<Topology>,
 }
@@ -113,6 +120,7 @@ impl RawDelivery {
     pub(crate) fn new(message: Message, outbound: Arc<Outbound>, topology: Arc<Topology>) -> Self {
         Self {
             attempt: attempt(&message),
+            origin: origin(&message.properties),
             redelivered: message.redelivered,
             acker: message.acker,
             payload: message.data,
@@ -142,7 +150,8 @@ impl RawDelivery {
     /// Publishes a copy and, when that is confirmed, acknowledges the original: between the two there may be two
     /// messages, never none.
     async fn move_to(&self, queue: String, attempt: u32, reason: &str) -> Result<(), QueueError> {
-        let copy = Outgoing { queue, payload: &self.payload, attempt, reason: Some(reason) };
+        let copy =
+            Outgoing { queue, payload: &self.payload, attempt, reason: Some(reason), origin: self.origin.as_ref() };
         self.outbound.send(&[copy]).await?;
         self.ack().await;
         Ok(())

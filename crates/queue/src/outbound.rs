@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use lockstep_core::failpoint;
 use lockstep_core::secret::SecretUrl;
+use lockstep_core::telemetry::{Origin, TRACEPARENT, TRACESTATE};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -45,6 +46,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) attempt: u32,
     pub(crate) reason: Option<&'a str>,
+    /// The span that created it.
+    pub(crate) origin: Option<&'a Origin>,
 }
 
 /// What is needed to open a session for publishing.
@@ -151,12 +154,25 @@ async fn publish_one(
     confirmed
 }
 
+/// The span that created a message, where its headers name one. They come from outside: whatever else stands there is no span.
+pub(crate) fn origin(properties: &BasicProperties) -> Option<Origin> {
+    let headers = properties.headers().as_ref()?.inner();
+    let text = |name| headers.get(name).and_then(AMQPValue::as_long_string).map(LongString::as_bytes);
+    Origin::from_headers(text(TRACEPARENT)?, text(TRACESTATE))
+}
+
 fn properties(message: &Outgoing<'_>) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(ATTEMPT_HEADER.into(), AMQPValue::LongLongInt(message.attempt.into()));
     if let Some(reason) = message.reason {
         let end = reason.floor_char_boundary(MAX_REASON_BYTES);
         headers.insert(REASON_HEADER.into(), AMQPValue::LongString(reason[..end].into()));
+    }
+    if let Some(origin) = message.origin {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(origin.traceparent().into()));
+        if let Some(state) = origin.tracestate() {
+            headers.insert(TRACESTATE.into(), AMQPValue::LongString(state.into()));
+        }
     }
     BasicProperties::default()
         .with_content_type("application/x-protobuf".into())
@@ -231,5 +247,50 @@ impl Outbound {
         if let Some(session) = self.session.into_inner().into_session() {
             session.link.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn with(name: &str, value: AMQPValue) -> BasicProperties {
+        let mut headers = FieldTable::default();
+        headers.insert(name.into(), value);
+        BasicProperties::default().with_headers(headers)
+    }
+
+    #[test]
+    fn a_message_tells_which_span_created_it() {
+        let created = Origin::from_headers(GOOD.as_bytes(), Some(b"a=b"));
+        let message =
+            Outgoing { queue: String::new(), payload: b"", attempt: 3, reason: None, origin: created.as_ref() };
+        assert!(created.is_some());
+        assert_eq!(origin(&properties(&message)), created);
+        assert_eq!(origin(&properties(&Outgoing { origin: None, ..message })), None);
+    }
+
+    #[test]
+    fn headers_that_name_no_span_are_ignored() {
+        assert_eq!(origin(&BasicProperties::default()), None);
+        let values = [
+            AMQPValue::Void,
+            AMQPValue::LongLongInt(7),
+            AMQPValue::FieldTable(FieldTable::default()),
+            AMQPValue::LongString("garbage".into()),
+            AMQPValue::LongString("0".repeat(1 << 20).into()),
+            AMQPValue::LongString(vec![0xff; 55].into()),
+        ];
+        for value in values {
+            assert_eq!(origin(&with(TRACEPARENT, value)), None);
+        }
+        // A state of the wrong type is no reason to forget the span.
+        let mut headers = FieldTable::default();
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(GOOD.into()));
+        headers.insert(TRACESTATE.into(), AMQPValue::Boolean(true));
+        let mixed = BasicProperties::default().with_headers(headers);
+        assert_eq!(origin(&mixed).map(|origin| origin.traceparent()).as_deref(), Some(GOOD));
     }
 }

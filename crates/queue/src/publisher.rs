@@ -4,6 +4,7 @@ use std::path::Path;
 
 use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
+use lockstep_core::telemetry::{Kind, Span};
 
 use crate::batch::TenantBatch;
 use crate::error::QueueError;
@@ -53,11 +54,23 @@ impl Publisher {
     /// [`QueueError::is_retryable`] is false, somebody has to change something first.
     pub async fn publish(&self, batches: &[TenantBatch]) -> Result<(), QueueError> {
         let payloads: Vec<Vec<u8>> = batches.iter().flat_map(TenantBatch::encode).collect();
-        let messages: Vec<Outgoing<'_>> = payloads
-            .iter()
-            .map(|payload| Outgoing { queue: self.queue.clone(), payload, attempt: 1, reason: None })
-            .collect();
-        self.outbound.send(&messages).await?;
+        let span = Span::begin(Kind::Producer, || format!("publish {}", self.queue));
+        span.set("messaging.system", "rabbitmq");
+        span.set("messaging.operation.name", "publish");
+        span.set("messaging.operation.type", "send");
+        span.set_text("messaging.destination.name", &self.queue);
+        span.set_text("messaging.rabbitmq.destination.routing_key", &self.queue);
+        span.count("messaging.batch.message_count", payloads.len());
+        let origin = span.origin();
+        let outgoing = |payload| Outgoing {
+            queue: self.queue.clone(),
+            payload,
+            attempt: 1,
+            reason: None,
+            origin: origin.as_ref(),
+        };
+        let messages: Vec<Outgoing<'_>> = payloads.iter().map(|payload| outgoing(payload.as_slice())).collect();
+        self.outbound.send(&messages).await.inspect_err(|error| span.failed(error.code()))?;
         metrics::published(messages.len());
         Ok(())
     }

@@ -10,6 +10,7 @@ use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_core::telemetry::going_on;
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Publisher, QueueError, TenantBatch, Topology};
 use lockstep_schema::{Source, SourceError, within};
@@ -109,13 +110,16 @@ impl Announcer {
             let began = Instant::now();
             let Some(mut page) = within(PAGE_TIMEOUT, announcements.next()).await? else { break };
             // Those of the first change of all: one of another tenancy may look later than it is.
-            let times = self.stamps().first_above(announcements.announced());
+            let (times, origin) = {
+                let mut stamps = self.stamps();
+                (stamps.first_above(announcements.announced()), stamps.first_origin())
+            };
             page.hints.iter_mut().for_each(|hint| hint.times = times);
             tracing::debug!(up_to = %page.up_to, tenancies = page.hints.len(), "changes are announced");
             let batches: Vec<TenantBatch> =
                 page.hints.chunks(MESSAGE_TENANCIES).map(|hints| hints.iter().cloned().collect()).collect();
             if !batches.is_empty() {
-                publisher.publish(&batches).await?;
+                going_on(origin, publisher.publish(&batches)).await?;
             }
             metrics::published(began.elapsed());
             self.health.ready("queue");

@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    telemetry::start(&settings);
+    let telemetry = telemetry::start("lockstep-sequencer", &settings);
     let shutdown = match shutdown::on_signal() {
         Ok(shutdown) => shutdown,
         Err(error) => {
@@ -27,7 +27,9 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match lockstep_sequencer::run(settings, shutdown).await {
+    let ended = lockstep_sequencer::run(settings, shutdown).await;
+    telemetry.end().await;
+    match ended {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             tracing::error!(%error, "ended");

@@ -261,7 +261,7 @@ impl Sequencer {
             }
             let times = ChangeTimes::stamped(Duration::ZERO, report.waited);
             let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-            stamps.push(Stamp { through: report.last_sequence, times });
+            stamps.push(Stamp { through: report.last_sequence, times, origin: self.numbering.take_origin() });
             drop(stamps);
             self.wake.announcer.notify_one();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
+use lockstep_core::telemetry::{Kind, Span, Telemetry};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
 
 use self::compare::CompareArguments;
@@ -121,11 +122,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 
 /// The settings of a run, with its log begun; or the exit code where they are wrong.
 #[allow(clippy::print_stderr, reason = "nothing logs yet")]
-fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<Settings, ExitCode> {
+fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<(Settings, Telemetry), ExitCode> {
     match settings.clone().resolve(needs) {
         Ok(settings) => {
-            telemetry::start(&settings);
-            Ok(settings)
+            let telemetry = telemetry::start("lockstep-verifier", &settings);
+            Ok((settings, telemetry))
         }
         Err(errors) => {
             eprintln!("{errors}");
@@ -141,7 +142,7 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
     let skip_destinations = arguments.without_destinations;
     let clickhouse = (destinations.is_empty() || destinations.contains(&DestinationChoice::ClickHouse))
         && !skip_destinations.contains(&DestinationChoice::ClickHouse);
-    let settings = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
+    let (settings, telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
@@ -173,7 +174,14 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
         repair_limit: Duration::from_secs(arguments.repair_timeout),
         is_recorded: !arguments.no_record,
     };
-    let result = until_stopped(work.run()).await;
+    let span = Span::begin(Kind::Internal, || "verifier.run".to_owned());
+    let result = span.around(until_stopped(work.run())).await;
+    match &result {
+        Ok(report) => span.set("lockstep.exit_code", i64::from(report.exit_code())),
+        Err(_) => span.failed("unfinished"),
+    }
+    drop(span);
+    telemetry.end().await;
     drop(shown);
     match (result, arguments.format) {
         (Ok(report), Format::Text) => {

@@ -2,17 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use lockstep_core::settings::{Needs, SettingsArgs, parse_command_line};
+use lockstep_core::settings::{Needs, parse_command_line};
 use lockstep_core::{exit, shutdown, telemetry};
-
-/// Ships changed rows from Postgres to ClickHouse. Run as many as you like.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(flatten)]
-    settings: SettingsArgs,
-}
+use lockstep_worker::Arguments;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,12 +16,14 @@ async fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(errors) => return failed(&errors, exit::CONFIGURATION),
     };
-    telemetry::start(&settings);
+    let telemetry = telemetry::start("lockstep-worker", &settings);
     let shutdown = match shutdown::on_signal() {
         Ok(shutdown) => shutdown,
         Err(error) => return failed(&error, exit::DIFFERENT),
     };
-    match lockstep_worker::run(settings, shutdown).await {
+    let ended = lockstep_worker::run(settings, shutdown).await;
+    telemetry.end().await;
+    match ended {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => failed(&error, error.exit_code()),
     }

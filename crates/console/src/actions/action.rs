@@ -3,6 +3,7 @@
 use lockstep_core::TenancyId;
 use lockstep_operations::Part;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::answer::Refusal;
 use crate::views::quarantine::Asked as Quarantined;
@@ -20,6 +21,12 @@ pub(crate) enum Action {
     ResyncTenant(TenancyId),
     /// Rows in quarantine are shipped again.
     Retry(Quarantined),
+    /// They are forgotten; so many, as they were typed.
+    Drop(Quarantined, String),
+    /// A tenant's rows are erased; its id was typed.
+    Erase(TenancyId, String),
+    /// A setting of all programs gets a value.
+    Set(String, String),
 }
 
 /// What a form names it by.
@@ -34,9 +41,12 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    /// With what was typed into the form, where it asks for more than a reason.
+    ///
     /// # Errors
     /// When there is no such action.
-    pub(crate) fn action(&self, what: &str) -> Result<Action, Refusal> {
+    pub(crate) fn action(&self, what: &str, typed: &str) -> Result<Action, Refusal> {
+        let typed = || typed.trim().to_owned();
         let tenancy =
             || self.name.parse().map_err(|_| Refusal::Wrong("A tenant is named by its id, a UUID.".to_owned()));
         Ok(match (what, self.kind.as_str()) {
@@ -45,6 +55,9 @@ impl Named {
             ("resync", "mapping") => Action::ResyncMapping(self.name.clone()),
             ("resync", "tenancy") => Action::ResyncTenant(tenancy()?),
             ("retry", _) => Action::Retry(self.rows.clone()),
+            ("drop", _) => Action::Drop(self.rows.clone(), typed()),
+            ("erase", "tenancy") => Action::Erase(tenancy()?, typed()),
+            ("set", "setting") => Action::Set(self.name.clone(), typed()),
             _ => return Err(Refusal::nothing("There is no such action.")),
         })
     }
@@ -81,6 +94,9 @@ impl Action {
             Self::ResyncMapping(name) => format!("Export the mapping {name} again"),
             Self::ResyncTenant(id) => format!("Export tenant {id} again"),
             Self::Retry(_) => "Ship rows in quarantine again".to_owned(),
+            Self::Drop(..) => "Forget rows in quarantine".to_owned(),
+            Self::Erase(id, _) => format!("Erase tenant {id}"),
+            Self::Set(name, _) => format!("Change the setting {name}"),
         }
     }
 
@@ -94,13 +110,46 @@ impl Action {
             Self::Resume(part) => format!("lockstep resume {}", words(part)),
             Self::ResyncMapping(name) => format!("lockstep resync --mapping {}", quoted_if_needed(name)),
             Self::ResyncTenant(id) => format!("lockstep resync --tenant {id}"),
-            Self::Retry(rows) => {
-                let mut command = "lockstep quarantine retry".to_owned();
-                for (option, value) in rows.pairs().into_iter().filter(|(_, value)| !value.is_empty()) {
-                    command.push_str(&format!(" --{option} {}", quoted_if_needed(value)));
-                }
-                command
+            Self::Retry(rows) => format!("lockstep quarantine retry{}", options(rows)),
+            Self::Drop(rows, _) => format!("lockstep quarantine drop{}", options(rows)),
+            Self::Erase(id, _) => format!("lockstep erase --tenant {id} --and-pause"),
+            Self::Set(name, value) => {
+                let value = quoted(if value.is_empty() { "…" } else { value });
+                format!("lockstep settings set {} {value}", quoted_if_needed(name))
             }
+        }
+    }
+
+    /// As `lockstep.action` has it: what the equal command writes there.
+    pub(crate) fn entry(&self) -> (&'static str, Value) {
+        let part = |part: &Part| json!({ "kind": part.kind(), "name": part.name() });
+        let export = |tenants: &[String], mappings: &[&String]| json!({ "tenants": tenants, "mappings": mappings, "destination": null });
+        let rows = |rows: &Quarantined| {
+            let given: Vec<_> = rows.pairs().into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            let of = |name: &str| given.iter().find(|(of, _)| *of == name).map(|(_, value)| *value);
+            json!({
+                "mapping": of("mapping"), "tenant": of("tenant"), "destination": of("destination"), "all": given.is_empty()
+            })
+        };
+        match self {
+            Self::Pause(of) => ("pause", part(of)),
+            Self::Resume(of) => ("resume", part(of)),
+            Self::ResyncMapping(name) => ("resync", export(&[], &[name])),
+            Self::ResyncTenant(id) => ("resync", export(&[id.to_string()], &[])),
+            Self::Retry(of) => ("quarantine retry", rows(of)),
+            Self::Drop(of, _) => ("quarantine drop", rows(of)),
+            Self::Erase(id, _) => ("erase", json!({ "tenant": id.to_string(), "and_pause": true })),
+            Self::Set(name, value) => ("settings set", json!({ "name": name, "value": value })),
+        }
+    }
+
+    /// What the form asks for beside a reason.
+    pub(crate) const fn asks_for(&self) -> Option<&'static str> {
+        match self {
+            Self::Drop(..) => Some("How many rows that is, typed"),
+            Self::Erase(..) => Some("The tenant's id, typed"),
+            Self::Set(..) => Some("Value"),
+            _ => None,
         }
     }
 
@@ -112,9 +161,18 @@ impl Action {
             Self::Pause(_) | Self::Resume(_) | Self::ResyncMapping(_) | Self::ResyncTenant(_) => {
                 "/operations".to_owned()
             }
-            Self::Retry(_) => "/quarantine".to_owned(),
+            Self::Retry(_) | Self::Drop(..) => "/quarantine".to_owned(),
+            Self::Erase(id, _) => format!("/tenants/{id}"),
+            Self::Set(..) => "/operations".to_owned(),
         }
     }
+}
+
+/// As options of a command; all of them where nothing is said.
+fn options(rows: &Quarantined) -> String {
+    let given = rows.pairs().into_iter().filter(|(_, value)| !value.is_empty());
+    let options: String = given.map(|(option, value)| format!(" --{option} {}", quoted_if_needed(value))).collect();
+    if options.is_empty() { " --all".to_owned() } else { options }
 }
 
 fn told(part: &Part) -> String {
@@ -153,7 +211,7 @@ mod tests {
     #[test]
     fn each_action_is_told_as_the_command_that_does_the_same() {
         let id = "00000000-0000-4000-8000-000000000001";
-        let command = |what: &str, named: &Named| named.action(what).unwrap().command(Some("it's late"));
+        let command = |what: &str, named: &Named| named.action(what, "").unwrap().command(Some("it's late"));
         assert_eq!(
             command("pause", &named("mapping", "users")),
             r"lockstep pause mapping users --reason 'it'\''s late'"
@@ -163,17 +221,24 @@ mod tests {
         let rows = Quarantined { mapping: "users; rm".to_owned(), tenant: id.to_owned(), ..Quarantined::default() };
         let rows = Named { rows, ..Named::default() };
         assert_eq!(command("retry", &rows), format!("lockstep quarantine retry --tenant {id} --mapping 'users; rm'"));
+        assert_eq!(command("drop", &Named::default()), "lockstep quarantine drop --all");
+        assert_eq!(command("erase", &named("tenancy", id)), format!("lockstep erase --tenant {id} --and-pause"));
+        assert_eq!(
+            named("setting", "change_retention").action("set", "2 days").unwrap().command(None),
+            "lockstep settings set change_retention '2 days'"
+        );
     }
 
     #[test]
     fn what_is_no_action_is_none() {
         for (what, named) in [
-            ("drop", named("mapping", "users")),
+            ("delete", named("mapping", "users")),
+            ("erase", named("mapping", "users")),
             ("pause", named("database", "users")),
             ("pause", named("tenancy", "no id")),
             ("resync", named("workers", "")),
         ] {
-            assert!(named.action(what).is_err(), "{what} {}", named.kind);
+            assert!(named.action(what, "").is_err(), "{what} {}", named.kind);
         }
     }
 

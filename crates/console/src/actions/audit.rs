@@ -1,15 +1,60 @@
-//! Who did what: the one place that every action of the console is told to.
+//! Who did what: an entry in `lockstep.action` for every action of the console, as the equal command writes one.
+//!
+//! It names the console and the address of whoever sent the form. Reasons are free text, which may hold anything, and stay out of
+//! it: a pause keeps its own until it is resumed, and the console's log has those of all actions.
 
 use std::net::IpAddr;
 
-use super::action::Action;
+use lockstep_operations::{begin_action, end_action};
 
-/// Tells of an action and what it came to. Reasons are the operator's words, and may be shown to operators.
-pub(super) fn record(action: &Action, reason: &str, from: Option<IpAddr>, outcome: &Result<String, String>) {
-    let from = from.map_or_else(|| "unknown".to_owned(), |from| from.to_string());
-    let (command, title) = (action.command(Some(reason)), action.title());
-    match outcome {
-        Ok(outcome) => tracing::info!(action = title, command, reason, from, outcome, "action of the console"),
-        Err(error) => tracing::warn!(action = title, command, reason, from, error, "action of the console failed"),
+use super::action::Action;
+use crate::answer::Refusal;
+use crate::state::Console;
+
+/// The entry of an action that is being done.
+pub(super) struct Entry {
+    id: i64,
+    action: Action,
+    reason: String,
+    from: IpAddr,
+}
+
+impl Entry {
+    /// Writes down that an action begins. What cannot be written down is not done.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub(super) async fn begin(console: &Console, action: &Action, reason: &str, from: IpAddr) -> Result<Self, Refusal> {
+        let lent = console.writers.lend().await?;
+        let (what, arguments) = action.entry();
+        let id = begin_action(&lent.deployment, &format!("console, {from}"), what, &arguments).await?;
+        lent.give_back();
+        Ok(Self { id, action: action.clone(), reason: reason.to_owned(), from })
+    }
+
+    /// Writes down what came of it. What is done is done: where this cannot be written, the log says so.
+    pub(super) async fn end(self, console: &Console, outcome: &Result<String, String>) {
+        let Self { id, action, reason, from } = self;
+        let command = action.command(Some(&reason));
+        let said = match outcome {
+            Ok(outcome) => {
+                tracing::info!(command, reason, %from, outcome, "action of the console");
+                outcome.clone()
+            }
+            Err(error) => {
+                tracing::warn!(command, reason, %from, error, "action of the console failed");
+                // Errors may name hosts and values; their code is enough here.
+                format!("failed: {}", crate::verdict::code_in(error).unwrap_or("the console's log says why"))
+            }
+        };
+        let written = async {
+            let lent = console.writers.lend().await?;
+            end_action(&lent.deployment, id, &said).await?;
+            lent.give_back();
+            Ok::<_, Refusal>(())
+        };
+        if let Err(refusal) = written.await {
+            tracing::error!(error = refusal.text(), id, "lockstep.action does not say what came of an action");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What an action would do, in numbers.
 
+use lockstep_core::TenancyId;
 use lockstep_operations::{
-    Deployment, OperationError, Part, Status, TenantReport, freshness, quarantine_groups, status, tenant,
+    Deployment, OperationError, Part, Status, TenantReport, freshness, quarantine_count, quarantine_groups, settings,
+    status, tenant,
 };
 
 use super::action::Action;
@@ -45,7 +47,33 @@ pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<S
                 counted(i64::try_from(groups.len()).unwrap_or(0), "kind of error", "kinds of errors"),
             )
         }
+        Action::Drop(rows, _) => {
+            let count = quarantine_count(deployment, &rows.scope()?).await?;
+            format!(
+                "{} forgotten, without being shipped. The destination does not hold them: the verifier keeps reporting them as \
+                 different.",
+                counted(count, "row in quarantine is", "rows in quarantine are")
+            )
+        }
+        Action::Erase(id, _) => erased(deployment, *id).await?,
+        Action::Set(name, _) => {
+            let all = settings(deployment).await?.settings;
+            let setting = all.iter().find(|setting| setting.name == *name);
+            let setting = setting.ok_or_else(|| Refusal::nothing(format!("There is no setting {name}.")))?;
+            format!("It is {} now: {}. Every program follows by itself.", setting.value, setting.meaning)
+        }
     })
+}
+
+async fn erased(deployment: &Deployment<'_>, id: TenancyId) -> Result<String, Refusal> {
+    let report = tenant(deployment, id).await?;
+    let first = if report.place.is_some() { "It still exists, so it is paused first. " } else { "" };
+    Ok(format!(
+        "{first}All rows of 1 tenant in {} are removed from ClickHouse and from {}, tombstones and old versions too. This \
+         cannot be undone; a receipt is kept.",
+        counted(i64::try_from(report.mappings.len()).unwrap_or(0), "mapping", "mappings"),
+        counted(i64::try_from(report.destinations.len()).unwrap_or(0), "database of its own", "databases of its own"),
+    ))
 }
 
 fn behind(report: &TenantReport) -> String {

@@ -6,19 +6,23 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use lockstep_operations::doctor::Outcome;
-use lockstep_operations::{PausedPart, ResyncEntry, SessionCount, Setting, TaskStatus, resyncs, settings};
+use lockstep_operations::{
+    ActionEntry, Instance, PausedPart, ResyncEntry, SessionCount, Setting, TaskStatus, actions, resyncs, settings,
+};
 
 use crate::answer::Refusal;
 use crate::figures::utc;
 use crate::page::{Page, Region, View, taken};
 use crate::sample::{Checks, Sample};
 use crate::state::Console;
+use crate::verdict::Level;
 
 #[derive(Template)]
 #[template(path = "operations_now.html")]
 struct NowRegion<'a> {
     unknown: Option<&'a String>,
     paused: &'a [PausedPart],
+    instances: &'a [Instance],
     sessions: &'a [SessionCount],
     tasks: &'a [TaskStatus],
     checks: Option<&'a Checks>,
@@ -33,6 +37,7 @@ pub(crate) fn regions(sample: &Sample, actions: bool) -> Vec<Region> {
     let region = NowRegion {
         unknown: seen.err(),
         paused: seen.map_or(&[], |seen| &seen.status.paused),
+        instances: seen.map_or(&[], |seen| &seen.status.instances),
         sessions: seen.map_or(&[], |seen| &seen.sessions),
         tasks: seen.map_or(&[], |seen| &seen.status.tasks),
         checked_at: checks.map(|checks| utc(checks.taken_at)).unwrap_or_default(),
@@ -48,6 +53,8 @@ struct AskedRegion {
     resyncs: Vec<ResyncEntry>,
     jobs: Vec<String>,
     settings: Vec<Setting>,
+    entries: Vec<ActionEntry>,
+    actions: bool,
     version: &'static str,
 }
 
@@ -72,8 +79,27 @@ async fn asked(console: &Console) -> Result<AskedRegion, Refusal> {
     let lent = console.readers.lend().await?;
     let resyncs = resyncs(&lent.deployment).await?;
     let settings = settings(&lent.deployment).await?.settings;
+    let entries = actions(&lent.deployment, None).await?;
     lent.give_back();
-    Ok(AskedRegion { resyncs, jobs: console.jobs.told(), settings, version: env!("CARGO_PKG_VERSION") })
+    Ok(AskedRegion {
+        resyncs,
+        jobs: console.jobs.told(),
+        settings,
+        entries,
+        actions: console.options.actions,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Whether an instance is alive and ready, in words; a line of each part that is not.
+pub(crate) fn liveness(of: &Instance) -> (Level, String) {
+    let why = of.state["why"].as_str().unwrap_or("it does not say why");
+    match (of.is_alive, of.state["ready"].as_bool()) {
+        (false, _) => (Level::Attention, "not heard of for half a minute".to_owned()),
+        (true, Some(true)) if of.state["leads"] == true => (Level::Well, "ready, and leads".to_owned()),
+        (true, Some(true)) => (Level::Well, "ready".to_owned()),
+        (true, _) => (Level::Attention, format!("not ready: {why}")),
+    }
 }
 
 /// An outcome in a word.

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
 use lockstep_operations::{
-    DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress, TenantReport,
-    Verdict, VerifiedReport, explain, tenant, verified,
+    ActionEntry, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress,
+    TenantReport, Verdict, VerifiedReport, actions, explain, tenant, verified,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -39,6 +39,8 @@ struct TenantRegion {
     told: Option<Told>,
     /// It is the tenant's own page: nothing of other places, operators or other tenants is on it.
     own: bool,
+    /// Who changed what of it; nothing on its own page.
+    entries: Vec<ActionEntry>,
     actions: bool,
     is_paused: bool,
     here: String,
@@ -110,6 +112,7 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
     };
     let told =
         if asked.key.trim().is_empty() { None } else { Some(story(&lent, tenancy, &asked, link.is_some()).await?) };
+    let entries = if link.is_some() { Vec::new() } else { actions(&lent.deployment, Some(tenancy)).await? };
     lent.give_back();
     let rows = report.mappings.iter().map(|mapping| row(mapping, &report, proven.as_ref())).collect();
     let is_paused = report.paused.iter().any(|part| part.kind == "tenancy");
@@ -118,6 +121,7 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
         told,
         verified: proven,
         own: link.is_some(),
+        entries,
         actions: console.options.actions && link.is_none(),
         is_paused,
         here: link.map_or_else(|| format!("/tenants/{id}"), |link| format!("/t/{link}")),

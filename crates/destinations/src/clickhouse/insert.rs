@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::insert_formatted::InsertFormatted;
+use lockstep_core::telemetry::{Origin, Span, TRACEPARENT};
 use lockstep_mappings::clickhouse::write_until;
 use uuid::Uuid;
 
@@ -44,11 +45,19 @@ pub struct Insert {
     /// A chunk was lost: by an error, or by a `send` that was dropped before it was done. The crate forgets the first and
     /// does not see the second, and would end an insert with a hole in it as if nothing had happened.
     broken: bool,
+    /// None of what is not a page.
+    pub(super) span: Span,
 }
 
 impl Insert {
     pub(super) fn new(server: &ClickHouse, statement: &str) -> Self {
-        Self { server: server.clone(), statement: statement.to_owned(), inner: None, broken: false }
+        Self {
+            server: server.clone(),
+            statement: statement.to_owned(),
+            inner: None,
+            broken: false,
+            span: Span::default(),
+        }
     }
 
     async fn begin(&self) -> Result<InsertFormatted, DestinationError> {
@@ -56,8 +65,13 @@ impl Insert {
         let insert_end = window.map_or(timeouts.insert_end, |window| window.half().min(timeouts.insert_end));
         // The server's own deadline comes first, so that an insert that is too slow is known to have failed.
         let deadline = insert_end.saturating_sub(DEADLINE_MARGIN).max(insert_end.min(LEAST_DEADLINE));
-        let client = &self.server.connection.pinned(timeouts.insert_send).await?.writing;
-        let inner = client
+        let pinned = self.server.connection.pinned(timeouts.insert_send).await?;
+        // The server can go on with the trace in a log of its own.
+        let kept = self.span.origin().filter(Origin::is_sampled);
+        let traced = kept.map(|origin| pinned.writing.clone().with_header(TRACEPARENT, origin.traceparent()));
+        let inner = traced
+            .as_ref()
+            .unwrap_or(&pinned.writing)
             .insert_formatted_with(&*self.statement)
             .with_timeouts(Some(timeouts.insert_send), Some(insert_end))
             .with_setting("max_execution_time", deadline.as_secs_f64().to_string())
@@ -65,7 +79,10 @@ impl Insert {
             // a token of its own keeps every insert apart on all of them.
             .with_setting("insert_deduplication_token", Uuid::new_v4().to_string())
             // What the tables' constraint compares the server's clock with.
-            .with_setting("log_comment", write_until(window.map_or(i64::MAX, ends_by_ms)))
+            .with_setting(
+                "log_comment",
+                write_until(window.map_or(i64::MAX, ends_by_ms), window.map(|window| window.id())),
+            )
             // Several would make a part each.
             .with_setting("max_insert_threads", "1")
             .with_setting("max_insert_block_size", ONE_PART_ROWS.to_string())
@@ -89,7 +106,7 @@ impl Insert {
             Some(inner) => inner,
             None => self.begin().await?,
         };
-        inner.send(chunk).await.map_err(|error| self.server.connection.noted(failure::from_client(&error)))?;
+        inner.send(chunk).await.map_err(|error| self.failed(failure::from_client(&error)))?;
         self.inner = Some(inner);
         self.broken = false;
         Ok(())
@@ -99,10 +116,15 @@ impl Insert {
     ///
     /// # Errors
     /// What the server says, or [`Failure::Unavailable`] after [`Timeouts::insert_end`]; it may then still succeed.
-    pub async fn end(self) -> Result<(), DestinationError> {
+    pub async fn end(mut self) -> Result<(), DestinationError> {
         self.check()?;
-        let Some(inner) = self.inner else { return Ok(()) };
-        inner.end().await.map_err(|error| self.server.connection.noted(failure::from_client(&error)))
+        let Some(inner) = self.inner.take() else { return Ok(()) };
+        inner.end().await.map_err(|error| self.failed(failure::from_client(&error)))
+    }
+
+    fn failed(&self, error: DestinationError) -> DestinationError {
+        self.span.failed(error.code());
+        self.server.connection.noted(error)
     }
 
     fn check(&self) -> Result<(), DestinationError> {

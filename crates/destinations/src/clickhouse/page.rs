@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::clickhouse::{each_server, literal, raw_table};
@@ -105,6 +106,20 @@ impl PageWriter for Page {
 }
 
 impl Page {
+    /// Of one insert.
+    fn span(&self) -> Span {
+        let table = &self.mapping.name;
+        let span = Span::part(Kind::Client, || format!("INSERT {table}"));
+        span.set("db.system.name", "clickhouse");
+        span.set("db.operation.name", "INSERT");
+        span.set_text("db.collection.name", table.as_str());
+        span.set_text("db.namespace", &self.server.databases.raw);
+        if let Some(window) = self.server.window {
+            span.set_with("lockstep.flush.id", || window.id().to_string());
+        }
+        span
+    }
+
     async fn send_chunk(&mut self) -> Result<(), DestinationError> {
         if !self.is_whole {
             return Err(error(Failure::Unavailable, "a chunk before this one was not sent to its end"));
@@ -122,13 +137,16 @@ impl Page {
                 let table = raw_table(&self.mapping, &self.server.databases);
                 in_time::require(&self.server, &table).await?;
                 self.sent.writes += 1;
-                let insert = self.server.insert(&table.insert());
+                let mut insert = self.server.insert(&table.insert());
+                insert.span = self.span();
                 OpenInsert { insert, rows: 0, bytes: 0 }
             }
         };
         open.insert.send(Bytes::from(chunk)).await?;
         open.rows += rows;
         open.bytes += bytes;
+        open.insert.span.count("db.operation.batch.size", open.rows);
+        open.insert.span.count("lockstep.bytes", open.bytes);
         if open.rows < self.limits.write_rows && open.bytes < self.limits.write_bytes {
             self.open = Some(open);
         } else {

@@ -147,7 +147,7 @@ async fn the_server_s_own_clock_refuses_what_comes_too_late() {
         let frozen = WriteWindow::new(Moment::now(), Duration::from_secs(86_400));
         let insert = fixture.clickhouse.clone().within(frozen);
         let statement = fixture.insert_rows();
-        let until = lockstep_mappings::clickhouse::write_until(1_000);
+        let until = lockstep_mappings::clickhouse::write_until(1_000, None);
         let late = format!(
             "/* late */ {}",
             statement.replace(" FORMAT", &format!(" SETTINGS log_comment = '{until}' FORMAT"))

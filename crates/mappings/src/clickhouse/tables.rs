@@ -3,6 +3,8 @@
 //! `ReplacingMergeTree` keeps the row with the highest sequence of each key, and forgets it where that is a tombstone.
 //! There are no partitions: a tombstone must meet its row, and merges never cross partitions.
 
+use uuid::Uuid;
+
 use super::{Databases, identifier, literal, local_name, on_cluster, table_name};
 use crate::mapping::Mapping;
 
@@ -149,9 +151,11 @@ pub const IN_TIME: &str = "lockstep_in_time";
 
 const WRITE_UNTIL: &str = "write_until_ms=";
 
-/// What the setting `log_comment` of an insert has to hold. `since_epoch_ms`: milliseconds since 1970.
-pub fn write_until(since_epoch_ms: i64) -> String {
-    format!("lockstep {WRITE_UNTIL}{since_epoch_ms}")
+/// What the setting `log_comment` of an insert has to hold. `since_epoch_ms`: milliseconds since 1970. `flush` names what the
+/// insert is a part of, for whoever looks into the server's log of queries.
+pub fn write_until(since_epoch_ms: i64, flush: Option<Uuid>) -> String {
+    let name = flush.map_or_else(|| "lockstep".to_owned(), |flush| format!("lockstep-{flush}"));
+    format!("{name} {WRITE_UNTIL}{since_epoch_ms}")
 }
 
 fn in_time() -> String {

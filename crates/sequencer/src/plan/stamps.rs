@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 
 use lockstep_core::SequenceId;
 use lockstep_core::freshness::ChangeTimes;
+use lockstep_core::telemetry::Origin;
 
 /// Passes that are remembered one by one, while nothing can be announced.
 pub(crate) const MOST: usize = 4096;
 
 /// A pass that gave out numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Stamp {
     /// The last of them.
     pub(crate) through: SequenceId,
     pub(crate) times: ChangeTimes,
+    /// The span of the pass.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Passes in their order.
@@ -26,7 +29,7 @@ impl Stamps {
         if self.0.len() >= MOST {
             // Two become one, with the times of the first: a change may look later than it is, never fresher.
             let pairs: Vec<_> = self.0.drain(..).collect();
-            let both = |pair: &[Stamp]| Stamp { through: pair[pair.len() - 1].through, times: pair[0].times };
+            let both = |pair: &[Stamp]| Stamp { through: pair[pair.len() - 1].through, ..pair[0].clone() };
             self.0.extend(pairs.chunks(2).map(both));
         }
         self.0.push_back(stamp);
@@ -47,6 +50,11 @@ impl Stamps {
         }
         self.0.front().map(|stamp| stamp.times).unwrap_or_default()
     }
+
+    /// The span of the first pass that is remembered.
+    pub(crate) fn first_origin(&self) -> Option<Origin> {
+        self.0.front()?.origin.clone()
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +63,7 @@ mod tests {
 
     fn stamp(through: i64) -> Stamp {
         let times = ChangeTimes { stamped_at_micros: through * 10, committed_at_micros: 0 };
-        Stamp { through: SequenceId::new(through), times }
+        Stamp { through: SequenceId::new(through), times, origin: None }
     }
 
     fn first_above(stamps: &mut Stamps, announced: i64) -> i64 {

@@ -5,6 +5,7 @@ mod still;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::telemetry::{Kind, Origin, Span};
 use lockstep_core::{SequenceId, failpoint};
 use lockstep_destinations::HighWater;
 use lockstep_mappings::MappingSet;
@@ -36,6 +37,8 @@ pub struct Numbering {
     rewind_guard: Option<RewindGuard>,
     /// The newest pass that was ever seen: its place, and its last number.
     newest: (i64, SequenceId),
+    /// The span of the last pass, for what follows of it.
+    origin: Option<Origin>,
 }
 
 /// A connection, and the newest pass that it knows.
@@ -97,6 +100,7 @@ impl Numbering {
             waiting: Waiting::default(),
             rewind_guard: None,
             newest: (0, SequenceId::BASE),
+            origin: None,
         }
     }
 
@@ -111,6 +115,11 @@ impl Numbering {
     /// For how long the oldest change has waited that has no number, as far as is known.
     pub(crate) fn oldest_age(&self) -> Option<Duration> {
         self.waiting.age(Instant::now())
+    }
+
+    /// The span of the last pass, once.
+    pub(crate) fn take_origin(&mut self) -> Option<Origin> {
+        self.origin.take()
     }
 
     /// Trusts nothing that was found out before: the next call connects anew.
@@ -208,7 +217,19 @@ impl Numbering {
             let still_at = looked.now.running.is_empty().then_some(looked.written);
             return Ok(Some(Report { paused: looked.paused, still_at, ..Report::default() }));
         }
-        self.pass(session, last, &looked, plan).await
+        let span = Span::begin(Kind::Internal, || "sequencer.pass".to_owned());
+        let passed = span.around(self.pass(session, last, &looked, plan)).await;
+        match &passed {
+            Ok(report) => {
+                let report = report.unwrap_or_default();
+                span.set("lockstep.rows", report.changes);
+                span.set("lockstep.expansions", report.expansions);
+                span.set("lockstep.sequence", report.last_sequence.get());
+            }
+            Err(_) => span.failed("pass"),
+        }
+        self.origin = span.origin();
+        passed
     }
 
     async fn pass(

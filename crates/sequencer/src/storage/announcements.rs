@@ -77,7 +77,8 @@ impl Announcements {
         let rows = self.client.query(PASSES, &[&self.at, &most]).await?;
         let stamp = |row: &Row| {
             let ago = Duration::from_secs_f64(row.try_get::<_, f64>(1)?.max(0.0));
-            Ok(Stamp { through: SequenceId::new(row.try_get(0)?), times: ChangeTimes::stamped(ago, None) })
+            let times = ChangeTimes::stamped(ago, None);
+            Ok(Stamp { through: SequenceId::new(row.try_get(0)?), times, origin: None })
         };
         rows.iter().map(stamp).collect()
     }

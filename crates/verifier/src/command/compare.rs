@@ -71,7 +71,7 @@ impl CompareArguments {
 pub(super) async fn run(settings: &SettingsArgs, arguments: CompareArguments) -> ExitCode {
     let options = arguments.options();
     let clickhouse = options.side == SideChoice::Destination(DestinationChoice::ClickHouse);
-    let settings = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
+    let (settings, _telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };

@@ -33,7 +33,7 @@ pub(super) struct SelfTestArguments {
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub(super) async fn run(settings: &SettingsArgs, arguments: SelfTestArguments) -> ExitCode {
-    let settings = match prepared(settings, Needs { source: true, amqp: false, clickhouse: true }) {
+    let (settings, _telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse: true }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };

@@ -8,6 +8,7 @@ mod end;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_core::{MappingName, failpoint};
 use lockstep_destinations::{Destination, PageStart};
 use lockstep_mappings::postgres::fill;
@@ -83,7 +84,11 @@ impl<D: Destination> Task for Filler<D> {
             Some(scan) => scan,
             None => source.connect(Session::Scan).await?,
         };
-        if self.take(&scan, fills, &claim).await? {
+        let span = Span::begin(Kind::Internal, || "snapshot.range".to_owned());
+        span.set_text("lockstep.mapping", claim.mapping.as_str());
+        let taken = span.around(self.take(&scan, fills, &claim)).await.inspect_err(|error| span.failed(error.kind()));
+        drop(span);
+        if taken? {
             self.scan = Some(scan);
         }
         Ok(Ran::did(1, Duration::ZERO))

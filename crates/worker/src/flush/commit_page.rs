@@ -1,5 +1,6 @@
 //! Committing pages: the quarantine first, then the cursors (CUR-1), and at last what the quarantine need not hold any more.
 
+use lockstep_core::telemetry::Span;
 use lockstep_destinations::{CursorAt, Destination, DestinationError, Ended, Keeps, PageStart, PageWriter};
 
 use super::cursor_write::CursorMoves;
@@ -56,7 +57,7 @@ pub(super) async fn commit_pages<D: Destination>(
         Some(confirmation) if !forward.is_empty() => confirmation.clone().await,
         _ => Ok(()),
     };
-    let moves = CursorMoves::new(forward, route.opened.snapshot.window);
+    let moves = CursorMoves::new(forward, route.opened.snapshot.window, Span::current());
     let moved = match confirmed {
         Ok(()) if route.destination.keeps() == Keeps::Rows => end_empty_pages(route, &written).await,
         Ok(()) if when == CursorsMove::Meanwhile && passed.is_empty() && report.outcomes.is_empty() => {

@@ -1,6 +1,7 @@
 //! Cursors that move after their flush has returned, those of several flushes in one write.
 
 use futures_util::FutureExt;
+use lockstep_core::telemetry::{Kind, Origin, Span, going_on};
 use lockstep_core::{DestinationId, failpoint};
 use lockstep_destinations::{CursorAt, Destination, DestinationError, WriteWindow};
 use tokio::task::JoinSet;
@@ -14,11 +15,13 @@ pub struct CursorMoves {
     pub(super) number: u64,
     to: Vec<CursorAt>,
     window: WriteWindow,
+    /// The span of the flush, or of the first of several.
+    origin: Option<Origin>,
 }
 
 impl CursorMoves {
-    pub(super) const fn new(to: Vec<CursorAt>, window: WriteWindow) -> Self {
-        Self { number: 0, to, window }
+    pub(super) const fn new(to: Vec<CursorAt>, window: WriteWindow, origin: Option<Origin>) -> Self {
+        Self { number: 0, to, window, origin }
     }
 
     /// How many cursors.
@@ -35,7 +38,12 @@ impl CursorMoves {
             return Ok(());
         }
         failpoint!("worker::cursor_write::before", return Err(DestinationError::unanswered(destination.id())));
-        destination.advance(&self.to, self.window).await?;
+        let advance = async {
+            let span = Span::part(Kind::Client, || "advance".to_owned());
+            span.count("lockstep.cursors", self.to.len());
+            destination.advance(&self.to, self.window).await.inspect_err(|error| span.failed(error.code()))
+        };
+        going_on(self.origin, advance).await?;
         failpoint!("worker::cursor_write::after", return Err(DestinationError::unanswered(destination.id())));
         Ok(())
     }
@@ -58,14 +66,14 @@ impl CursorWrite {
         let (numbers, writing) = (Vec::new(), JoinSet::new());
         let mut write = Self { numbers, destination: destination.id(), writing, outcome: Ok(()) };
         let mut all: Option<CursorMoves> = None;
-        for CursorMoves { number, to, window } in moves {
+        for CursorMoves { number, to, window, origin } in moves {
             write.numbers.push(number);
             match &mut all {
                 Some(all) => {
                     all.to.extend(to);
                     all.window = all.window.and(window);
                 }
-                None => all = Some(CursorMoves::new(to, window)),
+                None => all = Some(CursorMoves::new(to, window, origin)),
             }
         }
         if let Some(all) = all {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join;
 use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
 use lockstep_destinations::{Cursors, Destination, DestinationError, Keeps, Selection};
 use lockstep_schema::Source;
@@ -277,7 +278,10 @@ async fn read_cursors(
     names: &[MappingName],
 ) -> Result<Cursors, DestinationError> {
     failpoint!("worker::cursor_read::before", return Err(DestinationError::unanswered(destination.id())));
-    let cursors = destination.cursors(Selection::These(tenancies), Selection::These(names)).await?;
+    let span = Span::part(Kind::Client, || "cursors".to_owned());
+    span.count("lockstep.tenants", tenancies.len());
+    let cursors = destination.cursors(Selection::These(tenancies), Selection::These(names)).await;
+    let cursors = cursors.inspect_err(|error| span.failed(error.code()))?;
     failpoint!("worker::cursor_read::after", return Err(DestinationError::unanswered(destination.id())));
     Ok(cursors)
 }

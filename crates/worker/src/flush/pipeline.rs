@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use lockstep_core::TenancyId;
+use lockstep_core::telemetry::{Kind, Span, in_current};
 use lockstep_destinations::{Destination, DestinationError, Failure, Keeps, PageWriter, Retry};
 use tokio::task::JoinSet;
 
@@ -113,7 +114,21 @@ impl<'a, D: Destination> Pipeline<'a, D> {
     /// Reads one page, and has it ended while the next is read. Returns what is left of the session.
     async fn read(&mut self, session: &FetchSession, plan: PagePlan) -> SessionEnd {
         let MappingState { page_size, isolation } = self.states.entry(plan.mapping).or_default();
-        match read_page(&self.route, session, &plan, isolation).await {
+        let mapping = self.route.mappings.name(plan.mapping);
+        // Not current meanwhile: what is written while it is read is the flush's.
+        let span = Span::part(Kind::Client, || format!("read {mapping}"));
+        span.set("db.system.name", "postgresql");
+        span.set("db.operation.name", "COPY");
+        span.set_text("lockstep.mapping", mapping.as_str());
+        span.count("lockstep.tenants", plan.tenancies.len());
+        let read = read_page(&self.route, session, &plan, isolation).await;
+        match &read {
+            Ok(Some(read)) => span.count("db.response.returned_rows", read.open.rows),
+            Ok(None) => {}
+            Err(unread) => span.failed(unread.error.kind()),
+        }
+        drop(span);
+        match read {
             Ok(None) => SessionEnd::Usable,
             Ok(Some(Read { page, open, copied })) => {
                 let limits = self.route.limits;
@@ -153,7 +168,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
             return;
         }
         let WrittenPage { plan, page, .. } = written;
-        self.ending.spawn(end_page(plan, page, open));
+        self.ending.spawn(in_current(end_page(plan, page, open)));
     }
 
     /// Writes the rows that a page refuses into the quarantine; returns `None` where its cursors cannot move.

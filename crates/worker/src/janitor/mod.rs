@@ -14,6 +14,7 @@ mod shared;
 
 use std::time::{Duration, Instant};
 
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_destinations::{Destination, DestinationError, Erase};
 use lockstep_mappings::MappingSet;
 use lockstep_schema::tasks::{Ran, Task};
@@ -125,7 +126,10 @@ impl<D: Destination + Erase> Janitor<D> {
         if session.lead().await? {
             let wait = session.late_write_wait().await?;
             every = every.min(wait / 4);
-            round = Some(self.work(&session, wait).await?);
+            let span = Span::begin(Kind::Internal, || "janitor.round".to_owned());
+            let done = span.around(self.work(&session, wait)).await.inspect_err(|_| span.failed("round"))?;
+            span.count("lockstep.erased", done.erased);
+            round = Some(done);
         }
         self.session = Some(session);
         Ok((round, jittered(every)))

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use lockstep_core::freshness;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
+use lockstep_core::telemetry::{Kind, Span, going_on};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
 use lockstep_schema::pauses::Pauses;
@@ -152,9 +153,9 @@ impl<D: Destination> Stream<D> {
             let Some(again) = self.ship_and_announce(&hints, CursorsMove::Now, shutdown).await else { return };
             failed_again = again.failed;
         }
-        for ShippedBatch { deliveries, mut failed, .. } in batches {
+        for ShippedBatch { deliveries, mut failed, origin, .. } in batches {
             failed.extend(failed_again.iter().cloned());
-            self.acknowledge(deliveries, &failed).await;
+            going_on(origin, self.acknowledge(deliveries, &failed)).await;
         }
     }
 
@@ -164,12 +165,23 @@ impl<D: Destination> Stream<D> {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
         self.news.tell(hints.tenancies());
-        let shipped = self.ship_and_announce(&hints, CursorsMove::Meanwhile, shutdown).await;
+        let span = flush_span(&deliveries, &hints);
+        let shipping = self.ship_and_announce(&hints, CursorsMove::Meanwhile, shutdown);
+        let shipped = span.around(shipping).await;
+        if let Some(flushed) = &shipped {
+            span.count("lockstep.rows", flushed.rows);
+            span.set("lockstep.snapshot_sequence", flushed.head.get());
+            if !flushed.failed.is_empty() {
+                span.failed("some");
+            }
+        }
+        let origin = span.origin();
+        drop(span);
         match shipped {
             Some(Flushed { failed, cursors: Some(cursors), .. }) => {
-                self.unacknowledged.add(ShippedBatch { deliveries, hints, failed }, cursors);
+                self.unacknowledged.add(ShippedBatch { deliveries, hints, failed, origin }, cursors);
             }
-            Some(Flushed { failed, .. }) => self.acknowledge(deliveries, &failed).await,
+            Some(Flushed { failed, .. }) => going_on(origin, self.acknowledge(deliveries, &failed)).await,
             None => {}
         }
         self.move_cursors(shutdown).await;
@@ -292,6 +304,11 @@ impl<D: Destination> Stream<D> {
 
     /// Lets messages go: those of which nothing failed for good, the others come again later.
     async fn acknowledge(&self, deliveries: Vec<Delivery>, failed: &[Failed]) {
+        let span = Span::part(Kind::Client, || "ack".to_owned());
+        span.set("messaging.system", "rabbitmq");
+        span.set("messaging.operation.name", "ack");
+        span.set("messaging.operation.type", "settle");
+        span.count("messaging.batch.message_count", deliveries.len());
         for delivery in deliveries {
             let reasons: BTreeSet<_> = failed
                 .iter()
@@ -314,4 +331,17 @@ impl<D: Destination> Stream<D> {
             }
         }
     }
+}
+
+/// Messages are merged, so a flush has no parent: it is linked to whatever created each of them.
+fn flush_span(deliveries: &[Delivery], hints: &Hints) -> Span {
+    let origins = || deliveries.iter().filter_map(Delivery::origin);
+    let span = Span::linked(origins(), Kind::Consumer, || "worker.flush".to_owned());
+    span.set("messaging.system", "rabbitmq");
+    span.set("messaging.operation.name", "process");
+    span.set("messaging.operation.type", "process");
+    span.count("messaging.batch.message_count", deliveries.len());
+    span.count("lockstep.linked_messages", origins().count());
+    span.count("lockstep.tenants", hints.len());
+    span
 }

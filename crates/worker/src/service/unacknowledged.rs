@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_core::telemetry::Origin;
 use lockstep_queue::Delivery;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,6 +18,8 @@ pub(super) struct ShippedBatch {
     pub(super) deliveries: Vec<Delivery>,
     pub(super) hints: Hints,
     pub(super) failed: Vec<Failed>,
+    /// The span of its flush.
+    pub(super) origin: Option<Origin>,
 }
 
 /// Batches whose cursors share a write.

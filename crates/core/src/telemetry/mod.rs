@@ -1,4 +1,9 @@
-//! Logs: a message and fields, to stderr, for people or for machines.
+//! Logs: a message and fields, to stderr, for people or for machines. Traces: spans to a collector, where one is named.
+
+mod export;
+mod origin;
+mod span;
+mod traces;
 
 use std::io::IsTerminal;
 
@@ -6,6 +11,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use self::export::describe;
+pub use self::origin::{MAX_LINKS, Origin, TRACEPARENT, TRACESTATE};
+pub use self::span::{Kind, Span, going_on, in_current};
+pub use self::traces::Telemetry;
 use crate::settings::Settings;
 
 /// How log lines look.
@@ -18,8 +27,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to stderr; stdout belongs to results. A second call changes nothing.
-pub fn start(settings: &Settings) {
+/// Starts logging to stderr, stdout belongs to results; and traces, where the environment names a collector. A second call
+/// changes nothing. `program`: as traces call it, such as `lockstep-worker`.
+pub fn start(program: &'static str, settings: &Settings) -> Telemetry {
     let filter = EnvFilter::new(&settings.log);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -28,4 +38,5 @@ pub fn start(settings: &Settings) {
         LogFormat::Pretty => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
+    traces::start(program, settings.tls_ca_file.as_deref())
 }
