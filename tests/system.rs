@@ -22,6 +22,7 @@ mod doctor;
 mod end_to_end;
 mod erase_1;
 mod error_codes;
+mod events;
 mod explain;
 mod fair_1;
 mod fill;
