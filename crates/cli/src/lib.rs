@@ -22,10 +22,12 @@ mod settings;
 mod status;
 mod verified;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lockstep_core::output::{self, OutputArgs};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -34,15 +36,18 @@ use lockstep_operations::Deployment;
 use crate::audit::{Change, Entry};
 use crate::output::{NoArgs, Reporting};
 use crate::pause::PauseArgs;
+use crate::watch::{Watching, watch, watch_deployment};
 
 pub use error::CliError;
 
 /// Keeps every tenant's data in ClickHouse exactly in step with Postgres, and proves it.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep", version, about, disable_help_subcommand = true)]
+#[command(name = "lockstep", version, about, disable_help_subcommand = true, infer_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -56,19 +61,19 @@ enum Command {
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
-    Status(Reporting<NoArgs>),
+    Status(Watching<NoArgs>),
     /// Wait until every destination holds what the source holds now
     Wait(Reporting<wait::WaitArgs>),
     /// Tell one row's whole story: source, changes, destinations, and what to do. Exit 0 in step, 1 wrong, 2 on its way, 3 unknown
-    Explain(Reporting<explain::ExplainArgs>),
+    Explain(Watching<explain::ExplainArgs>),
     /// Show what the verifier has proven of a tenancy, through which number; sign and check certificates of it
-    Verified(Reporting<verified::VerifiedArgs>),
+    Verified(Watching<verified::VerifiedArgs>),
     /// Pause a part, within a second. Nothing is lost: changes made meanwhile are shipped when it is resumed
     Pause(Reporting<PauseArgs>),
     /// Resume a part that is paused
     Resume(Reporting<pause::ResumeArgs>),
     /// Show what is paused, since when, and why
-    Paused(Reporting<NoArgs>),
+    Paused(Watching<NoArgs>),
     /// Export rows again, while everything keeps running and readers see no gap
     Resync(Reporting<resync::ResyncArgs>),
     /// Recover after the source was restored to an earlier state
@@ -86,7 +91,9 @@ enum Command {
     /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
     Console(console::ConsoleCommand),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
-    Doctor(Reporting<doctor::DoctorArgs>),
+    Doctor(Watching<doctor::DoctorArgs>),
+    /// Print what each exit code means
+    ExitCodes(NoArgs),
 }
 
 impl Command {
@@ -109,12 +116,14 @@ impl Command {
             | Self::Erase(_)
             | Self::Destination(_)
             | Self::Settings(_)
+            | Self::ExitCodes(_)
             | Self::Detach(_) => (false, false),
         };
         let source = match self {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
             Self::Console(command) => !command.is_link(),
+            Self::ExitCodes(_) => false,
             _ => true,
         };
         Needs { source, amqp, clickhouse }
@@ -141,6 +150,7 @@ impl Command {
             | Self::Verified(_)
             | Self::Paused(_)
             | Self::Doctor(_)
+            | Self::ExitCodes(_)
             | Self::Console(_) => None,
         }
     }
@@ -148,10 +158,14 @@ impl Command {
 
 /// Runs a command line to its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
+    cli.output.apply();
+    if matches!(cli.command, Command::ExitCodes(_)) {
+        return ExitCode::from(exit_codes());
+    }
     let settings = match cli.settings.resolve(cli.command.needs()) {
         Ok(settings) => settings,
         Err(errors) => {
-            eprintln!("{errors}");
+            output::fail(&errors.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
@@ -167,10 +181,15 @@ pub async fn run(cli: Cli) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{error}");
+            output::fail(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn exit_codes() -> u8 {
+    let text = if output::chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
+    output::print(&text, exit::OK)
 }
 
 async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {
@@ -180,17 +199,29 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
+    let at = (settings, mappings);
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
-        Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
-        Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),
+        Command::ExitCodes(_) => exit_codes(),
+        Command::Doctor(command) => {
+            watch(command.watch.every(), async || doctor::run(&command.args, settings, mappings).await).await?
+        }
+        Command::Status(command) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::status(deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
-        Command::Explain(command) => command.show(&explain::run(&command.args, &connected.await?).await?),
-        Command::Verified(command) => command.show(&verified::run(&command.args, settings, mappings).await?),
+        Command::Explain(command) => {
+            let look = async |deployment: &Deployment<'_>| explain::run(&command.args, deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
+        Command::Verified(command) => {
+            watch(command.watch.every(), async || verified::run(&command.args, settings, mappings).await).await?
+        }
         Command::Pause(command) => {
             let PauseArgs { part, reason } = &command.args;
             command.show(&lockstep_operations::pause(&connected.await?, &part.into(), reason).await?)
@@ -198,13 +229,16 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         Command::Resume(command) => {
             command.show(&lockstep_operations::resume(&connected.await?, &(&command.args.part).into()).await?)
         }
-        Command::Paused(command) => command.show(&lockstep_operations::paused(&connected.await?).await?),
+        Command::Paused(command) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::paused(deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
         Command::Resync(command) => resync::run(command, &mut connected.await?).await?,
         Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
-        Command::Quarantine(command) => quarantine::run(command, &mut connected.await?).await?,
+        Command::Quarantine(command) => quarantine::run(command, settings, mappings).await?,
         Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
         Command::Access(command) => access::run(command, &connected.await?).await?,
-        Command::Destination(command) => destination::run(command, &mut connected.await?).await?,
+        Command::Destination(command) => destination::run(command, settings, mappings).await?,
         Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
     })
 }

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 use crate::exit;
+use crate::output::{Guess, choose_colors};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
 
@@ -267,10 +268,16 @@ impl SettingsArgs {
 /// # Errors
 /// The exit code to end with: 0 after `--help` and `--version`, otherwise 78, after the message was printed.
 pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
+    let guess = Guess::of(std::env::args().skip(1));
+    choose_colors(guess.colors);
     T::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            guess.fail(&error);
+            return ExitCode::from(exit::CONFIGURATION);
+        }
         // Printing to a closed pipe is no failure of ours.
         let _ = error.print();
-        ExitCode::from(if error.use_stderr() { exit::CONFIGURATION } else { exit::OK })
+        ExitCode::from(exit::OK)
     })
 }
 

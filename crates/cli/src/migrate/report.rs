@@ -5,7 +5,7 @@ use lockstep_mappings::MappingSet;
 use serde::Serialize;
 
 use super::Plans;
-use crate::output::Report;
+use crate::output::{Page, Report, say};
 
 /// One thing to do.
 #[derive(Serialize, Debug)]
@@ -60,14 +60,15 @@ impl MigrateReport {
 }
 
 impl Report for MigrateReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.dry_run {
-            print_steps("Postgres", &self.source);
-            print_steps("ClickHouse", &self.clickhouse);
+            print_steps(page, "Postgres", &self.source);
+            print_steps(page, "ClickHouse", &self.clickhouse);
         } else if self.is_nothing() {
-            println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+            say!(page, "Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
         } else {
-            println!(
+            say!(
+                page,
                 "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
                 self.source.len(),
                 self.clickhouse.len(),
@@ -75,17 +76,17 @@ impl Report for MigrateReport {
             );
         }
         for change in &self.tables {
-            println!("{} ({} rows): {}", change.table, change.rows, sentence(change.action));
-            change.differences.iter().for_each(|difference| println!("  - {difference}"));
+            say!(page, "{} ({} rows): {}", change.table, change.rows, sentence(change.action));
+            change.differences.iter().for_each(|difference| say!(page, "  - {difference}"));
         }
     }
 }
 
-fn print_steps(side: &str, steps: &[StepReport]) {
+fn print_steps(page: &mut Page, side: &str, steps: &[StepReport]) {
     for step in steps {
-        println!("-- {side}: {}", step.what);
-        step.statements.iter().for_each(|statement| println!("{statement};"));
-        println!();
+        say!(page, "-- {side}: {}", step.what);
+        step.statements.iter().for_each(|statement| say!(page, "{statement};"));
+        say!(page, "");
     }
 }
 
