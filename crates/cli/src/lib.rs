@@ -27,7 +27,7 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lockstep_core::output::{self, OutputArgs};
+use lockstep_core::output::OutputArgs;
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -165,7 +165,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let settings = match cli.settings.resolve(cli.command.needs()) {
         Ok(settings) => settings,
         Err(errors) => {
-            output::fail(&errors.to_string());
+            lockstep_core::output::fail(&errors.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
@@ -181,15 +181,16 @@ pub async fn run(cli: Cli) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            output::fail(&error.to_string());
+            lockstep_core::output::fail(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 fn exit_codes() -> u8 {
-    let text = if output::chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
-    output::print(&text, exit::OK)
+    let text =
+        if lockstep_core::output::chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
+    lockstep_core::output::print(&text, exit::OK)
 }
 
 async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {

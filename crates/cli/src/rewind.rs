@@ -50,7 +50,7 @@ impl Report for RewindReport {
             say!(page, "The source is at sequence {source_at}, ClickHouse has come to {destination_at}.");
         }
         match &self.export {
-            Some(export) => export.print(),
+            Some(export) => export.print(page),
             None if self.ahead.is_empty() => say!(
                 page,
                 "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."

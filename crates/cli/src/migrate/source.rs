@@ -40,21 +40,17 @@ pub(super) async fn look(source: &Source, mappings: &MappingSet) -> Result<Live,
     Ok(attach::inspect(source, mappings).await?)
 }
 
+/// The tables that `--relax` names: all for no names.
+pub(super) fn relaxed(mappings: &MappingSet, relax: Option<&[String]>) -> BTreeSet<SourceTable> {
+    let is_named = |table: &&SourceTable| relax.is_some_and(|names| names.is_empty() || names.contains(&table.name));
+    capture::tables(mappings).iter().filter(is_named).cloned().collect()
+}
+
 /// What would be run, for people.
 pub(crate) fn text(steps: &[Step]) -> String {
     let statements =
         |step: &Step| step.statements.iter().map(|statement| format!("{statement};\n")).collect::<String>();
     steps.iter().map(|step| format!("-- Postgres: {}\n{}\n", step.what, statements(step))).collect()
-}
-
-pub(crate) fn print(steps: &[Step]) {
-    for step in steps {
-        println!("-- Postgres: {}", step.what);
-        for statement in &step.statements {
-            println!("{statement};");
-        }
-        println!();
-    }
 }
 
 pub(crate) async fn apply(source: &Source, steps: &[Step], progress: &mut Progress) -> Result<(), CliError> {
