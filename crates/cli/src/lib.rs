@@ -20,6 +20,7 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod tenants;
 mod verified;
 mod wait;
 mod watch;
@@ -61,7 +62,9 @@ enum Command {
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
-    Status(Watching<NoArgs>),
+    Status(Watching<status::StatusArgs>),
+    /// Show tenants, a page at a time: how far each is, and what is wrong
+    Tenants(Watching<tenants::TenantsArgs>),
     /// Wait until every destination holds what the source holds now
     Wait(Reporting<wait::WaitArgs>),
     /// Tell one row's whole story: source, changes, destinations, and what to do. Exit 0 in step, 1 wrong, 2 on its way, 3 unknown
@@ -113,6 +116,7 @@ impl Command {
             | Self::Resume(_)
             | Self::Paused(_)
             | Self::Quarantine(_)
+            | Self::Tenants(_)
             | Self::Erase(_)
             | Self::Destination(_)
             | Self::Settings(_)
@@ -145,6 +149,7 @@ impl Command {
             Self::Mapping(_)
             | Self::Detach(_)
             | Self::Status(_)
+            | Self::Tenants(_)
             | Self::Wait(_)
             | Self::Explain(_)
             | Self::Verified(_)
@@ -210,6 +215,14 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         Command::ExitCodes(_) => exit_codes(),
         Command::Doctor(command) => {
             watch(command.watch.every(), async || doctor::run(&command.args, settings, mappings).await).await?
+        }
+        Command::Status(Watching { args: status::StatusArgs { tenant: Some(tenant) }, watch }) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::tenant(deployment, *tenant).await;
+            watch_deployment(watch.every(), at, look).await?
+        }
+        Command::Tenants(command) => {
+            let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
         }
         Command::Status(command) => {
             let look = async |deployment: &Deployment<'_>| lockstep_operations::status(deployment).await;

@@ -1,10 +1,19 @@
 //! `lockstep status`: what waits where.
 
+use clap::Args;
 use comfy_table::{Table, presets};
+use lockstep_core::TenancyId;
 use lockstep_operations::{Instance, Queue, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
 use crate::output::{Page, Report, align_right, say};
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Show this tenancy ("Tenancy"."id") instead: its mappings, destinations, pauses and erasures
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<TenancyId>,
+}
 
 impl Report for Status {
     fn print(&self, page: &mut Page) {

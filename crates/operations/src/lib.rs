@@ -73,7 +73,7 @@ pub use runs::{
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
 pub use tenant::{TenantMappingProgress, TenantReport, tenant};
-pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantsPage, find_tenants};
+pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};
 pub use verified::{
     Certificate, CertificateError, OpenFinding, Proven, SigningKey, VerifiedReport, VerifyingKey, verified,
