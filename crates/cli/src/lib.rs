@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod config;
 mod console;
 mod destination;
 mod detach;
@@ -20,12 +21,13 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod support;
 mod verified;
 mod wait;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -51,6 +53,15 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(Reporting<migrate::MigrateArgs>),
+    /// Show what the settings are and where each comes from, or check them. Asks no service
+    Config(Reporting<config::ConfigArgs>),
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
+    SupportBundle(support::SupportArgs),
     /// Write a definition from a table, check definitions, show what is derived from one
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
@@ -92,7 +103,11 @@ enum Command {
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
-            Self::Mapping(_) | Self::Verified(_) => (false, false),
+            Self::Mapping(_)
+            | Self::Verified(_)
+            | Self::Config(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -115,6 +130,7 @@ impl Command {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
             Self::Console(command) => !command.is_link(),
+            Self::Config(_) | Self::Completions { .. } | Self::SupportBundle(_) => false,
             _ => true,
         };
         Needs { source, amqp, clickhouse }
@@ -134,6 +150,9 @@ impl Command {
             Self::Destination(command) => command.args.change(),
             Self::Settings(command) => command.args.change(),
             Self::Mapping(_)
+            | Self::Config(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_)
             | Self::Detach(_)
             | Self::Status(_)
             | Self::Wait(_)
@@ -148,6 +167,14 @@ impl Command {
 
 /// Runs a command line to its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
+    match &cli.command {
+        Command::Config(command) => return ExitCode::from(config::run(command, &cli.settings)),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "lockstep", &mut std::io::stdout());
+            return ExitCode::from(exit::OK);
+        }
+        _ => {}
+    }
     let settings = match cli.settings.resolve(cli.command.needs()) {
         Ok(settings) => settings,
         Err(errors) => {
@@ -160,7 +187,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(change) => Entry::begin(change, &settings).await,
         None => None,
     };
-    let outcome = dispatch(&cli.command, &settings).await;
+    let outcome = dispatch(&cli, &settings).await;
     if let Some(entry) = entry {
         entry.end(&outcome).await;
     }
@@ -173,7 +200,8 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {
+async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
+    let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
     if !wrong.is_empty() && !matches!(command, Command::Mapping(_)) {
@@ -182,6 +210,9 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
     let mappings = &mappings;
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
+        // Both were done before there were settings.
+        Command::Config(_) | Command::Completions { .. } => exit::OK,
+        Command::SupportBundle(args) => support::run(args, &cli.settings, settings, mappings).await?,
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,

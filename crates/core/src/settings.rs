@@ -4,6 +4,7 @@ mod check;
 mod destinations;
 mod file;
 mod origin;
+mod written;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use secrecy::SecretString;
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
+pub use self::written::WrittenSettings;
 use crate::exit;
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;

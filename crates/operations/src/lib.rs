@@ -24,6 +24,7 @@ mod runs;
 mod settings;
 pub mod shown;
 mod status;
+pub mod support;
 mod tenancies;
 mod tenant;
 mod tenants;

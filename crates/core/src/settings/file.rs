@@ -59,7 +59,8 @@ impl SettingsFile {
 
     fn parse(path: &Path, text: &str, flags: &[Arg]) -> Self {
         let mut file = Self::default();
-        let line_at = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line_at =
+            |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
         let table = match DeTable::parse(text) {
             Ok(table) => table,
             Err(error) => {

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fmt;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use secrecy::SecretString;
 
 use super::file::{FileEntry, SettingsFile, name_of};
 use super::{Flags, Needs, Settings, SettingsErrors};
@@ -16,8 +17,26 @@ use crate::secret::SecretUrl;
 pub struct SettingsArgs {
     flags: Flags,
     shown: Vec<ShownSetting>,
+    /// What was given, by the flags' ids, for a file that holds the same.
+    given: Vec<Given>,
     /// What is wrong with the file.
     problems: Vec<String>,
+}
+
+/// A value that was given. It may be a secret.
+#[derive(Clone)]
+pub(super) struct Given {
+    /// In the file.
+    pub(super) name: String,
+    pub(super) value: SecretString,
+    pub(super) may_be_secret: bool,
+    pub(super) is_path: bool,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// Where a value was found.
@@ -69,14 +88,18 @@ impl SettingsArgs {
         self.flags.resolve(needs, &self.problems)
     }
 
+    pub(super) fn given(&self) -> &[Given] {
+        &self.given
+    }
+
+    /// Whether there is a setting of this name in the file.
+    pub(super) fn is_known(name: &str) -> bool {
+        flags().iter().filter_map(name_of).any(|known| known == name)
+    }
+
     /// Every setting with its value and where that was found, in the order of the flags.
     pub fn shown(&self) -> &[ShownSetting] {
         &self.shown
-    }
-
-    /// What is called so in the file, as every program knows it.
-    pub fn names() -> Vec<String> {
-        flags().iter().filter_map(name_of).collect()
     }
 }
 
@@ -101,11 +124,15 @@ impl FromArgMatches for SettingsArgs {
         let file = SettingsFile::find(path.map(std::path::PathBuf::as_path), &known);
         let given: Vec<_> = known.iter().map(|flag| of_program(matches, flag)).collect();
         let chosen = known.iter().zip(&given).map(|(flag, of_program)| {
-            of_program.clone().or_else(|| of_file(&file, flag, &known, &given)).unwrap_or((OsString::new(), Origin::Default))
+            of_program
+                .clone()
+                .or_else(|| of_file(&file, flag, &known, &given))
+                .unwrap_or((OsString::new(), Origin::Default))
         });
         let chosen: Vec<_> = chosen.collect();
         let shown = known.iter().zip(&chosen).filter_map(|(flag, chosen)| show(flag, chosen)).collect();
-        Ok(Self { flags: as_flags(&known, &chosen)?, shown, problems: file.problems })
+        let given = known.iter().zip(&chosen).filter_map(|(flag, chosen)| as_given(flag, chosen)).collect();
+        Ok(Self { flags: as_flags(&known, &chosen)?, shown, given, problems: file.problems })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -148,6 +175,17 @@ fn as_flags(known: &[Arg], chosen: &[Chosen]) -> Result<Flags, clap::Error> {
     });
     let command = Flags::augment_args(Command::new("settings").no_binary_name(true));
     Flags::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+fn as_given(flag: &Arg, (value, origin): &Chosen) -> Option<Given> {
+    let text = value.to_string_lossy();
+    let is_given = *origin != Origin::Default && !text.trim().is_empty();
+    is_given.then_some(Given {
+        name: name_of(flag)?,
+        value: SecretString::from(text.into_owned()),
+        may_be_secret: flag.is_hide_env_values_set(),
+        is_path: flag.get_value_hint() == ValueHint::AnyPath,
+    })
 }
 
 fn show(flag: &Arg, (value, origin): &Chosen) -> Option<ShownSetting> {

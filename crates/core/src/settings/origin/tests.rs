@@ -102,7 +102,23 @@ fn a_file_that_is_named_has_to_be_there_and_one_without_passwords_may_hold_urls(
 /// A flag without a variable could not stand in the file.
 #[test]
 fn every_flag_but_the_file_itself_has_a_name_in_the_file() {
-    let nameless: Vec<_> = flags().iter().filter(|flag| name_of(flag).is_none()).map(|flag| flag.get_id().to_string()).collect();
+    let nameless: Vec<_> =
+        flags().iter().filter(|flag| name_of(flag).is_none()).map(|flag| flag.get_id().to_string()).collect();
     assert_eq!(nameless, ["config"]);
-    assert_eq!(SettingsArgs::names().len() + 1, flags().len());
+}
+
+#[test]
+fn what_was_given_can_be_written_down_and_read_again_with_its_secrets_apart() {
+    let flags =
+        ["--source-url=postgres://me:hunter2@db/app", "--queue-prefix=\"x", "--clickhouse-url=http://me:hunter2@host"];
+    let args =
+        Program::parse_from([&["program"][..], &flags, &["--amqp-url=amqp://host", "--tls-ca-file=ca.pem"]].concat());
+    let written = args.settings.as_file();
+    assert!(!written.text.contains("hunter2"), "{}", written.text);
+    let secrets: Vec<_> = written.secrets.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((secrets, written.left_out), (vec!["source_url"], vec!["clickhouse_url".to_owned()]));
+    let read = Written::new(&written.text).parse(&[]);
+    assert_eq!(of(&read, "amqp_url").value.as_deref(), Some("amqp://host"));
+    assert!(of(&read, "tls_ca_file").value.as_deref().is_some_and(|path| Path::new(path).is_absolute()));
+    assert!(of(&read, "source_url_file").value.as_deref().is_some_and(|path| path.ends_with("secrets/source_url")));
 }
