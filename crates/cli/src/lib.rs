@@ -11,6 +11,7 @@ mod doctor;
 mod erase;
 mod error;
 mod explain;
+mod init;
 mod mapping;
 mod migrate;
 mod output;
@@ -53,6 +54,8 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(Reporting<migrate::MigrateArgs>),
+    /// Look at the three services, and write lockstep.toml and a definition for each table of tenants. Changes no database
+    Init(Reporting<init::InitArgs>),
     /// Show what the settings are and where each comes from, or check them. Asks no service
     Config(Reporting<config::ConfigArgs>),
     /// Print completions for a shell
@@ -106,6 +109,7 @@ impl Command {
             Self::Mapping(_)
             | Self::Verified(_)
             | Self::Config(_)
+            | Self::Init(_)
             | Self::Completions { .. }
             | Self::SupportBundle(_) => (false, false),
             Self::Migrate(_)
@@ -151,6 +155,7 @@ impl Command {
             Self::Settings(command) => command.args.change(),
             Self::Mapping(_)
             | Self::Config(_)
+            | Self::Init(_)
             | Self::Completions { .. }
             | Self::SupportBundle(_)
             | Self::Detach(_)
@@ -212,6 +217,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     Ok(match command {
         // Both were done before there were settings.
         Command::Config(_) | Command::Completions { .. } => exit::OK,
+        Command::Init(command) => command.show(&init::run(&command.args, &cli.settings, settings).await?),
         Command::SupportBundle(args) => support::run(args, &cli.settings, settings, mappings).await?,
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),

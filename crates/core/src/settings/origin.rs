@@ -167,7 +167,7 @@ fn of_file(file: &SettingsFile, flag: &Arg, known: &[Arg], given: &[Option<Chose
 
 /// The values as the derived struct has them.
 fn as_flags(known: &[Arg], chosen: &[Chosen]) -> Result<Flags, clap::Error> {
-    let given = known.iter().zip(chosen).filter(|(_, (_, origin))| *origin != Origin::Default);
+    let given = known.iter().zip(chosen).filter(|(_, (value, origin))| *origin != Origin::Default && !value.is_empty());
     let arguments = given.filter_map(|(flag, (value, _))| {
         let mut argument = OsString::from(format!("--{}=", flag.get_long()?));
         argument.push(value);

@@ -57,8 +57,10 @@ fn paths_in_the_file_are_taken_from_its_directory_and_a_flag_replaces_a_secret_o
     let beside = file.0.parent().unwrap().join("secrets/source").display().to_string();
     assert_eq!(of(&args, "source_url_file").value.as_deref(), Some(beside.as_str()));
     assert_eq!(of(&args, "tls_ca_file").value.as_deref(), Some("/etc/ca.pem"));
-    let args = file.parse(&["--source-url", "postgres://me:hunter2@db/app", "--tls-ca-file="]);
-    let settings = args.resolve(Needs { source: true, ..Needs::default() }).unwrap();
+    let args = file.parse(&["--source-url", "postgres://me:hunter2@db/app"]);
+    let replaced =
+        file.parse(&["--source-url", "postgres://me:hunter2@db/app", "--tls-ca-file", file.0.to_str().unwrap()]);
+    let settings = replaced.resolve(Needs { source: true, ..Needs::default() }).unwrap();
     assert_eq!(settings.source_url.expose(), "postgres://me:hunter2@db/app");
     assert_eq!(of(&args, "source_url").value.as_deref(), Some("postgres://db/app"));
     assert!(!format!("{:?}", args.shown()).contains("hunter2"));
