@@ -96,7 +96,7 @@ fn versions() -> Part {
 /// The mappings with their tables. Definitions of the operator's own go as they are written.
 fn definitions(mappings: &MappingSet) -> Vec<Part> {
     let entry = |mapping: &lockstep_mappings::Mapping| {
-        let SourceTable { schema, name } = &mapping.table;
+        let SourceTable { schema, name } = &mapping.source;
         json!({ "name": mapping.name.to_string(), "file": mapping.file, "table": format!("{schema}.{name}") })
     };
     let mut parts = vec![as_json("mappings", &mappings.iter().map(entry).collect())];

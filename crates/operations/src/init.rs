@@ -150,7 +150,7 @@ async fn of_source(settings: &Settings) -> Result<(Client, Vec<Check>), Operatio
         (
             server.get(4),
             "there is no table public.\"Tenancy\"".to_owned(),
-            "Lockstep needs it: docs/guides/own-database.md",
+            "Lockstep needs it: docs/guides/own-tables.md",
         ),
         (
             foreign.is_empty(),
@@ -239,7 +239,7 @@ async fn suggest(
     let shown = |table: &SourceTable| format!("{}.{}", table.schema, table.name);
     let tables = tables_with_tenants(client).await?;
     for (table, references) in tables.into_iter().take(MAX_TABLES) {
-        let is_known = set.iter().any(|mapping| mapping.table == table);
+        let is_known = set.iter().any(|mapping| mapping.source == table);
         if is_known || (table.schema == "public" && table.name == "Tenancy") {
             report.known.push(shown(&table));
             continue;
