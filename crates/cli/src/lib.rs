@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod config;
 mod console;
 mod destination;
 mod detach;
@@ -10,6 +11,7 @@ mod doctor;
 mod erase;
 mod error;
 mod explain;
+mod init;
 mod mapping;
 mod migrate;
 mod output;
@@ -20,6 +22,7 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod support;
 mod tenants;
 mod verified;
 mod wait;
@@ -27,8 +30,8 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use lockstep_core::output::OutputArgs;
+use clap::{CommandFactory, Parser, Subcommand};
+use lockstep_core::output::{OutputArgs, chosen, fail, print};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -57,6 +60,17 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(Reporting<migrate::MigrateArgs>),
+    /// Look at the three services, and write lockstep.toml and a definition for each table of tenants. Changes no database
+    Init(Reporting<init::InitArgs>),
+    /// Show what the settings are and where each comes from, or check them. Asks no service
+    Config(Reporting<config::ConfigArgs>),
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
+    SupportBundle(support::SupportArgs),
     /// Write a definition from a table, check definitions, show what is derived from one
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
@@ -102,7 +116,12 @@ enum Command {
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
-            Self::Mapping(_) | Self::Verified(_) => (false, false),
+            Self::Mapping(_)
+            | Self::Verified(_)
+            | Self::Config(_)
+            | Self::Init(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -127,7 +146,7 @@ impl Command {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
             Self::Console(command) => !command.is_link(),
-            Self::ExitCodes(_) => false,
+            Self::Config(_) | Self::Completions { .. } | Self::SupportBundle(_) | Self::ExitCodes(_) => false,
             _ => true,
         };
         Needs { source, amqp, clickhouse }
@@ -147,6 +166,10 @@ impl Command {
             Self::Destination(command) => command.args.change(),
             Self::Settings(command) => command.args.change(),
             Self::Mapping(_)
+            | Self::Config(_)
+            | Self::Init(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_)
             | Self::Detach(_)
             | Self::Status(_)
             | Self::Tenants(_)
@@ -164,13 +187,16 @@ impl Command {
 /// Runs a command line to its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
     cli.output.apply();
-    if matches!(cli.command, Command::ExitCodes(_)) {
-        return ExitCode::from(exit_codes());
+    match &cli.command {
+        Command::ExitCodes(_) => return ExitCode::from(exit_codes()),
+        Command::Config(command) => return ExitCode::from(config::run(command, &cli.settings)),
+        Command::Completions { shell } => return ExitCode::from(completions(*shell)),
+        _ => {}
     }
     let settings = match cli.settings.resolve(cli.command.needs()) {
         Ok(settings) => settings,
         Err(errors) => {
-            lockstep_core::output::fail(&errors.to_string());
+            fail(&errors.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
@@ -179,26 +205,33 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(change) => Entry::begin(change, &settings).await,
         None => None,
     };
-    let outcome = dispatch(&cli.command, &settings).await;
+    let outcome = dispatch(&cli, &settings).await;
     if let Some(entry) = entry {
         entry.end(&outcome).await;
     }
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            lockstep_core::output::fail(&error.to_string());
+            fail(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 fn exit_codes() -> u8 {
-    let text =
-        if lockstep_core::output::chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
-    lockstep_core::output::print(&text, exit::OK)
+    let text = if chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
+    print(&text, exit::OK)
 }
 
-async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {
+/// A reader that goes away is no failure here either: what is printed is made first.
+fn completions(shell: clap_complete::Shell) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lockstep", &mut script);
+    print(&String::from_utf8_lossy(&script), exit::OK)
+}
+
+async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
+    let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
     if !wrong.is_empty() && !matches!(command, Command::Mapping(_)) {
@@ -208,6 +241,10 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
     let at = (settings, mappings);
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
+        // Both were done before there were settings.
+        Command::Config(_) | Command::Completions { .. } => exit::OK,
+        Command::Init(command) => command.show(&init::run(&command.args, &cli.settings, settings).await?),
+        Command::SupportBundle(args) => support::run(args, &cli.settings, settings, mappings).await?,
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,

@@ -25,7 +25,7 @@ const MEANINGS: [(u8, &str); 5] = [
 ];
 
 /// What the codes of a command mean where it says more than that it was done or failed.
-const OF_COMMANDS: [(&str, &[(u8, &str)]); 17] = [
+const OF_COMMANDS: [(&str, &[(u8, &str)]); 18] = [
     ("lockstep access check", &[(DIFFERENT, "somebody reads, or may do, what he should not")]),
     ("lockstep access revoke", &[(DIFFERENT, "a user stands in a file, from which it has to be taken")]),
     ("lockstep destination add", &[(DIFFERENT, "something is not well there; nothing was added")]),
@@ -38,10 +38,11 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 17] = [
         "lockstep explain",
         &[(OK, "in step"), (DIFFERENT, "wrong"), (IN_FLIGHT, "on its way"), (UNFINISHED, "not looked at everywhere")],
     ),
+    ("lockstep init", &[(DIFFERENT, "a service does not answer or lacks a right, or a definition does not fit")]),
     ("lockstep mapping check", &[(DIFFERENT, "definitions do not fit the source")]),
+    ("lockstep migrate --check", &[(DIFFERENT, "something is to be done, or it failed")]),
     ("lockstep resync", &[(IN_FLIGHT, "not finished; the same command continues")]),
     ("lockstep rewind", &[(IN_FLIGHT, "not finished; the same command continues")]),
-    ("lockstep top --once", &[(DIFFERENT, "something is wrong"), (UNFINISHED, "nobody can say")]),
     ("lockstep verified", &[(DIFFERENT, "rows differ"), (UNFINISHED, "something is not proven")]),
     ("lockstep wait", &[(DIFFERENT, "rows were refused"), (IN_FLIGHT, "the time is up")]),
     (

@@ -13,6 +13,7 @@ mod erase;
 mod error;
 mod explain;
 mod freshness;
+mod init;
 mod mapping;
 mod mark;
 mod pause;
@@ -24,6 +25,7 @@ mod runs;
 mod settings;
 pub mod shown;
 mod status;
+pub mod support;
 mod tenancies;
 mod tenant;
 mod tenants;
@@ -51,6 +53,7 @@ pub use explain::{
     TenancyStory, Verdict, Waiting, explain,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
+pub use init::{InitReport, InitRequest, SuggestedMapping, UnmappedTable, init};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
