@@ -3,6 +3,7 @@
 mod app_1;
 mod attached;
 mod background_edits;
+mod book;
 mod cap_1;
 mod cap_1_indirect;
 mod cap_2;
@@ -45,6 +46,7 @@ mod platform_migrations;
 mod programs;
 mod quarantine;
 mod reconnect;
+mod reference;
 mod replica;
 mod replicas;
 mod restarts;

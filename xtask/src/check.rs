@@ -1,6 +1,7 @@
 //! What CI runs: format, arrows, files, documents, licences, clippy, and then the tests.
 
 mod arrows;
+mod book;
 mod deploy;
 mod documents;
 mod failpoints;
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-pub(crate) use self::deploy::{check as deploy, promtool_for_tests};
+pub(crate) use self::deploy::{check as deploy, metrics_page, promtool_for_tests};
+pub(crate) use self::documents::{headings, links};
 use self::finding::Finding;
 use crate::services::Release;
 use crate::workspace::Workspace;
@@ -29,6 +31,7 @@ pub(crate) fn check(workspace: &Workspace, tests: bool) -> Result<ExitCode> {
     note("files", listed(&sources::findings(workspace)?));
     note("sentences", listed(&sentences::findings(workspace)?));
     note("documents", listed(&documents::findings(workspace)?));
+    note("book", listed(&book::findings(workspace)?));
     note("failpoints", listed(&failpoints::findings(workspace)?));
     note("deploy files", listed(&deploy::findings(workspace)?));
     if cargo::has(workspace, "deny") {

@@ -2,11 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command-line tool does")]
 
 mod account;
+mod book;
 mod cargo;
 mod check;
 mod console;
 mod deadline;
 mod environment;
+mod generated;
 mod install;
 mod lock;
 mod npm;
@@ -14,6 +16,7 @@ mod ports;
 mod process;
 mod programs;
 mod progress;
+mod python;
 mod run;
 mod services;
 mod workspace;
@@ -74,6 +77,10 @@ enum Command {
         #[command(subcommand)]
         only: Option<OnlyCheck>,
     },
+    /// Build the book of docs below .lockstep/book, and look at every link in it
+    Book,
+    /// Write anew what is made from code: the reference pages, the book's list of pages, llms.txt
+    Generate,
     /// Watch twelve tables arrive in ClickHouse, stay in step, and be proven equal
     #[command(after_help = run::DEMO_HELP, override_usage = "cargo xtask demo [OPTIONS]")]
     Demo(PassedOn),
@@ -161,6 +168,8 @@ fn run(command: Command) -> Result<ExitCode> {
             return check::deploy(&Workspace::find()?, write);
         }
         Command::Check { no_tests, only: None } => return check::check(&Workspace::find()?, !no_tests),
+        Command::Book => return book::build(&Workspace::find()?),
+        Command::Generate => generated::write(&Workspace::find()?)?,
         Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
         Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),
         Command::Chaos(PassedOn { arguments }) => return run::chaos(&Workspace::find()?, &arguments),

@@ -28,6 +28,8 @@ mod storage;
 mod sweep;
 mod tenants;
 
+use lockstep_core::settings::SettingsArgs;
+
 pub use error::WorkerError;
 pub use flush::{CursorMoves, CursorWrite, CursorsMove, Failed, Flushed, Flusher};
 pub use hints::Hints;
@@ -36,3 +38,12 @@ pub use limits::Limits;
 pub use mappings::{MappingIndex, Mappings};
 pub use service::{run, run_to};
 pub use storage::progress::SWEEP_LOCK;
+
+/// Ships changed rows from Postgres to ClickHouse. Run as many as you like.
+#[derive(clap::Parser, Debug)]
+#[command(name = "lockstep-worker", version)]
+pub struct Arguments {
+    /// Settings that all programs share.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}

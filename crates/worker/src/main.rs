@@ -2,17 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use lockstep_core::settings::{Needs, SettingsArgs, parse_command_line};
+use lockstep_core::settings::{Needs, parse_command_line};
 use lockstep_core::{exit, shutdown, telemetry};
-
-/// Ships changed rows from Postgres to ClickHouse. Run as many as you like.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(flatten)]
-    settings: SettingsArgs,
-}
+use lockstep_worker::Arguments;
 
 #[tokio::main]
 async fn main() -> ExitCode {

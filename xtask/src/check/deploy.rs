@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::described::page as metrics_page;
 pub(crate) use self::tools::promtool_for_tests;
 use self::tools::{Tools, passes};
 use super::finding::Finding;

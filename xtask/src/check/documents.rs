@@ -39,13 +39,16 @@ pub(super) fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
     for page in sources::files(workspace, &["docs"], &["md"])? {
         let text = fs::read_to_string(&page)?;
         let linked = text.lines().enumerate().flat_map(|(index, line)| links(line).map(move |link| (index + 1, link)));
-        let gone = linked.filter(|(_, link)| !page.with_file_name(link).exists());
-        findings.extend(gone.map(|(line, link)| Finding {
-            file: workspace.shown(&page),
-            line,
-            what: format!("`{link}` does not exist"),
-            remedy: "link to what exists, relative to the page",
-        }));
+        for (line, link) in linked {
+            if !leads_somewhere(&page, link)? {
+                findings.push(Finding {
+                    file: workspace.shown(&page),
+                    line,
+                    what: format!("`{link}` does not exist"),
+                    remedy: "link to what exists, relative to the page",
+                });
+            }
+        }
     }
     Ok(findings)
 }
@@ -60,13 +63,39 @@ fn missing<'a>(text: &'a str, root: &Path) -> Vec<(usize, &'a str)> {
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     // Every second part lies between backticks.
     let spans = line.split('`').skip(1).step_by(2).filter(|span| is_path(span));
-    links(line).chain(spans)
+    links(line).filter_map(|link| link.split('#').next().filter(|file| !file.is_empty())).chain(spans)
 }
 
-/// Files that a line links to.
-fn links(line: &str) -> impl Iterator<Item = &str> {
+/// Whether a link of a page leads to a file, and to a heading of it where it names one.
+fn leads_somewhere(page: &Path, link: &str) -> Result<bool> {
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let file = if file.is_empty() { page.to_owned() } else { page.with_file_name(file) };
+    if heading.is_empty() || !file.exists() {
+        return Ok(file.exists());
+    }
+    Ok(headings(&fs::read_to_string(file)?).any(|(_, found)| anchor(found) == heading))
+}
+
+/// The headings of a page with their depths, without lines in blocks of code.
+pub(crate) fn headings(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_block = false;
+    text.lines().filter_map(move |line| {
+        in_block ^= line.trim_start().starts_with("```");
+        let title = line.trim_start_matches('#');
+        let depth = line.len() - title.len();
+        (!in_block && depth > 0 && title.starts_with(' ')).then(|| (depth, title.trim()))
+    })
+}
+
+/// What a heading is linked by, as GitHub and mdBook make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|kept| kept.is_alphanumeric() || matches!(kept, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|kept| if kept == ' ' { '-' } else { kept }).collect()
+}
+
+/// Files and headings that a line links to.
+pub(crate) fn links(line: &str) -> impl Iterator<Item = &str> {
     let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links = links.map(|link| link.split('#').next().unwrap_or_default());
     links.filter(|link| !link.is_empty() && !link.contains("://") && !link.starts_with("mailto:"))
 }
 
@@ -84,6 +113,17 @@ mod tests {
         let line = "See [the map](ARCHITECTURE.md#map), [Rust](https://rust-lang.org), [here](#below), `crates/core/`, \
                     `definitions/*.toml`, `cargo xtask up`, `SEQ-1`, `.ci/run` and `a/b`.";
         assert_eq!(targets(line).collect::<Vec<_>>(), ["ARCHITECTURE.md", "crates/core/", ".ci/run"]);
+    }
+
+    #[test]
+    fn a_heading_is_linked_by_its_anchor() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/json.md");
+        for (link, leads) in
+            [("#lockstep-access-grant", true), ("errors/README.md#error-codes", true), ("#nothing", false)]
+        {
+            assert_eq!(leads_somewhere(&page, link).unwrap(), leads, "{link}");
+        }
+        assert_eq!(anchor("`lockstep pause`, `lockstep resume`"), "lockstep-pause-lockstep-resume");
     }
 
     #[test]

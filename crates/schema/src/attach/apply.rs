@@ -113,15 +113,28 @@ impl Applying {
     async fn together(&self, step: &Step, tell: &mut impl FnMut(ApplyEvent<'_>)) -> Result<(), SourceError> {
         let sql = format!("BEGIN;\n{};\nCOMMIT", step.statements.join(";\n"));
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let mut watch: Option<Client> = None;
+        let mut holders = Vec::new();
         loop {
-            let is_last = backoff.attempts() + 1 >= self.attempts;
-            let (attempt, holders) =
-                if is_last { self.watched(&sql).await? } else { (self.attempt(&sql).await?, Vec::new()) };
+            let attempt = match &watch {
+                None => self.attempt(&sql).await?,
+                Some(other) => {
+                    let (attempt, seen) = tokio::join!(self.attempt(&sql), self.holders(other));
+                    // On a slow server the question may come after the attempt: then what was seen before still stands.
+                    holders = Some(seen?).filter(|seen| !seen.is_empty()).unwrap_or(holders);
+                    attempt?
+                }
+            };
             match attempt {
                 Attempt::Done => return Ok(()),
-                Attempt::Busy if is_last => return Err(SourceError::LockHeld { what: step.what.clone(), holders }),
+                Attempt::Busy if backoff.attempts() + 1 >= self.attempts => {
+                    return Err(SourceError::LockHeld { what: step.what.clone(), holders });
+                }
                 Attempt::Busy => {
                     tell(ApplyEvent::LockBusy(step, backoff.attempts() + 1));
+                    if watch.is_none() {
+                        watch = Some(self.source.connect(Session::Control).await?);
+                    }
                     tokio::time::sleep(backoff.next_wait()).await;
                 }
             }
@@ -135,15 +148,10 @@ impl Applying {
         if is_busy { Ok(Attempt::Busy) } else { Err(error.into()) }
     }
 
-    /// The same, and who is in the way meanwhile.
-    async fn watched(&self, sql: &str) -> Result<(Attempt, Vec<String>), SourceError> {
-        let other = self.source.connect(Session::Control).await?;
-        let asking = async {
-            tokio::time::sleep(ASK_AFTER).await;
-            other.query(HOLDERS, &[&self.process]).await
-        };
-        let (attempt, holders) = tokio::join!(self.attempt(sql), asking);
-        Ok((attempt?, holders?.iter().map(holder).collect::<Result<_, _>>()?))
+    /// Who is in the way of an attempt that goes on meanwhile; empty when it has ended before the question.
+    async fn holders(&self, other: &Client) -> Result<Vec<String>, SourceError> {
+        tokio::time::sleep(ASK_AFTER).await;
+        other.query(HOLDERS, &[&self.process]).await?.iter().map(holder).collect()
     }
 }
 

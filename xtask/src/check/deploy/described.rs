@@ -1,6 +1,7 @@
 //! The metrics that the programs describe: what an alert or a dashboard may ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -19,6 +20,18 @@ enum Kind {
     },
 }
 
+/// How the page begins.
+const PAGE: &str = "# Metrics
+
+Every daemon serves its metrics for Prometheus at `/metrics` of the address in `LOCKSTEP_LISTEN`. The alerts that ask for them are in
+[deploy/alerts](../../deploy/alerts/lockstep.yaml), each with a [runbook](../runbooks/README.md); a dashboard for Grafana is in
+[deploy/grafana](../../deploy/grafana/lockstep.json). No label holds a tenant's id. This page is made from what the programs
+say of their metrics: `cargo xtask generate`.
+
+| metric | type | unit | labels | what it says |
+|---|---|---|---|---|
+";
+
 const MACROS: [(&str, Kind); 3] = [
     ("describe_counter!(", Kind::Counter),
     ("describe_gauge!(", Kind::Gauge),
@@ -31,19 +44,48 @@ pub(super) struct Described {
     metrics: BTreeMap<String, Kind>,
     /// The names of constants that stand for them, where they are described.
     constants: BTreeMap<String, String>,
+    /// What each is for people: its unit and meaning.
+    meanings: BTreeMap<String, (String, String)>,
+    /// The labels that it is counted with.
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The page `docs/reference/metrics.md`.
+pub(crate) fn page(workspace: &Workspace) -> Result<String> {
+    let described = Described::in_sources(workspace)?;
+    let mut page = String::from(PAGE);
+    for (name, kind) in &described.metrics {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram { buckets: true } => "histogram",
+            Kind::Histogram { buckets: false } => "summary",
+        };
+        let labels = described.labels.get(name).into_iter().flatten().map(|label| format!("`{label}`"));
+        let labels = labels.collect::<Vec<_>>().join(", ");
+        let (unit, meaning) = described.meanings.get(name).map_or(("", ""), |(unit, meaning)| (unit, meaning));
+        let meaning = meaning.replace('|', "\\|");
+        writeln!(page, "| `{name}` | {kind} | {} | {labels} | {meaning} |", unit.to_lowercase())?;
+    }
+    Ok(page)
 }
 
 impl Described {
     /// Reads every description in the programs' sources.
     pub(super) fn in_sources(workspace: &Workspace) -> Result<Self> {
-        let (mut described, mut with_buckets) = (Self::default(), String::new());
+        let (mut described, mut with_buckets, mut constants) = (Self::default(), String::new(), BTreeMap::new());
         for path in sources::files(workspace, &["crates"], &["rs"])? {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             if text.contains("set_buckets_for_metric") {
                 with_buckets.push_str(&text);
             }
+            // Two crates may give one name to two constants: labels are looked for in the file that describes.
+            described.constants.clear();
             described.add(&text);
+            described.add_labels(&text);
+            constants.append(&mut described.constants);
         }
+        described.constants = constants;
         described.give_buckets(&with_buckets);
         Ok(described)
     }
@@ -59,8 +101,24 @@ impl Described {
                 });
                 if let Some(name) = name {
                     self.metrics.insert(name.to_owned(), kind);
+                    if let Some(meaning) = meaning(after) {
+                        self.meanings.insert(name.to_owned(), meaning);
+                    }
                     self.constants.insert(argument.to_owned(), name.to_owned());
                 }
+            }
+        }
+    }
+
+    /// Adds the labels with which one file counts what it has a constant for.
+    fn add_labels(&mut self, text: &str) {
+        for call in ["counter!(", "gauge!(", "histogram!("] {
+            for (at, _) in text.match_indices(call).filter(|(at, _)| !text[..*at].ends_with('_')) {
+                let arguments = text[at + call.len()..].split(';').next().unwrap_or_default();
+                let constant = arguments.split([',', ')']).next().unwrap_or_default().trim();
+                let Some(name) = self.constants.get(constant) else { continue };
+                let labels = arguments.split(" =>").filter_map(|before| before.strip_suffix('"')?.rsplit('"').next());
+                self.labels.entry(name.clone()).or_default().extend(labels.map(str::to_owned));
             }
         }
     }
@@ -90,6 +148,13 @@ impl Described {
     pub(super) fn is_empty(&self) -> bool {
         self.metrics.is_empty()
     }
+}
+
+/// Unit and meaning in the arguments of a description.
+fn meaning(arguments: &str) -> Option<(String, String)> {
+    let (unit, rest) = arguments.split_once("Unit::")?.1.split_once(',')?;
+    let meaning = rest.split_once('"')?.1.split_once('"')?.0;
+    Some((unit.to_owned(), meaning.to_owned()))
 }
 
 fn quoted(text: &str) -> Option<&str> {
