@@ -79,6 +79,10 @@ impl Report for ConfigReport {
         });
         say!(page, "{}", table(["setting", "value", "from"], rows));
     }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("settings")
+    }
 }
 
 impl Report for ConfigCheckReport {
@@ -91,5 +95,9 @@ impl Report for ConfigCheckReport {
 
     fn exit_code(&self) -> u8 {
         if self.clean { exit::OK } else { exit::CONFIGURATION }
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("problems")
     }
 }

@@ -70,7 +70,7 @@ enum Command {
         shell: clap_complete::Shell,
     },
     /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
-    SupportBundle(support::SupportArgs),
+    SupportBundle(Reporting<support::SupportArgs>),
     /// Write a definition from a table, check definitions, show what is derived from one
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
@@ -232,39 +232,33 @@ fn completions(shell: clap_complete::Shell) -> u8 {
 
 async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     let command = &cli.command;
-    // Definitions that do not hold together are what `lockstep mapping` is for.
+    // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
-    if !wrong.is_empty() && !matches!(command, Command::Mapping(_)) {
+    if !wrong.is_empty() && !matches!(command, Command::Mapping(_) | Command::SupportBundle(_)) {
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
     let at = (settings, mappings);
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
-        // Both were done before there were settings.
-        Command::Config(_) | Command::Completions { .. } => exit::OK,
+        // These were done before there were settings.
+        Command::Config(_) | Command::Completions { .. } | Command::ExitCodes(_) => exit::OK,
         Command::Init(command) => command.show(&init::run(&command.args, &cli.settings, settings).await?),
-        Command::SupportBundle(args) => support::run(args, &cli.settings, settings, mappings).await?,
+        Command::SupportBundle(command) => {
+            command.show(&support::run(&command.args, &cli.settings, settings, (mappings, wrong)).await?)
+        }
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
-        Command::ExitCodes(_) => exit_codes(),
         Command::Doctor(command) => {
             watch(command.watch.every(), async || doctor::run(&command.args, settings, mappings).await).await?
-        }
-        Command::Status(Watching { args: status::StatusArgs { tenant: Some(tenant) }, watch }) => {
-            let look = async |deployment: &Deployment<'_>| lockstep_operations::tenant(deployment, *tenant).await;
-            watch_deployment(watch.every(), at, look).await?
         }
         Command::Tenants(command) => {
             let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
             watch_deployment(command.watch.every(), at, look).await?
         }
-        Command::Status(command) => {
-            let look = async |deployment: &Deployment<'_>| lockstep_operations::status(deployment).await;
-            watch_deployment(command.watch.every(), at, look).await?
-        }
+        Command::Status(command) => status::run(command, at).await?,
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
         Command::Explain(command) => {
             let look = async |deployment: &Deployment<'_>| explain::run(&command.args, deployment).await;

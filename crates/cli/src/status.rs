@@ -3,16 +3,35 @@
 use clap::Args;
 use comfy_table::{Table, presets};
 use lockstep_core::TenancyId;
-use lockstep_operations::{Instance, Queue, Status, TaskStatus, TenantsStatus};
+use lockstep_core::settings::Settings;
+use lockstep_mappings::MappingSet;
+use lockstep_operations::{Deployment, Instance, Queue, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
+use crate::error::CliError;
 use crate::output::{Page, Report, align_right, say};
+use crate::watch::{Watching, watch_deployment};
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     /// Show this tenancy ("Tenancy"."id") instead: its mappings, destinations, pauses and erasures
     #[arg(long, value_name = "ID")]
-    pub(crate) tenant: Option<TenancyId>,
+    tenant: Option<TenancyId>,
+}
+
+/// Of all tenants, or of one.
+pub(crate) async fn run(command: &Watching<StatusArgs>, at: (&Settings, &MappingSet)) -> Result<u8, CliError> {
+    let every = command.watch.every();
+    match command.args.tenant {
+        Some(tenant) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::tenant(deployment, tenant).await;
+            watch_deployment(every, at, look).await
+        }
+        None => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::status(deployment).await;
+            watch_deployment(every, at, look).await
+        }
+    }
 }
 
 impl Report for Status {

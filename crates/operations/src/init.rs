@@ -278,7 +278,7 @@ fn next(to: &Path) -> Vec<String> {
 
 fn make_directory(directory: &Path, mode: u32) -> Result<(), OperationError> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(directory);
-    made.map_err(|why| OperationError::DefinitionFile { file: directory.to_owned(), why })
+    made.map_err(|why| OperationError::File { file: directory.to_owned(), why })
 }
 
 /// Writes a file, unless it is there and may not be replaced.
@@ -291,7 +291,7 @@ fn write(file: &Path, text: &str, mode: u32, force: bool, report: &mut InitRepor
     match made.and_then(|mut made| made.write_all(text.as_bytes())) {
         Ok(()) => report.written.push(file.to_owned()),
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => report.kept.push(file.to_owned()),
-        Err(why) => return Err(OperationError::DefinitionFile { file: file.to_owned(), why }),
+        Err(why) => return Err(OperationError::File { file: file.to_owned(), why }),
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::error::OperationError;
 const MOST: i64 = 1000;
 
 /// Each with the name that it has in the report. Actions are told without their arguments.
-const OF_SOURCE: [(&str, &str); 6] = [
+const OF_SOURCE: [(&str, &str); 5] = [
     ("server", "SELECT version(), pg_is_in_recovery(), current_setting('max_connections')"),
     (
         "tables",
@@ -20,11 +20,10 @@ const OF_SOURCE: [(&str, &str); 6] = [
          ORDER BY 3 DESC",
     ),
     (
-        "database",
+        "statistics",
         "SELECT numbackends, xact_commit, xact_rollback, deadlocks, temp_bytes, pg_database_size(datid) AS bytes FROM pg_stat_database \
          WHERE datname = current_database()",
     ),
-    ("tasks", "SELECT * FROM lockstep.task"),
     ("actions", "SELECT id, what, outcome FROM lockstep.action ORDER BY id DESC"),
     (
         "quarantine",

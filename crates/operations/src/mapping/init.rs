@@ -63,7 +63,7 @@ pub async fn init_mapping(settings: &Settings, request: &MappingInitRequest) -> 
     if let Some(file) = &request.to {
         let made = OpenOptions::new().write(true).create_new(true).open(file);
         made.and_then(|mut made| made.write_all(draft.text.as_bytes()))
-            .map_err(|why| OperationError::DefinitionFile { file: file.clone(), why })?;
+            .map_err(|why| OperationError::File { file: file.clone(), why })?;
     }
     let left_out = draft.left_out.into_iter().map(|left| LeftOutColumn { column: left.column, reason: left.reason });
     Ok(MappingDraft {
