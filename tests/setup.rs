@@ -49,8 +49,8 @@ fn said(output: &Output) -> String {
 }
 
 /// Runs a command that prints JSON; its object, with all documented fields.
-async fn object(command: &mut Command, what: &str, code: i32) -> Result<Value> {
-    let output = ended(command.args(what.split(' ')).args(["--output", "json"])).await?;
+async fn object(command: &mut Command, what: &str, arguments: &[&str], code: i32) -> Result<Value> {
+    let output = ended(command.args(what.split(' ')).args(arguments).args(["--output", "json"])).await?;
     ensure!(output.status.code() == Some(code), "{what}: {:?}: {}", output.status, said(&output));
     let value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
     compare(what, &value)?;
@@ -72,7 +72,7 @@ async fn setup_begins_with_init_and_ends_with_rows() -> Result<()> {
     let mut init = with_changed(&stage, "lockstep", &given);
     // The user of the tests' ClickHouse has another password, or none: it is looked at with its own.
     init.env("LOCKSTEP_CLICKHOUSE_PASSWORD", &stage.installation.services().clickhouse_password);
-    let report = object(init.args(["--to", &directory]), "init", 0).await?;
+    let report = object(&mut init, "init", &["--to", &directory], 0).await?;
     ensure!(report["ready"] == true && report["services"].as_array().is_some_and(|all| all.len() == 3), "{report}");
     let tables = |field: &str| -> Vec<_> {
         report[field].as_array().into_iter().flatten().map(|one| one["table"].as_str().unwrap_or_default()).collect()
@@ -93,7 +93,7 @@ async fn setup_begins_with_init_and_ends_with_rows() -> Result<()> {
     // From here on nothing but the file says where anything is.
     let config = to.path("lockstep.toml").display().to_string();
     let lockstep = || with_settings(&stage, "lockstep", &[("LOCKSTEP_CONFIG", &config)]);
-    let checked = object(&mut lockstep(), "mapping check", 0).await?;
+    let checked = object(&mut lockstep(), "mapping check", &[], 0).await?;
     assert_eq!(checked["mappings"], 12 + suggested.len());
     let to_do = ended(lockstep().args(["migrate", "--check"])).await?;
     ensure!(to_do.status.code() == Some(1) && said(&to_do).contains("to do in Postgres"), "{}", said(&to_do));
@@ -111,7 +111,7 @@ async fn setup_begins_with_init_and_ends_with_rows() -> Result<()> {
     assert_eq!(stage.seen("SELECT sum(total) FROM {views}.order").await?, "15");
 
     // Run again it replaces nothing.
-    let again = object(with_changed(&stage, "lockstep", &[]).args(["--to", &directory]), "init", 0).await?;
+    let again = object(&mut with_changed(&stage, "lockstep", &[]), "init", &["--to", &directory], 0).await?;
     ensure!(again["written"] == json!([]) && again["suggested"] == json!([]), "{again}");
     assert_eq!(std::fs::read_to_string(to.path("secrets/source_url"))?.trim(), source);
     stage.end(programs).await
@@ -124,7 +124,7 @@ async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> R
     let directory = to.path("").display().to_string();
     let away = [("LOCKSTEP_AMQP_URL", "amqp://guest:hunter2@127.0.0.1:9/%2f")];
     let mut init = with_changed(&stage, "lockstep", &away);
-    let report = object(init.args(["--to", &directory]), "init", 1).await?;
+    let report = object(&mut init, "init", &["--to", &directory], 1).await?;
     ensure!(report["ready"] == false && !report.to_string().contains(MARK), "{report}");
     ensure!(to.path("lockstep.toml").exists() && to.path("mappings/order.toml").exists(), "{report}");
     // Without the source nothing is known, and nothing is written.
@@ -132,7 +132,7 @@ async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> R
     let directory = nowhere.path("").display().to_string();
     let away = [("LOCKSTEP_SOURCE_URL", "postgres://me:hunter2@127.0.0.1:9/none")];
     let mut init = with_changed(&stage, "lockstep", &away);
-    let report = object(init.args(["--to", &directory]), "init", 1).await?;
+    let report = object(&mut init, "init", &["--to", &directory], 1).await?;
     ensure!(report["written"] == json!([]) && !nowhere.path("lockstep.toml").exists(), "{report}");
     ensure!(!report.to_string().contains(MARK), "{report}");
     stage.end([]).await
@@ -162,7 +162,7 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
         command.args(["--clickhouse-view-database", "from_flag"]);
         command
     };
-    let shown = object(&mut lockstep(), "config show", 0).await?;
+    let shown = object(&mut lockstep(), "config show", &[], 0).await?;
     let settings: BTreeMap<_, _> = shown["settings"]
         .as_array()
         .into_iter()
@@ -187,11 +187,11 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     for output in [shown.to_string(), said(&table)] {
         ensure!(output.contains("from_flag") && !output.contains(MARK), "{output}");
     }
-    ensure!(object(&mut lockstep(), "config check", 0).await?["clean"] == true, "the settings are right");
+    ensure!(object(&mut lockstep(), "config check", &[], 0).await?["clean"] == true, "the settings are right");
 
     let wrong = files.path("wrong.toml").display().to_string();
     let mut command = with_settings(&stage, "lockstep", &[("LOCKSTEP_CONFIG", &wrong)]);
-    let checked = object(&mut command, "config check", 78).await?;
+    let checked = object(&mut command, "config check", &[], 78).await?;
     let problems = checked["problems"].to_string();
     for told in [
         "wrong.toml:1: ",
@@ -236,7 +236,7 @@ async fn setup_support_bundle_holds_neither_secrets_nor_values() -> Result<()> {
     let to = file.display().to_string();
     let source = marked(stage.installation.database().url());
     let lockstep = |source: &str| with_changed(&stage, "lockstep", &[("LOCKSTEP_SOURCE_URL", source)]);
-    let made = object(lockstep(&source).args(["--to", &to]), "support-bundle", 0).await?;
+    let made = object(&mut lockstep(&source), "support-bundle", &["--to", &to], 0).await?;
     let parts = made["parts"].as_array().context("parts")?;
     assert_eq!(mode(&file)?, 0o600);
     let bytes = std::fs::read(&file)?;
@@ -269,7 +269,7 @@ async fn setup_support_bundle_holds_neither_secrets_nor_values() -> Result<()> {
     ensure!(refused.status.code() == Some(78) && said(&refused).contains("LS-0045"), "{}", said(&refused));
     let other = directory.path("away.tar").display().to_string();
     let away = "postgres://me:hunter2@127.0.0.1:9/none";
-    object(lockstep(away).args(["--to", &other]), "support-bundle", 0).await?;
+    object(&mut lockstep(away), "support-bundle", &["--to", &other], 0).await?;
     let bytes = std::fs::read(&other)?;
     let text = String::from_utf8_lossy(&bytes);
     ensure!(text.contains("\"failed\": \"LS-0012") && text.contains("bytes_on_disk") && !text.contains(MARK), "{text}");

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use uuid::Uuid;
 
 use super::*;
@@ -9,6 +9,13 @@ use super::*;
 struct Program {
     #[command(flatten)]
     settings: SettingsArgs,
+}
+
+/// What a command line gives, whatever the environment of this test is.
+fn parse(words: &[&str]) -> SettingsArgs {
+    let command = Program::command().mut_args(|flag| flag.env(None::<&'static str>));
+    let matches = command.try_get_matches_from([&["program"], words].concat()).unwrap();
+    Program::from_arg_matches(&matches).unwrap().settings
 }
 
 /// A file of its own, removed when dropped.
@@ -23,7 +30,7 @@ impl Written {
 
     fn parse(&self, flags: &[&str]) -> SettingsArgs {
         let file = format!("--config={}", self.0.display());
-        Program::parse_from([&["program", file.as_str()], flags].concat()).settings
+        parse(&[&[file.as_str()], flags].concat())
     }
 }
 
@@ -92,7 +99,7 @@ fn everything_wrong_with_the_file_is_said_with_its_line_and_no_secret() {
 
 #[test]
 fn a_file_that_is_named_has_to_be_there_and_one_without_passwords_may_hold_urls() {
-    let args = Program::parse_from(["program", "--config", "/nonexistent/lockstep.toml"]).settings;
+    let args = parse(&["--config", "/nonexistent/lockstep.toml"]);
     let said = args.resolve(Needs::default()).unwrap_err().to_string();
     assert!(said.contains("/nonexistent/lockstep.toml: cannot read this configuration file"), "{said}");
     let file = Written::new("source_url = \"postgres://app@db/main\"\n");
@@ -113,9 +120,7 @@ fn every_flag_but_the_file_itself_has_a_name_in_the_file() {
 fn what_was_given_can_be_written_down_and_read_again_with_its_secrets_apart() {
     let flags =
         ["--source-url=postgres://me:hunter2@db/app", "--queue-prefix=\"x", "--clickhouse-url=http://me:hunter2@host"];
-    let args =
-        Program::parse_from([&["program"][..], &flags, &["--amqp-url=amqp://host", "--tls-ca-file=ca.pem"]].concat());
-    let written = args.settings.as_file();
+    let written = parse(&[&flags[..], &["--amqp-url=amqp://host", "--tls-ca-file=ca.pem"]].concat()).as_file();
     assert!(!written.text.contains("hunter2"), "{}", written.text);
     let secrets: Vec<_> = written.secrets.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((secrets, written.left_out), (vec!["source_url"], vec!["clickhouse_url".to_owned()]));
