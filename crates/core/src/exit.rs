@@ -38,7 +38,10 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 18] = [
         "lockstep explain",
         &[(OK, "in step"), (DIFFERENT, "wrong"), (IN_FLIGHT, "on its way"), (UNFINISHED, "not looked at everywhere")],
     ),
-    ("lockstep init", &[(DIFFERENT, "a service does not answer or lacks a right, or a definition does not fit")]),
+    (
+        "lockstep init",
+        &[(DIFFERENT, "a service does not answer, a right is wanting in Postgres, or a definition does not fit")],
+    ),
     ("lockstep mapping check", &[(DIFFERENT, "definitions do not fit the source")]),
     ("lockstep migrate --check", &[(DIFFERENT, "something is to be done, or it failed")]),
     ("lockstep resync", &[(IN_FLIGHT, "not finished; the same command continues")]),

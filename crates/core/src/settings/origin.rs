@@ -173,7 +173,9 @@ fn as_flags(known: &[Arg], chosen: &[Chosen]) -> Result<Flags, clap::Error> {
         argument.push(value);
         Some(argument)
     });
+    // The environment was asked already, and a flag that is empty goes before it.
     let command = Flags::augment_args(Command::new("settings").no_binary_name(true));
+    let command = command.mut_args(|flag| flag.env(None::<&'static str>));
     Flags::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
