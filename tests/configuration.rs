@@ -17,7 +17,7 @@ const PROGRAMS: [(&str, &[&str], &[&str]); 12] = [
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
-    ("lockstep", &["status", "--output", "json"], &[SOURCE, AMQP, CLICKHOUSE]),
+    ("lockstep", &["status"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["paused"], &[SOURCE]),
     ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),

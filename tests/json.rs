@@ -124,6 +124,13 @@ async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
     let done = json(&stage, "resume", &["mapping", "users"], 0).await?;
     assert_eq!(done, serde_json::json!({"kind": "mapping", "name": "users", "paused": false, "changed": true}));
 
+    let page = json(&stage, "tenants", &["--limit", "1"], 0).await?;
+    let next = page["next"].as_str().context("there is a second page")?;
+    let second = json(&stage, "tenants", &["--limit", "1", "--after", next], 0).await?;
+    ensure!(second["tenants"][0]["tenancy"] != page["tenants"][0]["tenancy"], "{second}");
+    let told = json(&stage, "status --tenant", &[&engines], 0).await?;
+    ensure!(told["tenancy"] == *engines && told["mappings"].as_array().is_some_and(|all| all.len() == 12), "{told}");
+
     json(&stage, "settings", &[], 0).await?;
     let changed = json(&stage, "settings", &["set", "late_write_limit", "4 seconds"], 0).await?;
     assert_eq!(changed["settings"][1]["value"], "00:00:04", "{changed}");
@@ -257,5 +264,40 @@ async fn json_of_console_link() -> Result<()> {
     assert_eq!(link["valid_s"], 300);
     ensure!(link["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:9465/t/")), "{link}");
     std::fs::remove_file(secret)?;
+    stage.end([]).await
+}
+
+/// Lists are one item a line, errors are one object, and a reader that goes away is no failure.
+#[tokio::test]
+async fn lines_and_errors_and_readers_that_go_away() -> Result<()> {
+    let stage = Stage::small().await?;
+    let run = async |arguments: &[&str]| stage.installation.run("lockstep", arguments).await;
+    let lines = run(&["tenants", "--output", "jsonl"]).await?;
+    let tenants: Vec<Value> = lines.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(tenants.len() > 1 && tenants.iter().all(|one| one["tenancy"].is_string()), "{}", lines.stdout);
+    for (state, arguments) in
+        [("paused", &["pause", "tenancy"][..]), ("behind", &[]), ("quarantined", &[]), ("erasing", &[])]
+    {
+        let id = tenants[0]["tenancy"].as_str().context("an id")?;
+        if !arguments.is_empty() {
+            stage.installation.succeed("lockstep", &[arguments, &[id]].concat()).await?;
+        }
+        let only = run(&["tenants", &format!("--{state}"), "--json"]).await?;
+        let only: Value = serde_json::from_str(&only.stdout).with_context(|| only.stderr.clone())?;
+        let expected = usize::from(state == "paused");
+        ensure!(
+            only["tenants"].as_array().is_some_and(|all| state == "behind" || all.len() == expected),
+            "{state}: {only}"
+        );
+    }
+    let failed = run(&["explain", "--mapping", "nothing", "--key", "1", "--output", "json"]).await?;
+    let error: Value = serde_json::from_str(&failed.stderr).with_context(|| failed.stderr.clone())?;
+    ensure!(failed.code == Some(78) && failed.stdout.is_empty() && error["code"] == "LS-0040", "{error}");
+    let failed = run(&["status", "--nonsense", "--output=json"]).await?;
+    let error: Value = serde_json::from_str(&failed.stderr).with_context(|| failed.stderr.clone())?;
+    ensure!(failed.code == Some(78) && error["code"] == "LS-0001", "{error}");
+    let plain = run(&["tenants", "--color", "always"]).await?;
+    ensure!(plain.stdout.contains("\u{1b}[") && plain.stdout.contains("paused"), "{}", plain.stdout);
+    ensure!(!run(&["tenants"]).await?.stdout.contains('\u{1b}'), "colours where there is no terminal");
     stage.end([]).await
 }

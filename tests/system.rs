@@ -57,6 +57,7 @@ mod schema_changes;
 mod seq_1;
 mod seq_2;
 mod sessions;
+mod setup;
 mod smoke;
 mod src_1;
 mod stage;

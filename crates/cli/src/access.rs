@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, Reporting, table};
+use crate::output::{Page, Report, Reporting, aside, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct AccessArgs {
@@ -75,25 +75,29 @@ pub(crate) async fn run(command: &Reporting<AccessArgs>, deployment: &Deployment
 
 impl Report for GrantReport {
     /// In files mode standard output holds the file alone, so that it can be redirected; the rest is said beside it.
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let password = self.password.as_ref().map(ExposeSecret::expose_secret);
         let place = format!("the rows of project {:?}, branch {:?}", self.project_id, self.branch_id);
         if let Some(users_xml) = &self.users_xml {
-            print!("{users_xml}");
-            eprintln!("This ClickHouse manages access in files. Put the text above into a file of its own in users.d;");
-            eprintln!("user {} of tenancy {} then reads {place}, and nothing else.", self.user, self.tenancy);
+            page.text(users_xml);
+            aside!(
+                page,
+                "This ClickHouse manages access in files. Put the text above into a file of its own in users.d;"
+            );
+            aside!(page, "user {} of tenancy {} then reads {place}, and nothing else.", self.user, self.tenancy);
             if let Some(password) = password {
-                eprintln!("Password, which is shown this once: {password}");
+                aside!(page, "Password, which is shown this once: {password}");
             }
         } else {
             let again = if self.replaced { ", which was made anew," } else { "" };
-            println!("User {}{again} reads {place}, and nothing else.", self.user);
+            say!(page, "User {}{again} reads {place}, and nothing else.", self.user);
             if let Some(password) = password {
-                println!("Password, which is shown this once: {password}");
+                say!(page, "Password, which is shown this once: {password}");
             }
         }
         if !self.also_reads.is_empty() {
-            eprintln!(
+            aside!(
+                page,
                 "{} other tenancies live at the same project and branch, and it reads their rows too: {}",
                 self.also_reads.len(),
                 self.also_reads.join(", ")
@@ -103,15 +107,15 @@ impl Report for GrantReport {
 }
 
 impl Report for RevokeReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         for user in &self.revoked {
-            println!("User {user} is gone.");
+            say!(page, "User {user} is gone.");
         }
         for user in &self.in_files {
-            println!("User {user} stands in a file, and reads this tenancy's project and branch: take it out there.");
+            say!(page, "User {user} stands in a file, and reads this tenancy's project and branch: take it out there.");
         }
         if self.revoked.is_empty() && self.in_files.is_empty() {
-            println!("Tenancy {} has no user.", self.tenancy);
+            say!(page, "Tenancy {} has no user.", self.tenancy);
         }
     }
 
@@ -121,9 +125,9 @@ impl Report for RevokeReport {
 }
 
 impl Report for AccessReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.users.is_empty() {
-            println!("No tenant has a user.");
+            say!(page, "No tenant has a user.");
             return;
         }
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not known".to_owned());
@@ -131,21 +135,29 @@ impl Report for AccessReport {
             let made = if entry.in_file { "in a file" } else { "by statements" };
             [entry.user.clone(), text(&entry.tenancy), text(&entry.project_id), text(&entry.branch_id), made.to_owned()]
         });
-        println!("{}", table(["user", "tenancy", "project", "branch", "made"], rows));
+        say!(page, "{}", table(["user", "tenancy", "project", "branch", "made"], rows));
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("users")
     }
 }
 
 impl Report for AccessCheckReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.clean {
-            println!("Access is as it should be; {} tenants have users.", self.users);
+            say!(page, "Access is as it should be; {} tenants have users.", self.users);
             return;
         }
         let rows = self.findings.iter().map(|found| [&*found.subject, &*found.detail, found.remedy].map(str::to_owned));
-        println!("{}", table(["what", "finding", "remedy"], rows));
+        say!(page, "{}", table(["what", "finding", "remedy"], rows));
     }
 
     fn exit_code(&self) -> u8 {
         if self.clean { exit::OK } else { exit::DIFFERENT }
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("findings")
     }
 }

@@ -3,6 +3,7 @@
 //! It says what a command was given in ids, names and switches. Free text, keys, passwords and connection strings are not part
 //! of it.
 
+use lockstep_core::output;
 use lockstep_core::settings::Settings;
 use lockstep_schema::{Control, Session, Source, SourceError, actions};
 use serde_json::Value;
@@ -56,7 +57,7 @@ impl Entry {
         if let Err(error) = written.await
             && outcome.is_ok()
         {
-            eprintln!("lockstep.action does not say that this was done: {error}");
+            output::write_aside(&format!("lockstep.action does not say that this was done: {error}\n"));
         }
     }
 }

@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use lockstep_console::{ConsoleArgs, ConsoleError, Doctor, LinkArgs, TenantLink, bind};
 use lockstep_core::settings::Settings;
-use lockstep_core::{exit, shutdown};
+use lockstep_core::{exit, output, shutdown};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::doctor::Check;
 
 use crate::doctor::{DoctorArgs, run as doctor};
-use crate::output::{Report, Reporting};
+use crate::output::{Page, Report, Reporting, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct ConsoleCommand {
@@ -38,7 +38,7 @@ pub(crate) async fn run(command: &ConsoleCommand, settings: &Settings, mappings:
         None => serve(command, settings, mappings).await,
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        output::fail(&error.to_string());
         error.exit_code()
     })
 }
@@ -55,7 +55,7 @@ async fn serve(command: &ConsoleCommand, settings: &Settings, mappings: &Mapping
     let stop = shutdown::on_signal().map_err(failed)?;
     let mode = if actions { "actions are allowed" } else { "read-only" };
     // Standard error, as what a daemon says: in the log of whatever runs it.
-    eprintln!("The console is at http://{}/ ({mode}).", server.address().map_err(failed)?);
+    output::write_aside(&format!("The console is at http://{}/ ({mode}).\n", server.address().map_err(failed)?));
     server.run(stop).await.map_err(failed)?;
     Ok(exit::OK)
 }
@@ -72,7 +72,7 @@ fn checks(settings: &'static Settings, mappings: &'static MappingSet) -> Doctor 
 }
 
 impl Report for TenantLink {
-    fn print(&self) {
-        println!("{}", self.url);
+    fn print(&self, page: &mut Page) {
+        say!(page, "{}", self.url);
     }
 }

@@ -3,10 +3,12 @@
 mod connection;
 mod print;
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 
 use clap::{Args, Subcommand};
-use lockstep_core::TenancyId;
+use lockstep_core::settings::Settings;
+use lockstep_core::{TenancyId, exit, output};
+use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     AddDestinationRequest, ChangeDestinationRequest, Deployment, Part, RemoveDestinationRequest, add_destination,
     change_destination, list_destinations, pause, remove_destination, resume, rotate_key, show_destination,
@@ -22,6 +24,7 @@ use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::Reporting;
 use crate::progress::Progress;
+use crate::watch::{WatchArgs, watch_deployment};
 
 #[derive(Args, Debug)]
 pub(crate) struct DestinationArgs {
@@ -64,6 +67,8 @@ enum Action {
         /// Only those of this tenancy ("Tenancy"."id")
         #[arg(long, value_name = "ID")]
         tenant: Option<TenancyId>,
+        #[command(flatten)]
+        watch: WatchArgs,
     },
     /// Show a destination with its mappings
     Show {
@@ -141,7 +146,16 @@ struct ChangeArgs {
 }
 
 /// Does it, and shows what came of it. Returns the exit code.
-pub(crate) async fn run(command: &Reporting<DestinationArgs>, deployment: &mut Deployment<'_>) -> Result<u8, CliError> {
+pub(crate) async fn run(
+    command: &Reporting<DestinationArgs>,
+    settings: &Settings,
+    mappings: &MappingSet,
+) -> Result<u8, CliError> {
+    if let Action::List { tenant, watch } = &command.args.action {
+        let list = async |deployment: &Deployment<'_>| list_destinations(deployment, *tenant).await;
+        return watch_deployment(watch.every(), (settings, mappings), list).await;
+    }
+    let deployment = &mut Deployment::connect(settings, mappings).await?;
     Ok(match &command.args.action {
         Action::Add(args) => {
             let request = AddDestinationRequest {
@@ -153,7 +167,7 @@ pub(crate) async fn run(command: &Reporting<DestinationArgs>, deployment: &mut D
             };
             command.show(&add_destination(deployment, &request).await?)
         }
-        Action::List { tenant } => command.show(&list_destinations(deployment, *tenant).await?),
+        Action::List { .. } => exit::OK,
         Action::Show { id } => command.show(&show_destination(deployment, *id).await?),
         Action::Test { id } => command.show(&test_destination(deployment, *id).await?),
         Action::Change(args) => {
@@ -185,7 +199,7 @@ fn part(id: Uuid) -> Part {
 /// Asks at a terminal whether the tables go too.
 async fn asked(deployment: &Deployment<'_>, id: Uuid) -> Result<bool, CliError> {
     let input = std::io::stdin();
-    if !input.is_terminal() || !std::io::stderr().is_terminal() {
+    if !output::chosen().may_ask() {
         return Err(CliError::TablesUndecided);
     }
     let entry = show_destination(deployment, id).await?.entry;

@@ -1,8 +1,8 @@
 //! `lockstep detach`: takes everything of Lockstep's out of the source database again.
 
 use clap::Args;
-use lockstep_core::exit;
 use lockstep_core::settings::Settings;
+use lockstep_core::{exit, output};
 use lockstep_mappings::MappingSet;
 use lockstep_schema::{Source, attach};
 
@@ -22,16 +22,14 @@ pub(crate) async fn run(args: &DetachArgs, settings: &Settings, mappings: &Mappi
     let live = attach::inspect(&from, mappings).await?;
     let steps = attach::detach(mappings, &live);
     if steps.is_empty() {
-        println!("Nothing to do: nothing of Lockstep's is in this database.");
-        return Ok(exit::OK);
+        return Ok(output::print("Nothing to do: nothing of Lockstep's is in this database.\n", exit::OK));
     }
     if args.dry_run {
-        source::print(&steps);
-        return Ok(exit::OK);
+        return Ok(output::print(&source::text(&steps), exit::OK));
     }
     let mut progress = Progress::new();
     source::apply(&from, &steps, &mut progress).await?;
     drop(progress);
-    println!("Done: {} steps. The tables and views in ClickHouse stay as they are.", steps.len());
-    Ok(exit::OK)
+    let done = format!("Done: {} steps. The tables and views in ClickHouse stay as they are.\n", steps.len());
+    Ok(output::print(&done, exit::OK))
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, align_right, table};
+use crate::output::{Page, Report, align_right, aside, say, table};
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -51,19 +51,20 @@ pub(crate) async fn run(args: &EraseArgs, deployment: &Deployment<'_>) -> Result
 }
 
 impl Report for EraseReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let Some(receipt) = &self.receipt else {
-            eprintln!(
+            aside!(
+                page,
                 "Not erased yet. The erasure continues; run the same command again to wait for it. Is lockstep-worker running?"
             );
             return;
         };
         if self.outcome == EraseOutcome::ErasedBefore {
-            eprintln!("It was erased before; this is the receipt.");
+            aside!(page, "It was erased before; this is the receipt.");
         }
-        println!("Tenancy {}, erased from {} ({})", receipt.tenancy, receipt.destination, receipt.reason);
+        say!(page, "Tenancy {}, erased from {} ({})", receipt.tenancy, receipt.destination, receipt.reason);
         let proven = receipt.proven_at.as_deref().unwrap_or("not proven");
-        println!("requested {}, nothing left {proven}", receipt.requested_at);
+        say!(page, "requested {}, nothing left {proven}", receipt.requested_at);
         let name = |key: &str| match key {
             "_cursors" => "cursors".to_owned(),
             "_quarantine" => "quarantine".to_owned(),
@@ -75,13 +76,13 @@ impl Report for EraseReport {
         let rows = removed.map(|(key, rows)| [name(key), rows.to_string(), left.clone()]);
         let mut table = table(["what", "removed rows", "left"], rows);
         align_right(&mut table, &[1, 2]);
-        println!("{table}");
+        say!(page, "{table}");
         for own in self.own_databases.iter().flatten() {
             let state = own.finished_at.as_deref().map_or_else(
                 || "could not be emptied yet, and is tried again; `lockstep destination show` tells why".to_owned(),
                 |finished| format!("emptied {finished}"),
             );
-            println!("its own database {}: {state}", own.destination);
+            say!(page, "its own database {}: {state}", own.destination);
         }
     }
 

@@ -5,7 +5,7 @@ use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{Deployment, ExplainReport, ExplainRequest, Verdict, explain};
 
 use crate::error::CliError;
-use crate::output::Report;
+use crate::output::{Page, Report, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
@@ -27,8 +27,8 @@ pub(crate) async fn run(args: &ExplainArgs, deployment: &Deployment<'_>) -> Resu
 }
 
 impl Report for ExplainReport {
-    fn print(&self) {
-        self.sentences().iter().for_each(|line| println!("{line}"));
+    fn print(&self, page: &mut Page) {
+        self.sentences().iter().for_each(|line| say!(page, "{line}"));
     }
 
     fn exit_code(&self) -> u8 {

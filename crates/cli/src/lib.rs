@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod config;
 mod console;
 mod destination;
 mod detach;
@@ -10,6 +11,7 @@ mod doctor;
 mod erase;
 mod error;
 mod explain;
+mod init;
 mod mapping;
 mod migrate;
 mod output;
@@ -20,12 +22,16 @@ mod resync;
 mod rewind;
 mod settings;
 mod status;
+mod support;
+mod tenants;
 mod verified;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use lockstep_core::output::{OutputArgs, chosen, fail, print};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -34,15 +40,18 @@ use lockstep_operations::Deployment;
 use crate::audit::{Change, Entry};
 use crate::output::{NoArgs, Reporting};
 use crate::pause::PauseArgs;
+use crate::watch::{Watching, watch, watch_deployment};
 
 pub use error::CliError;
 
 /// Keeps every tenant's data in ClickHouse exactly in step with Postgres, and proves it.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep", version, about, disable_help_subcommand = true)]
+#[command(name = "lockstep", version, about, disable_help_subcommand = true, infer_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -51,24 +60,37 @@ pub struct Cli {
 enum Command {
     /// Set up capture in the source database, and the tables in ClickHouse. Safe to run again
     Migrate(Reporting<migrate::MigrateArgs>),
+    /// Look at the three services, and write lockstep.toml and a definition for each table of tenants. Changes no database
+    Init(Reporting<init::InitArgs>),
+    /// Show what the settings are and where each comes from, or check them. Asks no service
+    Config(Reporting<config::ConfigArgs>),
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
+    SupportBundle(Reporting<support::SupportArgs>),
     /// Write a definition from a table, check definitions, show what is derived from one
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
-    Status(Reporting<NoArgs>),
+    Status(Watching<status::StatusArgs>),
+    /// Show tenants, a page at a time: how far each is, and what is wrong
+    Tenants(Watching<tenants::TenantsArgs>),
     /// Wait until every destination holds what the source holds now
     Wait(Reporting<wait::WaitArgs>),
     /// Tell one row's whole story: source, changes, destinations, and what to do. Exit 0 in step, 1 wrong, 2 on its way, 3 unknown
-    Explain(Reporting<explain::ExplainArgs>),
+    Explain(Watching<explain::ExplainArgs>),
     /// Show what the verifier has proven of a tenancy, through which number; sign and check certificates of it
-    Verified(Reporting<verified::VerifiedArgs>),
+    Verified(Watching<verified::VerifiedArgs>),
     /// Pause a part, within a second. Nothing is lost: changes made meanwhile are shipped when it is resumed
     Pause(Reporting<PauseArgs>),
     /// Resume a part that is paused
     Resume(Reporting<pause::ResumeArgs>),
     /// Show what is paused, since when, and why
-    Paused(Reporting<NoArgs>),
+    Paused(Watching<NoArgs>),
     /// Export rows again, while everything keeps running and readers see no gap
     Resync(Reporting<resync::ResyncArgs>),
     /// Recover after the source was restored to an earlier state
@@ -86,13 +108,20 @@ enum Command {
     /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
     Console(console::ConsoleCommand),
     /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
-    Doctor(Reporting<doctor::DoctorArgs>),
+    Doctor(Watching<doctor::DoctorArgs>),
+    /// Print what each exit code means
+    ExitCodes(NoArgs),
 }
 
 impl Command {
     const fn needs(&self) -> Needs {
         let (amqp, clickhouse) = match self {
-            Self::Mapping(_) | Self::Verified(_) => (false, false),
+            Self::Mapping(_)
+            | Self::Verified(_)
+            | Self::Config(_)
+            | Self::Init(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_) => (false, false),
             Self::Migrate(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -106,15 +135,18 @@ impl Command {
             | Self::Resume(_)
             | Self::Paused(_)
             | Self::Quarantine(_)
+            | Self::Tenants(_)
             | Self::Erase(_)
             | Self::Destination(_)
             | Self::Settings(_)
+            | Self::ExitCodes(_)
             | Self::Detach(_) => (false, false),
         };
         let source = match self {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
             Self::Console(command) => !command.is_link(),
+            Self::Config(_) | Self::Completions { .. } | Self::SupportBundle(_) | Self::ExitCodes(_) => false,
             _ => true,
         };
         Needs { source, amqp, clickhouse }
@@ -134,13 +166,19 @@ impl Command {
             Self::Destination(command) => command.args.change(),
             Self::Settings(command) => command.args.change(),
             Self::Mapping(_)
+            | Self::Config(_)
+            | Self::Init(_)
+            | Self::Completions { .. }
+            | Self::SupportBundle(_)
             | Self::Detach(_)
             | Self::Status(_)
+            | Self::Tenants(_)
             | Self::Wait(_)
             | Self::Explain(_)
             | Self::Verified(_)
             | Self::Paused(_)
             | Self::Doctor(_)
+            | Self::ExitCodes(_)
             | Self::Console(_) => None,
         }
     }
@@ -148,10 +186,17 @@ impl Command {
 
 /// Runs a command line to its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
+    cli.output.apply();
+    match &cli.command {
+        Command::ExitCodes(_) => return ExitCode::from(exit_codes()),
+        Command::Config(command) => return ExitCode::from(config::run(command, &cli.settings)),
+        Command::Completions { shell } => return ExitCode::from(completions(*shell)),
+        _ => {}
+    }
     let settings = match cli.settings.resolve(cli.command.needs()) {
         Ok(settings) => settings,
         Err(errors) => {
-            eprintln!("{errors}");
+            fail(&errors.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
@@ -160,7 +205,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(change) => Entry::begin(change, &settings).await,
         None => None,
     };
-    let outcome = dispatch(&cli.command, &settings).await;
+    let outcome = dispatch(&cli, &settings).await;
     if let Some(entry) = entry {
         entry.end(&outcome).await;
     }
@@ -168,30 +213,61 @@ pub async fn run(cli: Cli) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{error}");
+            fail(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError> {
-    // Definitions that do not hold together are what `lockstep mapping` is for.
+fn exit_codes() -> u8 {
+    let text = if chosen().form().is_json() { format!("{}\n", exit::json()) } else { exit::text() };
+    print(&text, exit::OK)
+}
+
+/// A reader that goes away is no failure here either: what is printed is made first.
+fn completions(shell: clap_complete::Shell) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lockstep", &mut script);
+    print(&String::from_utf8_lossy(&script), exit::OK)
+}
+
+async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
+    let command = &cli.command;
+    // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
-    if !wrong.is_empty() && !matches!(command, Command::Mapping(_)) {
+    if !wrong.is_empty() && !matches!(command, Command::Mapping(_) | Command::SupportBundle(_)) {
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
+    let at = (settings, mappings);
     let connected = Deployment::connect(settings, mappings);
     Ok(match command {
+        // These were done before there were settings.
+        Command::Config(_) | Command::Completions { .. } | Command::ExitCodes(_) => exit::OK,
+        Command::Init(command) => command.show(&init::run(&command.args, &cli.settings, settings).await?),
+        Command::SupportBundle(command) => {
+            command.show(&support::run(&command.args, &cli.settings, settings, (mappings, wrong)).await?)
+        }
         Command::Mapping(command) => mapping::run(command, settings).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
-        Command::Doctor(command) => command.show(&doctor::run(&command.args, settings, mappings).await?),
-        Command::Status(command) => command.show(&lockstep_operations::status(&connected.await?).await?),
+        Command::Doctor(command) => {
+            watch(command.watch.every(), async || doctor::run(&command.args, settings, mappings).await).await?
+        }
+        Command::Tenants(command) => {
+            let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
+        Command::Status(command) => status::run(command, at).await?,
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
-        Command::Explain(command) => command.show(&explain::run(&command.args, &connected.await?).await?),
-        Command::Verified(command) => command.show(&verified::run(&command.args, settings, mappings).await?),
+        Command::Explain(command) => {
+            let look = async |deployment: &Deployment<'_>| explain::run(&command.args, deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
+        Command::Verified(command) => {
+            watch(command.watch.every(), async || verified::run(&command.args, settings, mappings).await).await?
+        }
         Command::Pause(command) => {
             let PauseArgs { part, reason } = &command.args;
             command.show(&lockstep_operations::pause(&connected.await?, &part.into(), reason).await?)
@@ -199,13 +275,16 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<u8, CliError
         Command::Resume(command) => {
             command.show(&lockstep_operations::resume(&connected.await?, &(&command.args.part).into()).await?)
         }
-        Command::Paused(command) => command.show(&lockstep_operations::paused(&connected.await?).await?),
+        Command::Paused(command) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::paused(deployment).await;
+            watch_deployment(command.watch.every(), at, look).await?
+        }
         Command::Resync(command) => resync::run(command, &mut connected.await?).await?,
         Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
-        Command::Quarantine(command) => quarantine::run(command, &mut connected.await?).await?,
+        Command::Quarantine(command) => quarantine::run(command, settings, mappings).await?,
         Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
         Command::Access(command) => access::run(command, &connected.await?).await?,
-        Command::Destination(command) => destination::run(command, &mut connected.await?).await?,
+        Command::Destination(command) => destination::run(command, settings, mappings).await?,
         Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
     })
 }

@@ -11,7 +11,7 @@ use lockstep_operations::{
 };
 
 use crate::error::CliError;
-use crate::output::{Report, Reporting};
+use crate::output::{Page, Report, Reporting, aside, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct MappingArgs {
@@ -68,39 +68,47 @@ pub(crate) async fn run(command: &Reporting<MappingArgs>, settings: &Settings) -
 
 impl Report for MappingDraft {
     /// Standard output holds the definition alone, so that it can be redirected; the rest is said beside it.
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         match &self.file {
-            Some(file) => println!("Wrote the definition of mapping {} to {}.", self.name, file.display()),
-            None => print!("{}", self.definition),
+            Some(file) => say!(page, "Wrote the definition of mapping {} to {}.", self.name, file.display()),
+            None => page.text(&self.definition),
         }
         for left_out in &self.left_out {
-            eprintln!("Column {} is a comment only: {}.", left_out.column, left_out.reason);
+            aside!(page, "Column {} is a comment only: {}.", left_out.column, left_out.reason);
         }
     }
 }
 
 impl Report for MappingCheckReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         for finding in &self.findings {
             let DefinitionFinding { file, line, subject, problem, remedy } = finding;
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             let subject = subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
-            println!("{file}{line}: {subject}{problem}; {remedy}");
+            say!(page, "{file}{line}: {subject}{problem}; {remedy}");
         }
         if self.clean {
-            println!("{} mappings fit the source database.", self.mappings);
+            say!(page, "{} mappings fit the source database.", self.mappings);
         }
     }
 
     fn exit_code(&self) -> u8 {
         if self.clean { exit::OK } else { exit::DIFFERENT }
     }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("findings")
+    }
 }
 
 impl Report for MappingStatements {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         for statement in &self.statements {
-            println!("-- {}\n{};\n", statement.title, statement.sql);
+            say!(page, "-- {}\n{};\n", statement.title, statement.sql);
         }
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("statements")
     }
 }

@@ -6,7 +6,7 @@ use lockstep_operations::{Part, PauseReport, PausedReport};
 use serde_json::json;
 
 use crate::audit::Change;
-use crate::output::{Report, table};
+use crate::output::{Page, Report, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct PauseArgs {
@@ -69,25 +69,29 @@ impl From<&PartArgs> for Part {
 }
 
 impl Report for PauseReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let said = match (self.paused, self.changed) {
             (true, true) => "Paused",
             (true, false) => "Already paused",
             (false, true) => "Resumed",
             (false, false) => "Was not paused",
         };
-        println!("{said}: {}.", format!("{} {}", self.kind, self.name).trim_end());
+        say!(page, "{said}: {}.", format!("{} {}", self.kind, self.name).trim_end());
     }
 }
 
 impl Report for PausedReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.paused.is_empty() {
-            println!("Nothing is paused.");
+            say!(page, "Nothing is paused.");
             return;
         }
         let rows =
             self.paused.iter().map(|part| [&part.kind, &part.name, &part.since, &part.reason].map(String::clone));
-        println!("{}", table(["paused", "name", "since", "reason"], rows));
+        say!(page, "{}", table(["paused", "name", "since", "reason"], rows));
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("paused")
     }
 }

@@ -4,16 +4,19 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lockstep_core::output;
 
 /// Lines of what is being done, each ended by how long it took.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    is_quiet: bool,
     began: Instant,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let is_quiet = output::chosen().is_quiet();
+        let bar = (!is_quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
                 bar.set_style(style);
@@ -21,7 +24,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, began: Instant::now() }
+        Self { bar, is_quiet, began: Instant::now() }
     }
 
     /// What is being done from now on.
@@ -37,7 +40,8 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None if self.is_quiet => {}
+            None => output::write_aside(&format!("{line}\n")),
         }
     }
 

@@ -1,7 +1,9 @@
 //! `lockstep quarantine`: rows that a destination refused or the source could not give, each with its error.
 
 use clap::{Args, Subcommand};
-use lockstep_core::{MappingName, TenancyId};
+use lockstep_core::settings::Settings;
+use lockstep_core::{MappingName, TenancyId, exit};
+use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, quarantine_of,
 };
@@ -9,7 +11,8 @@ use serde_json::json;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, Reporting, table};
+use crate::output::{Page, Report, Reporting, say, table};
+use crate::watch::{Watching, watch_deployment};
 
 #[derive(Args, Debug)]
 pub(crate) struct QuarantineArgs {
@@ -35,7 +38,7 @@ impl QuarantineArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Show the rows with their keys and errors
-    List(Scope),
+    List(Watching<Scope>),
     /// Ship rows again: for when the destination was mended. A row that was itself mended is shipped by itself
     Retry(Chosen),
     /// Forget rows without shipping them. The verifier keeps reporting them as different
@@ -75,9 +78,19 @@ struct Chosen {
 }
 
 /// Does it, and shows what came of it. Returns the exit code.
-pub(crate) async fn run(command: &Reporting<QuarantineArgs>, deployment: &mut Deployment<'_>) -> Result<u8, CliError> {
+pub(crate) async fn run(
+    command: &Reporting<QuarantineArgs>,
+    settings: &Settings,
+    mappings: &MappingSet,
+) -> Result<u8, CliError> {
+    if let Action::List(Watching { args, watch }) = &command.args.action {
+        let scope = args.chosen()?;
+        let list = async |deployment: &Deployment<'_>| lockstep_operations::quarantined(deployment, &scope).await;
+        return watch_deployment(watch.every(), (settings, mappings), list).await;
+    }
+    let deployment = &mut Deployment::connect(settings, mappings).await?;
     Ok(match &command.args.action {
-        Action::List(scope) => command.show(&lockstep_operations::quarantined(deployment, &scope.chosen()?).await?),
+        Action::List(_) => exit::OK,
         Action::Retry(chosen) => {
             command.show(&Retried(lockstep_operations::retry_quarantined(deployment, &chosen.scope.chosen()?).await?))
         }
@@ -94,25 +107,26 @@ struct Retried(QuarantinedRows);
 struct Dropped(QuarantinedRows);
 
 impl Report for Retried {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let rows = self.0.rows;
-        println!("{rows} rows are shipped again. Their entries go when that is done; what is refused anew stays.");
+        say!(page, "{rows} rows are shipped again. Their entries go when that is done; what is refused anew stays.");
     }
 }
 
 impl Report for Dropped {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let rows = self.0.rows;
-        println!(
+        say!(
+            page,
             "{rows} rows are forgotten. The destination does not hold them: lockstep-verifier keeps reporting them as different."
         );
     }
 }
 
 impl Report for QuarantineReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.entries.is_empty() {
-            println!("The quarantine is empty.");
+            say!(page, "The quarantine is empty.");
             return;
         }
         let row = |entry: &QuarantineEntry| {
@@ -122,8 +136,12 @@ impl Report for QuarantineReport {
             [destination, mapping, tenancy, entry.sequence.to_string(), entry.key.to_string(), refused, error]
         };
         let header = ["destination", "mapping", "tenancy", "change", "key", "refused (UTC)", "error"];
-        println!("{}", table(header, self.entries.iter().map(row)));
+        say!(page, "{}", table(header, self.entries.iter().map(row)));
         let rows = self.entries.len();
-        println!("{rows} rows. Mend them in the source, or the destination and then `lockstep quarantine retry`.");
+        say!(page, "{rows} rows. Mend them in the source, or the destination and then `lockstep quarantine retry`.");
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("entries")
     }
 }

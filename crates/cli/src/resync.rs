@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, Reporting};
+use crate::output::{Page, Report, Reporting, aside, say};
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -54,12 +54,13 @@ pub(crate) async fn run(command: &Reporting<ResyncArgs>, deployment: &mut Deploy
 }
 
 impl Report for ExportReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let (count, took_ms) = (self.mappings, self.took_ms);
         if let Some(unfinished) = &self.unfinished {
-            eprintln!("Not finished: {unfinished}.");
-            self.paused.iter().for_each(|part| eprintln!("  - {part}"));
-            eprintln!(
+            aside!(page, "Not finished: {unfinished}.");
+            self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
+            aside!(
+                page,
                 "Run the same command again to continue. Are the sequencer and the workers running? See `lockstep status`."
             );
             return;
@@ -69,7 +70,7 @@ impl Report for ExportReport {
             _ => String::new(),
         };
         let stale = self.stale_rows.unwrap_or_default();
-        println!("Exported again: {count} mappings{whose}; {stale} rows were in ClickHouse alone. {took_ms} ms.");
+        say!(page, "Exported again: {count} mappings{whose}; {stale} rows were in ClickHouse alone. {took_ms} ms.");
     }
 
     fn exit_code(&self) -> u8 {

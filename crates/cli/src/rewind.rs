@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, table};
+use crate::output::{Page, Report, say, table};
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -36,24 +36,26 @@ pub(crate) async fn run(args: &RewindArgs, deployment: &mut Deployment<'_>) -> R
 }
 
 impl Report for RewindReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let (source_at, destination_at) = (self.source_at, self.destination_at);
         if !self.ahead.is_empty() {
             let row = |ahead: &lockstep_operations::Ahead| {
                 [ahead.mapping.clone(), ahead.cursor.to_string(), ahead.version.to_string()]
             };
-            println!(
+            say!(
+                page,
                 "{}",
                 table(["ahead of the source", "highest cursor", "highest version"], self.ahead.iter().map(row))
             );
-            println!("The source is at sequence {source_at}, ClickHouse has come to {destination_at}.");
+            say!(page, "The source is at sequence {source_at}, ClickHouse has come to {destination_at}.");
         }
         match &self.export {
-            Some(export) => export.print(),
-            None if self.ahead.is_empty() => println!(
+            Some(export) => export.print(page),
+            None if self.ahead.is_empty() => say!(
+                page,
                 "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."
             ),
-            None => println!("Without --dry-run the sequence is moved past that, and all mappings are filled again."),
+            None => say!(page, "Without --dry-run the sequence is moved past that, and all mappings are filled again."),
         }
     }
 

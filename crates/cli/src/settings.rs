@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::audit::Change;
 use crate::error::CliError;
-use crate::output::{Report, table};
+use crate::output::{Page, Report, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct SettingsCommand {
@@ -41,10 +41,14 @@ pub(crate) async fn run(args: &SettingsCommand, deployment: &Deployment<'_>) -> 
 }
 
 impl Report for SettingsReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let row = |setting: &lockstep_operations::Setting| {
             [setting.name.clone(), setting.value.clone(), setting.meaning.to_owned()]
         };
-        println!("{}", table(["setting", "value", "what it is"], self.settings.iter().map(row)));
+        say!(page, "{}", table(["setting", "value", "what it is"], self.settings.iter().map(row)));
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("settings")
     }
 }

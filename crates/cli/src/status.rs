@@ -1,37 +1,65 @@
 //! `lockstep status`: what waits where.
 
+use clap::Args;
 use comfy_table::{Table, presets};
-use lockstep_operations::{Instance, Queue, Status, TaskStatus, TenantsStatus};
+use lockstep_core::TenancyId;
+use lockstep_core::settings::Settings;
+use lockstep_mappings::MappingSet;
+use lockstep_operations::{Deployment, Instance, Queue, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
-use crate::output::{Report, align_right};
+use crate::error::CliError;
+use crate::output::{Page, Report, align_right, say};
+use crate::watch::{Watching, watch_deployment};
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Show this tenancy ("Tenancy"."id") instead: its mappings, destinations, pauses and erasures
+    #[arg(long, value_name = "ID")]
+    tenant: Option<TenancyId>,
+}
+
+/// Of all tenants, or of one.
+pub(crate) async fn run(command: &Watching<StatusArgs>, at: (&Settings, &MappingSet)) -> Result<u8, CliError> {
+    let every = command.watch.every();
+    match command.args.tenant {
+        Some(tenant) => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::tenant(deployment, tenant).await;
+            watch_deployment(every, at, look).await
+        }
+        None => {
+            let look = async |deployment: &Deployment<'_>| lockstep_operations::status(deployment).await;
+            watch_deployment(every, at, look).await
+        }
+    }
+}
 
 impl Report for Status {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let at_least = |count: i64| if count >= self.count_limit { format!("≥ {count}") } else { count.to_string() };
-        println!("sequence        {}, shipped through {}", self.last_sequence, self.passed);
-        println!("inbox           {} lines", at_least(self.inbox_lines));
-        println!("expansions      {}", at_least(self.expansions));
-        println!("not announced   {} changes", at_least(self.unannounced));
+        say!(page, "sequence        {}, shipped through {}", self.last_sequence, self.passed);
+        say!(page, "inbox           {} lines", at_least(self.inbox_lines));
+        say!(page, "expansions      {}", at_least(self.expansions));
+        say!(page, "not announced   {} changes", at_least(self.unannounced));
         match &self.queue {
             Queue::Known { ready, retrying, dead } => {
-                println!("queue           {ready} ready, {retrying} retrying, {dead} dead");
+                say!(page, "queue           {ready} ready, {retrying} retrying, {dead} dead");
             }
-            Queue::Unknown { error } => println!("queue           unknown: {error}"),
+            Queue::Unknown { error } => say!(page, "queue           unknown: {error}"),
         }
         if self.erasures > 0 {
-            println!("erasures        {} tenancies wait to be erased", at_least(self.erasures));
+            say!(page, "erasures        {} tenancies wait to be erased", at_least(self.erasures));
         }
-        self.paused.iter().for_each(|part| println!("!               {part}"));
+        self.paused.iter().for_each(|part| say!(page, "!               {part}"));
         if self.needs_refill {
-            println!("!               changes that ClickHouse had not passed were dropped: it is being filled again");
+            say!(page, "!               changes that ClickHouse had not passed were dropped: it is being filled again");
         }
         if self.quarantine > 0 {
-            println!("quarantine      {} rows refused; see `lockstep quarantine list`", at_least(self.quarantine));
+            say!(page, "quarantine      {} rows refused; see `lockstep quarantine list`", at_least(self.quarantine));
         }
         for task in self.tasks.iter().filter(|task| task.is_failing) {
             let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
-            println!("!               {} {} failed at {at}: {error}", task.program, task.name);
+            say!(page, "!               {} {} failed at {at}: {error}", task.program, task.name);
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);
@@ -45,34 +73,35 @@ impl Report for Status {
             table.add_row([&mapping.name, &behind, &fill, &rows]);
         }
         align_right(&mut table, &[1, 3]);
-        println!("{table}");
-        print_tenants(&self.tenants);
-        print_instances(&self.instances);
-        print_tasks(&self.tasks);
+        say!(page, "{table}");
+        print_tenants(page, &self.tenants);
+        print_instances(page, &self.instances);
+        print_tasks(page, &self.tasks);
     }
 }
 
-fn print_tenants(tenants: &TenantsStatus) {
+fn print_tenants(page: &mut Page, tenants: &TenantsStatus) {
     let TenantsStatus { total, paused, backing_off, unfinished, behind, in_step, .. } = tenants;
     if *total == 0 {
         return;
     }
-    println!(
+    say!(
+        page,
         "\ntenants' destinations  {total}: {in_step} in step, {behind} behind, {unfinished} filling, {backing_off} backing off, {paused} paused; noted through {}",
         tenants.noted
     );
     if tenants.stopped_mappings > 0 {
-        println!("!               {} of their mappings are stopped: tables do not fit", tenants.stopped_mappings);
+        say!(page, "!               {} of their mappings are stopped: tables do not fit", tenants.stopped_mappings);
     }
     if tenants.refills > 0 {
-        println!("!               {} of their mappings are to be filled", tenants.refills);
+        say!(page, "!               {} of their mappings are to be filled", tenants.refills);
     }
     for entry in &tenants.worst {
-        println!("{}  tenancy {}  {}", entry.id, entry.tenancy, state(entry));
+        say!(page, "{}  tenancy {}  {}", entry.id, entry.tenancy, state(entry));
     }
 }
 
-fn print_instances(instances: &[Instance]) {
+fn print_instances(page: &mut Page, instances: &[Instance]) {
     if instances.is_empty() {
         return;
     }
@@ -88,10 +117,10 @@ fn print_instances(instances: &[Instance]) {
         };
         table.add_row([format!("{role} {id}"), version.clone(), started_at.clone(), seen_at.clone(), state]);
     }
-    println!("\n{table}");
+    say!(page, "\n{table}");
 }
 
-fn print_tasks(tasks: &[TaskStatus]) {
+fn print_tasks(page: &mut Page, tasks: &[TaskStatus]) {
     if tasks.is_empty() {
         return;
     }
@@ -104,5 +133,5 @@ fn print_tasks(tasks: &[TaskStatus]) {
         table.add_row([name, text(&task.last_run), took, task.did.to_string(), text(&task.failed_at)]);
     }
     align_right(&mut table, &[2, 3]);
-    println!("\n{table}");
+    say!(page, "\n{table}");
 }

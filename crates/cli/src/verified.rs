@@ -10,7 +10,7 @@ use lockstep_operations::{Certificate, Deployment, Proven, SigningKey, VerifiedR
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::output::{Report, align_right, table};
+use crate::output::{Page, Report, align_right, aside, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifiedArgs {
@@ -68,15 +68,15 @@ fn read(file: &Path) -> Result<String, CliError> {
 }
 
 impl Report for Told {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         match self {
-            Self::Verified(report) => print(report),
+            Self::Verified(report) => print(page, report),
             Self::Certificate(certificate) => {
-                println!("{}", serde_json::to_string_pretty(certificate).expect("a certificate is JSON"));
+                say!(page, "{}", serde_json::to_string_pretty(certificate).expect("a certificate is JSON"));
             }
             Self::Statement(statement) => {
-                eprintln!("The certificate holds: this key has signed what follows.");
-                println!("{}", serde_json::to_string_pretty(statement).expect("a statement is JSON"));
+                aside!(page, "The certificate holds: this key has signed what follows.");
+                say!(page, "{}", serde_json::to_string_pretty(statement).expect("a statement is JSON"));
             }
         }
     }
@@ -90,7 +90,7 @@ impl Report for Told {
     }
 }
 
-fn print(report: &VerifiedReport) {
+fn print(page: &mut Page, report: &VerifiedReport) {
     let rows = report.proven.iter().map(|one| {
         let Proven { destination, mapping, level, through, through_at, verified_at } = one;
         [
@@ -104,18 +104,24 @@ fn print(report: &VerifiedReport) {
     });
     let mut proven = table(["destination", "mapping", "level", "equal through", "which was at", "looked at"], rows);
     align_right(&mut proven, &[3]);
-    println!("{proven}");
+    say!(page, "{proven}");
     if !report.unproven.is_empty() {
-        eprintln!(
+        aside!(
+            page,
             "Nothing is proven in ClickHouse of: {}. lockstep-verifier --tenant {} proves it.",
             report.unproven.join(", "),
             report.tenancy
         );
     }
     for finding in &report.findings {
-        println!(
+        say!(
+            page,
             "{} in {}: {} {}, since {}",
-            finding.mapping, finding.destination, finding.class, finding.key, finding.first_seen_at
+            finding.mapping,
+            finding.destination,
+            finding.class,
+            finding.key,
+            finding.first_seen_at
         );
     }
 }

@@ -7,7 +7,7 @@ use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{Deployment, WaitFor, WaitOutcome, WaitReport, wait};
 
 use crate::error::CliError;
-use crate::output::Report;
+use crate::output::{Page, Report, aside, say};
 use crate::progress::Progress;
 
 #[derive(Args, Debug)]
@@ -37,25 +37,28 @@ pub(crate) async fn run(args: &WaitArgs, deployment: &Deployment<'_>) -> Result<
 }
 
 impl Report for WaitReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let (rows, waited_ms) = (self.quarantined_rows, self.waited_ms);
         match (self.outcome, self.sequence) {
             (WaitOutcome::InStep, sequence) => {
-                println!("In step with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
+                say!(page, "In step with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
             }
             (WaitOutcome::Quarantined, _) => {
-                eprintln!("Nothing is on its way, but {rows} rows were refused: see `lockstep quarantine list`.");
+                aside!(page, "Nothing is on its way, but {rows} rows were refused: see `lockstep quarantine list`.");
             }
             (WaitOutcome::InFlight, None) => {
-                eprintln!("Not in step after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?");
+                aside!(
+                    page,
+                    "Not in step after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?"
+                );
             }
             (WaitOutcome::InFlight, Some(sequence)) => {
-                eprintln!("Not in step with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
-                self.lag.sentences().iter().for_each(|what| eprintln!("  - {what}"));
+                aside!(page, "Not in step with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
+                self.lag.sentences().iter().for_each(|what| aside!(page, "  - {what}"));
             }
         }
-        self.paused.iter().for_each(|part| eprintln!("  - {part}"));
-        self.left_out.iter().for_each(|one| eprintln!("Not waited for: destination {}, {}.", one.id, one.why));
+        self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
+        self.left_out.iter().for_each(|one| aside!(page, "Not waited for: destination {}, {}.", one.id, one.why));
     }
 
     fn exit_code(&self) -> u8 {

@@ -11,6 +11,7 @@ pub mod failpoint;
 pub mod freshness;
 pub mod health;
 pub mod mapping_name;
+pub mod output;
 pub mod retry;
 pub mod secret;
 pub mod secret_keys;

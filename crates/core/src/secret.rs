@@ -43,6 +43,17 @@ impl SecretUrl {
     }
 }
 
+impl SecretUrl {
+    /// Whether it carries a password: behind the user's name, or in a parameter of such a name.
+    pub fn has_password(&self) -> bool {
+        let Some((_, rest)) = self.expose().split_once("://") else { return true };
+        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let user = before.rsplit_once('@').map_or("", |(user, _)| user);
+        let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
+        user.contains(':') || names.into_iter().any(|name| name.contains("password") || name.contains("token"))
+    }
+}
+
 /// A host, without the brackets of an IPv6 address, and its port.
 fn host_and_port(place: &str, usual: u16) -> Option<(String, u16)> {
     let (host, port) = match place.strip_prefix('[') {
@@ -84,6 +95,20 @@ mod tests {
         ] {
             assert_eq!(SecretUrl::new(url).to_string(), shown);
             assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
+        }
+    }
+
+    #[test]
+    fn a_password_is_found_wherever_a_url_can_carry_it() {
+        for (url, has) in [
+            ("postgres://app:p@ss@db/main", true),
+            ("postgres://app@db/main?password=x", true),
+            ("postgres://app@db/main?sslmode=require&sslpassword=x", true),
+            ("host=db password=x", true),
+            ("postgres://app@db:5432/main?sslmode=require", false),
+            ("http://[::1]:8123", false),
+        ] {
+            assert_eq!(SecretUrl::new(url).has_password(), has, "{url}");
         }
     }
 

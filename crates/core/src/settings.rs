@@ -3,6 +3,9 @@
 mod check;
 mod destinations;
 mod events;
+mod file;
+mod origin;
+mod written;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,16 +18,24 @@ use secrecy::SecretString;
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 pub use self::events::{EventArgs, EventsTo};
+pub use self::origin::{Origin, SettingsArgs, ShownSetting};
+pub use self::written::WrittenSettings;
 use crate::exit;
+use crate::output::{Guess, choose_colors};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
 
-/// Flags that every program accepts; each has an environment variable of the same name with the prefix `LOCKSTEP_`.
+/// Flags that every program accepts; each has an environment variable of the same name with the prefix `LOCKSTEP_`, and
+/// may stand in the configuration file in lower case without it.
 ///
-/// An empty value counts as not given. Every secret can also come from a file.
+/// An empty value counts as not given. Every secret can also come from a file. This is the one list of them: names in the
+/// file, what is a secret and what is a path follow from it.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connections and settings")]
-pub struct SettingsArgs {
+struct Flags {
+    /// Configuration file (default: lockstep.toml here, else /etc/lockstep/lockstep.toml)
+    #[arg(long, env = "LOCKSTEP_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// Postgres that holds the truth: postgres://user:password@host:5432/database?sslmode=require
     #[arg(long, env = "LOCKSTEP_SOURCE_URL", hide_env_values = true, value_name = "URL", global = true)]
     source_url: Option<String>,
@@ -179,19 +190,16 @@ impl fmt::Display for SettingsErrors {
         for problem in &self.0 {
             writeln!(f, "  - {problem}")?;
         }
-        write!(f, "Set each as a flag or as an environment variable; --help lists them all.")
+        write!(f, "Set each as a flag, as an environment variable or in lockstep.toml; --help lists them all.")
     }
 }
 
 impl std::error::Error for SettingsErrors {}
 
-impl SettingsArgs {
-    /// Checks all settings and gathers everything that is wrong.
-    ///
-    /// # Errors
-    /// [`SettingsErrors`] names each setting that is missing, unreadable or malformed, never its value if it is secret.
-    pub fn resolve(&self, needs: Needs) -> Result<Settings, SettingsErrors> {
-        let mut check = Check::default();
+impl Flags {
+    /// Checks all settings. What is wrong is added to `problems`.
+    fn resolve(&self, needs: Needs, problems: &[String]) -> Result<Settings, SettingsErrors> {
+        let mut check = Check::after(problems);
         let source_url = check.url(
             "LOCKSTEP_SOURCE_URL",
             needs.source,
@@ -274,10 +282,16 @@ impl SettingsArgs {
 /// # Errors
 /// The exit code to end with: 0 after `--help` and `--version`, otherwise 78, after the message was printed.
 pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
+    let guess = Guess::of(std::env::args().skip(1));
+    choose_colors(guess.colors);
     T::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            guess.fail(&error);
+            return ExitCode::from(exit::CONFIGURATION);
+        }
         // Printing to a closed pipe is no failure of ours.
         let _ = error.print();
-        ExitCode::from(if error.use_stderr() { exit::CONFIGURATION } else { exit::OK })
+        ExitCode::from(exit::OK)
     })
 }
 
@@ -289,7 +303,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
-        let args = SettingsArgs {
+        let args = Flags {
             amqp_url: Some("http://hunter2@host".into()),
             clickhouse_raw_database: Some("a b".into()),
             clickhouse_cluster: Some("a'b".into()),
@@ -298,9 +312,9 @@ mod tests {
             max_value_bytes: Some("16M".into()),
             log_format: Some("xml".into()),
             listen: Some("nowhere".into()),
-            ..SettingsArgs::default()
+            ..Flags::default()
         };
-        let said = args.resolve(ALL).unwrap_err().to_string();
+        let said = args.resolve(ALL, &[]).unwrap_err().to_string();
         for expected in [
             "LOCKSTEP_SOURCE_URL is missing",
             "LOCKSTEP_AMQP_URL must start with amqp:// or amqps://",
@@ -320,8 +334,8 @@ mod tests {
 
     #[test]
     fn empty_counts_as_not_given_and_defaults_apply() {
-        let args = SettingsArgs { listen: Some(String::new()), log: Some(" ".into()), ..SettingsArgs::default() };
-        let settings = args.resolve(Needs::default()).unwrap();
+        let args = Flags { listen: Some(String::new()), log: Some(" ".into()), ..Flags::default() };
+        let settings = args.resolve(Needs::default(), &[]).unwrap();
         assert_eq!(settings.listen, None);
         assert_eq!(settings.log, check::DEFAULT_LOG);
         assert_eq!(settings.max_value_bytes, DEFAULT_MAX_VALUE_BYTES);

@@ -88,9 +88,9 @@ pub enum OperationError {
         /// Why not.
         why: DraftError,
     },
-    /// A definition that cannot be written down.
-    #[error("LS-0045: the definition cannot be written to {}: {why}", file.display())]
-    DefinitionFile {
+    /// A definition, a configuration file or a support bundle that cannot be written.
+    #[error("LS-0045: {} cannot be written: {why}", file.display())]
+    File {
         /// Where to.
         file: PathBuf,
         /// Why not.
@@ -283,7 +283,7 @@ impl OperationError {
             | Self::UnknownMapping { .. }
             | Self::NoSuchTable { .. }
             | Self::NoDraft { .. }
-            | Self::DefinitionFile { .. }
+            | Self::File { .. }
             | Self::NoKey { .. }
             | Self::Definitions(_)
             | Self::PlaceUnknown(_)

@@ -14,6 +14,7 @@ mod erase;
 mod error;
 mod explain;
 mod freshness;
+mod init;
 mod mapping;
 mod mark;
 mod pause;
@@ -25,6 +26,7 @@ mod runs;
 mod settings;
 pub mod shown;
 mod status;
+pub mod support;
 mod tenancies;
 mod tenant;
 mod tenants;
@@ -53,6 +55,7 @@ pub use explain::{
     TenancyStory, Verdict, Waiting, explain,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
+pub use init::{InitReport, InitRequest, SuggestedMapping, UnmappedTable, init};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
@@ -75,7 +78,7 @@ pub use runs::{
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
 pub use tenant::{TenantMappingProgress, TenantReport, tenant};
-pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantsPage, find_tenants};
+pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};
 pub use verified::{
     Certificate, CertificateError, OpenFinding, Proven, SigningKey, VerifiedReport, VerifyingKey, verified,

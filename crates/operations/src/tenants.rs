@@ -38,6 +38,21 @@ pub enum TenantSearch {
     },
     /// Those that something is wrong with, or that are behind.
     Troubled,
+    /// Those of which this is so, in the order of their ids.
+    Only(TenantState),
+}
+
+/// What can be so of a tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TenantState {
+    /// It has changes that ClickHouse has not passed; the first 100,000 such changes are looked through.
+    Behind,
+    /// It is paused.
+    Paused,
+    /// Some of its rows are in quarantine.
+    Quarantined,
+    /// Its rows are being erased.
+    Erasing,
 }
 
 impl TenantSearch {
@@ -84,7 +99,7 @@ pub struct TenantsPage {
     pub next: Option<Uuid>,
 }
 
-/// Finds a page of tenants behind an id.
+/// Finds a page of tenants behind an id, so many at most.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
@@ -92,14 +107,18 @@ pub async fn find_tenants(
     deployment: &Deployment<'_>,
     search: &TenantSearch,
     after: Option<Uuid>,
+    limit: i64,
 ) -> Result<TenantsPage, OperationError> {
     let ids = match search {
         TenantSearch::Id(id) => vec![id.as_uuid()],
         TenantSearch::Troubled => return troubled(deployment).await,
-        TenantSearch::All => page(deployment, None, after).await?,
-        TenantSearch::Place { project, branch } => page(deployment, Some((project, branch.as_deref())), after).await?,
+        TenantSearch::All => page(deployment, None, after, limit).await?,
+        TenantSearch::Place { project, branch } => {
+            page(deployment, Some((project, branch.as_deref())), after, limit).await?
+        }
+        TenantSearch::Only(state) => only(deployment, *state, after, limit).await?,
     };
-    let limit = usize::try_from(TENANTS_A_PAGE).unwrap_or(usize::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let next = (ids.len() > limit).then(|| ids[limit - 1]);
     let tenants = described(deployment, &ids[..ids.len().min(limit)]).await?;
     let is_known = |entry: &TenantEntry| entry.project_id.is_some() || !matches!(search, TenantSearch::Id(_));
@@ -118,8 +137,9 @@ async fn page(
     deployment: &Deployment<'_>,
     place: Option<(&String, Option<&str>)>,
     after: Option<Uuid>,
+    limit: i64,
 ) -> Result<Vec<Uuid>, OperationError> {
-    let (after, limit) = (after.unwrap_or(Uuid::nil()), TENANTS_A_PAGE + 1);
+    let (after, limit) = (after.unwrap_or(Uuid::nil()), limit + 1);
     let of = table(&tenancy_table());
     let (mut sql, mut parameters): (String, Vec<&(dyn ToSql + Sync)>) =
         (format!("SELECT t.\"id\" FROM {of} t"), vec![&after, &limit]);
@@ -141,6 +161,35 @@ async fn page(
     }
     sql.push_str(" WHERE t.\"id\" > $1 ORDER BY t.\"id\" LIMIT $2");
     let rows = deployment.client.query(&sql, &parameters).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Changes above the position of ClickHouse that are looked through.
+const CHANGES: i64 = 100_000;
+
+/// One more than a page has. `$1 uuid` is the id that they are behind, `$2 bigint` how many.
+async fn only(
+    deployment: &Deployment<'_>,
+    state: TenantState,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Uuid>, OperationError> {
+    let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?.get();
+    let of = match state {
+        TenantState::Behind => {
+            format!(
+                "(SELECT tenancy_id FROM lockstep.change WHERE sequence > {passed} ORDER BY sequence LIMIT {CHANGES}) c"
+            )
+        }
+        TenantState::Paused => {
+            "(SELECT name::uuid AS tenancy_id FROM lockstep.pause WHERE kind = 'tenancy' OFFSET 0) p".to_owned()
+        }
+        TenantState::Quarantined => "lockstep.quarantine".to_owned(),
+        TenantState::Erasing => "(SELECT tenancy_id FROM lockstep.erasure WHERE finished_at IS NULL) e".to_owned(),
+    };
+    let sql =
+        format!("SELECT tenancy_id FROM {of} WHERE tenancy_id > $1 GROUP BY tenancy_id ORDER BY tenancy_id LIMIT $2");
+    let rows = deployment.client.query(&sql, &[&after.unwrap_or(Uuid::nil()), &(limit + 1)]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

@@ -8,7 +8,7 @@ use lockstep_operations::{
     RotateKeyReport,
 };
 
-use crate::output::{Report, align_right, table};
+use crate::output::{Page, Report, align_right, aside, say, table};
 
 /// What a destination is doing, in a few words.
 pub(crate) fn state(entry: &DestinationEntry) -> String {
@@ -37,9 +37,9 @@ fn place(entry: &DestinationEntry) -> String {
 }
 
 impl Report for DestinationsReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if self.destinations.is_empty() {
-            println!("No tenant has a destination of its own.");
+            say!(page, "No tenant has a destination of its own.");
             return;
         }
         let never = || "never".to_owned();
@@ -48,27 +48,32 @@ impl Report for DestinationsReport {
             [entry.id.to_string(), entry.tenancy.to_string(), place(entry), entry.user.clone(), state(entry), last]
         };
         let header = ["id", "tenancy", "database", "user", "state", "last success"];
-        println!("{}", table(header, self.destinations.iter().map(row)));
+        say!(page, "{}", table(header, self.destinations.iter().map(row)));
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("destinations")
     }
 }
 
 impl Report for DestinationDetail {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let entry = &self.entry;
-        println!("destination     {} of tenancy {}", entry.id, entry.tenancy);
-        println!("database        {} as {}", place(entry), entry.user);
-        println!(
+        say!(page, "destination     {} of tenancy {}", entry.id, entry.tenancy);
+        say!(page, "database        {} as {}", place(entry), entry.user);
+        say!(
+            page,
             "mappings        {}",
             entry.mappings.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(", "))
         );
-        println!("state           {}", state(entry));
-        println!("passed          sequence {}, behind by {}", entry.passed, entry.behind_by);
-        println!("added           {}, encrypted with key {}", entry.added_at, entry.key_id);
-        println!("last success    {}", entry.last_success_at.as_deref().unwrap_or("never"));
+        say!(page, "state           {}", state(entry));
+        say!(page, "passed          sequence {}, behind by {}", entry.passed, entry.behind_by);
+        say!(page, "added           {}, encrypted with key {}", entry.added_at, entry.key_id);
+        say!(page, "last success    {}", entry.last_success_at.as_deref().unwrap_or("never"));
         if let Some(error) = &entry.error {
-            println!("last failure    {error} ({} in a row)", entry.failures);
+            say!(page, "last failure    {error} ({} in a row)", entry.failures);
         }
-        entry.paused.iter().for_each(|part| println!("!               {part}"));
+        entry.paused.iter().for_each(|part| say!(page, "!               {part}"));
         let mut shown = Table::new();
         shown.load_style(presets::NOTHING).set_header(["mapping", "state", "rows", "of about", "filled", "why"]);
         for mapping in &self.mapping_states {
@@ -86,41 +91,43 @@ impl Report for DestinationDetail {
             ]);
         }
         align_right(&mut shown, &[2, 3]);
-        println!("{shown}");
+        say!(page, "{shown}");
     }
 }
 
-fn print_findings(findings: &[DestinationFinding]) {
+fn print_findings(page: &mut Page, findings: &[DestinationFinding]) {
     for finding in findings {
-        println!("{:<4}{}", if finding.ok { "ok" } else { "!" }, finding.what);
+        say!(page, "{:<4}{}", if finding.ok { "ok" } else { "!" }, finding.what);
     }
 }
 
-fn print_table(planned: &PlannedTable) {
-    println!("{}", planned.table);
+fn print_table(page: &mut Page, planned: &PlannedTable) {
+    say!(page, "{}", planned.table);
     for column in &planned.columns {
         let [key, not_null] = [(column.key, " primary key"), (!column.nullable, " not null")]
             .map(|(is_so, words)| if is_so { words } else { "" });
-        println!("    {} {}{not_null}{key}", column.name, column.column_type);
+        say!(page, "    {} {}{not_null}{key}", column.name, column.column_type);
     }
 }
 
 impl Report for AddDestinationReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let Self { host, port, database, user, tenancy, .. } = self;
-        self.tables.iter().for_each(print_table);
+        self.tables.iter().for_each(|table| print_table(page, table));
         let which = if self.all_mappings { ", and those of mappings that come later" } else { "" };
-        println!(
+        say!(
+            page,
             "{} tables{which}, readable by everybody there, in {host}:{port}/{database} as {user}.",
             self.tables.len()
         );
-        print_findings(&self.findings);
+        print_findings(page, &self.findings);
         match self.id {
-            Some(id) => println!(
+            Some(id) => say!(
+                page,
                 "Added: destination {id} of tenancy {tenancy}. Workers fill it; see `lockstep destination show {id}`."
             ),
-            None if self.clean => println!("Nothing was added."),
-            None => eprintln!("Nothing was added. Have what is marked with ! mended, or give --unchecked."),
+            None if self.clean => say!(page, "Nothing was added."),
+            None => aside!(page, "Nothing was added. Have what is marked with ! mended, or give --unchecked."),
         }
     }
 
@@ -130,8 +137,8 @@ impl Report for AddDestinationReport {
 }
 
 impl Report for DestinationTestReport {
-    fn print(&self) {
-        print_findings(&self.findings);
+    fn print(&self, page: &mut Page) {
+        print_findings(page, &self.findings);
     }
 
     fn exit_code(&self) -> u8 {
@@ -140,16 +147,16 @@ impl Report for DestinationTestReport {
 }
 
 impl Report for ChangeDestinationReport {
-    fn print(&self) {
-        print_findings(&self.findings);
+    fn print(&self, page: &mut Page) {
+        print_findings(page, &self.findings);
         if !self.changed {
-            eprintln!("Nothing was changed. Have what is marked with ! mended, or give --unchecked.");
+            aside!(page, "Nothing was changed. Have what is marked with ! mended, or give --unchecked.");
             return;
         }
         let Self { id, host, port, database, user, .. } = self;
-        println!("Changed: destination {id}, {host}:{port}/{database} as {user}.");
+        say!(page, "Changed: destination {id}, {host}:{port}/{database} as {user}.");
         if !self.filled_again.is_empty() {
-            println!("Filled: {}.", self.filled_again.join(", "));
+            say!(page, "Filled: {}.", self.filled_again.join(", "));
         }
     }
 
@@ -159,26 +166,26 @@ impl Report for ChangeDestinationReport {
 }
 
 impl Report for RemoveDestinationReport {
-    fn print(&self) {
-        println!("Removed: destination {} of tenancy {}.", self.id, self.tenancy);
+    fn print(&self, page: &mut Page) {
+        say!(page, "Removed: destination {} of tenancy {}.", self.id, self.tenancy);
         if self.tables_dropped {
             let rows: u64 = self.removed_rows.values().sum();
-            println!("Its tables in {} at {} are dropped, with {rows} rows.", self.database, self.host);
+            say!(page, "Its tables in {} at {} are dropped, with {rows} rows.", self.database, self.host);
         } else {
-            println!("Its tables in {} at {} stay as they are.", self.database, self.host);
+            say!(page, "Its tables in {} at {} stay as they are.", self.database, self.host);
         }
     }
 }
 
 impl Report for RotateKeyReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let Self { key_id, resealed, unchanged, failed } = self;
-        println!("Encrypted anew with key {key_id}: {resealed}; with it before: {unchanged}.");
+        say!(page, "Encrypted anew with key {key_id}: {resealed}; with it before: {unchanged}.");
         for one in failed {
-            eprintln!("Not {} (key {}): {}", one.id, one.key_id, one.error);
+            aside!(page, "Not {} (key {}): {}", one.id, one.key_id, one.error);
         }
         if failed.is_empty() {
-            println!("The other keys may be taken out of the file, once every worker has read it.");
+            say!(page, "The other keys may be taken out of the file, once every worker has read it.");
         }
     }
 
@@ -188,18 +195,19 @@ impl Report for RotateKeyReport {
 }
 
 impl Report for RefillReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         if let Some(unfinished) = &self.unfinished {
-            eprintln!("Not finished: {unfinished}.");
-            self.paused.iter().for_each(|part| eprintln!("  - {part}"));
-            eprintln!(
+            aside!(page, "Not finished: {unfinished}.");
+            self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
+            aside!(
+                page,
                 "Run the same command again to continue. Do workers run? See `lockstep destination show {}`.",
                 self.destination
             );
             return;
         }
         let rows = self.rows.unwrap_or_default();
-        println!("Filled again: {} mappings, {rows} rows. {} ms.", self.mappings, self.took_ms);
+        say!(page, "Filled again: {} mappings, {rows} rows. {} ms.", self.mappings, self.took_ms);
     }
 
     fn exit_code(&self) -> u8 {

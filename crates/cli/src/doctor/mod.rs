@@ -12,7 +12,7 @@ use lockstep_operations::doctor::{
 };
 
 use crate::error::CliError;
-use crate::output::Report;
+use crate::output::{Page, Report, say};
 
 /// A transaction that is open for longer is told unless another time is given.
 const LONG_S: u32 = 300;
@@ -46,7 +46,7 @@ pub(crate) async fn run(
 }
 
 impl Report for DoctorReport {
-    fn print(&self) {
+    fn print(&self, page: &mut Page) {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["check", "result", "remedy"]);
         for check in &self.checks {
@@ -57,10 +57,14 @@ impl Report for DoctorReport {
             };
             table.add_row([check.check, &result, check.remedy.as_deref().unwrap_or_default()]);
         }
-        println!("{table}\n{}", self.not_told);
+        say!(page, "{table}\n{}", self.not_told);
     }
 
     fn exit_code(&self) -> u8 {
         if self.clean { exit::OK } else { exit::DIFFERENT }
+    }
+
+    fn list(&self) -> Option<&'static str> {
+        Some("checks")
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct MigrateArgs {
     /// Print every statement without running any
     #[arg(long)]
     dry_run: bool,
+    /// Change nothing, in a session that cannot write; exit 1 if anything is to be done. For CI and init containers
+    #[arg(long, conflicts_with = "dry_run")]
+    check: bool,
     /// Before a migration of the platform: let the triggers of these tables (all, where none is named) name no column, so
     /// that Postgres refuses nothing. They write down every update. Afterwards run `lockstep migrate` without it
     #[arg(long, value_name = "TABLE", num_args = 0..)]
@@ -52,12 +55,12 @@ pub(crate) struct MigrateArgs {
 impl MigrateArgs {
     /// As it is written down.
     pub(crate) fn change(&self) -> Option<Change> {
-        let Self { standalone, dry_run, relax, replace_views, drop_columns, rebuild, keep } = self;
+        let Self { standalone, dry_run, check, relax, replace_views, drop_columns, rebuild, keep } = self;
         let arguments = json!({
             "standalone": standalone, "relax": relax, "replace_views": replace_views, "drop": drop_columns, "rebuild": rebuild,
             "keep": keep,
         });
-        (!dry_run).then(|| Change::new("migrate", arguments))
+        (!dry_run && !check).then(|| Change::new("migrate", arguments))
     }
 }
 
@@ -72,19 +75,20 @@ pub(crate) async fn run(
     settings: &Settings,
     mappings: &MappingSet,
 ) -> Result<MigrateReport, CliError> {
-    let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    let only_looks = args.dry_run || args.check;
+    let source = Source::of(&Settings { source_read_only: only_looks, ..settings.clone() })?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     if args.standalone {
-        let pending = source::create_tables(&source, args.dry_run).await?;
+        let pending = source::create_tables(&source, only_looks).await?;
         if !pending.is_empty() {
-            return Ok(MigrateReport::of_source_tables(&pending));
+            return Ok(MigrateReport::of_source_tables(&pending).checked(args.check));
         }
     }
     // Both sides are looked at before anything is changed on either.
     let live = source::look(&source, mappings).await?;
     let plans = plan(args, mappings, &live, &clickhouse).await?;
-    let report = MigrateReport::new(args.dry_run, mappings, &plans);
-    if !args.dry_run && !report.is_nothing() {
+    let report = MigrateReport::new(only_looks, mappings, &plans).checked(args.check);
+    if !only_looks && !report.is_nothing() {
         apply(&source, &clickhouse, &plans).await?;
     }
     Ok(report)

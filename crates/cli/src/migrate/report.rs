@@ -1,11 +1,12 @@
 //! What `lockstep migrate` has done, or would do.
 
+use lockstep_core::exit;
 use lockstep_destinations::{TableAction, TableChange};
 use lockstep_mappings::MappingSet;
 use serde::Serialize;
 
 use super::Plans;
-use crate::output::Report;
+use crate::output::{Page, Report, say};
 
 /// One thing to do.
 #[derive(Serialize, Debug)]
@@ -26,9 +27,17 @@ pub(crate) struct MigrateReport {
     /// In Postgres.
     source: Vec<StepReport>,
     clickhouse: Vec<StepReport>,
+    /// Whether what is to be done makes the exit code.
+    #[serde(skip)]
+    is_check: bool,
 }
 
 impl MigrateReport {
+    /// The same, as an answer to whether anything is to be done.
+    pub(super) fn checked(self, is_check: bool) -> Self {
+        Self { is_check, ..self }
+    }
+
     pub(super) fn new(dry_run: bool, mappings: &MappingSet, plans: &Plans) -> Self {
         let step =
             |what: &String, statements: &Vec<String>| StepReport { what: what.clone(), statements: statements.clone() };
@@ -38,6 +47,7 @@ impl MigrateReport {
             tables: plans.clickhouse.changes.clone(),
             source: plans.source.iter().map(|of| step(&of.what, &of.statements)).collect(),
             clickhouse: plans.clickhouse.steps.iter().map(|of| step(&of.what, &of.statements)).collect(),
+            is_check: false,
         }
     }
 
@@ -50,7 +60,7 @@ impl MigrateReport {
             statements: Vec::new(),
         };
         let source = pending.iter().map(step).collect();
-        Self { dry_run: true, mappings: 0, tables: Vec::new(), source, clickhouse: Vec::new() }
+        Self { dry_run: true, mappings: 0, tables: Vec::new(), source, clickhouse: Vec::new(), is_check: false }
     }
 
     /// Whether everything is as it has to be.
@@ -60,14 +70,21 @@ impl MigrateReport {
 }
 
 impl Report for MigrateReport {
-    fn print(&self) {
-        if self.dry_run {
-            print_steps("Postgres", &self.source);
-            print_steps("ClickHouse", &self.clickhouse);
+    fn print(&self, page: &mut Page) {
+        if self.is_check {
+            self.source.iter().for_each(|step| say!(page, "to do in Postgres: {}", step.what));
+            self.clickhouse.iter().for_each(|step| say!(page, "to do in ClickHouse: {}", step.what));
+            if self.is_nothing() {
+                say!(page, "Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+            }
+        } else if self.dry_run {
+            print_steps(page, "Postgres", &self.source);
+            print_steps(page, "ClickHouse", &self.clickhouse);
         } else if self.is_nothing() {
-            println!("Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+            say!(page, "Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
         } else {
-            println!(
+            say!(
+                page,
                 "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
                 self.source.len(),
                 self.clickhouse.len(),
@@ -75,17 +92,21 @@ impl Report for MigrateReport {
             );
         }
         for change in &self.tables {
-            println!("{} ({} rows): {}", change.table, change.rows, sentence(change.action));
-            change.differences.iter().for_each(|difference| println!("  - {difference}"));
+            say!(page, "{} ({} rows): {}", change.table, change.rows, sentence(change.action));
+            change.differences.iter().for_each(|difference| say!(page, "  - {difference}"));
         }
+    }
+
+    fn exit_code(&self) -> u8 {
+        if self.is_check && !self.is_nothing() { exit::DIFFERENT } else { exit::OK }
     }
 }
 
-fn print_steps(side: &str, steps: &[StepReport]) {
+fn print_steps(page: &mut Page, side: &str, steps: &[StepReport]) {
     for step in steps {
-        println!("-- {side}: {}", step.what);
-        step.statements.iter().for_each(|statement| println!("{statement};"));
-        println!();
+        say!(page, "-- {side}: {}", step.what);
+        step.statements.iter().for_each(|statement| say!(page, "{statement};"));
+        say!(page, "");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lockstep_core::output;
 use lockstep_mappings::postgres::capture;
 use lockstep_mappings::postgres::facts::tables_needed;
 use lockstep_mappings::{MappingSet, SourceTable};
@@ -27,7 +28,7 @@ pub(super) async fn create_tables(source: &Source, dry_run: bool) -> Result<Vec<
         return Ok(pending);
     }
     migrations::run(source, Migrations::Standalone).await?;
-    eprintln!("Created the source tables ({}).", pending.join(", "));
+    output::write_aside(&format!("Created the source tables ({}).\n", pending.join(", ")));
     Ok(Vec::new())
 }
 
@@ -45,14 +46,11 @@ pub(super) fn relaxed(mappings: &MappingSet, relax: Option<&[String]>) -> BTreeS
     capture::tables(mappings).iter().filter(is_named).cloned().collect()
 }
 
-pub(crate) fn print(steps: &[Step]) {
-    for step in steps {
-        println!("-- Postgres: {}", step.what);
-        for statement in &step.statements {
-            println!("{statement};");
-        }
-        println!();
-    }
+/// What would be run, for people.
+pub(crate) fn text(steps: &[Step]) -> String {
+    let statements =
+        |step: &Step| step.statements.iter().map(|statement| format!("{statement};\n")).collect::<String>();
+    steps.iter().map(|step| format!("-- Postgres: {}\n{}\n", step.what, statements(step))).collect()
 }
 
 pub(crate) async fn apply(source: &Source, steps: &[Step], progress: &mut Progress) -> Result<(), CliError> {

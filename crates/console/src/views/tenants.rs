@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use lockstep_operations::{TenantEntry, TenantSearch, TenantsPage, find_tenants};
+use lockstep_operations::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantsPage, find_tenants};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ pub(crate) async fn page(State(console): State<Arc<Console>>, Query(asked): Quer
         text => TenantSearch::parse(text),
     };
     let lent = console.readers.lend().await?;
-    let page = find_tenants(&lent.deployment, &search, asked.after).await?;
+    let page = find_tenants(&lent.deployment, &search, asked.after, TENANTS_A_PAGE).await?;
     lent.give_back();
     let caption = match search {
         TenantSearch::Troubled => {

@@ -21,6 +21,11 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Begins with what is known to be wrong already.
+    pub(super) fn after(problems: &[String]) -> Self {
+        Self { problems: problems.to_vec() }
+    }
+
     /// The settings, if nothing was wrong with any of them.
     pub(super) fn result(self, settings: Settings) -> Result<Settings, SettingsErrors> {
         if self.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(self.problems)) }

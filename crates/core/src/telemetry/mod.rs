@@ -5,8 +5,6 @@ mod origin;
 mod span;
 mod traces;
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,7 +33,7 @@ pub fn start(program: &'static str, settings: &Settings) -> Telemetry {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Fails only when a subscriber is set already, as in tests that run several programs in one process.
     let _ = match settings.log_format {
-        LogFormat::Pretty => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Pretty => registry.with(layer.with_ansi(crate::output::stderr_has_colors())).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     traces::start(program, settings.tls_ca_file.as_deref())

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use lockstep_core::settings::Settings;
-use lockstep_mappings::{DraftRequest, MappingSet, SourceTable, draft};
+use lockstep_mappings::{Draft, DraftRequest, MappingSet, SourceTable, draft};
 use lockstep_schema::attach::{facts, tables_named, unique_keys};
 use lockstep_schema::{Session, Source};
 use serde::Serialize;
@@ -58,21 +58,12 @@ pub async fn init_mapping(settings: &Settings, request: &MappingInitRequest) -> 
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let client = source.connect(Session::Control).await?;
     let table = table(&client, &request.table).await?;
-    let facts = facts(&client, std::slice::from_ref(&table)).await?;
-    let live = facts.get(&table).filter(|live| !live.is_inherited);
-    let live = live.ok_or_else(|| OperationError::NoSuchTable {
-        name: request.table.clone(),
-        why: "it has no columns, or is a partition, a child or a parent of another table".to_owned(),
-    })?;
-    let keys = unique_keys(&client, &table).await?;
     let taken = taken(&MappingSet::load_right(settings.mappings_dir.as_deref(), None).0);
-    let tenant = request.tenant_column.as_deref();
-    let draft = draft(&DraftRequest { table: &table, facts: live, keys: &keys, tenant, taken: &taken })
-        .map_err(|why| OperationError::NoDraft { table: request.table.clone(), why })?;
+    let draft = draft_of(&client, &table, request.tenant_column.as_deref(), &taken).await?;
     if let Some(file) = &request.to {
         let made = OpenOptions::new().write(true).create_new(true).open(file);
         made.and_then(|mut made| made.write_all(draft.text.as_bytes()))
-            .map_err(|why| OperationError::DefinitionFile { file: file.clone(), why })?;
+            .map_err(|why| OperationError::File { file: file.clone(), why })?;
     }
     let left_out = draft.left_out.into_iter().map(|left| LeftOutColumn { column: left.column, reason: left.reason });
     Ok(MappingDraft {
@@ -82,6 +73,24 @@ pub async fn init_mapping(settings: &Settings, request: &MappingInitRequest) -> 
         definition: draft.text,
         left_out: left_out.collect(),
     })
+}
+
+/// A definition of a table, with a name that is not taken.
+pub(crate) async fn draft_of(
+    client: &Client,
+    table: &SourceTable,
+    tenant: Option<&str>,
+    taken: &BTreeSet<String>,
+) -> Result<Draft, OperationError> {
+    let facts = facts(client, std::slice::from_ref(table)).await?;
+    let live = facts.get(table).filter(|live| !live.is_inherited);
+    let live = live.ok_or_else(|| OperationError::NoSuchTable {
+        name: table.name.clone(),
+        why: "it has no columns, or is a partition, a child or a parent of another table".to_owned(),
+    })?;
+    let keys = unique_keys(client, table).await?;
+    draft(&DraftRequest { table, facts: live, keys: &keys, tenant, taken })
+        .map_err(|why| OperationError::NoDraft { table: table.name.clone(), why })
 }
 
 /// The one table that a name means. One of schema `public` needs no schema.
@@ -101,7 +110,7 @@ async fn table(client: &Client, name: &str) -> Result<SourceTable, OperationErro
 }
 
 /// Names that a mapping cannot have: those that there are, alone and together with their joins'.
-fn taken(mappings: &MappingSet) -> BTreeSet<String> {
+pub(crate) fn taken(mappings: &MappingSet) -> BTreeSet<String> {
     let of = |mapping: &lockstep_mappings::Mapping| {
         let name = mapping.name.to_string();
         let joins = mapping.joins.iter().map(|join| format!("{name}_{}", join.alias));

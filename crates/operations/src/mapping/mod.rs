@@ -6,4 +6,5 @@ mod show;
 
 pub use check::{DefinitionFinding, MappingCheckReport, check_mappings};
 pub use init::{LeftOutColumn, MappingDraft, MappingInitRequest, init_mapping};
+pub(crate) use init::{draft_of, taken};
 pub use show::{MappingStatement, MappingStatements, show_mapping};

@@ -19,6 +19,23 @@ ORDER BY n.nspname <> 'public', n.nspname, c.relname";
     Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
 }
 
+/// Ordinary tables that are no partition, each with its columns that refer to `"Tenancy"."id"`, in the order of their names.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn tables_with_tenants(client: &Client) -> Result<Vec<(SourceTable, Vec<String>)>, SourceError> {
+    const TABLES: &str = r#"
+SELECT n.nspname, c.relname, ARRAY(
+  SELECT a.attname::text FROM pg_constraint f JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
+  WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = to_regclass('public."Tenancy"') AND cardinality(f.conkey) = 1
+  ORDER BY a.attnum)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND NOT c.relispartition AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
+ORDER BY n.nspname, c.relname"#;
+    let rows = client.query(TABLES, &[]).await?;
+    Ok(rows.iter().map(|row| (SourceTable { schema: row.get(0), name: row.get(1) }, row.get(2))).collect())
+}
+
 /// The sets of columns that are unique together and cannot be null: the primary key first, then the shortest.
 ///
 /// # Errors

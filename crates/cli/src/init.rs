@@ -1,0 +1,66 @@
+//! `lockstep init`: from three URLs to a configuration file and definitions.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lockstep_core::exit;
+use lockstep_core::settings::{Settings, SettingsArgs};
+use lockstep_operations::doctor::Outcome;
+use lockstep_operations::{InitReport, InitRequest, init};
+
+use crate::error::CliError;
+use crate::output::{Page, Report, say, table};
+
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// Where lockstep.toml, the directory mappings and, for URLs with a password, the directory secrets are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+    /// The column of type uuid that holds "Tenancy"."id" in every table (default: what refers to it, or has a usual name)
+    #[arg(long, value_name = "COLUMN")]
+    tenant_column: Option<String>,
+    /// Write files anew that are there
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) async fn run(args: &InitArgs, given: &SettingsArgs, settings: &Settings) -> Result<InitReport, CliError> {
+    let InitArgs { to, tenant_column, force } = args;
+    let request =
+        InitRequest { to: to.clone(), tenant_column: tenant_column.clone(), force: *force, settings: given.as_file() };
+    init(settings, &request).await
+}
+
+impl Report for InitReport {
+    fn print(&self, page: &mut Page) {
+        let services = self.services.iter().map(|check| {
+            let result = if check.outcome == Outcome::Ok { "ok" } else { "wanting" };
+            [check.check.to_owned(), result.to_owned(), check.detail.clone(), check.remedy.clone().unwrap_or_default()]
+        });
+        say!(page, "{}", table(["service", "result", "detail", "remedy"], services));
+        say!(page, "{} tables are of mappings that are there already.", self.known.len());
+        for mapping in &self.suggested {
+            say!(page, "{}: mapping {}", mapping.table, mapping.name);
+            mapping.left_out.iter().for_each(|column| say!(page, "  a comment only: {column}"));
+        }
+        for unmapped in &self.unmapped {
+            say!(page, "{}: no mapping: {}", unmapped.table, unmapped.reason);
+        }
+        for finding in &self.findings {
+            say!(page, "{}: {}; {}", finding.file, finding.problem, finding.remedy);
+        }
+        self.written.iter().for_each(|file| say!(page, "wrote {}", file.display()));
+        self.kept.iter().for_each(|file| say!(page, "kept {} (--force writes it anew)", file.display()));
+        for name in &self.in_environment {
+            say!(page, "{name} has a password, and no file for it: it stays in the environment");
+        }
+        if !self.next.is_empty() {
+            say!(page, "\nNow, no database was changed yet:");
+            self.next.iter().for_each(|command| say!(page, "  {command}"));
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        if self.ready { exit::OK } else { exit::DIFFERENT }
+    }
+}
