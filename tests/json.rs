@@ -51,7 +51,8 @@ pub(crate) fn compare(command: &str, value: &Value) -> Result<()> {
     paths(&documented(command)?, "", &mut said, &mut unused);
     let missing = said.difference(&here).filter(|path| !closed.iter().any(|closed| path.starts_with(closed.as_str())));
     // A check that found nothing has no remedy.
-    let missing: Vec<_> = missing.filter(|path| *path != ".checks[].remedy").collect();
+    let optional = [".checks[].remedy", ".services[].remedy"];
+    let missing: Vec<_> = missing.filter(|path| !optional.contains(&path.as_str())).collect();
     let unsaid: Vec<_> = here.difference(&said).collect();
     ensure!(
         missing.is_empty() && unsaid.is_empty(),
