@@ -108,7 +108,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
 fn beat(source: &Source, health: Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
     let state = move || {
         let why = health.report().err();
-        State { ready: why.is_none(), why, leads: Some(*leads.borrow()) }
+        State { ready: why.is_none(), why, leads: Some(*leads.borrow()), shipped: None }
     };
     let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
     Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());
