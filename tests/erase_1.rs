@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::stage::Stage;
 
 /// Waits are short, and nothing of the longer one before is under way.
-async fn impatient(stage: &Stage) -> Result<()> {
+pub(crate) async fn impatient(stage: &Stage) -> Result<()> {
     stage.installation.succeed("lockstep", &["settings", "set", "late_write_limit", "4 seconds"]).await?;
     stage.sql("UPDATE lockstep.setting SET previous = NULL").await
 }

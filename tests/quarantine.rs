@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::stage::Stage;
 
-const REFUSE: &str =
+pub(crate) const REFUSE: &str =
     "ALTER TABLE {raw}.users ADD CONSTRAINT no_hunter CHECK NOT like(ifNull(display_name, ''), '%hunter2%')";
-const HUNTERS: &str = r#"UPDATE "ProjectUser" SET "displayName" = 'hunter2' WHERE "projectUserId" IN (SELECT min("projectUserId"::text)::uuid FROM "ProjectUser")"#;
+pub(crate) const HUNTERS: &str = r#"UPDATE "ProjectUser" SET "displayName" = 'hunter2' WHERE "projectUserId" IN (SELECT min("projectUserId"::text)::uuid FROM "ProjectUser")"#;
 
 pub(crate) async fn quarantine(stage: &Stage, arguments: &[&str]) -> Result<Finished> {
     stage.installation.succeed("lockstep", &[&["quarantine"], arguments].concat()).await

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::stage::{DEADLINE, Stage};
 
 /// All of them, with their programs.
-const TASKS: [&str; 8] = [
+const TASKS: [&str; 9] = [
+    "sequencer events",
     "sequencer expand",
     "sequencer upkeep",
     "sequencer watch",

@@ -2,6 +2,7 @@
 
 mod check;
 mod destinations;
+mod events;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use secrecy::SecretString;
 
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
+pub use self::events::{EventArgs, EventsTo};
 use crate::exit;
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
@@ -88,6 +90,8 @@ pub struct SettingsArgs {
     listen: Option<String>,
     #[command(flatten)]
     destinations: DestinationArgs,
+    #[command(flatten)]
+    events: EventArgs,
 }
 
 /// Which services a program cannot do without.
@@ -149,6 +153,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Tenants' own destinations.
     pub destinations: DestinationSettings,
+    /// Where the sequencer that leads tells of events; none: nobody is told.
+    pub events_to: Option<EventsTo>,
 }
 
 impl Settings {
@@ -224,6 +230,7 @@ impl SettingsArgs {
             log_format: check.log_format(self.log_format.as_deref()),
             listen: check.listen(self.listen.as_deref()),
             destinations: self.destinations.resolve(&mut check),
+            events_to: self.events.resolve(&mut check),
         };
         check.result(settings)
     }

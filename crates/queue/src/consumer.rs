@@ -178,7 +178,8 @@ impl Consumer {
                 metrics::delivered();
                 Some(delivery)
             }
-            Err((raw, reason)) => {
+            Err(malformed) => {
+                let (raw, reason) = *malformed;
                 let bytes = raw.bytes();
                 tracing::warn!(%reason, bytes, "a message is no tenant batch: it goes to the dead letters");
                 tokio::spawn(raw.dead_letter_malformed(reason.to_string()));

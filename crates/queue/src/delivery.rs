@@ -50,10 +50,10 @@ pub enum Retried {
 
 impl Delivery {
     /// Decodes the payload; hands the message back with the reason if it is no batch.
-    pub(crate) fn decode(raw: RawDelivery) -> Result<Self, (RawDelivery, DecodeError)> {
+    pub(crate) fn decode(raw: RawDelivery) -> Result<Self, Box<(RawDelivery, DecodeError)>> {
         match TenantBatch::decode(&raw.payload) {
             Ok(batch) => Ok(Self { batch, attempt: raw.attempt, redelivered: raw.redelivered, raw }),
-            Err(reason) => Err((raw, reason)),
+            Err(reason) => Err(Box::new((raw, reason))),
         }
     }
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `plan` decides (pure), `storage` holds the SQL, `step` makes one pass, `service` repeats it. Beside them: `leader`
-//! (SEQ-2), `announce` (OUT-1), `rewind_guard` (SRC-1), and as periodic tasks `expander` (CAP-3), `watch` (CAP-1) and
+//! (SEQ-2), `announce` (OUT-1), `rewind_guard` (SRC-1), and as periodic tasks `expander` (CAP-3), `watch` (CAP-1), `events` and
 //! `upkeep`.
 //!
 //! Deliberately absent: what the rows hold, where they go, any write to a table of the application, and any state that is
@@ -20,6 +20,7 @@
 
 mod announce;
 mod error;
+mod events;
 mod expander;
 mod leader;
 mod metrics;

@@ -22,6 +22,9 @@ const OLDEST_ERASURE: &str = "lockstep_erasure_oldest_seconds";
 const VERIFIED_AT: &str = "lockstep_verification_last_timestamp_seconds";
 const VERDICT: &str = "lockstep_verification_verdict";
 const VERIFIED_ROWS: &str = "lockstep_verification_rows";
+const EVENTS: &str = "lockstep_events_total";
+const EVENTS_WAITING: &str = "lockstep_events_waiting";
+const EVENTS_DROPPED: &str = "lockstep_events_dropped_total";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
@@ -62,6 +65,9 @@ pub(crate) fn describe() {
         Unit::Count,
         "Rows that the last such run did not find equal, by mapping and result"
     );
+    describe_counter!(EVENTS, Unit::Count, "Events that were written down for operators, by kind");
+    describe_gauge!(EVENTS_WAITING, Unit::Count, "Events that a sink was not told of yet");
+    describe_counter!(EVENTS_DROPPED, Unit::Count, "Events that were forgotten before every sink was told of them");
 }
 
 pub(crate) fn pass(took: Duration, changes: i64) {
@@ -101,6 +107,18 @@ pub(crate) fn verifications(all: &[Latest]) {
             gauge!(VERIFIED_ROWS, "mapping" => mapping.clone(), "result" => *result).set(count(*rows));
         }
     }
+}
+
+pub(crate) fn event(kind: String) {
+    counter!(EVENTS, "kind" => kind).increment(1);
+}
+
+pub(crate) fn events_waiting(sink: &'static str, waiting: i64) {
+    gauge!(EVENTS_WAITING, "sink" => sink).set(count(waiting));
+}
+
+pub(crate) fn events_dropped(events: i64) {
+    counter!(EVENTS_DROPPED).increment(u64::try_from(events).unwrap_or(0));
 }
 
 fn count(things: i64) -> f64 {

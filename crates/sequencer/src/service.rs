@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::announce::Announcer;
 use crate::error::SequencerError;
+use crate::events::{Events, SINK, TellEvents};
 use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
@@ -47,11 +48,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();
-    if let Some(address) = settings.listen {
-        let serving = health::serve(address, health.clone(), shutdown.clone()).await;
-        let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
-        tracing::info!(%bound, "serving health and metrics");
-    }
+    serve_health(&settings, &health, &shutdown).await?;
     // Not before: the recorder is set there.
     metrics::describe();
     metrics::set(metrics::LEADER, false);
@@ -69,6 +66,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
     let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
+    let tell_events = settings.events_to.clone().map(TellEvents::new);
     let announcer = Announcer {
         source: source.clone(),
         settings,
@@ -89,6 +87,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake,
         stamps,
         leading,
+        tell_events,
         backoff: Backoff::for_connections(),
         paused: false,
     };
@@ -102,6 +101,15 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leader::release(leadership).await;
     }
     announcer_ended(announced)
+}
+
+async fn serve_health(settings: &Settings, health: &Health, shutdown: &Shutdown) -> Result<(), SequencerError> {
+    if let Some(address) = settings.listen {
+        let serving = health::serve(address, health.clone(), shutdown.clone()).await;
+        let bound = serving.map_err(|error| SequencerError::Listen { address, error })?;
+        tracing::info!(%bound, "serving health and metrics");
+    }
+    Ok(())
 }
 
 /// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
@@ -136,6 +144,7 @@ struct Sequencer {
     /// For the announcer.
     stamps: Arc<Mutex<Stamps>>,
     leading: watch::Sender<bool>,
+    tell_events: Option<TellEvents>,
     backoff: Backoff,
     /// Whether an operator has paused it.
     paused: bool,
@@ -162,6 +171,9 @@ impl Sequencer {
             for stage in [Stage::Inbox, Stage::Expansion, Stage::Outbox] {
                 freshness::oldest_news(stage, None);
             }
+            if self.tell_events.is_some() {
+                metrics::events_waiting(SINK, 0);
+            }
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
@@ -177,6 +189,10 @@ impl Sequencer {
         // One may be busy with a tenancy of many millions of rows.
         for _ in 0..2 {
             driver.spawn(&mut tasks, Expander(Arc::clone(&self.mappings)), Arc::clone(&self.wake.expander));
+        }
+        driver.spawn(&mut tasks, Events { are_told: self.tell_events.is_some() }, Arc::default());
+        if let Some(tell_events) = self.tell_events.clone() {
+            driver.spawn(&mut tasks, tell_events, Arc::default());
         }
         driver.spawn(&mut tasks, Watch { mappings: Arc::clone(&self.mappings) }, Arc::clone(&self.wake.watch));
         tasks

@@ -71,7 +71,7 @@ impl Task for Upkeep {
 }
 
 /// Whether it was not done for so long; then it is taken for done now.
-fn is_due(done: &mut Option<Instant>, every: Duration) -> bool {
+pub(crate) fn is_due(done: &mut Option<Instant>, every: Duration) -> bool {
     let is_due = done.is_none_or(|done| done.elapsed() >= every);
     if is_due {
         *done = Some(Instant::now());

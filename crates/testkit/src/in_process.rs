@@ -35,6 +35,7 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
         tls_ca_file: None,
         max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
         destinations: DestinationSettings::default(),
+        events_to: None,
         log: "info,lapin=off".to_owned(),
         log_format: LogFormat::Pretty,
         listen: None,

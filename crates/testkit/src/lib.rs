@@ -2,6 +2,7 @@
 //! connections that fail on command.
 
 pub mod attached;
+pub mod collector;
 pub mod data;
 pub mod databases;
 pub mod edits;

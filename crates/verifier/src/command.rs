@@ -135,7 +135,6 @@ fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<(Settings, Telemetr
     }
 }
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCode {
     let destinations =
         if arguments.skip_destinations { vec![DestinationChoice::ClickHouse] } else { arguments.destinations };
@@ -183,7 +182,13 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
     drop(span);
     telemetry.end().await;
     drop(shown);
-    match (result, arguments.format) {
+    told(result, arguments.format)
+}
+
+/// Prints what a run came to, and says it with the exit code.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
+fn told(result: Result<Report, VerifyError>, format: Format) -> ExitCode {
+    match (result, format) {
         (Ok(report), Format::Text) => {
             print!("{}", report.to_text());
             ExitCode::from(report.exit_code())

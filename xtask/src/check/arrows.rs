@@ -53,8 +53,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FOR_TESTS: [&str; 2] = [ORACLE, TESTKIT];
 
 /// Libraries that stay behind one crate's interface.
-const CONFINED: &[(&str, &str)] =
-    &[("lapin", QUEUE), ("clickhouse", DESTINATIONS), ("diesel", SCHEMA), ("diesel-async", SCHEMA)];
+const CONFINED: &[(&str, &str)] = &[
+    ("lapin", QUEUE),
+    ("clickhouse", DESTINATIONS),
+    ("diesel", SCHEMA),
+    ("diesel-async", SCHEMA),
+    ("opentelemetry", CORE),
+    ("opentelemetry_sdk", CORE),
+    ("opentelemetry-otlp", CORE),
+    ("opentelemetry-http", CORE),
+    ("opentelemetry-proto", TESTKIT),
+];
 
 /// One dependency of one package, as `cargo metadata` lists it.
 #[derive(Debug)]

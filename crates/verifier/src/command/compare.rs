@@ -71,12 +71,14 @@ impl CompareArguments {
 pub(super) async fn run(settings: &SettingsArgs, arguments: CompareArguments) -> ExitCode {
     let options = arguments.options();
     let clickhouse = options.side == SideChoice::Destination(DestinationChoice::ClickHouse);
-    let (settings, _telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
+    let (settings, telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     let format = arguments.format;
-    match until_stopped(done(&settings, &options, arguments)).await {
+    let result = until_stopped(done(&settings, &options, arguments)).await;
+    telemetry.end().await;
+    match result {
         Ok((text, code)) => {
             println!("{text}");
             ExitCode::from(code)

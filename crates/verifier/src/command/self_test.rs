@@ -33,13 +33,15 @@ pub(super) struct SelfTestArguments {
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub(super) async fn run(settings: &SettingsArgs, arguments: SelfTestArguments) -> ExitCode {
-    let (settings, _telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse: true }) {
+    let (settings, telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse: true }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     let SelfTestArguments { tenant, mapping, timeout, format } = arguments;
     let options = SelfTestOptions { tenant, mapping, limit: Duration::from_secs(timeout) };
-    match until_stopped(self_test(&settings, &options)).await {
+    let result = until_stopped(self_test(&settings, &options)).await;
+    telemetry.end().await;
+    match result {
         Ok(report) => {
             print(&report, format);
             ExitCode::from(if report.is_passed() { exit::OK } else { exit::DIFFERENT })

@@ -1,0 +1,211 @@
+//! Events: what is so now, what was told, and what a sink does not have yet.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use lockstep_schema::verifications::latest::latest;
+use lockstep_schema::{Session, Source, SourceError};
+use serde_json::{Value, json};
+use tokio_postgres::{Client, Row};
+
+use crate::plan::events::{Condition, News, Topic};
+use crate::upkeep::is_due;
+
+/// Conditions of a kind that are looked at.
+pub(crate) const LIMIT: usize = 1000;
+/// Events that are told at a time.
+const PAGE: i64 = 100;
+/// Rows in quarantine are counted as far as that, of each mapping at each destination.
+const COUNTED: i64 = 10_000;
+/// How often that is looked at whose cost grows with rows.
+const SLOWLY: Duration = Duration::from_secs(10);
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
+/// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
+/// Lockstep has paused something by itself. Texts of errors are left out: a code is enough.
+const NOW: &str = "
+(SELECT 'destination_down', id::text, TRUE, jsonb_build_object('destination', id, 'tenancy', tenancy_id, 'code', error_code,
+    'since', failing_since, 'failures', failures, 'look', 'lockstep destination show ' || id)
+  FROM lockstep.tenant_destination WHERE failing_since < clock_timestamp() - interval '30 seconds' ORDER BY id LIMIT $1)
+UNION ALL (SELECT 'mapping_stopped', destination_id || ' ' || mapping_name, TRUE, jsonb_build_object('destination', destination_id,
+    'mapping', mapping_name, 'code', error_code, 'look', 'lockstep destination show ' || destination_id)
+  FROM lockstep.tenant_mapping WHERE state = 'stopped' ORDER BY destination_id, mapping_name LIMIT $1)
+UNION ALL (SELECT 'erasure_done', id::text, FALSE, jsonb_build_object('erasure', id, 'tenancy', tenancy_id, 'destination', destination,
+    'requested_at', requested_at, 'proven_at', proven_at, 'finished_at', finished_at, 'look', 'lockstep console')
+  FROM lockstep.erasure e WHERE finished_at > clock_timestamp() - interval '1 day'
+    AND NOT EXISTS (SELECT FROM lockstep.event v WHERE v.kind = 'erasure_done' AND v.subject = e.id::text) ORDER BY id LIMIT $1)
+UNION ALL (SELECT 'needs_refill', name, TRUE, jsonb_build_object('destination', name, 'code', 'LS-0513', 'since', needs_refill_since,
+    'look', 'lockstep status')
+  FROM lockstep.destination WHERE needs_refill_since IS NOT NULL ORDER BY name LIMIT $1)
+UNION ALL (SELECT 'paused', rtrim(kind || ' ' || name), TRUE, jsonb_build_object('part', kind, 'name', name, 'since', paused_at,
+    'automatic', automatic, 'code', CASE WHEN automatic THEN substring(reason FROM '^LS-[0-9]{4}') END, 'look', 'lockstep paused')
+  FROM lockstep.pause WHERE automatic OR paused_at < clock_timestamp() - interval '1 hour' ORDER BY kind, name LIMIT $1)
+UNION ALL (SELECT 'task_failing', program || ' ' || name, TRUE, jsonb_build_object('program', program, 'task', name,
+    'failed_at', failed_at, 'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep status')
+  FROM lockstep.task WHERE failed_at > COALESCE(last_run, '-infinity')
+    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '1 minute' ORDER BY program, name LIMIT $1)";
+
+/// The same of quarantine: the next mapping at a destination that has rows there, and again, each by one step in the primary key.
+/// `$2`: how far its rows are counted.
+const QUARANTINE: &str = "
+WITH RECURSIVE of AS (
+  (SELECT destination, mapping_name FROM lockstep.quarantine ORDER BY destination, mapping_name LIMIT 1)
+  UNION ALL SELECT n.* FROM of, LATERAL (SELECT q.destination, q.mapping_name FROM lockstep.quarantine q
+    WHERE (q.destination, q.mapping_name) > (of.destination, of.mapping_name) ORDER BY q.destination, q.mapping_name LIMIT 1) n)
+SELECT 'quarantine', of.destination || ' ' || of.mapping_name, TRUE, jsonb_build_object('destination', of.destination,
+    'mapping', of.mapping_name, 'code', r.code, 'since', r.since, 'rows', r.rows,
+    'look', 'lockstep quarantine list --mapping ' || of.mapping_name)
+  FROM (SELECT * FROM of LIMIT $1) of, LATERAL (SELECT min(c.code) AS code, min(c.first_refused_at) AS since, count(*) AS rows
+    FROM (SELECT q.code, q.first_refused_at FROM lockstep.quarantine q
+      WHERE q.destination = of.destination AND q.mapping_name = of.mapping_name LIMIT $2) c) r";
+
+const OPEN: &str = "SELECT kind, subject FROM lockstep.event WHERE open";
+
+/// Somebody else may have written it meanwhile.
+const BEGIN: &str = "INSERT INTO lockstep.event (kind, subject, state, open, body)
+VALUES ($1, $2, CASE WHEN $3 THEN 'raised' ELSE 'told' END, $3, $4) ON CONFLICT DO NOTHING";
+
+/// One statement, so that it is over once; it tells which event has raised it, and when.
+const END: &str = "WITH over AS (UPDATE lockstep.event SET open = FALSE WHERE kind = $1 AND subject = $2 AND open RETURNING id, at, body)
+INSERT INTO lockstep.event (kind, subject, state, open, body)
+SELECT $1, $2, 'resolved', FALSE, (body - 'look') || jsonb_build_object('raised_by', id, 'raised_at', at) FROM over";
+
+/// What is older than 30 days, and the oldest beyond 10,000. What is open stays; and what happened once stays for so long that it is
+/// not taken for news again. Answers how many are gone, and how many of them a sink did not have.
+const PRUNE: &str = "
+WITH gone AS (DELETE FROM lockstep.event WHERE NOT open AND (at < clock_timestamp() - interval '30 days'
+  OR id <= (SELECT id FROM lockstep.event ORDER BY id DESC OFFSET 10000 LIMIT 1)
+    AND (state <> 'told' OR at < clock_timestamp() - interval '2 days')) RETURNING id)
+SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM lockstep.event_sink s
+    WHERE NOT EXISTS (SELECT FROM lockstep.event_delivery d WHERE d.event_id = gone.id AND d.sink = s.sink))) FROM gone";
+
+/// Sinks that are not set any more: what they had is forgotten.
+const UNFOLLOW: &str = "DELETE FROM lockstep.event_sink WHERE sink <> ALL ($1)";
+
+/// A sink that is new begins with what is open: it needs not be told what is over.
+const FOLLOW: &str = "
+WITH begun AS (INSERT INTO lockstep.event_sink (sink) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING sink)
+INSERT INTO lockstep.event_delivery (event_id, sink) SELECT e.id, b.sink FROM lockstep.event e, begun b WHERE NOT e.open";
+
+/// In the order of their numbers, with how many there are.
+const WAITING: &str = "
+SELECT e.id, jsonb_build_object('id', e.id, 'at', e.at, 'kind', e.kind, 'subject', e.subject, 'state', e.state, 'about', e.body),
+  count(*) OVER ()
+FROM lockstep.event_sink s, lockstep.event e WHERE s.sink = $1
+  AND NOT EXISTS (SELECT FROM lockstep.event_delivery d WHERE d.event_id = e.id AND d.sink = s.sink) ORDER BY e.id LIMIT $2";
+
+const DELIVERED: &str = "INSERT INTO lockstep.event_delivery (event_id, sink)
+SELECT e.id, $2 FROM lockstep.event e WHERE e.id = ANY ($1) ON CONFLICT DO NOTHING";
+
+/// Events that a sink does not have yet.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// The first of them.
+    pub(crate) page: Vec<(i64, Value)>,
+    /// How many there are.
+    pub(crate) all: i64,
+}
+
+/// Events that were forgotten.
+pub(crate) struct Forgotten {
+    pub(crate) all: i64,
+    /// Those that a sink did not have.
+    pub(crate) untold: i64,
+}
+
+/// The connection for events.
+pub(crate) struct EventSession {
+    client: Client,
+    /// What was so when it was looked at slowly.
+    slow: Vec<Condition>,
+    looked_slowly: Option<Instant>,
+    pruned: Option<Instant>,
+}
+
+impl EventSession {
+    pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
+        let client = source.connect(Session::Control).await?;
+        Ok(Self { client, slow: Vec::new(), looked_slowly: None, pruned: None })
+    }
+
+    /// Writes down which sinks there are.
+    pub(crate) async fn follow(&self, sinks: &[&str]) -> Result<(), SourceError> {
+        self.client.execute(UNFOLLOW, &[&sinks]).await?;
+        self.client.execute(FOLLOW, &[&sinks]).await?;
+        Ok(())
+    }
+
+    /// Everything that is so now.
+    pub(crate) async fn now(&mut self) -> Result<Vec<Condition>, SourceError> {
+        let limit = i64::try_from(LIMIT).unwrap_or(i64::MAX);
+        let mut all = conditions(&self.client.query(NOW, &[&limit]).await?)?;
+        if is_due(&mut self.looked_slowly, SLOWLY) {
+            self.slow = conditions(&self.client.query(QUARANTINE, &[&limit, &COUNTED]).await?)?;
+            let differs = latest(&self.client).await?.into_iter().filter(|latest| latest.verdict == "different");
+            self.slow.extend(differs.map(|latest| Condition {
+                topic: ("verification_differs".to_owned(), latest.mapping.clone()),
+                lasts: true,
+                body: json!({ "mapping": latest.mapping, "missing": latest.rows[0], "unexpected": latest.rows[1],
+                    "different": latest.rows[2], "look": "lockstep verified" }),
+            }));
+        }
+        all.extend(self.slow.iter().cloned());
+        Ok(all)
+    }
+
+    /// What was told as raised, and not as resolved.
+    pub(crate) async fn open_topics(&self) -> Result<BTreeSet<Topic>, SourceError> {
+        let rows = self.client.query(OPEN, &[]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// Writes events; returns the kinds of those that nobody else had written.
+    pub(crate) async fn write(&self, news: &News) -> Result<Vec<String>, SourceError> {
+        let mut written = Vec::new();
+        for Condition { topic: (kind, subject), lasts, body } in &news.begun {
+            if self.client.execute(BEGIN, &[kind, subject, lasts, body]).await? > 0 {
+                written.push(kind.clone());
+            }
+        }
+        for (kind, subject) in &news.over {
+            if self.client.execute(END, &[kind, subject]).await? > 0 {
+                written.push(kind.clone());
+            }
+        }
+        Ok(written)
+    }
+
+    /// Forgets old events, now and then.
+    pub(crate) async fn prune(&mut self) -> Result<Forgotten, SourceError> {
+        if !is_due(&mut self.pruned, PRUNE_EVERY) {
+            return Ok(Forgotten { all: 0, untold: 0 });
+        }
+        let row = self.client.query_one(PRUNE, &[]).await?;
+        Ok(Forgotten { all: row.try_get(0)?, untold: row.try_get(1)? })
+    }
+
+    /// The next events that a sink does not have.
+    pub(crate) async fn waiting(&self, sink: &str) -> Result<Waiting, SourceError> {
+        let mut waiting = Waiting::default();
+        for row in self.client.query(WAITING, &[&sink, &PAGE]).await? {
+            waiting.page.push((row.try_get(0)?, row.try_get(1)?));
+            waiting.all = row.try_get(2)?;
+        }
+        Ok(waiting)
+    }
+
+    /// Notes that a sink has them.
+    pub(crate) async fn delivered(&self, sink: &str, events: &[i64]) -> Result<(), SourceError> {
+        self.client.execute(DELIVERED, &[&events, &sink]).await?;
+        Ok(())
+    }
+}
+
+fn conditions(rows: &[Row]) -> Result<Vec<Condition>, SourceError> {
+    let condition = |row: &Row| {
+        let topic = (row.try_get::<_, &str>(0)?.to_owned(), row.try_get(1)?);
+        Ok(Condition { topic, lasts: row.try_get(2)?, body: row.try_get(3)? })
+    };
+    rows.iter().map(condition).collect()
+}

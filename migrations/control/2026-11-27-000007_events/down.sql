@@ -1,0 +1,3 @@
+DROP TABLE lockstep.event_delivery;
+DROP TABLE lockstep.event_sink;
+DROP TABLE lockstep.event;
