@@ -16,6 +16,12 @@ pub(crate) enum Series {
     Numbered,
     /// Numbers that ClickHouse has passed, each second.
     Shipped,
+    /// Rows that workers have shipped, each second, in the last minute.
+    Rows,
+    /// What half of the changes of the last minute did not exceed from commit to visible, in seconds.
+    LagHalf,
+    /// What 99 of 100 did not exceed.
+    LagMost,
     /// Age of the oldest change that ClickHouse lacks, in seconds.
     OldestNews,
     /// Tenancies with changes on their way.
@@ -35,9 +41,12 @@ pub(crate) enum Series {
 }
 
 impl Series {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Numbered,
         Self::Shipped,
+        Self::Rows,
+        Self::LagHalf,
+        Self::LagMost,
         Self::OldestNews,
         Self::Behind,
         Self::Inbox,

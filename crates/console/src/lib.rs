@@ -22,6 +22,7 @@ mod sampler;
 mod server;
 mod state;
 mod tokens;
+mod traffic;
 mod verdict;
 mod views;
 

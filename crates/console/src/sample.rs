@@ -10,6 +10,7 @@ use lockstep_operations::{
 };
 
 use crate::history::{History, Series};
+use crate::traffic::Recent;
 
 /// What was seen.
 pub(crate) struct Sample {
@@ -17,6 +18,8 @@ pub(crate) struct Sample {
     pub(crate) took_ms: u128,
     /// Or why it is unknown.
     pub(crate) seen: Result<Seen, String>,
+    /// What workers have shipped in the last minute, or why that is unknown.
+    pub(crate) recent: Result<Recent, &'static str>,
     pub(crate) history: History,
     /// The doctor's checks, which take longer and are asked more rarely; none before the first.
     pub(crate) checks: Option<Arc<Checks>>,
@@ -65,7 +68,7 @@ impl Seen {
     }
 
     /// What is followed; rates come from the head and the position that were seen so many seconds ago.
-    pub(crate) fn values(&self, before: Option<([i64; 2], f64)>) -> [f64; Series::ALL.len()] {
+    pub(crate) fn values(&self, recent: Option<&Recent>, before: Option<([i64; 2], f64)>) -> [f64; Series::ALL.len()] {
         let mut values = [f64::NAN; Series::ALL.len()];
         let mut set = |of: Series, value: f64| values[of as usize] = value;
         #[expect(clippy::cast_precision_loss, reason = "numbers that are shown")]
@@ -75,6 +78,11 @@ impl Seen {
             let rate = |now: i64, then: i64| number((now - then).max(0)) / seconds;
             set(Series::Numbered, rate(status.last_sequence, head));
             set(Series::Shipped, rate(status.passed, passed));
+        }
+        if let Some(recent) = recent {
+            set(Series::Rows, recent.all_rates().sum());
+            set(Series::LagHalf, recent.lag_s(0.5).unwrap_or(f64::NAN));
+            set(Series::LagMost, recent.lag_s(0.99).unwrap_or(f64::NAN));
         }
         set(Series::OldestNews, freshness.oldest_news_s.unwrap_or(0.0));
         set(Series::Behind, number(freshness.behind));

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::history::{History, Point, Series};
 use crate::sample::{Checks, Sample, Seen};
 use crate::state::{Console, Watched};
+use crate::traffic::Heartbeats;
 
 /// How often it asks while somebody watches.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -22,6 +23,8 @@ const UNWATCHED: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(15);
 /// How often the doctor's checks are asked while somebody watches.
 const CHECKS: Duration = Duration::from_secs(60);
+/// Why nothing is known of what is shipped where nothing else is known.
+pub(crate) const UNSEEN: &str = "the deployment cannot be asked";
 /// What of those takes longer has failed.
 const CHECKS_LIMIT: Duration = Duration::from_secs(120);
 
@@ -64,6 +67,7 @@ struct Sampler {
     deployment: Option<Deployment<'static>>,
     began: Instant,
     before: Option<(Seconds, [i64; 2])>,
+    heartbeats: Heartbeats,
     history: History,
 }
 
@@ -72,7 +76,13 @@ type Seconds = f64;
 
 impl Sampler {
     fn new() -> Self {
-        Self { deployment: None, began: Instant::now(), before: None, history: History::default() }
+        Self {
+            deployment: None,
+            began: Instant::now(),
+            before: None,
+            heartbeats: Heartbeats::default(),
+            history: History::default(),
+        }
     }
 
     async fn take(&mut self, console: &Console) -> Sample {
@@ -84,11 +94,15 @@ impl Sampler {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(format!("it was not said within {} s", LIMIT.as_secs())),
         };
+        let recent = match &seen {
+            Ok(seen) => self.heartbeats.observe(at_s, &seen.status.instances),
+            Err(_) => Err(UNSEEN),
+        };
         let values = match &seen {
             Ok(seen) => {
                 let positions = [seen.status.last_sequence, seen.status.passed];
                 let before = self.before.replace((at_s, positions));
-                seen.values(before.map(|(then_s, positions)| (positions, at_s - then_s)))
+                seen.values(recent.as_ref().ok(), before.map(|(then_s, positions)| (positions, at_s - then_s)))
             }
             Err(error) => {
                 tracing::warn!(error, "the deployment cannot be asked");
@@ -99,7 +113,7 @@ impl Sampler {
         self.history.push(Point { at_s, values });
         let checks = console.checks.borrow().clone();
         let history = self.history.clone();
-        Sample { taken_at, took_ms: began.elapsed().as_millis(), seen, history, checks }
+        Sample { taken_at, took_ms: began.elapsed().as_millis(), seen, recent, history, checks }
     }
 
     async fn ask(&mut self, console: &Console) -> Result<Seen, String> {

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{Unit, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::traffic;
+
 /// How long changes took, by leg and destination.
 pub const LAG: &str = "lockstep_lag_seconds";
 const OLDEST_NEWS: &str = "lockstep_oldest_news_seconds";
@@ -53,6 +55,9 @@ pub fn visible(destination: &str, times: ChangeTimes, tenancies: usize) {
             let lag = Duration::from_micros(u64::try_from(now - from).unwrap_or(0));
             histogram!(LAG, "leg" => leg, "destination" => destination.to_owned())
                 .record_many(lag.as_secs_f64(), tenancies);
+            if leg == "total" {
+                traffic::arrived(destination, lag.as_secs_f64(), tenancies);
+            }
         }
     }
 }

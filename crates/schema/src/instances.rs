@@ -6,6 +6,7 @@ use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Timestamptz};
 use diesel_async::RunQueryDsl;
+use lockstep_core::traffic::Traffic;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub struct State {
     pub why: Option<String>,
     /// Of a sequencer: whether it leads.
     pub leads: Option<bool>,
+    /// Of a worker: what it has shipped since it began.
+    pub shipped: Option<Traffic>,
 }
 
 /// Says every ten seconds that this instance lives, and how it is.

@@ -116,7 +116,7 @@ async fn serve_health(settings: &Settings, health: &Health, shutdown: &Shutdown)
 fn beat(source: &Source, health: Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
     let state = move || {
         let why = health.report().err();
-        State { ready: why.is_none(), why, leads: Some(*leads.borrow()) }
+        State { ready: why.is_none(), why, leads: Some(*leads.borrow()), shipped: None }
     };
     let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
     Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());

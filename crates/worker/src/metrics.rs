@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_core::destination_id::CLICKHOUSE;
+use lockstep_core::traffic::{self, Rows};
 use lockstep_core::{MappingName, freshness};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -63,7 +64,9 @@ pub(crate) fn flushed(tenancies: usize, took: Duration) {
 }
 
 pub(crate) fn written(mapping: &MappingName, written: &DurablePage) {
-    let operations = [("upsert", written.rows - written.tombstones), ("tombstone", written.tombstones)];
+    let rows = Rows { upserts: written.rows - written.tombstones, tombstones: written.tombstones };
+    traffic::written(mapping.as_str(), rows);
+    let operations = [("upsert", rows.upserts), ("tombstone", rows.tombstones)];
     for (operation, rows) in operations.into_iter().filter(|(_, rows)| *rows > 0) {
         counter!(ROWS, "mapping" => mapping.to_string(), "operation" => operation).increment(rows);
     }

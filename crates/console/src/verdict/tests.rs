@@ -61,7 +61,7 @@ fn seen() -> Seen {
 
 fn judged(seen: Result<Seen, String>) -> Verdict {
     let taken_at = SystemTime::UNIX_EPOCH;
-    of(&Sample { taken_at, took_ms: 3, seen, history: History::default(), checks: None })
+    of(&Sample { taken_at, took_ms: 3, seen, recent: Err(""), history: History::default(), checks: None })
 }
 
 #[test]

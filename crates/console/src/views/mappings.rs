@@ -31,6 +31,8 @@ struct Row<'a> {
     level: Level,
     state: String,
     behind: String,
+    /// Each second, in the last minute.
+    rows: String,
     fill: String,
     filled_rows: String,
     quarantine: String,
@@ -40,12 +42,12 @@ struct Row<'a> {
 
 pub(crate) fn regions(sample: &Sample) -> Vec<Region> {
     let seen = sample.seen.as_ref();
-    let rows = seen.map(|seen| seen.status.mappings.iter().map(|mapping| row(seen, mapping)).collect());
+    let rows = seen.map(|seen| seen.status.mappings.iter().map(|mapping| row(sample, seen, mapping)).collect());
     let region = MappingsRegion { unknown: seen.err(), rows: rows.unwrap_or_default() };
     vec![Region::of("mappings", &region), taken(sample)]
 }
 
-fn row<'a>(seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
+fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
     let groups =
         seen.quarantine.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
     let compared = seen.runs.iter().find(|run| super::proof::compares(run, DESTINATION, &mapping.name));
@@ -55,6 +57,10 @@ fn row<'a>(seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
         level,
         state,
         behind: whole(mapping.tenancies_behind),
+        rows: match &sample.recent {
+            Ok(recent) => super::overview::rates(recent.rates(&mapping.name)),
+            Err(why) => format!("unknown: {why}"),
+        },
         fill: format!("{} of {}", whole(mapping.fill_ranges_done), whole(mapping.fill_ranges)),
         filled_rows: whole(mapping.filled_rows),
         quarantine: whole(groups.map(|group| group.rows).sum()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use lockstep_core::freshness::LAG_BUCKETS;
 use lockstep_operations::{Queue, VerificationRun};
 
 use crate::figures::{at_least, counted, duration, rounded, sparkline, whole};
@@ -12,6 +13,7 @@ use crate::history::Series;
 use crate::page::{Page, Region, View, taken};
 use crate::sample::{Sample, Seen};
 use crate::state::Console;
+use crate::traffic::Rates;
 use crate::verdict::{self, Level, Verdict};
 
 pub(crate) async fn page(State(console): State<Arc<Console>>) -> Response {
@@ -63,7 +65,7 @@ struct NumberRow {
     lines: Vec<String>,
 }
 
-const NUMBERS: [(Series, &str, &str); 10] = [
+const NUMBERS: [(Series, &str, &str); 13] = [
     (
         Series::Numbered,
         "Changes numbered, each second",
@@ -73,6 +75,21 @@ const NUMBERS: [(Series, &str, &str); 10] = [
         Series::Shipped,
         "Changes in ClickHouse, each second",
         "how far the position of ClickHouse moved since the sample before",
+    ),
+    (
+        Series::Rows,
+        "Rows shipped, each second",
+        "counts in the heartbeats of workers, over the last minute; the rows themselves, not the changes of them",
+    ),
+    (
+        Series::LagHalf,
+        "Lag of half of the changes (p50), seconds",
+        "from commit to visible in ClickHouse, of what arrived in the last minute; on a line through its bucket",
+    ),
+    (
+        Series::LagMost,
+        "Lag of 99 % of the changes (p99), seconds",
+        "from commit to visible in ClickHouse, of what arrived in the last minute; on a line through its bucket",
     ),
     (
         Series::OldestNews,
@@ -95,7 +112,7 @@ fn numbers(sample: &Sample) -> Vec<NumberRow> {
         NumberRow {
             what,
             how,
-            now: now(sample, series).unwrap_or_else(|| "unknown".to_owned()),
+            now: now(sample, series).unwrap_or_else(|| format!("unknown{}", why(sample, series))),
             lowest: text(range.map(|range| range.0)),
             highest: text(range.map(|range| range.1)),
             lines: sparkline(&sample.history.shown(series)),
@@ -111,9 +128,32 @@ fn now(sample: &Sample, series: Series) -> Option<String> {
         Series::Inbox => status.inbox_lines,
         Series::Unannounced => status.unannounced,
         Series::Quarantine => status.quarantine,
+        Series::Rows => return sample.recent.as_ref().ok().map(|recent| rates(recent.all_rates())),
+        Series::LagHalf | Series::LagMost => return sample.history.last(series).map(lag),
         _ => return sample.history.last(series).map(rounded),
     };
     Some(at_least(counted, status.count_limit))
+}
+
+/// Why a number is not known, where more can be told than that it was not seen.
+fn why(sample: &Sample, series: Series) -> String {
+    match (series, &sample.recent) {
+        (Series::Rows | Series::LagHalf | Series::LagMost, Err(why)) => format!(": {why}"),
+        (Series::LagHalf | Series::LagMost, Ok(_)) => ": nothing arrived in the last minute".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Lags are much shorter than what else is told in seconds.
+fn lag(seconds: f64) -> String {
+    let longest = LAG_BUCKETS[LAG_BUCKETS.len() - 1];
+    if seconds >= longest { format!("≥ {longest}") } else { format!("{seconds:.3}") }
+}
+
+/// Rows each second, and what was done with them.
+pub(super) fn rates(rates: Rates) -> String {
+    let mix = rates.mix();
+    if mix.is_empty() { "0".to_owned() } else { format!("{} ({mix})", rounded(rates.sum())) }
 }
 
 #[derive(Template)]

@@ -10,6 +10,7 @@ use lockstep_core::health::{self, Health};
 use lockstep_core::retry::Backoff;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_core::traffic;
 use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
@@ -116,7 +117,7 @@ pub async fn run_to<D: Destination>(
 
 fn state_of(health: &Health) -> State {
     let why = health.report().err();
-    State { ready: why.is_none(), why, leads: None }
+    State { ready: why.is_none(), why, leads: None, shipped: Some(traffic::shipped()) }
 }
 
 /// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.
