@@ -141,10 +141,7 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     let secret = secret_file(&std::env::temp_dir(), "source", "postgres://me:hunter2@db.internal:5432/main?x=hunter2")?;
     let text =
         format!("source_url_file = \"{secret}\"\nqueue_prefix = \"from-file\"\nclickhouse_user = \"from-file\"\n");
-    let files = Definitions::new(&[
-        ("lockstep.toml", &text),
-        ("wrong.toml", "queue_prefx = \"x\"\nsource_url = \"postgres://me:hunter2@db/main\"\nlog = [1]\n"),
-    ])?;
+    let files = Definitions::new(&[("lockstep.toml", &text)])?;
     let config = files.path("lockstep.toml").display().to_string();
     let environment = [
         ("LOCKSTEP_CONFIG", config.as_str()),
@@ -185,7 +182,15 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
         ensure!(output.contains("from_flag") && !output.contains(MARK), "{output}");
     }
     ensure!(object(&mut lockstep(), "config check", &[], 0).await?["clean"] == true, "the settings are right");
+    std::fs::remove_file(secret)?;
+    stage.end([]).await
+}
 
+#[tokio::test]
+async fn setup_config_check_tells_all_that_is_wrong_with_a_file_and_programs_refuse_it() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let text = "queue_prefx = \"x\"\nsource_url = \"postgres://me:hunter2@db/main\"\nlog = [1]\n";
+    let files = Definitions::new(&[("wrong.toml", text)])?;
     let wrong = files.path("wrong.toml").display().to_string();
     let mut command = with_settings(&stage, "lockstep", &[("LOCKSTEP_CONFIG", &wrong)]);
     let checked = object(&mut command, "config check", &[], 78).await?;
@@ -203,7 +208,6 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     // Programs refuse what it finds.
     let refused = ended(&mut with_settings(&stage, "lockstep-worker", &[("LOCKSTEP_CONFIG", &wrong)])).await?;
     ensure!(refused.status.code() == Some(78) && said(&refused).contains("queue_prefx"), "{}", said(&refused));
-    std::fs::remove_file(secret)?;
     stage.end([]).await
 }
 

@@ -1,3 +1,5 @@
+//! Where values come from, and what is refused of a configuration file.
+
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
