@@ -14,8 +14,15 @@ use crate::stage::Stage;
 
 const PAGE: &str = include_str!("../docs/json.md");
 
-/// Objects whose fields are names of mappings or columns.
-const BY_NAME: [&str; 4] = [".removed", ".removed_rows", ".entries[].key", ".key"];
+/// Objects whose fields are names of mappings, columns or destinations.
+const BY_NAME: [&str; 6] = [
+    ".removed",
+    ".removed_rows",
+    ".entries[].key",
+    ".key",
+    ".instances[].state.shipped.lag",
+    ".instances[].state.shipped.rows",
+];
 
 /// The object under the heading that names a command.
 fn documented(command: &str) -> Result<Value> {
