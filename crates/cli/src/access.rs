@@ -6,13 +6,12 @@ use clap::{Args, Subcommand};
 use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_operations::{
-    AccessCheckReport, AccessReport, Deployment, GrantReport, GrantRequest, Password, RevokeReport, access_check,
-    access_list, grant_access, revoke_access,
+    AccessCheckReport, AccessReport, ActionRecord, Deployment, GrantReport, GrantRequest, Password, RevokeReport,
+    access_check, access_list, grant_access, revoke_access,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, Reporting, aside, say, table};
 
@@ -24,13 +23,13 @@ pub(crate) struct AccessArgs {
 
 impl AccessArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
         let (what, tenant) = match &self.action {
             Action::Grant { tenant, .. } => ("access grant", tenant),
             Action::Revoke { tenant } => ("access revoke", tenant),
             Action::List | Action::Check => return None,
         };
-        Some(Change::new(what, json!({ "tenant": tenant.to_string() })))
+        Some(ActionRecord::new(what, json!({ "tenant": tenant.to_string() })))
     }
 }
 

@@ -5,36 +5,22 @@
 
 use lockstep_core::output;
 use lockstep_core::settings::Settings;
+use lockstep_operations::ActionRecord;
 use lockstep_schema::{Control, Session, Source, SourceError, actions};
-use serde_json::Value;
 
 use crate::CliError;
-
-/// What a command is about to change.
-pub(crate) struct Change {
-    /// As it is typed.
-    pub(crate) what: &'static str,
-    /// Without secrets and tenants' values.
-    pub(crate) arguments: Value,
-}
-
-impl Change {
-    pub(crate) const fn new(what: &'static str, arguments: Value) -> Self {
-        Self { what, arguments }
-    }
-}
 
 /// The entry of a command that runs.
 pub(crate) struct Entry {
     control: Control,
-    change: Change,
+    change: ActionRecord,
     /// None where it could not be written: before the first `migrate` there is no table.
     id: Option<i64>,
 }
 
 impl Entry {
     /// Writes down that a command begins. Returns `None` where the source cannot be reached: the command says so itself.
-    pub(crate) async fn begin(change: Change, settings: &Settings) -> Option<Self> {
+    pub(crate) async fn begin(change: ActionRecord, settings: &Settings) -> Option<Self> {
         let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref()).ok()?;
         let control = source.connect_diesel(Session::Control).await.ok()?;
         let id = write(&control, &change).await.ok();
@@ -62,7 +48,7 @@ impl Entry {
     }
 }
 
-async fn write(control: &Control, change: &Change) -> Result<i64, SourceError> {
+async fn write(control: &Control, change: &ActionRecord) -> Result<i64, SourceError> {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     actions::begin(control, user.as_deref(), change.what, &change.arguments).await
 }

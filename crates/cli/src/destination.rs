@@ -10,9 +10,9 @@ use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit, output};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
-    AddDestinationRequest, ChangeDestinationRequest, Deployment, Part, RemoveDestinationRequest, add_destination,
-    change_destination, list_destinations, pause, remove_destination, resume, rotate_key, show_destination,
-    test_destination,
+    ActionRecord, AddDestinationRequest, ChangeDestinationRequest, Deployment, Part, RemoveDestinationRequest,
+    add_destination, change_destination, list_destinations, pause, remove_destination, resume, rotate_key,
+    show_destination, test_destination,
 };
 use uuid::Uuid;
 
@@ -20,7 +20,6 @@ use self::connection::{ConnectionArgs, NewConnectionArgs};
 pub(crate) use self::print::state;
 use serde_json::json;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::Reporting;
 use crate::progress::Progress;
@@ -34,25 +33,25 @@ pub(crate) struct DestinationArgs {
 
 impl DestinationArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
-        let of = |what, id: &Uuid| Some(Change::new(what, json!({ "id": id })));
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
+        let of = |what, id: &Uuid| Some(ActionRecord::new(what, json!({ "id": id })));
         match &self.action {
             Action::Add(args) => (!args.dry_run).then(|| {
                 let (tenant, mappings) = (args.tenant.to_string(), &args.mappings);
                 let arguments = json!({ "tenant": tenant, "mappings": mappings, "unchecked": args.unchecked });
-                Change::new("destination add", arguments)
+                ActionRecord::new("destination add", arguments)
             }),
             Action::Change(ChangeArgs { id, mappings, all_mappings, unchecked, .. }) => {
                 let arguments =
                     json!({ "id": id, "mappings": mappings, "all_mappings": all_mappings, "unchecked": unchecked });
-                Some(Change::new("destination change", arguments))
+                Some(ActionRecord::new("destination change", arguments))
             }
             Action::Pause { id, .. } => of("destination pause", id),
             Action::Resume { id } => of("destination resume", id),
             Action::Remove { id, drop_tables, .. } => {
-                Some(Change::new("destination remove", json!({ "id": id, "drop_tables": drop_tables })))
+                Some(ActionRecord::new("destination remove", json!({ "id": id, "drop_tables": drop_tables })))
             }
-            Action::RotateKey => Some(Change::new("destination rotate-key", json!({}))),
+            Action::RotateKey => Some(ActionRecord::new("destination rotate-key", json!({}))),
             Action::List { .. } | Action::Show { .. } | Action::Test { .. } => None,
         }
     }

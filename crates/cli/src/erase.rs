@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::{Location, TenancyId, exit};
-use lockstep_operations::{Deployment, EraseOutcome, EraseReport, EraseRequest, erase};
-use serde_json::json;
+use lockstep_operations::{ActionRecord, Deployment, EraseOutcome, EraseReport, EraseRequest, erase};
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, align_right, aside, say, table};
 use crate::progress::Progress;
@@ -33,8 +31,8 @@ pub(crate) struct EraseArgs {
 
 impl EraseArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Change {
-        Change::new("erase", json!({ "tenant": self.tenant.to_string(), "and_pause": self.and_pause }))
+    pub(crate) fn change(&self) -> ActionRecord {
+        ActionRecord::erase(self.tenant, self.and_pause)
     }
 }
 

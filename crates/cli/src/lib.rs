@@ -35,9 +35,9 @@ use lockstep_core::output::{OutputArgs, chosen, fail, print};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
-use lockstep_operations::Deployment;
+use lockstep_operations::{ActionRecord, Deployment};
 
-use crate::audit::{Change, Entry};
+use crate::audit::Entry;
 use crate::output::{NoArgs, Reporting};
 use crate::pause::PauseArgs;
 use crate::watch::{Watching, watch, watch_deployment};
@@ -153,7 +153,7 @@ impl Command {
     }
 
     /// What it changes, if it does. `detach` takes the list of changes with it.
-    fn change(&self) -> Option<Change> {
+    fn change(&self) -> Option<ActionRecord> {
         match self {
             Self::Migrate(command) => command.args.change(),
             Self::Pause(command) => Some(command.args.part.change("pause")),

@@ -2,10 +2,8 @@
 
 use clap::{Args, Subcommand};
 use lockstep_core::TenancyId;
-use lockstep_operations::{Part, PauseReport, PausedReport};
-use serde_json::json;
+use lockstep_operations::{ActionRecord, Part, PauseReport, PausedReport};
 
-use crate::audit::Change;
 use crate::output::{Page, Report, say, table};
 
 #[derive(Args, Debug)]
@@ -50,9 +48,8 @@ pub(crate) enum PartArgs {
 
 impl PartArgs {
     /// As it is written down.
-    pub(crate) fn change(&self, what: &'static str) -> Change {
-        let part = Part::from(self);
-        Change::new(what, json!({ "kind": part.kind(), "name": part.name() }))
+    pub(crate) fn change(&self, what: &'static str) -> ActionRecord {
+        ActionRecord::of_part(what, &Part::from(self))
     }
 }
 

@@ -5,11 +5,9 @@ use lockstep_core::settings::Settings;
 use lockstep_core::{MappingName, TenancyId, exit};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
-    Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, quarantine_of,
+    ActionRecord, Deployment, QuarantineEntry, QuarantineReport, QuarantineScope, QuarantinedRows, quarantine_of,
 };
-use serde_json::json;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, Reporting, say, table};
 use crate::watch::{Watching, watch_deployment};
@@ -22,7 +20,7 @@ pub(crate) struct QuarantineArgs {
 
 impl QuarantineArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
         let (what, Chosen { scope, all }) = match &self.action {
             Action::List(_) => return None,
             Action::Retry(chosen) => ("quarantine retry", chosen),
@@ -30,8 +28,7 @@ impl QuarantineArgs {
         };
         let Scope { mapping, tenant, destination } = scope;
         let [mapping, tenant] = [mapping.as_ref().map(ToString::to_string), tenant.as_ref().map(ToString::to_string)];
-        let arguments = json!({ "mapping": mapping, "tenant": tenant, "destination": destination, "all": all });
-        Some(Change::new(what, arguments))
+        Some(ActionRecord::of_quarantine(what, mapping.as_deref(), tenant.as_deref(), destination.as_deref(), *all))
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::{TenancyId, exit};
-use lockstep_operations::{DESTINATION, Deployment, ExportReport, RefillRequest, ResyncRequest, refill, resync};
-use serde_json::json;
+use lockstep_operations::{
+    ActionRecord, DESTINATION, Deployment, ExportReport, RefillRequest, ResyncRequest, refill, resync,
+};
 use uuid::Uuid;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, Reporting, aside, say};
 use crate::progress::Progress;
@@ -31,10 +31,8 @@ pub(crate) struct ResyncArgs {
 
 impl ResyncArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Change {
-        let tenants: Vec<_> = self.tenants.iter().map(ToString::to_string).collect();
-        let arguments = json!({ "tenants": tenants, "mappings": self.mappings, "destination": self.destination });
-        Change::new("resync", arguments)
+    pub(crate) fn change(&self) -> ActionRecord {
+        ActionRecord::resync(&self.tenants, &self.mappings, &self.destination)
     }
 }
 

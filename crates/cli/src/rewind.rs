@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::exit;
-use lockstep_operations::{Deployment, RewindReport, rewind};
+use lockstep_operations::{ActionRecord, Deployment, RewindReport, rewind};
 use serde_json::json;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, say, table};
 use crate::progress::Progress;
@@ -24,8 +23,8 @@ pub(crate) struct RewindArgs {
 
 impl RewindArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
-        (!self.dry_run).then(|| Change::new("rewind", json!({})))
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
+        (!self.dry_run).then(|| ActionRecord::new("rewind", json!({})))
     }
 }
 

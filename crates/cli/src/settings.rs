@@ -1,10 +1,8 @@
 //! `lockstep settings`: what holds for all programs together, stored in the source database.
 
 use clap::{Args, Subcommand};
-use lockstep_operations::{Deployment, SettingsReport, set_setting, settings};
-use serde_json::json;
+use lockstep_operations::{ActionRecord, Deployment, SettingsReport, set_setting, settings};
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::output::{Page, Report, say, table};
 
@@ -16,9 +14,9 @@ pub(crate) struct SettingsCommand {
 
 impl SettingsCommand {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
         let Some(Action::Set { name, value }) = &self.action else { return None };
-        Some(Change::new("settings set", json!({ "name": name, "value": value })))
+        Some(ActionRecord::setting(name, value))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sentence that the overview begins with: all is well, or what is wrong, worst first, with what mends it. Pure.
 
+use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{PausedPart, Queue, TenantsStatus, VerificationRun};
 
@@ -64,14 +65,6 @@ impl Trouble {
     pub(crate) fn code(&self) -> Option<&str> {
         code_in(&self.what).or_else(|| code_in(&self.remedy))
     }
-}
-
-/// The first `LS-` with four digits in a text.
-pub(crate) fn code_in(text: &str) -> Option<&str> {
-    let is_code =
-        |at: &usize| text.get(at + 3..at + 7).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let at = text.match_indices("LS-").map(|(at, _)| at).find(is_code)?;
-    text.get(at..at + 7)
 }
 
 /// What it comes to.

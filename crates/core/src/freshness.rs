@@ -29,7 +29,6 @@ pub enum Stage {
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub fn describe() {
-    crate::telemetry::describe();
     describe_histogram!(
         LAG,
         Unit::Seconds,

@@ -191,12 +191,17 @@ fn fail_as(form: Form, message: &str) {
     }
 }
 
-/// Where the page of an error code is.
+/// Where the pages of error codes are.
 const PAGES: &str = "https://github.com/lockstep-sync/lockstep/blob/main/docs/errors";
+
+/// The address of an error code's page.
+pub fn page_of(code: &str) -> String {
+    format!("{PAGES}/{code}.md")
+}
 
 fn failure(message: &str) -> serde_json::Value {
     let code = code_in(message);
-    let docs = code.map(|code| format!("{PAGES}/{code}.md"));
+    let docs = code.map(page_of);
     json!({ "code": code, "message": message.trim_end(), "docs": docs })
 }
 

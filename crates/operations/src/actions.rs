@@ -2,10 +2,11 @@
 
 use lockstep_core::TenancyId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::error::OperationError;
+use crate::pause::Part;
 
 /// Entries that are told of.
 const TOLD: i64 = 50;
@@ -27,6 +28,54 @@ pub struct ActionEntry {
     pub arguments: Value,
     /// What came of it; none while it runs, and where it was killed.
     pub outcome: Option<String>,
+}
+
+/// A change as it is written down, whoever makes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ActionRecord {
+    /// As it is typed.
+    pub what: &'static str,
+    /// Ids, names and switches: no free text, no secret, and no tenant's values.
+    pub arguments: Value,
+}
+
+impl ActionRecord {
+    /// A change that only one command makes.
+    pub const fn new(what: &'static str, arguments: Value) -> Self {
+        Self { what, arguments }
+    }
+
+    /// A part is paused or resumed.
+    pub fn of_part(what: &'static str, part: &Part) -> Self {
+        Self::new(what, json!({ "kind": part.kind(), "name": part.name() }))
+    }
+
+    /// Rows are exported again; no tenancy or mapping: all.
+    pub fn resync(tenants: &[TenancyId], mappings: &[String], destination: &str) -> Self {
+        let tenants: Vec<_> = tenants.iter().map(ToString::to_string).collect();
+        Self::new("resync", json!({ "tenants": tenants, "mappings": mappings, "destination": destination }))
+    }
+
+    /// Rows in quarantine are shipped again, or forgotten.
+    pub fn of_quarantine(
+        what: &'static str,
+        mapping: Option<&str>,
+        tenant: Option<&str>,
+        destination: Option<&str>,
+        all: bool,
+    ) -> Self {
+        Self::new(what, json!({ "mapping": mapping, "tenant": tenant, "destination": destination, "all": all }))
+    }
+
+    /// A tenancy is erased.
+    pub fn erase(tenant: TenancyId, and_pause: bool) -> Self {
+        Self::new("erase", json!({ "tenant": tenant.to_string(), "and_pause": and_pause }))
+    }
+
+    /// A setting of all programs gets a value.
+    pub fn setting(name: &str, value: &str) -> Self {
+        Self::new("settings set", json!({ "name": name, "value": value }))
+    }
 }
 
 /// The last entries, of those that name the tenancy `$1 text` where it is given. `$2 bigint` are looked through.
@@ -54,17 +103,16 @@ pub async fn actions(deployment: &Deployment<'_>, of: Option<TenancyId>) -> Resu
     Ok(rows.iter().map(entry).collect())
 }
 
-/// Writes down that a change begins; returns the entry's number. `arguments` holds no secret, and no tenant's values.
+/// Writes down that a change begins; returns the entry's number.
 ///
 /// # Errors
 /// When Postgres cannot be asked, or the session may not write.
 pub async fn begin_action(
     deployment: &Deployment<'_>,
     through: &str,
-    what: &str,
-    arguments: &Value,
+    change: &ActionRecord,
 ) -> Result<i64, OperationError> {
-    Ok(lockstep_schema::actions::begin(deployment.control()?, Some(through), what, arguments).await?)
+    Ok(lockstep_schema::actions::begin(deployment.control()?, Some(through), change.what, &change.arguments).await?)
 }
 
 /// Writes down what came of it.

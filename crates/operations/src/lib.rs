@@ -38,7 +38,7 @@ pub use access::{
     AccessCheckReport, AccessEntry, AccessReport, Finding, GrantReport, GrantRequest, Managed, Password, RevokeReport,
     access_check, access_list, grant_access, revoke_access,
 };
-pub use actions::{ActionEntry, actions, begin_action, end_action};
+pub use actions::{ActionEntry, ActionRecord, actions, begin_action, end_action};
 pub use deployment::Deployment;
 pub use destinations::{
     AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_core::freshness;
+use lockstep_core::{freshness, telemetry};
 use lockstep_schema::verifications::latest::{Latest, RESULTS};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -29,6 +29,7 @@ const EVENTS_DROPPED: &str = "lockstep_events_dropped_total";
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
     freshness::describe();
+    telemetry::describe();
     describe_counter!(CHANGES, Unit::Count, "Changes that got a number");
     describe_counter!(PASSES, Unit::Count, "Passes that were committed");
     describe_histogram!(PASS_SECONDS, Unit::Seconds, "From the ordering lock to the end of the commit");

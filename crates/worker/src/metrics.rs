@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_core::traffic::{self, Rows};
-use lockstep_core::{MappingName, freshness};
+use lockstep_core::{MappingName, freshness, telemetry};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::flush::DurablePage;
@@ -27,6 +27,7 @@ const TENANCIES: &str = "lockstep_worker_flush_tenancies";
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
     freshness::describe();
+    telemetry::describe();
     describe_counter!(
         ROWS,
         Unit::Count,

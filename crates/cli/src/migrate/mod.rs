@@ -11,6 +11,7 @@ use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, When};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::ActionRecord;
 use lockstep_schema::attach::{self, Applying, Live, Replaced, Step, Wishes};
 use lockstep_schema::{Source, definitions};
 
@@ -18,7 +19,6 @@ use self::report::MigrateReport;
 pub(crate) use self::report::sentence;
 use serde_json::json;
 
-use crate::audit::Change;
 use crate::error::CliError;
 use crate::progress::Progress;
 
@@ -54,13 +54,13 @@ pub(crate) struct MigrateArgs {
 
 impl MigrateArgs {
     /// As it is written down.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<ActionRecord> {
         let Self { standalone, dry_run, check, relax, replace_views, drop_columns, rebuild, keep } = self;
         let arguments = json!({
             "standalone": standalone, "relax": relax, "replace_views": replace_views, "drop": drop_columns, "rebuild": rebuild,
             "keep": keep,
         });
-        (!dry_run && !check).then(|| Change::new("migrate", arguments))
+        (!dry_run && !check).then(|| ActionRecord::new("migrate", arguments))
     }
 }
 

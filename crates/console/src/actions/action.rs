@@ -1,9 +1,10 @@
 //! What can be done from a page, and how the command line says the same. Pure.
 
+use std::slice;
+
 use lockstep_core::TenancyId;
-use lockstep_operations::Part;
+use lockstep_operations::{ActionRecord, DESTINATION, Part};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::answer::Refusal;
 use crate::views::quarantine::Asked as Quarantined;
@@ -120,26 +121,17 @@ impl Action {
         }
     }
 
-    /// As `lockstep.action` has it: what the equal command writes there.
-    pub(crate) fn entry(&self) -> (&'static str, Value) {
-        let part = |part: &Part| json!({ "kind": part.kind(), "name": part.name() });
-        let export = |tenants: &[String], mappings: &[&String]| json!({ "tenants": tenants, "mappings": mappings, "destination": null });
-        let rows = |rows: &Quarantined| {
-            let given: Vec<_> = rows.pairs().into_iter().filter(|(_, value)| !value.is_empty()).collect();
-            let of = |name: &str| given.iter().find(|(of, _)| *of == name).map(|(_, value)| *value);
-            json!({
-                "mapping": of("mapping"), "tenant": of("tenant"), "destination": of("destination"), "all": given.is_empty()
-            })
-        };
+    /// What the equal command writes down.
+    pub(crate) fn change(&self) -> ActionRecord {
         match self {
-            Self::Pause(of) => ("pause", part(of)),
-            Self::Resume(of) => ("resume", part(of)),
-            Self::ResyncMapping(name) => ("resync", export(&[], &[name])),
-            Self::ResyncTenant(id) => ("resync", export(&[id.to_string()], &[])),
-            Self::Retry(of) => ("quarantine retry", rows(of)),
-            Self::Drop(of, _) => ("quarantine drop", rows(of)),
-            Self::Erase(id, _) => ("erase", json!({ "tenant": id.to_string(), "and_pause": true })),
-            Self::Set(name, value) => ("settings set", json!({ "name": name, "value": value })),
+            Self::Pause(part) => ActionRecord::of_part("pause", part),
+            Self::Resume(part) => ActionRecord::of_part("resume", part),
+            Self::ResyncMapping(name) => ActionRecord::resync(&[], slice::from_ref(name), DESTINATION),
+            Self::ResyncTenant(id) => ActionRecord::resync(slice::from_ref(id), &[], DESTINATION),
+            Self::Retry(rows) => of_quarantine("quarantine retry", rows),
+            Self::Drop(rows, _) => of_quarantine("quarantine drop", rows),
+            Self::Erase(id, _) => ActionRecord::erase(*id, true),
+            Self::Set(name, value) => ActionRecord::setting(name, value),
         }
     }
 
@@ -166,6 +158,12 @@ impl Action {
             Self::Set(..) => "/operations".to_owned(),
         }
     }
+}
+
+fn of_quarantine(what: &'static str, rows: &Quarantined) -> ActionRecord {
+    let [tenant, mapping, destination] = rows.pairs().map(|(_, value)| Some(value).filter(|value| !value.is_empty()));
+    let all = [tenant, mapping, destination].iter().all(Option::is_none);
+    ActionRecord::of_quarantine(what, mapping, tenant, destination, all)
 }
 
 /// As options of a command; all of them where nothing is said.
@@ -221,6 +219,13 @@ mod tests {
         let rows = Quarantined { mapping: "users; rm".to_owned(), tenant: id.to_owned(), ..Quarantined::default() };
         let rows = Named { rows, ..Named::default() };
         assert_eq!(command("retry", &rows), format!("lockstep quarantine retry --tenant {id} --mapping 'users; rm'"));
+        let written = named("mapping", "users").action("resync", "").unwrap().change();
+        let as_typed = serde_json::json!({ "tenants": [], "mappings": ["users"], "destination": "clickhouse" });
+        assert_eq!(
+            (written.what, written.arguments),
+            ("resync", as_typed),
+            "as the command without --destination has it"
+        );
         assert_eq!(command("drop", &Named::default()), "lockstep quarantine drop --all");
         assert_eq!(command("erase", &named("tenancy", id)), format!("lockstep erase --tenant {id} --and-pause"));
         assert_eq!(

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use lockstep_core::output::code_in;
 use lockstep_operations::{begin_action, end_action};
 
 use super::action::Action;
@@ -26,8 +27,7 @@ impl Entry {
     /// When Postgres cannot be asked.
     pub(super) async fn begin(console: &Console, action: &Action, reason: &str, from: IpAddr) -> Result<Self, Refusal> {
         let lent = console.writers.lend().await?;
-        let (what, arguments) = action.entry();
-        let id = begin_action(&lent.deployment, &format!("console, {from}"), what, &arguments).await?;
+        let id = begin_action(&lent.deployment, &format!("console, {from}"), &action.change()).await?;
         lent.give_back();
         Ok(Self { id, action: action.clone(), reason: reason.to_owned(), from })
     }
@@ -44,7 +44,7 @@ impl Entry {
             Err(error) => {
                 tracing::warn!(command, reason, %from, error, "action of the console failed");
                 // Errors may name hosts and values; their code is enough here.
-                format!("failed: {}", crate::verdict::code_in(error).unwrap_or("the console's log says why"))
+                format!("failed: {}", code_in(error).unwrap_or("the console's log says why"))
             }
         };
         let written = async {

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use lockstep_core::SequenceId;
+use lockstep_core::output::code_in;
 use lockstep_destinations::{Destination, Failure};
 use lockstep_schema::SourceError;
 use lockstep_schema::tenant_destinations::mappings::MappingState;
 use tokio_postgres::Client;
 
 use super::context::Context;
-use super::trouble::{Trouble, code_in};
+use super::trouble::Trouble;
 use super::visit::{REST, Turn, Visited, Visitor};
 use crate::mappings::MappingIndex;
 use crate::storage::tenants::{self, Known, MappingRecord, Registered};

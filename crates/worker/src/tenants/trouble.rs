@@ -1,5 +1,6 @@
 //! Why a visit did not go well.
 
+use lockstep_core::output::code_in;
 use lockstep_destinations::DestinationError;
 use lockstep_schema::SourceError;
 
@@ -30,12 +31,6 @@ impl Trouble {
             other => code_in(&other.to_string()).unwrap_or("LS-0223").to_owned(),
         }
     }
-}
-
-/// The first code that a text names.
-pub(super) fn code_in(text: &str) -> Option<&str> {
-    let at = text.find("LS-")?;
-    text.get(at..at + 7).filter(|code| code[3..].bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
