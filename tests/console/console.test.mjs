@@ -45,8 +45,11 @@ test("all is in step, and a change appears and vanishes while the page stays", a
   await eventually("the page to be live", async () => (await page.locator("#live").innerText()) === "live");
   await eventually("all to be in step", async () => (await sentence(page)).startsWith("In step: 2 of 2 tenants"));
   installation.lockstep("pause", "workers", "--reason", "to see a change wait");
-  installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'Ada' WHERE "projectUserId" = id('ada')`);
-  await eventually("the change to wait", async () => (await number(page, "Tenants with news")) === "1");
+  // Workers see a pause within a second, and ship until then: only a change that comes after it waits.
+  await eventually("a change to wait", async () => {
+    installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'Ada ' || clock_timestamp() WHERE "projectUserId" = id('ada')`);
+    return (await number(page, "Tenants with news")) === "1";
+  });
   assert.match(await sentence(page), /^Wrong: workers paused since .*: to see a change wait/);
   assert.equal(await page.locator("#announcement").innerText(), "State: Wrong");
   installation.lockstep("resume", "workers");
