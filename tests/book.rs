@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::checkout;
+use lockstep_testkit::installation::Installation;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -54,15 +55,14 @@ async fn run(page: &str, stage: &Stage) -> Result<()> {
 
 #[tokio::test]
 async fn own_database_of_the_book_is_proven_equal() -> Result<()> {
-    let stage = Stage::before_capture().await?;
-    stage.sql(include_str!("world.sql")).await?;
+    let stage = Stage::of(Installation::create().await?).await?;
     run("docs/start/own-database.md", &stage).await?;
     stage.end([]).await
 }
 
 #[tokio::test]
 async fn quickstart_of_the_book_runs_to_its_end() -> Result<()> {
-    let stage = Stage::of(lockstep_testkit::installation::Installation::create().await?).await?;
+    let stage = Stage::of(Installation::create().await?).await?;
     run("docs/start/quickstart.md", &stage).await?;
     stage.end([]).await
 }

@@ -24,7 +24,7 @@ pub(crate) fn flusher<D: Destination>(stage: &Stage, destination: D) -> Result<F
 }
 
 fn mappings() -> Result<Mappings> {
-    Ok(Mappings::new(&MappingSet::load(None)?))
+    Ok(Mappings::new(&MappingSet::built_in()))
 }
 
 /// Hints for some mappings of every tenancy.

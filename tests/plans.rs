@@ -93,7 +93,7 @@ async fn plans_look_rows_up_by_key_whatever_the_data_and_the_indexes() -> Result
     stage.sql("ANALYZE").await?;
     stage.migrate(&[]).await?;
     stage.sql(include_str!("plans/changes.sql")).await?;
-    let set = MappingSet::load(None)?;
+    let set = MappingSet::built_in();
     let source = Source::new(&SecretUrl::new(stage.installation.database().url()), None)?;
     let (users, invitations) = (mapping(&set, "users")?, mapping(&set, "team_invitations")?);
     let mut work = Vec::new();

@@ -1,5 +1,6 @@
 //! Whole-system tests: one binary, one module for each promise.
 
+mod another_database;
 mod app_1;
 mod attached;
 mod background_edits;

@@ -13,7 +13,7 @@ use crate::stage::Stage;
 async fn attached_a_table_that_is_held_lets_nobody_queue_up_and_its_holder_is_named() -> Result<()> {
     let stage = Stage::empty().await?;
     let source = Source::new(&stage.installation.settings().source_url, None)?;
-    let set = MappingSet::load(None)?;
+    let set = MappingSet::built_in();
     stage.sql(r#"DROP TRIGGER lockstep_teams_deleted ON "Team""#).await?;
     let live = attach::inspect(&source, &set).await?;
     let steps = attach::plan(&set, &live, &Wishes::default()).ok().context("a plan")?;

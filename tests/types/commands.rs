@@ -55,7 +55,7 @@ async fn mapping_init_writes_a_definition_that_fits_its_table() -> Result<()> {
 
 #[tokio::test]
 async fn mapping_init_serves_every_table_of_the_platform() -> Result<()> {
-    let (definitions, set) = (Definitions::new(&[])?, MappingSet::load(None)?);
+    let (definitions, set) = (Definitions::new(&[])?, MappingSet::built_in());
     let stage = definitions.stage().await?;
     stage.sql(SOURCE_SCHEMA).await?;
     for (source, _) in set.by_source() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use lockstep_core::settings::MappingSources;
 use lockstep_destinations::compare::{Compare, Group, Totals};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::Measure;
@@ -14,7 +15,8 @@ use crate::stage::Stage;
 
 /// Expects equal sums in each bucket of keys, and more than one of them.
 pub(crate) async fn agree(stage: &Stage, definitions: &Path) -> Result<()> {
-    let set = MappingSet::load(Some(definitions))?;
+    let set =
+        MappingSet::load(&MappingSources { directory: Some(definitions.to_owned()), ..MappingSources::default() })?;
     let mapping = set.iter().find(|mapping| mapping.name.as_str() == "everything").context("the mapping")?;
     let seed = HashSeed(rand::random());
     let sql = content(mapping, Scope::All, Part::Without(&[]), seed, Grouping::Bucket);

@@ -6,7 +6,7 @@ use clap::Args;
 use lockstep_core::exit;
 use lockstep_core::settings::{Settings, SettingsArgs};
 use lockstep_operations::doctor::Outcome;
-use lockstep_operations::{InitReport, InitRequest, init};
+use lockstep_operations::{InitReport, InitRequest, TenantsReport, init};
 
 use crate::error::CliError;
 use crate::output::{Page, Report, say, table};
@@ -16,7 +16,10 @@ pub(crate) struct InitArgs {
     /// Where lockstep.toml, the directory mappings and, for URLs with a password, the directory secrets are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
-    /// The column of type uuid that holds "Tenancy"."id" in every table (default: what refers to it, or has a usual name)
+    /// The table whose rows are the tenants (default: "Tenancy", or else one of a usual name that others refer to)
+    #[arg(long, value_name = "TABLE")]
+    tenants_table: Option<String>,
+    /// The column of type uuid that holds the tenant's id in every table (default: what refers to it, or has a usual name)
     #[arg(long, value_name = "COLUMN")]
     tenant_column: Option<String>,
     /// Write files anew that are there
@@ -25,9 +28,14 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) async fn run(args: &InitArgs, given: &SettingsArgs, settings: &Settings) -> Result<InitReport, CliError> {
-    let InitArgs { to, tenant_column, force } = args;
-    let request =
-        InitRequest { to: to.clone(), tenant_column: tenant_column.clone(), force: *force, settings: given.as_file() };
+    let InitArgs { to, tenants_table, tenant_column, force } = args;
+    let request = InitRequest {
+        to: to.clone(),
+        tenants_table: tenants_table.clone(),
+        tenant_column: tenant_column.clone(),
+        force: *force,
+        settings: given.as_file(),
+    };
     init(settings, &request).await
 }
 
@@ -38,6 +46,11 @@ impl Report for InitReport {
             [check.check.to_owned(), result.to_owned(), check.detail.clone(), check.remedy.clone().unwrap_or_default()]
         });
         say!(page, "{}", table(["service", "result", "detail", "remedy"], services));
+        if let Some(tenants) = &self.tenants {
+            let TenantsReport { table, referring_tables } = tenants;
+            say!(page, "The tenants are the rows of {table}; other tables that refer to it: {referring_tables}.");
+        }
+        say!(page, "Built-in mappings: {}.", self.built_in_mappings);
         say!(page, "{} tables are of mappings that are there already.", self.known.len());
         for mapping in &self.suggested {
             say!(page, "{}: mapping {}", mapping.table, mapping.name);

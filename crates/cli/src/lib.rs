@@ -234,7 +234,7 @@ fn completions(shell: clap_complete::Shell) -> u8 {
 async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
-    let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
+    let (mappings, wrong) = MappingSet::load_right(&settings.mappings, None);
     if !wrong.is_empty() && !matches!(command, Command::Mapping(_) | Command::SupportBundle(_)) {
         return Err(DefinitionErrors(wrong).into());
     }

@@ -4,6 +4,7 @@ mod check;
 mod destinations;
 mod events;
 mod file;
+mod mappings;
 mod origin;
 mod written;
 
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 pub use self::events::{EventArgs, EventsTo};
+pub use self::mappings::{BuiltInMappings, MappingArgs, MappingSources};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
 pub use self::written::WrittenSettings;
 use crate::exit;
@@ -81,9 +83,8 @@ struct Flags {
     /// What the names of exchanges and queues start with (default: lockstep)
     #[arg(long, env = "LOCKSTEP_QUEUE_PREFIX", value_name = "PREFIX", global = true)]
     queue_prefix: Option<String>,
-    /// Directory with definitions of your own, loaded beside the built-in ones
-    #[arg(long, env = "LOCKSTEP_MAPPINGS_DIR", value_name = "DIR", global = true)]
-    mappings_dir: Option<PathBuf>,
+    #[command(flatten)]
+    mappings: MappingArgs,
     /// File with certificate authorities (PEM) to trust beside the system's, for all three services
     #[arg(long, env = "LOCKSTEP_TLS_CA_FILE", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,
@@ -150,8 +151,8 @@ pub struct Settings {
     pub clickhouse: ClickHouseSettings,
     /// What the names of exchanges and queues start with.
     pub queue_prefix: String,
-    /// Operators' own definitions.
-    pub mappings_dir: Option<PathBuf>,
+    /// Where the definitions of mappings come from.
+    pub mappings: MappingSources,
     /// Further certificate authorities.
     pub tls_ca_file: Option<PathBuf>,
     /// Bytes of one value of a row: a row with a longer one is refused, and goes into quarantine.
@@ -227,7 +228,7 @@ impl Flags {
             amqp_url,
             clickhouse,
             queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),
-            mappings_dir: check.directory("LOCKSTEP_MAPPINGS_DIR", self.mappings_dir.as_deref()),
+            mappings: self.mappings.resolve(&mut check),
             tls_ca_file: check.file("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
             max_value_bytes: check.bytes(
                 "LOCKSTEP_MAX_VALUE_BYTES",

@@ -82,7 +82,7 @@ async fn on_clickhouse<D: Destination, F>(
     F: Future<Output = ()> + Send + 'static,
 {
     fixture::with_database(|fixture| async move {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let mapping = Arc::new(set.get(&"team_member_profiles".parse().unwrap()).unwrap().clone());
         let clickhouse = fixture.clickhouse;
         for statement in raw_table(&mapping, clickhouse.databases()).create() {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lockstep_core::MappingName;
+use lockstep_core::settings::{BuiltInMappings, MappingSources};
 
 use crate::definition::{DefinitionError, DefinitionErrors, parse_definition};
 use crate::mapping::{Mapping, SourceTable};
@@ -37,20 +38,28 @@ pub struct MappingSet {
 }
 
 impl MappingSet {
-    /// The built-in mappings and those of `directory`, every `*.toml` in it in the order of their names.
+    /// The mappings of an installation: the built-in ones first, then every `*.toml` of its directory in the order of their names.
     ///
     /// # Errors
     /// Everything that is wrong in any file, each with file, line, column name and remedy.
-    pub fn load(directory: Option<&Path>) -> Result<Self, DefinitionErrors> {
-        strictly(Self::load_right(directory, None))
+    pub fn load(sources: &MappingSources) -> Result<Self, DefinitionErrors> {
+        strictly(Self::load_right(sources, None))
+    }
+
+    /// All built-in mappings, and no other.
+    ///
+    /// # Panics
+    /// Never: a test loads them.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::load(&MappingSources::default()).expect("the built-in definitions are right")
     }
 
     /// As [`MappingSet::load`], with the definition of one more file: the mappings that are right by themselves, and
     /// everything that is wrong in any file.
-    pub fn load_right(directory: Option<&Path>, one_more: Option<&Path>) -> (Self, Vec<DefinitionError>) {
-        let mut files: Vec<(String, String)> =
-            BUILT_IN.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
-        let mut errors = Vec::new();
+    pub fn load_right(sources: &MappingSources, one_more: Option<&Path>) -> (Self, Vec<DefinitionError>) {
+        let (mut files, mut errors) = built_in_files(&sources.built_in);
+        let directory = sources.directory.as_deref();
         let mut paths = directory.map_or_else(|| Ok(Vec::new()), definitions_in).unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
@@ -127,6 +136,23 @@ impl MappingSet {
         }
         tables
     }
+}
+
+/// The files of those built-in definitions that an installation has, and what is wrong with their names.
+fn built_in_files(wanted: &BuiltInMappings) -> (Vec<(String, String)>, Vec<DefinitionError>) {
+    let names: Vec<_> = BUILT_IN.iter().map(|(file, _)| file.trim_end_matches(".toml")).collect();
+    let files = BUILT_IN.iter().zip(&names).filter(|(_, name)| name.parse().is_ok_and(|name| wanted.has(&name)));
+    let files = files.map(|((file, text), _)| ((*file).to_owned(), (*text).to_owned())).collect();
+    let unknown = match wanted {
+        BuiltInMappings::All => Vec::new(),
+        BuiltInMappings::Only(wanted) => wanted.iter().filter(|name| !names.contains(&name.as_str())).collect(),
+    };
+    let errors = unknown.into_iter().map(|name| {
+        let (file, problem) =
+            ("LOCKSTEP_BUILT_IN_MAPPINGS".to_owned(), format!("no built-in mapping is called {name}"));
+        DefinitionError::of_file(file, problem, &format!("choose of {}", names.join(", ")))
+    });
+    (files, errors.collect())
 }
 
 fn strictly((set, errors): (MappingSet, Vec<DefinitionError>)) -> Result<MappingSet, DefinitionErrors> {

@@ -1,6 +1,7 @@
 //! A wrong definition is refused with file, line, column name and remedy.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+use lockstep_core::settings::{BuiltInMappings, MappingSources};
 use lockstep_mappings::MappingSet;
 
 const GOOD: &str = r#"name = "invoices"
@@ -119,8 +120,19 @@ fn a_directory_is_loaded_beside_the_built_in_definitions() {
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("invoices.toml"), GOOD).unwrap();
     std::fs::write(directory.join("notes.txt"), "not a definition").unwrap();
-    let set = MappingSet::load(Some(&directory)).unwrap();
+    let with = |built_in: BuiltInMappings| MappingSources { built_in, directory: Some(directory.clone()) };
+    let only = |names: &[&str]| BuiltInMappings::Only(names.iter().map(|name| name.parse().unwrap()).collect());
+    let all = MappingSet::load(&with(BuiltInMappings::All)).unwrap();
+    let two = MappingSet::load(&with(only(&["teams", "users"]))).unwrap();
+    let own = MappingSet::load(&with(only(&[]))).unwrap();
+    let unknown = MappingSet::load(&with(only(&["users", "user"]))).unwrap_err().to_string();
     std::fs::remove_dir_all(&directory).unwrap();
-    assert_eq!(set.iter().count(), 13);
-    assert!(set.get(&"invoices".parse().unwrap()).is_some());
+    let names = |set: &MappingSet| set.iter().map(|mapping| mapping.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&all).len(), 13);
+    assert_eq!(names(&two), ["users", "teams", "invoices"]);
+    assert_eq!(names(&own), ["invoices"]);
+    assert!(
+        unknown.contains("LOCKSTEP_BUILT_IN_MAPPINGS:1: no built-in mapping is called user; choose of users, contact_"),
+        "{unknown}"
+    );
 }

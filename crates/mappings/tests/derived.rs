@@ -12,7 +12,7 @@ use lockstep_mappings::{Mapping, MappingSet, Statement, statements};
 use uuid::Uuid;
 
 fn built_in() -> MappingSet {
-    MappingSet::load(None).unwrap()
+    MappingSet::built_in()
 }
 
 fn databases() -> Databases {

@@ -55,7 +55,7 @@ pub use explain::{
     TenancyStory, Verdict, Waiting, explain,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
-pub use init::{InitReport, InitRequest, SuggestedMapping, UnmappedTable, init};
+pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{

@@ -43,7 +43,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Only what waiting does not mend: wrong definitions or settings, an address that cannot be bound, a broker that refuses
 /// the first connection, a sequence that does not grow.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
-    let mappings = Arc::new(MappingSet::load(settings.mappings_dir.as_deref())?);
+    let mappings = Arc::new(MappingSet::load(&settings.mappings)?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;

@@ -1,10 +1,10 @@
 //! What the tests of one crate need of an installation: settings, capture and tables, without programs.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, Settings};
+use lockstep_core::settings::{
+    ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, MappingSources, Settings,
+};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use crate::databases::{Services, TestDatabase};
 
 /// Settings whose names in ClickHouse and RabbitMQ end in `suffix`.
-pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mappings_dir: Option<PathBuf>) -> Settings {
+pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mappings: MappingSources) -> Settings {
     Settings {
         source_url: SecretUrl::new(database.url()),
         source_read_only: false,
@@ -31,7 +31,7 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
             fsync: false,
         },
         queue_prefix: format!("lockstep-{suffix}"),
-        mappings_dir,
+        mappings,
         tls_ca_file: None,
         max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
         destinations: DestinationSettings::default(),

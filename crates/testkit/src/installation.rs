@@ -2,12 +2,13 @@
 
 mod program;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings};
 use lockstep_destinations::ClickHouse;
 use lockstep_oracle::Endpoint;
 use lockstep_queue::{Topology, delete_queues_and_messages};
@@ -29,7 +30,7 @@ pub struct Installation {
     suffix: String,
     programs: PathBuf,
     logs: PathBuf,
-    mappings_dir: Option<PathBuf>,
+    mappings: MappingSources,
     cluster: Option<String>,
     keys: Option<KeyFile>,
     /// What its commands have printed, and the logs of its daemons.
@@ -60,7 +61,7 @@ impl Installation {
             suffix,
             programs: programs()?,
             logs,
-            mappings_dir: None,
+            mappings: MappingSources::default(),
             cluster: None,
             keys: None,
             printed: Mutex::default(),
@@ -81,7 +82,14 @@ impl Installation {
     /// The same with definitions of its own beside the built-in ones.
     #[must_use]
     pub fn with_mappings(mut self, directory: PathBuf) -> Self {
-        self.mappings_dir = Some(directory);
+        self.mappings.directory = Some(directory);
+        self
+    }
+
+    /// The same without any built-in mapping.
+    #[must_use]
+    pub fn without_built_in_mappings(mut self) -> Self {
+        self.mappings.built_in = BuiltInMappings::Only(BTreeSet::new());
         self
     }
 
@@ -133,8 +141,7 @@ impl Installation {
 
     /// Its settings, for programs that run inside this process.
     pub fn settings(&self) -> Settings {
-        let mut settings =
-            in_process::settings(&self.database, &self.services, &self.suffix, self.mappings_dir.clone());
+        let mut settings = in_process::settings(&self.database, &self.services, &self.suffix, self.mappings.clone());
         settings.clickhouse.cluster.clone_from(&self.cluster);
         if let Some(keys) = &self.keys {
             settings.destinations = keys.settings();
@@ -168,8 +175,11 @@ impl Installation {
         if let Some(keys) = &self.keys {
             variables.extend(keys.environment());
         }
-        if let Some(directory) = &self.mappings_dir {
+        if let Some(directory) = &self.mappings.directory {
             variables.push(("LOCKSTEP_MAPPINGS_DIR", directory.display().to_string()));
+        }
+        if self.mappings.built_in != BuiltInMappings::All {
+            variables.push(("LOCKSTEP_BUILT_IN_MAPPINGS", "none".to_owned()));
         }
         variables
     }

@@ -61,7 +61,7 @@ pub async fn repair(
     if rows == 0 {
         return Ok(planned);
     }
-    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let set = MappingSet::load(&settings.mappings)?;
     let mut deployment = Deployment::connect(settings, &set).await?;
     for (name, rows) in mendable(report) {
         let rows: Vec<_> =

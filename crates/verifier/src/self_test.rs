@@ -79,7 +79,7 @@ struct Canary<'a> {
 /// The tenancy is not fit for it, and nothing was planted; or a service failed, and what was planted may still be there: run it again, or
 /// `lockstep-verifier --tenant ID --repair apply`.
 pub async fn self_test(settings: &Settings, options: &SelfTestOptions) -> Result<SelfTestReport, VerifyError> {
-    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let set = MappingSet::load(&settings.mappings)?;
     let unfit = |why: String| VerifyError::NoCanary { tenant: options.tenant, why };
     let found = set.iter().find(|mapping| mapping.name.as_str() == options.mapping && can_plant(mapping));
     let mapping = found.ok_or_else(|| unfit(format!("{} is no mapping whose key is of ids alone", options.mapping)))?;

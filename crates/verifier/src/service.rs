@@ -127,7 +127,7 @@ impl Default for VerifyOptions {
 /// Why it could not finish; then nothing is known. That a tenant's own destination cannot be compared is told of that one.
 pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Report, VerifyError> {
     let started = Instant::now();
-    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let set = MappingSet::load(&settings.mappings)?;
     let mut chosen = chosen(&set, &options.mappings, &options.skip_mappings)?;
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = if options.takes(&DestinationChoice::ClickHouse) {

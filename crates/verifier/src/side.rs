@@ -75,7 +75,7 @@ pub(crate) type SideRows<'a> = Pin<Box<dyn Stream<Item = Result<Row, VerifyError
 
 impl OneSide {
     pub(crate) async fn open(settings: &Settings, options: &SideOptions) -> Result<Self, VerifyError> {
-        let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+        let set = MappingSet::load(&settings.mappings)?;
         let asked = chosen(&set, std::slice::from_ref(&options.mapping), &[])?;
         let connections = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
         let source = connections.connect(Session::Scan).await?;

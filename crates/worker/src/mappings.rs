@@ -83,5 +83,5 @@ impl Mappings {
 
 #[cfg(test)]
 pub(crate) fn test_mappings() -> Mappings {
-    Mappings::new(&MappingSet::load(None).unwrap())
+    Mappings::new(&MappingSet::built_in())
 }

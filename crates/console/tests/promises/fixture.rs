@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use lockstep_console::{ConsoleArgs, bind};
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{MappingSources, Settings};
 use lockstep_core::shutdown::Shutdown;
 use lockstep_mappings::MappingSet;
 use lockstep_testkit::databases::{SOURCE_SCHEMA, TestDatabase, services, unique_suffix};
@@ -58,8 +58,8 @@ impl Fixture {
         let database = TestDatabase::create().await?;
         let client = database.connect().await?;
         client.batch_execute(SOURCE_SCHEMA).await?;
-        let settings = in_process::settings(&database, &services()?, &unique_suffix(), None);
-        let mappings: &'static MappingSet = Box::leak(Box::new(MappingSet::load_right(None, None).0));
+        let settings = in_process::settings(&database, &services()?, &unique_suffix(), MappingSources::default());
+        let mappings: &'static MappingSet = Box::leak(Box::new(MappingSet::built_in()));
         let clickhouse = in_process::install(&settings, mappings).await?;
         let names = [settings.clickhouse.raw_database.clone(), settings.clickhouse.view_database.clone()];
         let without_clickhouse = Box::pin(async move {

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::origin::{Given, SettingsArgs};
 use crate::secret::SecretUrl;
 
+/// What [`SettingsArgs::as_file`] leaves to who writes the file.
+const OF_MAPPINGS: [&str; 2] = ["mappings_dir", "built_in_mappings"];
 /// The directory, beside the configuration file, that [`WrittenSettings::secrets`] belong in.
 const SECRETS: &str = "secrets";
 
@@ -30,10 +32,11 @@ impl WrittenSettings {
 }
 
 impl SettingsArgs {
-    /// What was given by flags, environment and file as one configuration file, without `mappings_dir`. Paths are absolute.
+    /// What was given by flags, environment and file as one configuration file, without what says which mappings
+    /// there are. Paths are absolute.
     pub fn as_file(&self) -> WrittenSettings {
         let mut written = WrittenSettings { text: String::new(), secrets: Vec::new(), left_out: Vec::new() };
-        for given in self.given().iter().filter(|given| given.name != "mappings_dir") {
+        for given in self.given().iter().filter(|given| !OF_MAPPINGS.contains(&given.name.as_str())) {
             written.add(given);
         }
         written

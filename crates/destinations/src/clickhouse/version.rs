@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_feature_is_in_a_statement_and_the_minimum_has_it() {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let users = set.iter().find(|mapping| mapping.name.as_str() == "users").unwrap();
         let databases = Databases { raw: "raw".to_owned(), views: "views".to_owned(), cluster: None, fsync: false };
         let mut statements = raw_table(users, &databases).create();

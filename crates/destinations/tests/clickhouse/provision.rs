@@ -9,7 +9,7 @@ use lockstep_mappings::clickhouse::{IN_TIME, TableDefinition, cursor_table, raw_
 #[tokio::test]
 async fn every_table_we_create_has_the_shape_we_expect() {
     with_database(|fixture| async move {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let databases = fixture.clickhouse.databases();
         let mut tables: Vec<TableDefinition> = set.iter().map(|mapping| raw_table(mapping, databases)).collect();
         tables.push(cursor_table(databases));
@@ -30,7 +30,7 @@ async fn every_table_we_create_has_the_shape_we_expect() {
 #[tokio::test]
 async fn a_table_that_takes_rows_at_any_time_is_constrained() {
     with_database(|fixture| async move {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let users = raw_table(set.iter().next().unwrap(), fixture.clickhouse.databases());
         for statement in users.create() {
             fixture.clickhouse.execute(&statement).await.unwrap();

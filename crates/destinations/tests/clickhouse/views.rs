@@ -30,7 +30,7 @@ const HOSTILE: [&str; 16] = [
 const ROWS: u64 = 50_000;
 
 async fn filled(fixture: &Fixture) {
-    let set = MappingSet::load(None).unwrap();
+    let set = MappingSet::built_in();
     let users = set.get(&"users".parse().unwrap()).unwrap();
     let databases = fixture.clickhouse.databases();
     let mut statements = create_databases(databases);

@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
 pub(crate) type Profile<'a> = (u128, i64, Option<&'a str>);
 
 pub(crate) fn mapping(name: &str) -> Arc<Mapping> {
-    let set = MappingSet::load(None).unwrap();
+    let set = MappingSet::built_in();
     Arc::new(set.get(&name.parse::<MappingName>().unwrap()).unwrap().clone())
 }
 

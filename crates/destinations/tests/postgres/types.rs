@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use lockstep_core::settings::MappingSources;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::compare::{Compare, Group, Totals};
 use lockstep_destinations::postgres::Prepared;
@@ -60,7 +61,8 @@ fn things() -> Arc<Mapping> {
     let directory = std::env::temp_dir().join(format!("lockstep-things-{}", Uuid::new_v4().simple()));
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("things.toml"), definition()).unwrap();
-    let set = MappingSet::load(Some(&directory)).unwrap();
+    let set =
+        MappingSet::load(&MappingSources { directory: Some(directory.clone()), ..MappingSources::default() }).unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     Arc::new(set.get(&"things".parse().unwrap()).unwrap().clone())
 }

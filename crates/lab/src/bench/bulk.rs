@@ -140,7 +140,7 @@ struct Pull {
 
 impl Pull {
     async fn new(installation: &Installation, client: &Client) -> anyhow::Result<Self> {
-        let set = MappingSet::load(None)?;
+        let set = MappingSet::built_in();
         let mapping =
             set.iter().find(|mapping| mapping.name.as_str() == "users").context("there is no mapping users")?;
         let databases = Databases {

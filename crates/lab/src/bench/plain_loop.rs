@@ -23,7 +23,7 @@ pub(super) async fn ship(
     let settings = installation.settings();
     let client = Source::new(&settings.source_url, None)?.connect(Session::Fetch).await?;
     let destination = installation.clickhouse()?;
-    let set = MappingSet::load(None)?;
+    let set = MappingSet::built_in();
     let users: MappingName = "users".parse()?;
     let mapping = Arc::new(set.get(&users).context("there is no mapping users")?.clone());
     let began = Instant::now();

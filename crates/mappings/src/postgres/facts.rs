@@ -114,14 +114,21 @@ fn misfits_of_definition(mapping: &Mapping, facts: &SourceFacts) -> Vec<Misfit> 
 /// What in the live database does not fit what every mapping reads of tenancies.
 pub fn misfits_of_tenancies(facts: &SourceFacts) -> Vec<Misfit> {
     let mut check = Check { file: "Lockstep itself", facts, found: Vec::new() };
-    if check.table(&tenancy_table()) {
+    if check.table(&tenancy_table(), NO_TENANCIES) {
         for (name, typname) in [("id", "uuid"), ("projectId", "text"), ("branchId", "text")] {
             check.typed(&tenancy_table(), name, &[typname]);
             check.exact(&tenancy_table(), name);
         }
+        check.column(&tenancy_table(), "hasNoOrganization");
     }
     check.found
 }
+
+/// What to do where a table of a definition is not there.
+const NO_TABLE: &str = "create it with the platform's own migrations, or drop the definition: its file, or its name in LOCKSTEP_BUILT_IN_MAPPINGS (partitioned tables and views cannot be captured)";
+/// The same of the table of tenancies.
+const NO_TENANCIES: &str =
+    "create it with the platform's own migrations; for a database of another kind `lockstep init` writes tenancy.sql";
 
 struct Check<'a> {
     file: &'a str,
@@ -134,12 +141,9 @@ impl Check<'_> {
         self.found.push(Misfit { file: self.file.to_owned(), subject, problem, remedy: remedy.to_owned() });
     }
 
-    fn table(&mut self, table: &SourceTable) -> bool {
+    fn table(&mut self, table: &SourceTable, absent: &'static str) -> bool {
         let (problem, remedy) = match self.facts.get(table) {
-            None => (
-                "does not exist as an ordinary table",
-                "create it with the platform's own migrations, or drop the definition (partitioned tables and views cannot be captured)",
-            ),
+            None => ("does not exist as an ordinary table", absent),
             Some(live) if live.is_inherited => (
                 "is a partition, a child or a parent of another table, through which rows come and go unnoticed",
                 "detach it (ALTER TABLE … DETACH PARTITION, NO INHERIT), or drop the definition",
@@ -187,7 +191,7 @@ impl Check<'_> {
     }
 
     fn mapping(&mut self, mapping: &Mapping) {
-        if !self.table(&mapping.source) {
+        if !self.table(&mapping.source, NO_TABLE) {
             return;
         }
         match &mapping.tenant {
@@ -197,7 +201,6 @@ impl Check<'_> {
                 self.typed(&mapping.source, branch, &["text", "varchar"]);
                 self.exact(&mapping.source, project);
                 self.exact(&mapping.source, branch);
-                self.column(&tenancy_table(), "hasNoOrganization");
             }
         }
         for column in &mapping.columns {
@@ -219,7 +222,7 @@ impl Check<'_> {
                     self.exact(&mapping.source, name);
                 }
             }
-            if self.table(&join.table) {
+            if self.table(&join.table, NO_TABLE) {
                 self.exact(&join.table, &join.there);
                 self.typed(&join.table, &join.tenant, &["uuid"]);
                 for name in mapping.joined_columns(join) {

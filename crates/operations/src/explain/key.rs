@@ -166,7 +166,7 @@ mod tests {
     const ID: &str = "0b7d3f5e-0000-4000-8000-000000000007";
 
     fn read(mapping: &str, text: &str) -> Result<Vec<String>, KeyProblem> {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         parse(set.get(&mapping.parse().unwrap()).unwrap(), text)
     }
 

@@ -57,7 +57,7 @@ impl From<Misfit> for DefinitionFinding {
 /// When there is no such mapping, or Postgres cannot be asked.
 pub async fn check_mappings(settings: &Settings, which: Option<&str>) -> Result<MappingCheckReport, OperationError> {
     let file = which.filter(|which| Path::new(which).extension().is_some_and(|extension| extension == "toml"));
-    let (set, errors) = MappingSet::load_right(settings.mappings_dir.as_deref(), file.map(Path::new));
+    let (set, errors) = MappingSet::load_right(&settings.mappings, file.map(Path::new));
     let chosen = match which {
         None => None,
         Some(_) if file.is_some() => Some(file.unwrap_or_default().to_owned()),

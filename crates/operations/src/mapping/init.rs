@@ -58,7 +58,7 @@ pub async fn init_mapping(settings: &Settings, request: &MappingInitRequest) -> 
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let client = source.connect(Session::Control).await?;
     let table = table(&client, &request.table).await?;
-    let taken = taken(&MappingSet::load_right(settings.mappings_dir.as_deref(), None).0);
+    let taken = taken(&MappingSet::load_right(&settings.mappings, None).0);
     let draft = draft_of(&client, &table, request.tenant_column.as_deref(), &taken).await?;
     if let Some(file) = &request.to {
         let made = OpenOptions::new().write(true).create_new(true).open(file);

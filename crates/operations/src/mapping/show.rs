@@ -32,7 +32,7 @@ pub struct MappingStatement {
 /// # Errors
 /// When there is no such mapping, or definitions are wrong and it may be one of those.
 pub fn show_mapping(settings: &Settings, name: &str) -> Result<MappingStatements, OperationError> {
-    let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
+    let (mappings, wrong) = MappingSet::load_right(&settings.mappings, None);
     let mapping = match mappings.iter().find(|mapping| mapping.name.as_str() == name) {
         Some(mapping) => mapping,
         None if !wrong.is_empty() => return Err(DefinitionErrors(wrong).into()),

@@ -1,39 +1,86 @@
 //! What a definition of a table is written from: which table is meant, and what tells its rows apart.
 
 use lockstep_mappings::SourceTable;
+use lockstep_mappings::postgres::table;
 use tokio_postgres::{Client, Row};
 
 use crate::error::SourceError;
+
+/// The application's own ordinary tables `c`, with their schema `n`.
+const ORDINARY: &str =
+    r"c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'";
 
 /// The ordinary tables that a name may mean, those of schema `public` first: `Invoice`, or `billing.Invoice` with a schema.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn tables_named(client: &Client, name: &str) -> Result<Vec<SourceTable>, SourceError> {
-    const TABLES: &str = r"
+    let sql = format!(
+        r"
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
+WHERE {ORDINARY}
   AND $1::text IN (c.relname::text, n.nspname || '.' || c.relname)
-ORDER BY n.nspname <> 'public', n.nspname, c.relname";
-    let rows = client.query(TABLES, &[&name]).await?;
+ORDER BY n.nspname <> 'public', n.nspname, c.relname"
+    );
+    let rows = client.query(&sql, &[&name]).await?;
     Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
 }
 
-/// Ordinary tables that are no partition, each with its columns that refer to `"Tenancy"."id"`, in the order of their names.
+/// Ordinary tables that are no partition, each with its columns that refer to the table of tenants, in the order of their names.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
-pub async fn tables_with_tenants(client: &Client) -> Result<Vec<(SourceTable, Vec<String>)>, SourceError> {
-    const TABLES: &str = r#"
+pub async fn tables_with_tenants(
+    client: &Client,
+    tenants: &SourceTable,
+) -> Result<Vec<(SourceTable, Vec<String>)>, SourceError> {
+    let sql = format!(
+        r"
 SELECT n.nspname, c.relname, ARRAY(
   SELECT a.attname::text FROM pg_constraint f JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
-  WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = to_regclass('public."Tenancy"') AND cardinality(f.conkey) = 1
+  WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = to_regclass($1) AND cardinality(f.conkey) = 1
   ORDER BY a.attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND NOT c.relispartition AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
-ORDER BY n.nspname, c.relname"#;
-    let rows = client.query(TABLES, &[]).await?;
+WHERE {ORDINARY} AND NOT c.relispartition
+ORDER BY n.nspname, c.relname"
+    );
+    let rows = client.query(&sql, &[&table(tenants)]).await?;
     Ok(rows.iter().map(|row| (SourceTable { schema: row.get(0), name: row.get(1) }, row.get(2))).collect())
+}
+
+/// A table whose rows may be the tenants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TenantsTable {
+    /// The table.
+    pub table: SourceTable,
+    /// Its primary key: one column of type `uuid`.
+    pub key: String,
+    /// How many other tables refer to it.
+    pub referring: i64,
+}
+
+/// The tables whose rows may be the tenants, those that most others refer to first.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn tenants_tables(client: &Client) -> Result<Vec<TenantsTable>, SourceError> {
+    let sql = format!(
+        r"
+SELECT n.nspname, c.relname, a.attname,
+  (SELECT count(DISTINCT f.conrelid) FROM pg_constraint f
+    WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conrelid <> c.oid AND f.confkey = ARRAY[a.attnum])
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index x ON x.indrelid = c.oid AND x.indisprimary AND x.indnkeyatts = 1
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.atttypid = 'uuid'::regtype
+WHERE {ORDINARY} AND NOT c.relispartition
+ORDER BY 4 DESC, n.nspname <> 'public', n.nspname, c.relname"
+    );
+    let rows = client.query(&sql, &[]).await?;
+    let tables = rows.iter().map(|row| TenantsTable {
+        table: SourceTable { schema: row.get(0), name: row.get(1) },
+        key: row.get(2),
+        referring: row.get(3),
+    });
+    Ok(tables.collect())
 }
 
 /// The sets of columns that are unique together and cannot be null: the primary key first, then the shortest.

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_trigger_of_somebody_else_s_that_may_change_json_on_the_way_is_told() {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let users = set.get(&"users".parse().unwrap()).unwrap().source.clone();
         let mut facts = SourceFacts::new();
         let json = ColumnFacts { typname: "jsonb".to_owned(), ..ColumnFacts::default() };
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn whatever_was_done_to_a_trigger_or_a_function_is_told() {
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let mut live = Live::default();
         let expected = capture::objects(&set, &live.facts, &live.relaxed());
         assert_eq!(flaws(&set, &live).len(), expected.len(), "nothing is there");

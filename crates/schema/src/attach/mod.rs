@@ -14,7 +14,7 @@ mod plan;
 mod shape;
 
 pub use apply::{ApplyEvent, Applying, apply};
-pub use describe::{tables_named, tables_with_tenants, unique_keys};
+pub use describe::{TenantsTable, tables_named, tables_with_tenants, tenants_tables, unique_keys};
 pub use detach::detach;
 pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};

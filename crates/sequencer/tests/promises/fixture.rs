@@ -63,7 +63,7 @@ impl Running {
 impl Fixture {
     /// The standalone schema with capture, without rows.
     pub(crate) async fn new() -> Self {
-        Self::with(MappingSet::load(None).unwrap(), "").await
+        Self::with(MappingSet::built_in(), "").await
     }
 
     /// The standalone schema and what `statements` add to it, with the capture of these mappings.

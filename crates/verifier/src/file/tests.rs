@@ -27,7 +27,7 @@ impl Drop for Written {
 }
 
 fn mapping(name: &str) -> Mapping {
-    MappingSet::load(None).unwrap().get(&name.parse().unwrap()).unwrap().clone()
+    MappingSet::built_in().get(&name.parse().unwrap()).unwrap().clone()
 }
 
 fn permission(user: u8, name: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{MappingSources, Settings};
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Moment, WriteWindow};
 use lockstep_mappings::clickhouse::{Databases, raw_table};
@@ -52,14 +52,19 @@ impl Fixture {
         let client = database.connect().await?;
         client.batch_execute(prepare).await.context("preparing the source")?;
         let suffix = unique_suffix();
-        let mappings_dir = definition.map(|(name, text)| {
+        let directory = definition.map(|(name, text)| {
             let directory = std::env::temp_dir().join(format!("lockstep-{suffix}"));
             std::fs::create_dir_all(&directory).unwrap();
             std::fs::write(directory.join(name), text).unwrap();
             directory
         });
-        let settings = in_process::settings(&database, &services()?, &suffix, mappings_dir);
-        let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+        let settings = in_process::settings(
+            &database,
+            &services()?,
+            &suffix,
+            MappingSources { directory, ..MappingSources::default() },
+        );
+        let set = MappingSet::load(&settings.mappings)?;
         let clickhouse = in_process::install(&settings, &set).await?;
         let databases = clickhouse.databases().clone();
         Ok(Self { database, client, clickhouse, settings, set, databases })
@@ -254,7 +259,7 @@ impl Drop for Fixture {
                 for name in [databases.raw, databases.views] {
                     clickhouse.execute(&format!("DROP DATABASE IF EXISTS {name} SYNC")).await?;
                 }
-                if let Some(directory) = settings.mappings_dir {
+                if let Some(directory) = settings.mappings.directory {
                     std::fs::remove_dir_all(directory)?;
                 }
                 Ok::<_, anyhow::Error>(())

@@ -54,7 +54,7 @@ pub async fn run_to<D: Destination>(
     destination: D,
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
-    let set = MappingSet::load(settings.mappings_dir.as_deref())?;
+    let set = MappingSet::load(&settings.mappings)?;
     let mappings = Arc::new(Mappings::new(&set));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let health = Health::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::health::Health;
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{MappingSources, Settings};
 use lockstep_core::shutdown::Shutdown;
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
@@ -69,8 +69,9 @@ impl WorkerFixture {
 
     /// Around a database that has source tables.
     pub(crate) async fn attached_to(database: TestDatabase) -> Self {
-        let settings = in_process::settings(&database, &services().unwrap(), &unique_suffix(), None);
-        let set = MappingSet::load(None).unwrap();
+        let settings =
+            in_process::settings(&database, &services().unwrap(), &unique_suffix(), MappingSources::default());
+        let set = MappingSet::built_in();
         let clickhouse = in_process::install(&settings, &set).await.unwrap();
         let databases = clickhouse.databases().clone();
         let client = database.connect().await.unwrap();

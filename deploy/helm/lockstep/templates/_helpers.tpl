@@ -68,6 +68,8 @@ labels:
   value: {{ $values.log.filter | quote }}
 - name: LOCKSTEP_LOG_FORMAT
   value: {{ $values.log.format | quote }}
+- name: LOCKSTEP_BUILT_IN_MAPPINGS
+  value: {{ $values.mappings.builtIn | quote }}
 {{- if $values.mappings.configMap }}
 - name: LOCKSTEP_MAPPINGS_DIR
   value: /etc/lockstep/mappings

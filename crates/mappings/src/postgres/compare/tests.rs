@@ -8,7 +8,7 @@ use crate::{MappingSet, clickhouse};
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
 
 fn mapping(name: &str) -> Mapping {
-    MappingSet::load(None).unwrap().get(&name.parse().unwrap()).unwrap().clone()
+    MappingSet::built_in().get(&name.parse().unwrap()).unwrap().clone()
 }
 
 fn keys() -> Vec<Key> {

@@ -39,7 +39,7 @@ impl Fixture {
         let client = database.connect().await.unwrap();
         client.batch_execute(SOURCE_SCHEMA).await.unwrap();
         let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
-        let set = MappingSet::load(None).unwrap();
+        let set = MappingSet::built_in();
         let live = attach::inspect(&source, &set).await.unwrap();
         attach::apply(&source, &attach::plan(&set, &live, &attach::Wishes::default()).unwrap(), |_| {}).await.unwrap();
         let burn = "CREATE PROCEDURE burn(times bigint) LANGUAGE plpgsql AS $$ BEGIN
@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     fn numbering(&self) -> Numbering {
-        Numbering::new(self.source.clone(), Arc::new(MappingSet::load(None).unwrap()))
+        Numbering::new(self.source.clone(), Arc::new(MappingSet::built_in()))
     }
 
     async fn number(&self, sql: &str) -> i64 {

@@ -6,7 +6,7 @@ use super::*;
 
 /// The built-in mapping `users` with a second name.
 fn users() -> Mapping {
-    let mut mapping = MappingSet::load(None).unwrap().get(&"users".parse().unwrap()).unwrap().clone();
+    let mut mapping = MappingSet::built_in().get(&"users".parse().unwrap()).unwrap().clone();
     mapping.columns[1].alias = Some("nickname".to_owned());
     mapping
 }

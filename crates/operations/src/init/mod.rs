@@ -1,0 +1,234 @@
+//! What a new installation begins with: a look at the three services, a configuration file, and a definition for each table of
+//! tenants. No database is changed.
+
+mod services;
+mod suggest;
+mod tenants;
+
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings, WrittenSettings};
+use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::facts::{SourceFacts, misfits_of_tenancies, tables_needed};
+use lockstep_schema::attach::facts;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use self::services::{of_clickhouse, of_queue, of_source};
+use self::suggest::suggest;
+use self::tenants::Tenants;
+pub use self::tenants::TenantsReport;
+use crate::doctor::{Check, Outcome};
+use crate::error::OperationError;
+use crate::mapping::{DefinitionFinding, check_mappings};
+
+/// The file that makes a table of tenancies.
+const TENANCIES_FILE: &str = "tenancy.sql";
+/// Further tables are not looked at.
+const MAX_TABLES: usize = 2000;
+
+/// What an installation begins with.
+#[derive(Clone, Debug)]
+pub struct InitRequest {
+    /// Where the configuration file and the directory of definitions are written.
+    pub to: PathBuf,
+    /// The table whose rows are the tenants; none: the platform's `"Tenancy"`, or else one of a usual name that others refer to.
+    pub tenants_table: Option<String>,
+    /// The column that names a row's tenancy; none: the one that refers to the tenants' table, or has a usual name.
+    pub tenant_column: Option<String>,
+    /// Files that are there are written anew.
+    pub force: bool,
+    /// What the configuration file holds.
+    pub settings: WrittenSettings,
+}
+
+/// What was found and written.
+#[derive(Serialize, Debug)]
+pub struct InitReport {
+    /// Whether all services answer, and every definition fits.
+    pub ready: bool,
+    /// Each service.
+    pub services: Vec<Check>,
+    /// The table whose rows are the tenants, where it is not the platform's.
+    pub tenants: Option<TenantsReport>,
+    /// Which built-in mappings the installation has, as the setting says it.
+    pub built_in_mappings: String,
+    /// Tables of mappings that are there already, the built-in ones among them.
+    pub known: Vec<String>,
+    /// Tables that a definition was written of.
+    pub suggested: Vec<SuggestedMapping>,
+    /// Tables that none was written of.
+    pub unmapped: Vec<UnmappedTable>,
+    /// What is wrong with the definitions all together.
+    pub findings: Vec<DefinitionFinding>,
+    /// Files that were written.
+    pub written: Vec<PathBuf>,
+    /// Files that were there, and stay.
+    pub kept: Vec<PathBuf>,
+    /// Settings with a password that no file can be named for: they stay in the environment.
+    pub in_environment: Vec<String>,
+    /// What to run now.
+    pub next: Vec<String>,
+}
+
+/// A definition of a table.
+#[derive(Serialize, Debug)]
+pub struct SuggestedMapping {
+    /// The mapping's name.
+    pub name: String,
+    /// The table, with its schema.
+    pub table: String,
+    /// Columns that stand in it as comments only.
+    pub left_out: Vec<String>,
+}
+
+/// A table without a definition.
+#[derive(Serialize, Debug)]
+pub struct UnmappedTable {
+    /// With its schema.
+    pub table: String,
+    /// Why there is none.
+    pub reason: String,
+}
+
+/// Looks at the services, and writes what an installation begins with. Nothing is written where the source does not answer.
+///
+/// # Errors
+/// When a file cannot be written, or the source ceases to answer.
+pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitReport, OperationError> {
+    let settings = &Settings { source_read_only: true, ..settings.clone() };
+    let (client, services) = of_source(settings).await;
+    let mut report = InitReport {
+        ready: false,
+        services,
+        tenants: None,
+        built_in_mappings: settings.mappings.built_in.to_string(),
+        known: Vec::new(),
+        suggested: Vec::new(),
+        unmapped: Vec::new(),
+        findings: Vec::new(),
+        written: Vec::new(),
+        kept: Vec::new(),
+        in_environment: request.settings.left_out.clone(),
+        next: Vec::new(),
+    };
+    report.services.push(of_queue(settings).await);
+    report.services.push(of_clickhouse(settings).await);
+    if let Some(client) = client {
+        of_database(&client, settings, request, &mut report).await?;
+    }
+    report.ready = report.findings.is_empty() && report.services.iter().all(|check| check.outcome == Outcome::Ok);
+    Ok(report)
+}
+
+/// Writes what the tables of the source call for.
+async fn of_database(
+    client: &Client,
+    settings: &Settings,
+    request: &InitRequest,
+    report: &mut InitReport,
+) -> Result<(), OperationError> {
+    let tenants = Tenants::find(client, request.tenants_table.as_deref()).await?;
+    let built_in = built_in(client, &settings.mappings.built_in).await?;
+    report.tenants = tenants.report();
+    report.built_in_mappings = built_in.to_string();
+    write_settings(request, report)?;
+    let statements = tenants.statements();
+    if let Some(statements) = &statements {
+        write(&request.to.join(TENANCIES_FILE), statements, 0o644, request.force, report)?;
+    }
+    let mappings = MappingSources { built_in, directory: Some(request.to.join("mappings")) };
+    suggest(client, request, (&tenants, &mappings), report).await?;
+    report.findings = check_mappings(&Settings { mappings, ..settings.clone() }, None).await?.findings;
+    if statements.is_some() || tenants.remedy().is_some() {
+        // There is no table of tenancies yet.
+        let absent = misfits_of_tenancies(&SourceFacts::default());
+        let of_tenancies: Vec<_> = absent.into_iter().map(DefinitionFinding::from).collect();
+        report.findings.retain(|finding| !of_tenancies.contains(finding));
+    }
+    if let Some(remedy) = tenants.remedy() {
+        report.services.push(Check::finding("tenants", "there is no table of tenancies", remedy));
+    }
+    report.next = next(&request.to, statements.is_some(), &request.settings);
+    Ok(())
+}
+
+/// What was said, or those built-in mappings whose tables are all there.
+async fn built_in(client: &Client, said: &BuiltInMappings) -> Result<BuiltInMappings, OperationError> {
+    if *said != BuiltInMappings::All {
+        return Ok(said.clone());
+    }
+    let set = MappingSet::built_in();
+    let there = facts(client, &tables_needed(&set)).await?;
+    let names: BTreeSet<_> = set
+        .iter()
+        .filter(|mapping| {
+            let joined = mapping.joins.iter().map(|join| &join.table);
+            joined.chain([&mapping.source]).all(|table| there.contains_key(table))
+        })
+        .map(|mapping| mapping.name.clone())
+        .collect();
+    Ok(if names.len() == set.iter().count() { BuiltInMappings::All } else { BuiltInMappings::Only(names) })
+}
+
+fn write_settings(request: &InitRequest, report: &mut InitReport) -> Result<(), OperationError> {
+    let secrets = request.to.join(WrittenSettings::directory());
+    for (name, secret) in &request.settings.secrets {
+        make_directory(&secrets, 0o700)?;
+        write(&secrets.join(name), &format!("{}\n", secret.expose_secret()), 0o600, request.force, report)?;
+    }
+    let text = format!(
+        "# The names are those of the flags and variables: `lockstep config show`.\n\
+         mappings_dir = \"mappings\"\nbuilt_in_mappings = \"{}\"\n{}",
+        report.built_in_mappings, request.settings.text
+    );
+    make_directory(&request.to, 0o755)?;
+    write(&request.to.join("lockstep.toml"), &text, 0o644, request.force, report).map(drop)
+}
+
+/// What to run now. `makes_tenancies`: the file that makes the table of tenancies comes first.
+fn next(to: &Path, makes_tenancies: bool, settings: &WrittenSettings) -> Vec<String> {
+    let is_here = to == Path::new(".");
+    let config = if is_here { String::new() } else { format!(" --config {}", to.join("lockstep.toml").display()) };
+    let mut commands = Vec::new();
+    if makes_tenancies {
+        let url = match settings.secrets.iter().find(|(name, _)| name == "source_url") {
+            Some((name, _)) => format!("$(cat {})", to.join(WrittenSettings::directory()).join(name).display()),
+            None => "$LOCKSTEP_SOURCE_URL".to_owned(),
+        };
+        let file = to.join(TENANCIES_FILE);
+        commands.push(format!("psql \"{url}\" --single-transaction --set ON_ERROR_STOP=1 --file {}", file.display()));
+    }
+    commands.extend([
+        format!("lockstep mapping check{config}"),
+        format!("lockstep migrate{config}"),
+        format!("lockstep-sequencer{config} & lockstep-worker{config} &"),
+        format!("lockstep wait --all{config}"),
+    ]);
+    commands
+}
+
+fn make_directory(directory: &Path, mode: u32) -> Result<(), OperationError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(directory);
+    made.map_err(|why| OperationError::File { file: directory.to_owned(), why })
+}
+
+/// Writes a file, unless it is there and may not be replaced.
+fn write(file: &Path, text: &str, mode: u32, force: bool, report: &mut InitReport) -> Result<(), OperationError> {
+    if force {
+        // Another that stands there may be readable by more than may read this.
+        let _ = std::fs::remove_file(file);
+    }
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
+    match made.and_then(|mut made| made.write_all(text.as_bytes())) {
+        Ok(()) => report.written.push(file.to_owned()),
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => report.kept.push(file.to_owned()),
+        Err(why) => return Err(OperationError::File { file: file.to_owned(), why }),
+    }
+    Ok(())
+}

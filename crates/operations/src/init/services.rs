@@ -1,0 +1,103 @@
+//! Whether the three services answer, and give the rights that are needed.
+
+use std::time::Duration;
+
+use lockstep_core::settings::Settings;
+use lockstep_destinations::{ClickHouse, Destination};
+use lockstep_queue::{QueueError, Topology, depths};
+use lockstep_schema::{Session, Source, SourceError};
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use crate::doctor::{Check, or_ok};
+use crate::error::OperationError;
+
+/// For each of the three services.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
+const POSTGRES: &str = "Postgres";
+
+/// Looks at Postgres. Returns a session where it answers.
+pub(super) async fn of_source(settings: &Settings) -> (Option<Client>, Vec<Check>) {
+    match timeout(PROBE_TIMEOUT, look_at_source(settings)).await {
+        Ok(Ok((client, checks))) => (Some(client), checks),
+        Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error)]),
+        Err(_) => (None, vec![too_late(POSTGRES)]),
+    }
+}
+
+fn too_late(service: &'static str) -> Check {
+    let what = format!("no answer within {} s", PROBE_TIMEOUT.as_secs());
+    Check::unknown(service, what, "check host, port and what is between")
+}
+
+async fn look_at_source(settings: &Settings) -> Result<(Client, Vec<Check>), OperationError> {
+    const SERVER: &str = r"SELECT current_setting('server_version'), current_setting('server_version_num')::int >= 140000, pg_is_in_recovery(),
+  has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('lockstep') IS NOT NULL,
+  ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
+      AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1 LIMIT 5)";
+    let client = Source::of(settings)?.connect(Session::Control).await?;
+    let server = client.query_one(SERVER, &[]).await.map_err(SourceError::from)?;
+    let foreign: Vec<String> = server.get(4);
+    let wanting = [
+        (server.get(1), "it is older than 14".to_owned(), "use PostgreSQL 14 or later"),
+        (
+            !server.get::<_, bool>(2),
+            "it is a stand-by".to_owned(),
+            "give the primary; a replica is LOCKSTEP_SOURCE_READ_URL",
+        ),
+        (server.get(3), "the role may not create schema lockstep".to_owned(), "GRANT CREATE ON DATABASE … TO the role"),
+        (
+            foreign.is_empty(),
+            format!("the role is no member of the owner of {}", foreign.join(", ")),
+            "needed for tables that are captured: GRANT the owner TO the role",
+        ),
+    ];
+    let findings = wanting.into_iter().filter(|(holds, ..)| !holds);
+    let findings = findings.map(|(_, what, remedy)| Check::finding(POSTGRES, what, remedy)).collect();
+    let version: String = server.get(0);
+    Ok((client, or_ok(POSTGRES, &format!("{version}, with all rights that are needed"), findings)))
+}
+
+/// Looks at RabbitMQ.
+pub(super) async fn of_queue(settings: &Settings) -> Check {
+    const NAME: &str = "RabbitMQ";
+    timeout(PROBE_TIMEOUT, look_at_queue(NAME, settings)).await.unwrap_or_else(|_| too_late(NAME))
+}
+
+async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
+    if settings.amqp_url.expose().is_empty() {
+        return Check::unknown(name, "no URL was given", "set LOCKSTEP_AMQP_URL");
+    }
+    let topology = Topology::new(&settings.queue_prefix);
+    match depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await {
+        Ok(_) => Check::ok(name, "answers; queues of this prefix are there already"),
+        Err(QueueError::NoQueue { .. }) => Check::ok(name, "answers; programs declare their queues when they start"),
+        Err(error) => Check::unknown(name, error.to_string(), "see docs/errors for the code"),
+    }
+}
+
+/// Looks at ClickHouse.
+pub(super) async fn of_clickhouse(settings: &Settings) -> Check {
+    const NAME: &str = "ClickHouse";
+    timeout(PROBE_TIMEOUT, look_at_clickhouse(NAME, settings)).await.unwrap_or_else(|_| too_late(NAME))
+}
+
+async fn look_at_clickhouse(name: &'static str, settings: &Settings) -> Check {
+    if settings.clickhouse.url.expose().is_empty() {
+        return Check::unknown(name, "no URL was given", "set LOCKSTEP_CLICKHOUSE_URL");
+    }
+    let looking = async {
+        let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+        clickhouse.check_version().await?;
+        clickhouse.fetch_text("SELECT version()").await
+    };
+    match looking.await {
+        // A session that only reads is told of no right to write, so `migrate` is the first to know.
+        Ok(version) => Check::ok(
+            name,
+            format!("{} answers; whether it may be written `lockstep migrate` says", version.trim_end()),
+        ),
+        Err(error) => Check::failed(name, &OperationError::Destination(error)),
+    }
+}

@@ -1,0 +1,103 @@
+//! A database that has nothing of the platform: its tenants are rows of a table of its own, and no built-in mapping is loaded.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::installation::Installation;
+use serde_json::Value;
+
+use crate::custom_mapping::Definitions;
+use crate::programs::{ended, with_settings};
+use crate::stage::Stage;
+
+/// A shop: its tenants are accounts, in a schema of their own; more tables refer to people than to accounts.
+const SHOP: &str = "
+CREATE SCHEMA shop;
+CREATE TABLE shop.accounts (id uuid PRIMARY KEY, name text NOT NULL, plan text);
+CREATE TABLE shop.person (id uuid PRIMARY KEY, account uuid NOT NULL REFERENCES shop.accounts ON DELETE CASCADE, name text NOT NULL);
+CREATE TABLE shop.bill (id uuid PRIMARY KEY, paid_by uuid REFERENCES shop.person ON DELETE SET NULL,
+    account uuid NOT NULL REFERENCES shop.accounts ON DELETE CASCADE, cents bigint NOT NULL);
+CREATE TABLE shop.note (id uuid PRIMARY KEY, person uuid REFERENCES shop.person ON DELETE CASCADE, account uuid NOT NULL REFERENCES shop.accounts ON DELETE CASCADE);
+CREATE TABLE shop.visit (person uuid REFERENCES shop.person ON DELETE CASCADE, at timestamptz PRIMARY KEY);
+INSERT INTO shop.accounts SELECT md5('account ' || n)::uuid, 'account ' || n, 'free' FROM generate_series(1, 3) n;
+INSERT INTO shop.person SELECT md5('person ' || n)::uuid, md5('account ' || n % 3 + 1)::uuid, 'person ' || n FROM generate_series(1, 30) n;
+INSERT INTO shop.bill SELECT md5('bill ' || n)::uuid, md5('person ' || n % 30 + 1)::uuid, md5('account ' || n % 3 + 1)::uuid, n FROM generate_series(1, 300) n;
+";
+
+/// What every tenant sees, and what it ought to see, as text that sorts alike.
+async fn is_equal(stage: &Stage) -> Result<()> {
+    for (view, columns, table) in [
+        ("accounts", "project_id, id, name", "SELECT id::text, id::text, name FROM shop.accounts"),
+        ("person", "project_id, id, name", "SELECT account::text, id::text, name FROM shop.person"),
+        ("bill", "project_id, id, cents", "SELECT account::text, id::text, cents::text FROM shop.bill"),
+    ] {
+        let seen = stage.seen(&format!("SELECT {columns} FROM {{views}}.{view} FORMAT TSV")).await?;
+        let seen: BTreeSet<_> = seen.lines().map(str::to_owned).collect();
+        let rows = stage.client.query(table, &[]).await?;
+        let expected = rows.iter().map(|row| [0, 1, 2].map(|place| row.get::<_, String>(place)).join("\t"));
+        assert_eq!(seen, expected.collect::<BTreeSet<_>>(), "{view}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_database_goes_from_init_to_rows_that_are_proven() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?.without_built_in_mappings()).await?;
+    stage.sql(SHOP).await?;
+    let to = Definitions::new(&[])?;
+    let directory = to.path("").display().to_string();
+    // What says which built-in mappings there are is what `init` finds.
+    let mut own: Vec<_> = stage.installation.environment();
+    own.retain(|(name, _)| *name != "LOCKSTEP_BUILT_IN_MAPPINGS");
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut init = with_settings(&stage, "lockstep", &own);
+    let output = ended(init.args(["init", "--to", &directory, "--output", "json"])).await?;
+    let report: Value = serde_json::from_slice(&output.stdout).context("what init says")?;
+    ensure!(output.status.success() && report["ready"] == true, "{report:#}");
+    assert_eq!(report["tenants"]["table"], "shop.accounts");
+    assert_eq!(report["built_in_mappings"], "none");
+    let names: Vec<_> = report["suggested"].as_array().into_iter().flatten().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["accounts", "bill", "note", "person"], "{report:#}");
+    ensure!(report["next"][0].as_str().is_some_and(|next| next.starts_with("psql ")), "{report:#}");
+    ensure!(stage.number("SELECT count(*) FROM pg_class WHERE relname = 'Tenancy'").await? == 0, "it was changed");
+
+    let config = to.path("lockstep.toml").display().to_string();
+    let lockstep = || with_settings(&stage, "lockstep", &[("LOCKSTEP_CONFIG", &config)]);
+    let refused = ended(lockstep().arg("migrate")).await?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(
+        refused.status.code() == Some(78) && said.contains("lockstep init") && said.contains("tenancy.sql"),
+        "{said}"
+    );
+    stage.sql(&std::fs::read_to_string(to.path("tenancy.sql"))?).await?;
+    for arguments in [&["mapping", "check"][..], &["migrate"]] {
+        let done = ended(lockstep().args(arguments)).await?;
+        ensure!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let start =
+        |program| stage.installation.spawn(with_settings(&stage, program, &[("LOCKSTEP_CONFIG", &config)]), program);
+    let programs = [start("lockstep-sequencer")?, start("lockstep-worker")?];
+    let in_step = async || {
+        let waited = ended(lockstep().args(["wait", "--all", "--timeout", "60"])).await?;
+        ensure!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+        is_equal(&stage).await
+    };
+    in_step().await?;
+    assert_eq!(stage.seen("SELECT count() FROM {views}.bill").await?, "300");
+
+    // Tenants come, are renamed and go, as the application pleases.
+    stage.sql("INSERT INTO shop.accounts VALUES (md5('new')::uuid, 'new', NULL);
+        INSERT INTO shop.bill VALUES (md5('new bill')::uuid, NULL, md5('new')::uuid, 7); UPDATE shop.accounts SET plan = 'paid'").await?;
+    in_step().await?;
+    stage.sql("DELETE FROM shop.accounts WHERE name = 'account 2'").await?;
+    in_step().await?;
+    assert_eq!(stage.number("SELECT count(*) FROM \"Tenancy\"").await?, 3);
+    let mut verifier = with_settings(&stage, "lockstep-verifier", &[("LOCKSTEP_CONFIG", &config)]);
+    let proven = ended(&mut verifier).await?;
+    ensure!(proven.status.success(), "{}", String::from_utf8_lossy(&proven.stdout));
+    stage.sql("TRUNCATE shop.accounts CASCADE").await?;
+    in_step().await?;
+    assert_eq!(stage.seen("SELECT count() FROM {views}.bill").await?, "0");
+    assert_eq!(stage.number("SELECT count(*) FROM \"Tenancy\"").await?, 0);
+    stage.end(programs).await
+}
