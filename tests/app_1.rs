@@ -76,7 +76,7 @@ async fn app_1_writes_wait_for_no_pass_and_no_truncation_of_an_inbox() -> Result
     let held = [("FAILPOINTS", "sequencer::pass_commit::before=return(hang)".to_owned())];
     let sequencer = stage.installation.start_with("lockstep-sequencer", "held", &held)?;
     let in_a_pass = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid IN
-        (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'lockstep sequencer' AND state = 'idle in transaction')";
+        (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep sequencer %' AND state = 'idle in transaction')";
     eventually("a pass that stands still", DEADLINE, async || Ok(stage.number(in_a_pass).await? > 0)).await?;
     for way in second {
         stage.sql(way).await?;

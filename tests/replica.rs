@@ -21,7 +21,7 @@ async fn replica_that_lags_costs_time_and_no_rows() -> Result<()> {
     let worker = stage.start_with("lockstep-worker", &reading)?;
     stage.equal().await?;
     let reader = connect(&replica_url).await?;
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep fetch'";
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockstep fetch %'";
     ensure!(reader.query_one(sessions, &[]).await?.get::<_, i64>(0) > 0, "the worker does not read from the replica");
     reader.batch_execute("SELECT pg_wal_replay_pause()").await?;
     eventually("replay to be paused", DEADLINE, async || {

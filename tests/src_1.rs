@@ -110,7 +110,7 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
     // Of another mapping: rewinding is for all of them.
     stage.in_clickhouse(LOST_CONTENT).await?;
     // A restoration ends all sessions: whoever reads begins anew, and takes no cursor for granted.
-    stage.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'lockstep fetch'").await?;
+    stage.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep fetch %'").await?;
     // The sequencer has looked before: it goes on. The worker does not ship what it cannot read whole.
     stage
         .sql(r#"UPDATE "ProjectUser" SET "displayName" = 'ahead'; UPDATE "Team" SET "displayName" = 'beside'"#)

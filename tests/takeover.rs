@@ -13,7 +13,7 @@ const WAITING_FOR_THEIR_TURN: &str =
     AND classid::bigint = x'6c6f636b'::bigint AND objid::bigint = x'73746570'::bigint";
 /// Sequencers that are in the middle of a pass, with its numbers, and do not get through.
 const AT_THE_GATE: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name = 'lockstep sequencer' AND wait_event = 'PgSleep'";
+    AND application_name LIKE 'lockstep sequencer %' AND wait_event = 'PgSleep'";
 /// Holds up a pass for as long as the test pleases. A lock would end it too soon.
 const GATE: &str = r#"
 CREATE TABLE gate (open boolean NOT NULL);

@@ -56,6 +56,11 @@ async fn traces_tell_one_story_of_a_change() -> Result<()> {
         // The last spans are sent before it ends.
         program.stop().await?;
     }
+    // Spans, heartbeats and sessions name a program alike.
+    for instance in collector.instances()? {
+        let known = format!("SELECT count(*) FROM lockstep.instance WHERE id::text = '{instance}'");
+        assert_eq!(stage.number(&known).await?, 1, "{instance}");
+    }
     let spans = collector.spans()?;
     let of_change = |span: &Span| span.name == "worker.flush" && u128::from(span.start_time_unix_nano) >= changed_at;
     let is_story = |span: &Span| of_change(span) && inside(&spans, span).contains(&"INSERT teams");
@@ -77,19 +82,21 @@ async fn traces_tell_one_story_of_a_change() -> Result<()> {
 
 #[tokio::test]
 async fn traces_hold_nothing_of_a_row() -> Result<()> {
-    let (stage, collector) = (Stage::small().await?, Collector::start(StatusCode::OK).await?);
+    let (stage, collector) = (Stage::small_with_tenants().await?, Collector::start(StatusCode::OK).await?);
+    let own = stage.add_destination(&stage.id("engines").await?, &[]).await?;
     let settings = sent_to(collector.url());
     let programs = started(&stage, &settings)?;
     stage.in_step().await?;
     stage.sql(r#"DELETE FROM "ContactChannel" WHERE "id" = id('lovelace')"#).await?;
-    stage.equal().await?;
+    stage.all_equal(&[&own]).await?;
     let verified = ended(&mut with_changed(&stage, "lockstep-verifier", &settings)).await?;
     ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     for program in programs {
         program.stop().await?;
     }
     let spans = collector.spans()?;
-    for name in ["sequencer.pass", "INSERT contact_channels", "verifier.run"] {
+    for name in ["sequencer.pass", "INSERT contact_channels", "tenant.visit", "write contact_channels", "verifier.run"]
+    {
         ensure!(spans.iter().any(|(_, span)| span.name == name), "no {name}: {spans:#?}");
     }
     for value in ["example.com", "lovelace", "charles", "analytical", "cobol", "secret-", "compilers"] {

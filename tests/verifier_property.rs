@@ -244,7 +244,7 @@ async fn verifier_property_rows_that_become_hidden_midway_are_no_difference() ->
             let (holder, owner) = (stage.connect().await?, stage.connect().await?);
             holder.batch_execute(&format!(r#"BEGIN; LOCK TABLE "{locked}" IN ACCESS EXCLUSIVE MODE"#)).await?;
             let hide = async {
-                let waits = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.application_name = 'lockstep scan'";
+                let waits = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.application_name LIKE 'lockstep scan %'";
                 stage.until("the verifier to wait", waits, 1).await?;
                 let by = if locked == hidden { &holder } else { &owner };
                 by.batch_execute(&POLICY.replace("{table}", hidden)).await?;

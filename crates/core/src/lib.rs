@@ -10,6 +10,7 @@ pub mod exit;
 pub mod failpoint;
 pub mod freshness;
 pub mod health;
+pub mod instance;
 pub mod mapping_name;
 pub mod output;
 pub mod retry;

@@ -58,7 +58,8 @@ const BEHIND: &str = "SELECT count(DISTINCT c.tenancy_id), count(*) FROM (
 const OLDEST: &str = "SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8 FROM (
   SELECT id, last_sequence, passed_at FROM lockstep.pass ORDER BY id DESC LIMIT $2) p WHERE p.last_sequence > $1 ORDER BY p.id LIMIT 1";
 
-const SESSIONS: &str = r#"SELECT application_name, count(*), to_char(min(backend_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+/// Sessions by what they do, without the instance that their names end in.
+const SESSIONS: &str = r#"SELECT regexp_replace(application_name, ' [0-9a-f]{8}$', ''), count(*), to_char(min(backend_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep%' GROUP BY 1 ORDER BY 1 LIMIT 100"#;
 
 /// Looks how fresh everything is.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lockstep_core::health::Health;
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::telemetry::{Kind, Span};
+use lockstep_core::telemetry::{Kind, Server, Span};
 
 use crate::batch::TenantBatch;
 use crate::error::QueueError;
@@ -55,7 +55,7 @@ impl Publisher {
     pub async fn publish(&self, batches: &[TenantBatch]) -> Result<(), QueueError> {
         let payloads: Vec<Vec<u8>> = batches.iter().flat_map(TenantBatch::encode).collect();
         let span = Span::begin(Kind::Producer, || format!("publish {}", self.queue));
-        span.set("messaging.system", "rabbitmq");
+        span.asks(Server::RabbitMq);
         span.set("messaging.operation.name", "publish");
         span.set("messaging.operation.type", "send");
         span.set_text("messaging.destination.name", &self.queue);

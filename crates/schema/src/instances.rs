@@ -6,6 +6,7 @@ use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Timestamptz};
 use diesel_async::RunQueryDsl;
+use lockstep_core::instance::id as instance_id;
 use lockstep_core::traffic::Traffic;
 use serde::Serialize;
 use uuid::Uuid;
@@ -41,7 +42,7 @@ pub struct Heartbeat<F> {
 impl<F: Fn() -> State + Send + Sync + 'static> Heartbeat<F> {
     /// Of an instance that begins now. `role`: `sequencer` or `worker`.
     pub fn new(role: &'static str, state: F) -> Self {
-        Self { id: Uuid::new_v4(), role, state }
+        Self { id: instance_id(), role, state }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A collector of traces: takes what programs send, and keeps it.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,13 +82,25 @@ impl Collector {
     /// # Errors
     /// When a program sent something else.
     pub fn spans(&self) -> anyhow::Result<Vec<(String, Span)>> {
+        self.spans_by("service.name")
+    }
+
+    /// The ids of the programs that made spans.
+    ///
+    /// # Errors
+    /// When a program sent something else.
+    pub fn instances(&self) -> anyhow::Result<BTreeSet<String>> {
+        Ok(self.spans_by("service.instance.id")?.into_iter().map(|(instance, _)| instance).collect())
+    }
+
+    fn spans_by(&self, attribute: &str) -> anyhow::Result<Vec<(String, Span)>> {
         let mut spans = Vec::new();
         for body in self.requests() {
             for of in ExportTraceServiceRequest::decode(body)?.resource_spans {
                 let resource = of.resource.unwrap_or_default();
-                let service = text(&resource.attributes, "service.name").unwrap_or_default();
+                let by = text(&resource.attributes, attribute).unwrap_or_default();
                 let own = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
-                spans.extend(own.map(|span| (service.clone(), span)));
+                spans.extend(own.map(|span| (by.clone(), span)));
             }
         }
         Ok(spans)

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub use self::export::describe;
 pub use self::origin::{MAX_LINKS, Origin, TRACEPARENT, TRACESTATE};
 pub use self::span::{Kind, Span, going_on, in_current};
-pub use self::traces::Telemetry;
+pub use self::traces::{Server, Telemetry};
 use crate::settings::Settings;
 
 /// How log lines look.
@@ -36,5 +36,5 @@ pub fn start(program: &'static str, settings: &Settings) -> Telemetry {
         LogFormat::Pretty => registry.with(layer.with_ansi(crate::output::stderr_has_colors())).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
-    traces::start(program, settings.tls_ca_file.as_deref())
+    traces::start(program, settings)
 }

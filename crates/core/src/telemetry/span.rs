@@ -6,7 +6,7 @@ use opentelemetry::trace::{FutureExt, Link, SpanKind, Status, TraceContextExt, T
 use opentelemetry::{Context, KeyValue, Value};
 
 use super::origin::{MAX_LINKS, Origin};
-use super::traces;
+use super::traces::{self, Server};
 
 /// Which side of an exchange a span is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +83,22 @@ impl Span {
     pub fn set_with(&self, key: &'static str, text: impl FnOnce() -> String) {
         if self.0.is_some() {
             self.set(key, text());
+        }
+    }
+
+    /// Says which service it asks, and where that is.
+    pub fn asks(&self, server: Server) {
+        if self.0.is_none() {
+            return;
+        }
+        match server {
+            Server::Postgres => self.set("db.system.name", "postgresql"),
+            Server::ClickHouse => self.set("db.system.name", "clickhouse"),
+            Server::RabbitMq => self.set("messaging.system", "rabbitmq"),
+        }
+        if let Some((host, port)) = traces::place(server) {
+            self.set_text("server.address", host);
+            self.count("server.port", *port);
         }
     }
 

@@ -17,11 +17,12 @@ use opentelemetry_sdk::trace::{Sampler, SamplingResult, SdkTracer, SdkTracerProv
 use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::export::{Export, Http};
 use super::origin::MAX_LINKS;
 use crate::authorities::authorities;
+use crate::instance;
+use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 
 /// How long a program that ends waits for its last spans to be taken.
@@ -31,6 +32,38 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 const RATIO: f64 = 0.01;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+static PLACES: OnceLock<Places> = OnceLock::new();
+
+/// A service that spans are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Server {
+    /// The Postgres that rows are read from: the source, or a replica of it.
+    Postgres,
+    /// The message broker.
+    RabbitMq,
+    /// The destination that all tenants share.
+    ClickHouse,
+}
+
+/// Where these services are: the first host and port of each.
+struct Places([Option<(String, u16)>; 3]);
+
+impl Places {
+    fn of(settings: &Settings) -> Self {
+        let postgres = settings.source_read_url.as_ref().unwrap_or(&settings.source_url);
+        Self([postgres, &settings.amqp_url, &settings.clickhouse.url].map(|url| url.places().into_iter().next()))
+    }
+}
+
+/// The host and port of a service, where there are traces and it has such.
+pub(super) fn place(server: Server) -> Option<&'static (String, u16)> {
+    let Places([postgres, rabbitmq, clickhouse]) = PLACES.get()?;
+    match server {
+        Server::Postgres => postgres.as_ref(),
+        Server::RabbitMq => rabbitmq.as_ref(),
+        Server::ClickHouse => clickhouse.as_ref(),
+    }
+}
 
 /// Makes spans, where traces are on.
 pub(super) fn tracer() -> Option<&'static SdkTracer> {
@@ -56,15 +89,18 @@ impl Telemetry {
 }
 
 /// Starts sending spans, where the environment names a collector. What is wrong with that is said, and stops nothing.
-pub(super) fn start(program: &'static str, ca_file: Option<&Path>) -> Telemetry {
+pub(super) fn start(program: &'static str, settings: &Settings) -> Telemetry {
     let named = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
     let is_disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"));
     let is_named = named("OTEL_EXPORTER_OTLP_ENDPOINT") || named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
     if is_disabled || !is_named || TRACER.get().is_some() {
         return Telemetry::default();
     }
-    match exporter(ca_file) {
-        Ok(exporter) => begin(program, exporter),
+    match exporter(settings.tls_ca_file.as_deref()) {
+        Ok(exporter) => {
+            let _ = PLACES.set(Places::of(settings));
+            begin(program, exporter)
+        }
         Err(reason) => {
             tracing::warn!(reason, "there are no traces");
             Telemetry::default()
@@ -93,7 +129,7 @@ fn resource(program: &'static str) -> Resource {
     let set = Resource::builder().build();
     let is_set =
         |key: &str| set.get(&key.to_owned().into()).is_some_and(|value| !value.as_str().starts_with("unknown_"));
-    let instance = Uuid::new_v4().to_string();
+    let instance = instance::id().to_string();
     let ours = [
         ("service.name", program),
         ("service.namespace", "lockstep"),

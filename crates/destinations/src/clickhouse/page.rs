@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lockstep_core::telemetry::{Kind, Span};
+use lockstep_core::telemetry::{Kind, Server, Span};
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::clickhouse::{each_server, literal, raw_table};
@@ -110,7 +110,7 @@ impl Page {
     fn span(&self) -> Span {
         let table = &self.mapping.name;
         let span = Span::part(Kind::Client, || format!("INSERT {table}"));
-        span.set("db.system.name", "clickhouse");
+        span.asks(Server::ClickHouse);
         span.set("db.operation.name", "INSERT");
         span.set_text("db.collection.name", table.as_str());
         span.set_text("db.namespace", &self.server.databases.raw);

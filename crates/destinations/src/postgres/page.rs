@@ -1,5 +1,6 @@
 //! Pages of the stream: written in one transaction, with their cursor, where the cursor stands as it stood when they were read.
 
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_core::{SequenceId, TenancyId, failpoint};
 use lockstep_mappings::codec::{CodecError, Row};
 use lockstep_mappings::tenant;
@@ -59,7 +60,14 @@ impl PageWriter for Page {
         to.refuse_late(window)?;
         let limit = to.inner.timeouts.whole.min(window.half());
         let (to, gathered) = (&to, &gathered);
-        to.with_session(limit, async |session| write(to, &session, gathered, (from, until), window).await).await?;
+        // Where a tenant's database is, is the tenant's.
+        let span = Span::part(Kind::Client, || format!("write {}", gathered.mapping().name));
+        span.set("db.system.name", "postgresql");
+        span.count("lockstep.bytes", gathered.sent().bytes);
+        let written =
+            to.with_session(limit, async |session| write(to, &session, gathered, (from, until), window).await);
+        let written = written.await.map_err(DestinationError::from);
+        written.inspect_err(|error| span.failed(error.code()))?;
         Ok(Ended::CursorsMoved)
     }
 }

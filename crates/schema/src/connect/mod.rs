@@ -133,7 +133,7 @@ impl Source {
 
     fn named(&self, name: &str) -> Config {
         let mut config = self.config.clone();
-        config.application_name(name);
+        config.application_name(format!("{name} {}", lockstep_core::instance::short()));
         config
     }
 }

@@ -23,7 +23,7 @@ async fn seq_2_a_stand_by_takes_over() {
     fixture.until("the first sequencer to lead", &format!("SELECT ({LEADERS}) = 1")).await;
     let second = fixture.run();
     let standing_by = "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database()
-        AND (query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%') AND application_name = 'lockstep control'";
+        AND (query LIKE '%pg_try_advisory_lock%' OR query LIKE '%pg_locks%') AND application_name LIKE 'lockstep control %'";
     fixture.until("the second sequencer to stand by", standing_by).await;
     fixture.users(tenancy, 0, 1).await;
     until_numbered(&fixture, "the leader to number", 1).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use lockstep_core::TenancyId;
-use lockstep_core::telemetry::{Kind, Span, in_current};
+use lockstep_core::telemetry::{Kind, Server, Span, in_current};
 use lockstep_destinations::{Destination, DestinationError, Failure, Keeps, PageWriter, Retry};
 use tokio::task::JoinSet;
 
@@ -117,7 +117,7 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         let mapping = self.route.mappings.name(plan.mapping);
         // Not current meanwhile: what is written while it is read is the flush's.
         let span = Span::part(Kind::Client, || format!("read {mapping}"));
-        span.set("db.system.name", "postgresql");
+        span.asks(Server::Postgres);
         span.set("db.operation.name", "COPY");
         span.set_text("lockstep.mapping", mapping.as_str());
         span.count("lockstep.tenants", plan.tenancies.len());

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use lockstep_core::freshness;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
-use lockstep_core::telemetry::{Kind, Span, going_on};
+use lockstep_core::telemetry::{Kind, Server, Span, going_on};
 use lockstep_destinations::Destination;
 use lockstep_queue::{Consumer, Delivery, Publisher, QueueError};
 use lockstep_schema::pauses::Pauses;
@@ -305,7 +305,7 @@ impl<D: Destination> Stream<D> {
     /// Lets messages go: those of which nothing failed for good, the others come again later.
     async fn acknowledge(&self, deliveries: Vec<Delivery>, failed: &[Failed]) {
         let span = Span::part(Kind::Client, || "ack".to_owned());
-        span.set("messaging.system", "rabbitmq");
+        span.asks(Server::RabbitMq);
         span.set("messaging.operation.name", "ack");
         span.set("messaging.operation.type", "settle");
         span.count("messaging.batch.message_count", deliveries.len());

@@ -24,6 +24,17 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// In a word, for spans.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Destination(error) => error.code(),
+            Self::Source(_) => "source",
+            Self::Rows(_) => "rows",
+            Self::Keys(_) => "keys",
+            Self::Connection(_) => "connection",
+        }
+    }
+
     /// Of `docs/errors`.
     pub(super) fn code(&self) -> String {
         match self {

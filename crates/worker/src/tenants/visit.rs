@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use lockstep_core::health::Health;
+use lockstep_core::telemetry::{Kind, Span};
 use lockstep_core::{MappingName, SequenceId, TenancyId};
 use lockstep_destinations::postgres::{Postgres, Prepared};
 use lockstep_destinations::{Destination, Failure};
@@ -120,12 +121,14 @@ impl Visitor {
                 return Visited::Failed;
             }
         }
-        let working = tokio::time::timeout(VISIT_TIMEOUT, self.work(context, row)).await;
+        let span = Span::begin(Kind::Internal, || "tenant.visit".to_owned());
+        let working = span.around(tokio::time::timeout(VISIT_TIMEOUT, self.work(context, row))).await;
         let outcome = working.unwrap_or_else(|_| {
             let late = lockstep_destinations::DestinationError::unanswered(self.destination.id());
             Err(Trouble::Destination(late))
         });
         if let Err(trouble) = &outcome {
+            span.failed(trouble.kind());
             look_at_tables_again(context, row, trouble);
         }
         let visited = self.record(context, row, outcome).await;
