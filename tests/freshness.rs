@@ -35,6 +35,20 @@ async fn lag(program: &Program, leg: &str, destination: &str) -> Result<(f64, f6
 const TO: &str = ",destination=\"clickhouse\"";
 
 #[tokio::test]
+async fn changes_that_arrive_in_a_tenants_own_database_count_as_lag() -> Result<()> {
+    let stage = Stage::small_with_tenants().await?;
+    let own = stage.add_destination(&stage.id("engines").await?, &[]).await?;
+    let [sequencer, worker] = [stage.sequencer()?, stage.worker()?];
+    stage.all_equal(&[&own]).await?;
+    let before = lag(&worker, "total", ",destination=\"tenants\"").await?.0;
+    stage.sql(r#"UPDATE "Team" SET "displayName" = 'renamed'"#).await?;
+    stage.all_equal(&[&own]).await?;
+    let counted = async || Ok(lag(&worker, "total", ",destination=\"tenants\"").await?.0 > before);
+    eventually("the change to be counted", DEADLINE, counted).await?;
+    stage.end([sequencer, worker]).await
+}
+
+#[tokio::test]
 async fn a_change_that_waits_is_old_news_and_a_tenancy_behind_until_it_is_shipped() -> Result<()> {
     let stage = Stage::small().await?;
     let [sequencer, worker] = [stage.sequencer()?, stage.worker()?];

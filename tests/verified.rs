@@ -118,6 +118,8 @@ async fn ver_1_what_differs_is_mended_through_the_inbox_and_proven_again() -> Re
 
     let mended = verify(&stage, &["--repair", "apply"], 0).await?;
     ensure!(mended["repair"]["has_arrived"] == true && mended["verdict"] == "equal", "{mended}");
+    const NOTED: &str = "SELECT count(*) FROM lockstep.action WHERE what = 'verifier --repair' AND arguments->'rows'->>'users' = '3' AND outcome IS NOT NULL";
+    assert_eq!(stage.number(NOTED).await?, 1, "who mended it is not written down");
     stage.equal().await?;
     let proven = verified(&stage, 0).await?;
     ensure!(users_through(&proven)? > before && proven["findings"].as_array().is_some_and(Vec::is_empty), "{proven}");

@@ -32,7 +32,7 @@ pub fn describe() {
     describe_histogram!(
         LAG,
         Unit::Seconds,
-        "How long changes took. leg commit_to_stamp: from the commit to the number, of the oldest transaction of each pass; by Postgres' commit timestamps where track_commit_timestamp is on, else from the last look that did not find it, which is some milliseconds too much. stamp_to_visible: from the number to the moment at which the destination holds the rows, of each tenancy that a flush shipped. total: both. Clocks of several machines are compared"
+        "How long changes took. leg commit_to_stamp: from the commit to the number, of the oldest transaction of each pass; by Postgres' commit timestamps where track_commit_timestamp is on, else from the last look that did not find it, which is some milliseconds too much. stamp_to_visible: from the number to the moment at which the destination holds the rows, of each tenancy that a flush shipped. total: both. destination tenants: all tenants' own databases together, of changes that the worker which visits them was told of. Clocks of several machines are compared"
     );
     describe_gauge!(
         OLDEST_NEWS,

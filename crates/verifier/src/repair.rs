@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_operations::{Deployment, MarkedRow, WaitFor, WaitOutcome, mark, wait};
+use lockstep_operations::{
+    ActionRecord, Deployment, MarkedRow, OperationError, WaitFor, WaitOutcome, begin_action, end_action, mark, wait,
+};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::error::VerifyError;
 use crate::proof::Mendable;
@@ -43,6 +46,15 @@ pub fn plan_repair(report: &Report) -> RepairReport {
     RepairReport { rows, unmendable, ..RepairReport::default() }
 }
 
+async fn mark_all(deployment: &mut Deployment<'_>, report: &Report) -> Result<(), OperationError> {
+    for (name, rows) in mendable(report) {
+        let rows: Vec<_> =
+            rows.into_iter().map(|row| MarkedRow { tenancy: row.tenancy, key: row.values.clone() }).collect();
+        mark(deployment, name, &rows).await?;
+    }
+    Ok(())
+}
+
 /// Has the rows that differ numbered anew, and waits until they have arrived everywhere, for `limit` at the longest.
 ///
 /// # Errors
@@ -63,11 +75,12 @@ pub async fn repair(
     }
     let set = MappingSet::load(&settings.mappings)?;
     let mut deployment = Deployment::connect(settings, &set).await?;
-    for (name, rows) in mendable(report) {
-        let rows: Vec<_> =
-            rows.into_iter().map(|row| MarkedRow { tenancy: row.tenancy, key: row.values.clone() }).collect();
-        mark(&mut deployment, name, &rows).await?;
-    }
+    let change = ActionRecord::new("verifier --repair", json!({ "rows": planned.rows }));
+    let action = begin_action(&deployment, "lockstep-verifier", &change).await?;
+    let marked = mark_all(&mut deployment, report).await;
+    let outcome = if marked.is_ok() { "numbered anew" } else { "failed" };
+    end_action(&deployment, action, outcome).await?;
+    marked?;
     let waited = wait(&deployment, &WaitFor::All, limit, &mut |_| ()).await?;
     Ok(RepairReport { is_done: true, has_arrived: waited.outcome != WaitOutcome::InFlight, ..planned })
 }

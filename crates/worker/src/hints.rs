@@ -76,6 +76,11 @@ impl Hints {
         }
     }
 
+    /// When the first of a tenancy's changes was made, as far as is known.
+    pub(crate) fn times(&self, tenancy: TenancyId) -> ChangeTimes {
+        self.hints.get(&tenancy).map(|hint| hint.times).unwrap_or_default()
+    }
+
     /// Takes over when changes were made from `others`, of which these are a part that is left.
     pub(crate) fn note_times_of(&mut self, others: &Self) {
         for (tenancy, hint) in &mut self.hints {

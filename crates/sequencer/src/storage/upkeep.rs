@@ -112,10 +112,11 @@ WHERE i.indrelid = ('lockstep.change_' || p.first_sequence)::regclass AND a.amna
     }
 
     /// Forgets what nobody asks for: fences after an hour, announcements but the last, and of passes older than an hour all
-    /// but the last of each minute; after 30 days all.
+    /// but the last of each minute; after 30 days all. Of who changed what, entries older than 400 days, and those beyond 100,000.
     pub(crate) async fn prune(&self) -> Result<(), SourceError> {
         const PRUNE: &str = "
 DELETE FROM lockstep.fence f WHERE requested_at < now() - interval '1 hour' AND NOT EXISTS (SELECT 1 FROM lockstep.fill l WHERE l.fence_id = f.id);
+DELETE FROM lockstep.action WHERE at < now() - interval '400 days' OR id <= (SELECT id FROM lockstep.action ORDER BY id DESC OFFSET 100000 LIMIT 1);
 DELETE FROM lockstep.announced WHERE sequence < (SELECT max(sequence) FROM lockstep.announced);
 DELETE FROM lockstep.pass p WHERE passed_at < now() - interval '1 hour' AND id < (SELECT max(id) FROM lockstep.pass)
   AND (passed_at < now() - interval '30 days'

@@ -164,7 +164,7 @@ impl<D: Destination> Stream<D> {
     async fn work(&mut self, first: Delivery, shutdown: &Shutdown) {
         let (deliveries, hints) = self.gather(first);
         tracing::debug!(messages = deliveries.len(), tenancies = hints.len(), up_to = %hints.furthest(), "messages are taken");
-        self.news.tell(hints.tenancies());
+        self.news.tell(&hints);
         let span = flush_span(&deliveries, &hints);
         let shipping = self.ship_and_announce(&hints, CursorsMove::Meanwhile, shutdown);
         let shipped = span.around(shipping).await;

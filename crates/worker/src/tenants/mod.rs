@@ -23,11 +23,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockstep_core::TenancyId;
+use lockstep_core::freshness::ChangeTimes;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::context::Context;
 pub(crate) use self::service::Tenants;
+use crate::hints::Hints;
 
 /// Which tenancies have destinations of their own, and which.
 type ByTenancy = Arc<HashMap<TenancyId, Vec<Uuid>>>;
@@ -38,19 +40,22 @@ const HINTS: usize = 256;
 /// Tells what the stream hears about tenancies with destinations of their own. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct News {
-    sender: mpsc::Sender<Vec<Uuid>>,
+    sender: mpsc::Sender<Vec<(Uuid, ChangeTimes)>>,
     registered: watch::Receiver<ByTenancy>,
 }
 
 impl News {
-    /// These tenancies have changes. Never waits.
-    pub(crate) fn tell(&self, tenancies: &[TenancyId]) {
+    /// The tenancies of these hints have changes. Never waits.
+    pub(crate) fn tell(&self, hints: &Hints) {
         let registered = self.registered.borrow();
         if registered.is_empty() {
             return;
         }
-        let destinations: Vec<_> =
-            tenancies.iter().filter_map(|tenancy| registered.get(tenancy)).flatten().copied().collect();
+        let of = |tenancy: &TenancyId| {
+            let times = hints.times(*tenancy);
+            registered.get(tenancy).into_iter().flatten().map(move |id| (*id, times))
+        };
+        let destinations: Vec<_> = hints.tenancies().iter().flat_map(of).collect();
         if !destinations.is_empty() && self.sender.try_send(destinations).is_err() {
             tracing::debug!("hints for tenants' destinations are dropped: they are found again");
         }

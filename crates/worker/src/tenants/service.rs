@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::freshness::{self, ChangeTimes};
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::postgres::reach;
@@ -40,6 +41,9 @@ const ERASE_EVERY: Duration = Duration::from_secs(15);
 /// Due destinations that are read at once.
 const DUE_AT_ONCE: i64 = 512;
 
+/// What metrics call all of these destinations together.
+const TENANTS: &str = "tenants";
+
 /// A visit that has ended.
 type Ended = (Uuid, Option<Visitor>, Visited);
 
@@ -48,17 +52,21 @@ struct UnderWay {
     is_failing: bool,
     /// Hints came meanwhile.
     again: bool,
+    /// Of the first change that it is to bring, as far as this worker knows.
+    times: ChangeTimes,
     task: Option<task::Id>,
 }
 
 /// The visits of one worker.
 pub(crate) struct Tenants {
     context: Arc<Context>,
-    hints: mpsc::Receiver<Vec<Uuid>>,
+    hints: mpsc::Receiver<Vec<(Uuid, ChangeTimes)>>,
     registered: watch::Sender<ByTenancy>,
     registrations: Option<i64>,
     waiting: VecDeque<Uuid>,
     is_waiting: HashSet<Uuid>,
+    /// Of the first change that each lacks, as far as this worker knows; of those that are visited now, of later ones.
+    news: HashMap<Uuid, ChangeTimes>,
     under_way: HashMap<Uuid, UnderWay>,
     idle: HashMap<Uuid, (Visitor, Instant)>,
     /// Visited by another worker, to be tried again.
@@ -91,6 +99,7 @@ impl Tenants {
             registrations: None,
             waiting: VecDeque::new(),
             is_waiting: HashSet::new(),
+            news: HashMap::new(),
             under_way: HashMap::new(),
             idle: HashMap::new(),
             busy: Vec::new(),
@@ -108,7 +117,7 @@ impl Tenants {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(hinted) = self.hints.recv() => hinted.into_iter().for_each(|id| self.wait(id)),
+                Some(hinted) = self.hints.recv() => hinted.into_iter().for_each(|(id, times)| self.hinted(id, times)),
                 Some(ended) = self.visits.join_next() => match ended {
                     Ok(ended) => self.ended(ended),
                     Err(joined) => self.panicked(joined.id()).await,
@@ -123,6 +132,18 @@ impl Tenants {
         }
     }
 
+    fn hinted(&mut self, id: Uuid, times: ChangeTimes) {
+        self.note_news(id, times);
+        self.wait(id);
+    }
+
+    fn note_news(&mut self, id: Uuid, times: ChangeTimes) {
+        if times != ChangeTimes::default() {
+            let known = self.news.entry(id).or_default();
+            *known = known.earliest(times);
+        }
+    }
+
     fn wait(&mut self, id: Uuid) {
         if let Some(under_way) = self.under_way.get_mut(&id) {
             under_way.again = true;
@@ -132,7 +153,14 @@ impl Tenants {
     }
 
     fn ended(&mut self, (id, visitor, visited): Ended) {
-        let again = self.under_way.remove(&id).is_some_and(|under_way| under_way.again);
+        let under_way = self.under_way.remove(&id);
+        let again = under_way.as_ref().is_some_and(|under_way| under_way.again);
+        let times = under_way.map(|under_way| under_way.times).unwrap_or_default();
+        if visited == Visited::InStep {
+            freshness::visible(TENANTS, times, 1);
+        } else {
+            self.note_news(id, times);
+        }
         if let Some(visitor) = visitor {
             self.idle.insert(id, (visitor, Instant::now()));
         }
@@ -182,6 +210,8 @@ impl Tenants {
         let registrations = tenants::registrations(&control).await?;
         if self.registrations != Some(registrations) {
             let by_tenancy = tenants::by_tenancy(&control).await?;
+            let registered: HashSet<_> = by_tenancy.values().flatten().copied().collect();
+            self.news.retain(|id, _| registered.contains(id));
             self.registered.send_replace(Arc::new(by_tenancy));
             self.registrations = Some(registrations);
         }
@@ -245,6 +275,8 @@ impl Tenants {
                 }
             }
         });
-        self.under_way.insert(id, UnderWay { is_failing, again: false, task: Some(spawned.id()) });
+        // What is hinted at from now on may come after what this visit reads.
+        let times = self.news.remove(&id).unwrap_or_default();
+        self.under_way.insert(id, UnderWay { is_failing, again: false, times, task: Some(spawned.id()) });
     }
 }

@@ -279,6 +279,7 @@ async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
           SELECT 0, '1:1:', date_trunc('minute', now()) - interval '3 hours' + n * interval '10 seconds' FROM generate_series(0, 59) n;
         INSERT INTO lockstep.pass (last_sequence, consumed) VALUES (5, '1:1:');
         INSERT INTO lockstep.announced VALUES (3), (5);
+        INSERT INTO lockstep.action (at, what) VALUES (now() - interval '401 days', 'erase'), (now() - interval '399 days', 'pause');
         INSERT INTO lockstep.fence (requested_at) VALUES (now() - interval '2 hours'), (now())";
     fixture.client.batch_execute(old).await.unwrap();
     upkeep.prune().await.unwrap();
@@ -289,6 +290,8 @@ async fn of_passes_fences_and_announcements_only_what_may_be_asked_for_stays() {
     assert_eq!(fixture.number("SELECT last_sequence FROM lockstep.pass ORDER BY id DESC LIMIT 1").await, 5);
     assert_eq!(fixture.number("SELECT count(*) * 100 + max(sequence) FROM lockstep.announced").await, 105);
     assert_eq!(fixture.number("SELECT count(*) FROM lockstep.fence").await, 1);
+    assert_eq!(fixture.number("SELECT count(*) FROM lockstep.action WHERE what = 'pause'").await, 1);
+    assert_eq!(fixture.number("SELECT count(*) FROM lockstep.action").await, 1);
     fixture.remove().await;
 }
 
