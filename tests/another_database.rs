@@ -18,6 +18,8 @@ CREATE TABLE shop.person (id uuid PRIMARY KEY, account uuid NOT NULL REFERENCES 
 CREATE TABLE shop.bill (id uuid PRIMARY KEY, paid_by uuid REFERENCES shop.person ON DELETE SET NULL,
     account uuid NOT NULL REFERENCES shop.accounts ON DELETE CASCADE, cents bigint NOT NULL);
 CREATE TABLE shop.note (id uuid PRIMARY KEY, person uuid REFERENCES shop.person ON DELETE CASCADE, account uuid NOT NULL REFERENCES shop.accounts ON DELETE CASCADE);
+CREATE TABLE shop.letter (id bigserial PRIMARY KEY, account uuid NOT NULL);
+CREATE TABLE shop.measurement (id bigint, account uuid NOT NULL, at date) PARTITION BY RANGE (at);
 CREATE TABLE shop.visit (person uuid REFERENCES shop.person ON DELETE CASCADE, at timestamptz PRIMARY KEY);
 INSERT INTO shop.accounts SELECT md5('account ' || n)::uuid, 'account ' || n, 'free' FROM generate_series(1, 3) n;
 INSERT INTO shop.person SELECT md5('person ' || n)::uuid, md5('account ' || n % 3 + 1)::uuid, 'person ' || n FROM generate_series(1, 30) n;
@@ -57,7 +59,10 @@ async fn another_database_goes_from_init_to_rows_that_are_proven() -> Result<()>
     assert_eq!(report["tenants"]["table"], "shop.accounts");
     assert_eq!(report["built_in_mappings"], "none");
     let names: Vec<_> = report["suggested"].as_array().into_iter().flatten().map(|one| one["name"].clone()).collect();
-    assert_eq!(names, ["accounts", "bill", "note", "person"], "{report:#}");
+    assert_eq!(names, ["accounts", "bill", "letter", "note", "person"], "{report:#}");
+    let unmapped: Vec<_> =
+        report["unmapped"].as_array().into_iter().flatten().map(|one| one["table"].clone()).collect();
+    assert_eq!(unmapped, ["shop.measurement", "shop.visit"], "{report:#}");
     ensure!(report["next"][0].as_str().is_some_and(|next| next.starts_with("psql ")), "{report:#}");
     ensure!(stage.number("SELECT count(*) FROM pg_class WHERE relname = 'Tenancy'").await? == 0, "it was changed");
 

@@ -1,8 +1,10 @@
 //! Who the tenants are, at a database that has no `"Tenancy"` of the platform.
 
+use std::collections::BTreeMap;
+
 use lockstep_mappings::SourceTable;
 use lockstep_mappings::postgres::{tenancies_kept_from, tenancy_table};
-use lockstep_schema::attach::{TenantsTable, tenants_tables};
+use lockstep_schema::attach::{ApplicationTable, TenantsTable, tenants_tables};
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -59,11 +61,12 @@ impl Tenants {
         }
     }
 
-    /// The column of a table that names its tenant: of the tenants' own table its key, else one that refers to it.
-    pub(super) fn column<'a>(&'a self, table: &SourceTable, references: &'a [String]) -> Option<&'a str> {
+    /// The column of a table that names its tenant: of the tenants' own table its key, else one that refers to it, else one
+    /// that is called as most of those are that do. Returns `None` where a usual name has to tell.
+    pub(super) fn column<'a>(&'a self, of: &'a ApplicationTable, usual: Option<&'a str>) -> Option<&'a str> {
         match self {
-            Self::Of { tenants, .. } if tenants.table == *table => Some(&tenants.key),
-            _ => references.first().map(String::as_str),
+            Self::Of { tenants, .. } if tenants.table == of.table => Some(&tenants.key),
+            _ => of.references.first().map(String::as_str).or(usual),
         }
     }
 
@@ -100,6 +103,15 @@ impl Tenants {
 /// A table with its schema, for people.
 pub(super) fn shown(table: &SourceTable) -> String {
     format!("{}.{}", table.schema, table.name)
+}
+
+/// What most columns are called that refer to the tenants; of several, the first by name.
+pub(super) fn usual_column(tables: &[ApplicationTable]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in tables.iter().filter_map(|of| of.references.first()) {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
 }
 
 fn choose(mut tables: Vec<TenantsTable>, named: Option<&str>, is_kept: bool) -> Result<Tenants, OperationError> {

@@ -6,9 +6,10 @@ use tokio_postgres::{Client, Row};
 
 use crate::error::SourceError;
 
-/// The application's own ordinary tables `c`, with their schema `n`.
-const ORDINARY: &str =
-    r"c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'";
+/// Tables `c` of the application's own schemas `n`.
+const OF_APPLICATION: &str = r"n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'";
+/// Tables that triggers can capture, as far as their kind tells.
+const ORDINARY: &str = "c.relkind = 'r'";
 
 /// The ordinary tables that a name may mean, those of schema `public` first: `Invoice`, or `billing.Invoice` with a schema.
 ///
@@ -18,7 +19,7 @@ pub async fn tables_named(client: &Client, name: &str) -> Result<Vec<SourceTable
     let sql = format!(
         r"
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE {ORDINARY}
+WHERE {OF_APPLICATION} AND {ORDINARY}
   AND $1::text IN (c.relname::text, n.nspname || '.' || c.relname)
 ORDER BY n.nspname <> 'public', n.nspname, c.relname"
     );
@@ -26,26 +27,39 @@ ORDER BY n.nspname <> 'public', n.nspname, c.relname"
     Ok(rows.iter().map(|row| SourceTable { schema: row.get(0), name: row.get(1) }).collect())
 }
 
-/// Ordinary tables that are no partition, each with its columns that refer to the table of tenants, in the order of their names.
+/// A table, as far as it is about tenants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApplicationTable {
+    /// The table.
+    pub table: SourceTable,
+    /// Its columns that refer to the table of tenants, in the order of the table.
+    pub references: Vec<String>,
+    /// Whether it is partitioned. Triggers cannot capture such a table.
+    pub is_partitioned: bool,
+}
+
+/// Tables of the application that are no partition, in the order of their names.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
-pub async fn tables_with_tenants(
-    client: &Client,
-    tenants: &SourceTable,
-) -> Result<Vec<(SourceTable, Vec<String>)>, SourceError> {
+pub async fn application_tables(client: &Client, tenants: &SourceTable) -> Result<Vec<ApplicationTable>, SourceError> {
     let sql = format!(
         r"
-SELECT n.nspname, c.relname, ARRAY(
+SELECT n.nspname, c.relname, c.relkind = 'p', ARRAY(
   SELECT a.attname::text FROM pg_constraint f JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
   WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = to_regclass($1) AND cardinality(f.conkey) = 1
   ORDER BY a.attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE {ORDINARY} AND NOT c.relispartition
+WHERE {OF_APPLICATION} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY n.nspname, c.relname"
     );
     let rows = client.query(&sql, &[&table(tenants)]).await?;
-    Ok(rows.iter().map(|row| (SourceTable { schema: row.get(0), name: row.get(1) }, row.get(2))).collect())
+    let tables = rows.iter().map(|row| ApplicationTable {
+        table: SourceTable { schema: row.get(0), name: row.get(1) },
+        references: row.get(3),
+        is_partitioned: row.get(2),
+    });
+    Ok(tables.collect())
 }
 
 /// A table whose rows may be the tenants.
@@ -71,7 +85,7 @@ SELECT n.nspname, c.relname, a.attname,
     WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conrelid <> c.oid AND f.confkey = ARRAY[a.attnum])
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index x ON x.indrelid = c.oid AND x.indisprimary AND x.indnkeyatts = 1
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.atttypid = 'uuid'::regtype
-WHERE {ORDINARY} AND NOT c.relispartition
+WHERE {OF_APPLICATION} AND {ORDINARY} AND NOT c.relispartition
 ORDER BY 4 DESC, n.nspname <> 'public', n.nspname, c.relname"
     );
     let rows = client.query(&sql, &[]).await?;
