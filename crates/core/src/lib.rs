@@ -10,8 +10,10 @@ pub mod exit;
 pub mod failpoint;
 pub mod freshness;
 pub mod health;
+pub mod http;
 pub mod mapping_name;
 pub mod output;
+pub mod private_file;
 pub mod retry;
 pub mod secret;
 pub mod secret_keys;
@@ -22,6 +24,7 @@ pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
 pub mod traffic;
+pub mod webhook_secrets;
 
 pub use destination_id::DestinationId;
 pub use mapping_name::MappingName;
