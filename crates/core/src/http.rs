@@ -1,6 +1,6 @@
 //! HTTP connections of all programs: TLS by the authorities that are trusted, and no more. No redirect is followed.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -84,13 +84,15 @@ impl HttpClient {
 
 /// What went wrong, without an address: `tls`, `unreachable` or `broken_off`.
 pub fn class(error: &HttpError) -> &'static str {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return "tls";
-        }
-        source = cause.source();
+    match error.source() {
+        Some(cause) if is_of_tls(cause) => "tls",
+        _ if error.is_connect() => "unreachable",
+        _ => "broken_off",
     }
-    if error.is_connect() { "unreachable" } else { "broken_off" }
+}
+
+/// Errors of the system hold others, which are not their sources.
+fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || held.is_some_and(|held| is_of_tls(held)) || error.source().is_some_and(is_of_tls)
 }
