@@ -131,6 +131,7 @@ impl Task for SendEvents {
     type Error = TellError;
 
     async fn open(&self, source: &Source) -> Result<Self::Session, TellError> {
+        metrics::none_given_up(&self.sink);
         let is_encrypted = self.url.expose().to_ascii_lowercase().starts_with("https:");
         let client = HttpClient::new(is_encrypted, self.tls_ca_file.as_deref()).map_err(TellError::Webhook)?;
         Ok((EventSession::open(source).await?, client))
