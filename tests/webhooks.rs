@@ -57,12 +57,7 @@ impl Drop for Files {
 }
 
 /// A sequencer that sends to these webhooks, with one secret for each.
-fn sequencer(
-    stage: &Stage,
-    files: &Files,
-    webhooks: &[(&str, &str)],
-    more: &[(&str, &str)],
-) -> Result<Program> {
+fn sequencer(stage: &Stage, files: &Files, webhooks: &[(&str, &str)], more: &[(&str, &str)]) -> Result<Program> {
     let list: Vec<_> = webhooks.iter().map(|(name, url)| format!("{name}={url}")).collect();
     let names: Vec<_> = webhooks.iter().map(|(name, _)| *name).collect();
     let (list, secrets) = (list.join(","), files.secrets(&names, &SECRETS[..1])?);
@@ -152,14 +147,21 @@ async fn webhooks_that_fail_are_tried_again_by_themselves_and_no_other_waits_for
         until(&stage, sink, DELIVERED, 1).await?;
     }
     until(&stage, "hanging", "attempts = 0", 1).await?;
-    let errors = [("failing", "http_500"), ("redirecting", "http_307"), ("absent", "unreachable"), ("untrusted", "tls")];
+    let errors =
+        [("failing", "http_500"), ("redirecting", "http_307"), ("absent", "unreachable"), ("untrusted", "tls")];
     for (sink, error) in errors.into_iter().chain([("hanging", "timeout")]) {
         let tried = format!("attempts > 0 AND last_error = '{error}'");
         until(&stage, sink, &tried, 1).await?;
     }
     assert_eq!(fine.states(USERS)?, ["raised"], "a redirect was followed");
     // Its next time is in 5 seconds: then once more, and after that not for minutes.
-    until(&stage, "failing", "attempts = 2 AND next_at > now() + interval '4 minutes' AND next_at < now() + interval '7 minutes'", 1).await?;
+    until(
+        &stage,
+        "failing",
+        "attempts = 2 AND next_at > now() + interval '4 minutes' AND next_at < now() + interval '7 minutes'",
+        1,
+    )
+    .await?;
     let requests = failing.requests();
     assert_eq!(requests[0].header("webhook-id")?, requests[1].header("webhook-id")?);
     assert_eq!(requests[1].verified(SECRETS[0])?, [true]);
@@ -193,7 +195,10 @@ async fn webhooks_of_a_receiver_that_asks_for_a_rest_wait_for_an_hour_at_most() 
     resume(&stage).await?;
     until(&stage, "pager", "attempts = 0", 1).await?;
     stage.sql("UPDATE lockstep.event_delivery SET next_at = now() - interval '1 hour'").await?;
-    let looked = format!("SELECT count(*) FROM lockstep.task WHERE name = 'send events' AND last_run > '{}'", moment(&stage).await?);
+    let looked = format!(
+        "SELECT count(*) FROM lockstep.task WHERE name = 'send events' AND last_run > '{}'",
+        moment(&stage).await?
+    );
     stage.until("it to look", &looked, 1).await?;
     assert_eq!(receiver.requests().len(), 1, "it is not left alone");
     now(&stage).await?;
@@ -225,13 +230,18 @@ async fn webhooks_are_tried_by_the_next_leader_when_their_time_has_come_and_give
     until(&stage, "pager", DELIVERED, 1).await?;
     let requests = receiver.requests();
     assert_eq!(requests.len(), 4, "what waits for its time is tried before");
-    assert_eq!(requests[2].header("webhook-id")?, requests[3].header("webhook-id")?, "it comes again as something else");
+    assert_eq!(
+        requests[2].header("webhook-id")?,
+        requests[3].header("webhook-id")?,
+        "it comes again as something else"
+    );
     assert_eq!(requests[2].body, requests[3].body);
     // All attempts but the last are behind it.
     receiver.answers(Answer::Status(404));
     stage.sql("UPDATE lockstep.event_delivery SET attempts = 7 WHERE delivered_at IS NULL").await?;
     now(&stage).await?;
-    until(&stage, "pager", "attempts = 8 AND next_at IS NULL AND delivered_at IS NULL AND last_error = 'http_404'", 1).await?;
+    until(&stage, "pager", "attempts = 8 AND next_at IS NULL AND delivered_at IS NULL AND last_error = 'http_404'", 1)
+        .await?;
     let given_up = async || Ok(last.metric(r#"lockstep_events_given_up{sink="pager"}"#).await? == Some(1.0));
     eventually("it to be counted as given up", DEADLINE, given_up).await?;
     assert_eq!(last.metric(r#"lockstep_events_waiting{sink="pager"}"#).await?, Some(0.0));
@@ -241,7 +251,8 @@ async fn webhooks_are_tried_by_the_next_leader_when_their_time_has_come_and_give
 
 #[tokio::test]
 async fn webhooks_without_a_secret_or_with_one_that_others_can_read_are_refused_at_the_start() -> Result<()> {
-    let (stage, files) = (Stage::of(lockstep_testkit::installation::Installation::create().await?).await?, Files::new()?);
+    let (stage, files) =
+        (Stage::of(lockstep_testkit::installation::Installation::create().await?).await?, Files::new()?);
     let secrets = files.secrets(&["other"], &SECRETS[..1])?;
     let webhooks = ("LOCKSTEP_EVENTS_WEBHOOKS", "pager=https://hooks.example.com/hunter2");
     let file = ("LOCKSTEP_EVENTS_SECRET_FILE", secrets.as_str());

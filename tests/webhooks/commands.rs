@@ -59,7 +59,10 @@ async fn events_are_listed_and_those_that_were_given_up_are_told_again_when_aske
     now(&stage).await?;
     until(&stage, "pager", "attempts = 8 AND next_at IS NULL", 1).await?;
     let shown = json(&stage, "events show", &["1"], 0).await?;
-    ensure!(shown["subject"] == USERS && shown["is_open"] == true && shown["undelivered"] == json!(["pager"]), "{shown}");
+    ensure!(
+        shown["subject"] == USERS && shown["is_open"] == true && shown["undelivered"] == json!(["pager"]),
+        "{shown}"
+    );
     let delivery = &shown["deliveries"][0];
     ensure!(delivery["state"] == "given_up" && delivery["attempts"] == 8 && delivery["error"] == "http_400", "{shown}");
     let failed = json(&stage, "events test", &[], 1).await?;
@@ -76,9 +79,16 @@ async fn events_are_listed_and_those_that_were_given_up_are_told_again_when_aske
     let next = page["next"].to_string();
     let last = json(&stage, "events list", &["--limit", "2", "--before", &next], 0).await?;
     ensure!(last["next"].is_null() && last["events"][1]["id"] == 1 && last["events"][0]["kind"] == "test", "{last}");
-    assert_eq!(json(&stage, "events list", &["--kind", "paused"], 0).await?["events"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        json(&stage, "events list", &["--kind", "paused"], 0).await?["events"].as_array().map(Vec::len),
+        Some(2)
+    );
     assert_eq!(json(&stage, "events list", &["--undelivered"], 0).await?["events"], json!([]));
-    for (arguments, code) in [(&["show", "99"][..], "LS-0517"), (&["resume", "nobody"], "LS-0518"), (&["retry", "--sink", "nobody"], "LS-0518")] {
+    for (arguments, code) in [
+        (&["show", "99"][..], "LS-0517"),
+        (&["resume", "nobody"], "LS-0518"),
+        (&["retry", "--sink", "nobody"], "LS-0518"),
+    ] {
         let refused = stage.installation.run("lockstep", &[&["events"], arguments].concat()).await?;
         ensure!(refused.code == Some(78) && refused.stderr.contains(code), "{refused:?}");
     }

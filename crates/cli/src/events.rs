@@ -99,8 +99,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CliError> {
     if let Action::List(Watching { args, watch }) = &command.args.action {
         let ListArgs { kind, undelivered, limit, before } = args;
-        let filter =
-            EventFilter { kind: kind.clone(), undelivered: *undelivered, before: *before, limit: *limit };
+        let filter = EventFilter { kind: kind.clone(), undelivered: *undelivered, before: *before, limit: *limit };
         let list = async |deployment: &Deployment<'_>| lockstep_operations::list_events(deployment, &filter).await;
         return watch_deployment(watch.every(), (settings, mappings), list).await;
     }

@@ -63,9 +63,15 @@ impl Report for Status {
         }
         for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
             if let Some(at) = stopped_at {
-                say!(page, "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`");
+                say!(
+                    page,
+                    "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`"
+                );
             } else if waiting + given_up > 0 {
-                say!(page, "events          {sink}: {waiting} wait, {given_up} given up; see `lockstep events list --undelivered`");
+                say!(
+                    page,
+                    "events          {sink}: {waiting} wait, {given_up} given up; see `lockstep events list --undelivered`"
+                );
             }
         }
         let mut table = Table::new();

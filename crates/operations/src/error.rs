@@ -73,7 +73,9 @@ pub enum OperationError {
         known: String,
     },
     /// No such event.
-    #[error("LS-0517: there is no event {0}: events are kept for 30 days, and 10,000 at most; see `lockstep events list`")]
+    #[error(
+        "LS-0517: there is no event {0}: events are kept for 30 days, and 10,000 at most; see `lockstep events list`"
+    )]
     UnknownEvent(i64),
     /// No such sink.
     #[error("LS-0518: nobody of the name {name:?} is told of events; those that are: {known}")]

@@ -7,11 +7,11 @@ use tokio_postgres::{Client, Row};
 use crate::error::SourceError;
 
 /// An event `e` as it is told.
-pub const TOLD: &str =
-    "jsonb_build_object('id', e.id, 'at', e.at, 'kind', e.kind, 'subject', e.subject, 'state', e.state, 'about', e.body)";
+pub const TOLD: &str = "jsonb_build_object('id', e.id, 'at', e.at, 'kind', e.kind, 'subject', e.subject, 'state', e.state, 'about', e.body)";
 
 /// The end of a statement that writes an event as `written`: every sink is to be told.
-const AND_TELL: &str = "told AS (INSERT INTO lockstep.event_delivery (event_id, sink) SELECT id, sink FROM written, lockstep.event_sink)
+const AND_TELL: &str =
+    "told AS (INSERT INTO lockstep.event_delivery (event_id, sink) SELECT id, sink FROM written, lockstep.event_sink)
 SELECT id FROM written";
 
 /// Somebody else may have written it meanwhile.

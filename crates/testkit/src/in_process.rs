@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::{EventSettings, ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, Settings};
+use lockstep_core::settings::{
+    ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, EventSettings, Settings,
+};
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::MappingSet;

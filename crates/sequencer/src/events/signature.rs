@@ -12,7 +12,8 @@ pub(super) fn signatures<'a>(
     body: &str,
 ) -> String {
     let signed = format!("{id}.{timestamp_s}.{body}");
-    let one = |secret| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, secret), signed.as_bytes())));
+    let one =
+        |secret| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, secret), signed.as_bytes())));
     secrets.map(one).collect::<Vec<_>>().join(" ")
 }
 
@@ -25,7 +26,12 @@ mod tests {
     fn the_specifications_example_has_its_signature_and_each_secret_one_of_its_own() {
         let secret = BASE64_STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let example = |secrets: &[&[u8]]| {
-            signatures(secrets.iter().copied(), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#)
+            signatures(
+                secrets.iter().copied(),
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1_614_265_330,
+                r#"{"test": 2432232314}"#,
+            )
         };
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(example(&[&secret]), expected);

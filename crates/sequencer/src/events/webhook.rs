@@ -103,7 +103,11 @@ impl SendEvents {
             }
             Sent::Gone => {
                 metrics::attempt(sink, "failed");
-                tracing::warn!(sink, event, "a webhook's receiver is gone (410): it is sent nothing until `lockstep events resume`");
+                tracing::warn!(
+                    sink,
+                    event,
+                    "a webhook's receiver is gone (410): it is sent nothing until `lockstep events resume`"
+                );
                 session.stop(sink).await?;
                 // It is sent first when the sink is resumed.
                 session.failed(sink, due, "http_410", Some(Duration::ZERO)).await?;

@@ -35,7 +35,8 @@ const FAILED: &str = "UPDATE lockstep.event_delivery
 SET next_at = clock_timestamp() + make_interval(secs => $4), attempts = attempts + 1, last_error = $5
 WHERE sink = $1 AND event_id = $2 AND attempts = $3 AND delivered_at IS NULL";
 
-const STOP: &str = "UPDATE lockstep.event_sink SET stopped_at = clock_timestamp() WHERE sink = $1 AND stopped_at IS NULL";
+const STOP: &str =
+    "UPDATE lockstep.event_sink SET stopped_at = clock_timestamp() WHERE sink = $1 AND stopped_at IS NULL";
 
 const REST: &str =
     "UPDATE lockstep.event_sink SET rests_until = clock_timestamp() + make_interval(secs => $2) WHERE sink = $1";

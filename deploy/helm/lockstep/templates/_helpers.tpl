@@ -214,7 +214,9 @@ spec:
       env:
         {{- include "lockstep.env" $root | nindent 8 }}
         {{- if eq .component "sequencer" }}
-        {{- include "lockstep.events" $root | nindent 8 }}
+        {{- with include "lockstep.events" $root | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- end }}
         {{- if .daemon }}
         - name: LOCKSTEP_LISTEN
