@@ -14,10 +14,12 @@ use crate::stage::Stage;
 
 const PAGE: &str = include_str!("../docs/json.md");
 
-/// Objects whose fields are names of mappings, columns or destinations.
-const BY_NAME: [&str; 6] = [
+/// Objects whose fields are names of mappings, columns or destinations, or depend on the kind of an event.
+const BY_NAME: [&str; 8] = [
     ".removed",
     ".removed_rows",
+    ".about",
+    ".events[].about",
     ".entries[].key",
     ".key",
     ".instances[].state.shipped.lag",

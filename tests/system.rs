@@ -72,3 +72,4 @@ mod ver_1;
 mod verified;
 mod verifier_property;
 mod versions;
+mod webhooks;

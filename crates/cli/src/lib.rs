@@ -10,6 +10,7 @@ mod detach;
 mod doctor;
 mod erase;
 mod error;
+mod events;
 mod explain;
 mod init;
 mod mapping;
@@ -97,6 +98,8 @@ enum Command {
     Rewind(Reporting<rewind::RewindArgs>),
     /// Show rows that were refused or could not be read, ship them again, or forget them
     Quarantine(Reporting<quarantine::QuarantineArgs>),
+    /// Show events, the beginnings and ends of what is wrong, and who was told of them; have them told again
+    Events(Reporting<events::EventsArgs>),
     /// Erase the rows of a deleted tenancy from the destination, and print the receipt
     Erase(Reporting<erase::EraseArgs>),
     /// Give tenants their ClickHouse users, take them away, and check who reads what
@@ -135,6 +138,7 @@ impl Command {
             | Self::Resume(_)
             | Self::Paused(_)
             | Self::Quarantine(_)
+            | Self::Events(_)
             | Self::Tenants(_)
             | Self::Erase(_)
             | Self::Destination(_)
@@ -161,6 +165,7 @@ impl Command {
             Self::Resync(command) => Some(command.args.change()),
             Self::Rewind(command) => command.args.change(),
             Self::Quarantine(command) => command.args.change(),
+            Self::Events(command) => command.args.change(),
             Self::Erase(command) => Some(command.args.change()),
             Self::Access(command) => command.args.change(),
             Self::Destination(command) => command.args.change(),
@@ -282,6 +287,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         Command::Resync(command) => resync::run(command, &mut connected.await?).await?,
         Command::Rewind(command) => command.show(&rewind::run(&command.args, &mut connected.await?).await?),
         Command::Quarantine(command) => quarantine::run(command, settings, mappings).await?,
+        Command::Events(command) => events::run(command, settings, mappings).await?,
         Command::Erase(command) => command.show(&erase::run(&command.args, &connected.await?).await?),
         Command::Access(command) => access::run(command, &connected.await?).await?,
         Command::Destination(command) => destination::run(command, settings, mappings).await?,

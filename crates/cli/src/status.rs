@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use lockstep_core::TenancyId;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_operations::{Deployment, Instance, Queue, Status, TaskStatus, TenantsStatus};
+use lockstep_operations::{Deployment, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
 use crate::error::CliError;
@@ -60,6 +60,19 @@ impl Report for Status {
         for task in self.tasks.iter().filter(|task| task.is_failing) {
             let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
             say!(page, "!               {} {} failed at {at}: {error}", task.program, task.name);
+        }
+        for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
+            if let Some(at) = stopped_at {
+                say!(
+                    page,
+                    "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`"
+                );
+            } else if waiting + given_up > 0 {
+                say!(
+                    page,
+                    "events          {sink}: {waiting} wait, {given_up} given up; see `lockstep events list --undelivered`"
+                );
+            }
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);

@@ -25,7 +25,7 @@ const MEANINGS: [(u8, &str); 5] = [
 ];
 
 /// What the codes of a command mean where it says more than that it was done or failed.
-const OF_COMMANDS: [(&str, &[(u8, &str)]); 18] = [
+const OF_COMMANDS: [(&str, &[(u8, &str)]); 19] = [
     ("lockstep access check", &[(DIFFERENT, "somebody reads, or may do, what he should not")]),
     ("lockstep access revoke", &[(DIFFERENT, "a user stands in a file, from which it has to be taken")]),
     ("lockstep destination add", &[(DIFFERENT, "something is not well there; nothing was added")]),
@@ -34,6 +34,10 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 18] = [
     ("lockstep destination test", &[(DIFFERENT, "something is not well there")]),
     ("lockstep doctor", &[(DIFFERENT, "something is to be done, or could not be looked at")]),
     ("lockstep erase", &[(IN_FLIGHT, "not erased yet; the erasure continues")]),
+    (
+        "lockstep events test",
+        &[(DIFFERENT, "a sink did not take it; it is tried again"), (IN_FLIGHT, "a sink was not told yet")],
+    ),
     (
         "lockstep explain",
         &[(OK, "in step"), (DIFFERENT, "wrong"), (IN_FLIGHT, "on its way"), (UNFINISHED, "not looked at everywhere")],

@@ -5,8 +5,6 @@
 //! one first, sealing everything anew (`lockstep destination rotate-key`), and taking the old line away.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
@@ -19,14 +17,12 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use uuid::Uuid;
 
-use crate::core_dumps;
+use crate::private_file::{self, PrivateFileError};
 use crate::tenancy::TenancyId;
 
 const KEY_BYTES: usize = 32;
 /// XChaCha20's, long enough to be drawn at random for every message.
 const NONCE_BYTES: usize = 24;
-/// A key file has few keys; one that is longer is none.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// The keys of a file, in its order. Nothing prints a key.
 pub struct KeyRing {
@@ -60,25 +56,9 @@ pub struct Holder {
 /// What is wrong with a key file. No text holds what is in it, but ids of keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read.
-    #[error("cannot read {file}: {why}")]
-    Unreadable {
-        /// Which file.
-        file: String,
-        /// Why not.
-        why: std::io::Error,
-    },
-    /// Others could have the keys.
-    #[error(
-        "{file} has mode {mode:04o}: others than its owner can get at it; run `chmod 600 {file}` (640 goes for a file of \
-         root's)"
-    )]
-    Exposed {
-        /// Which file.
-        file: String,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// It is not read.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// A line is no key.
     #[error(
         "{file}, line {line}: {why}; a key is ID:BASE64 of 32 bytes, such as `echo \"2026-11:$(openssl rand -base64 32)\"` prints"
@@ -127,26 +107,14 @@ impl KeyRing {
     /// # Errors
     /// [`KeyFileError`] says what is wrong with it.
     pub fn load(file: &Path) -> Result<Self, KeyFileError> {
-        let name = file.display().to_string();
-        let unreadable = |why| KeyFileError::Unreadable { file: name.clone(), why };
-        let opened = File::open(file).map_err(unreadable)?;
-        // What was opened is asked, not what may be in its place by now.
-        if let Some(mode) = too_open(&opened).map_err(unreadable)? {
-            return Err(KeyFileError::Exposed { file: name, mode });
-        }
-        core_dumps::turn_off();
-        let mut text = Zeroizing::new(String::new());
-        opened.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(unreadable)?;
-        Self::parse(&text, &name)
+        Self::parse(&private_file::read(file)?, &file.display().to_string())
     }
 
-    /// Reads lines. Empty ones, and those that begin with `#`, are passed over.
     fn parse(text: &str, file: &str) -> Result<Self, KeyFileError> {
         let mut keys: Vec<Key> = Vec::new();
-        let lines = text.lines().map(str::trim).enumerate();
-        for (index, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let malformed = |why| KeyFileError::Malformed { file: file.to_owned(), line: index + 1, why };
-            let key = Key::parse(line).map_err(malformed)?;
+        for (line, text) in private_file::lines(text) {
+            let malformed = |why| KeyFileError::Malformed { file: file.to_owned(), line, why };
+            let key = Key::parse(text).map_err(malformed)?;
             if keys.iter().any(|other| other.id == key.id) {
                 return Err(malformed("its id is that of a line before"));
             }
@@ -236,22 +204,6 @@ impl Holder {
         data[16..].copy_from_slice(self.tenancy.as_uuid().as_bytes());
         data
     }
-}
-
-/// The permissions of a file that others can get at, as Postgres judges its private keys: the owner may do what they want, the
-/// group may read what is root's.
-#[cfg(unix)]
-fn too_open(file: &File) -> std::io::Result<Option<u32>> {
-    use std::os::unix::fs::MetadataExt;
-    let about = file.metadata()?;
-    let refused = if about.uid() == 0 { 0o037 } else { 0o077 };
-    Ok(Some(about.mode() & 0o7777).filter(|mode| mode & refused != 0))
-}
-
-/// Elsewhere permissions are not told in this form.
-#[cfg(not(unix))]
-fn too_open(_: &File) -> std::io::Result<Option<u32>> {
-    Ok(None)
 }
 
 #[cfg(test)]

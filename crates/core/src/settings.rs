@@ -18,7 +18,7 @@ use secrecy::SecretString;
 
 use self::check::{Check, given};
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
-pub use self::events::{EventArgs, EventsTo};
+pub use self::events::{EventArgs, EventSettings, EventSink, EventsTo};
 pub use self::mappings::{BuiltInMappings, MappingArgs, MappingSources};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
 pub use self::written::WrittenSettings;
@@ -165,8 +165,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Tenants' own destinations.
     pub destinations: DestinationSettings,
-    /// Where the sequencer that leads tells of events; none: nobody is told.
-    pub events_to: Option<EventsTo>,
+    /// Where the sequencer that leads tells of events.
+    pub events: EventSettings,
 }
 
 impl Settings {
@@ -239,7 +239,7 @@ impl Flags {
             log_format: check.log_format(self.log_format.as_deref()),
             listen: check.listen(self.listen.as_deref()),
             destinations: self.destinations.resolve(&mut check),
-            events_to: self.events.resolve(&mut check),
+            events: self.events.resolve(&mut check),
         };
         check.result(settings)
     }

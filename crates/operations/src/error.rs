@@ -72,6 +72,25 @@ pub enum OperationError {
         /// All names.
         known: String,
     },
+    /// No such event.
+    #[error(
+        "LS-0517: there is no event {0}: events are kept for 30 days, and 10,000 at most; see `lockstep events list`"
+    )]
+    UnknownEvent(i64),
+    /// No such sink.
+    #[error("LS-0518: nobody of the name {name:?} is told of events; those that are: {known}")]
+    UnknownSink {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// Nobody is told.
+    #[error(
+        "LS-0519: nobody is told of events: set LOCKSTEP_EVENTS_TO or LOCKSTEP_EVENTS_WEBHOOKS for the sequencers, and see \
+         that one of them leads"
+    )]
+    NoSink,
     /// No such table, or more than one.
     #[error("LS-0043: a definition cannot be written of the table {name:?}: {why}")]
     NoSuchTable {
@@ -281,6 +300,9 @@ impl OperationError {
             | Self::NotEmpty
             | Self::UnknownTenancy(_)
             | Self::UnknownMapping { .. }
+            | Self::UnknownEvent(_)
+            | Self::UnknownSink { .. }
+            | Self::NoSink
             | Self::NoSuchTable { .. }
             | Self::NoDraft { .. }
             | Self::File { .. }

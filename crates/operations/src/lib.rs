@@ -12,6 +12,7 @@ mod destinations;
 pub mod doctor;
 mod erase;
 mod error;
+mod events;
 mod explain;
 mod freshness;
 mod init;
@@ -49,6 +50,10 @@ pub use destinations::{
 };
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
+pub use events::{
+    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, list_events,
+    resume_events, retry_events, show_event, test_events,
+};
 pub use explain::{
     BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
     FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
@@ -56,6 +61,7 @@ pub use explain::{
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
+pub use lockstep_schema::events::SinkState;
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{

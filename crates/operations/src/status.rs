@@ -4,6 +4,7 @@ use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_queue::{Topology, depths};
+use lockstep_schema::events::SinkState;
 use lockstep_schema::instances::{self, Instance};
 use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::{find_all, overview};
@@ -15,6 +16,7 @@ use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::destinations::{DestinationEntry, entries};
 use crate::error::OperationError;
+use crate::events::event_sinks;
 use crate::pause::{PausedPart, paused_parts};
 
 /// Rows are counted up to this; beyond it the number is "at least".
@@ -49,6 +51,8 @@ pub struct Status {
     pub needs_refill: bool,
     /// Tenants' own destinations.
     pub tenants: TenantsStatus,
+    /// Who is told of events, and what each does not have yet.
+    pub event_sinks: Vec<SinkState>,
     /// The sequencers and workers that run, and those that have stopped in the last ten minutes.
     pub instances: Vec<Instance>,
     /// What the periodic tasks of all programs did last.
@@ -149,6 +153,7 @@ pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationErro
         paused: paused_parts(deployment).await?,
         needs_refill: progress::needs_refill(control, &destination).await?,
         tenants: tenants(control).await?,
+        event_sinks: event_sinks(deployment).await?,
         instances: instances::all(control).await?,
         tasks: statuses(control).await?,
         count_limit: COUNT_LIMIT,

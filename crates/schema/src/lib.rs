@@ -9,6 +9,7 @@ mod connect;
 pub mod definitions;
 pub mod erasures;
 mod error;
+pub mod events;
 pub mod fills;
 mod fit;
 pub mod identity;

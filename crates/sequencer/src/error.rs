@@ -61,6 +61,9 @@ pub enum SequencerError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// Webhooks cannot be signed.
+    #[error("{0}")]
+    Events(String),
     /// A task of the sequencer's own ended unexpectedly.
     #[error("LS-0503: a part of the sequencer ended unexpectedly: {0}; start it again and report this")]
     Internal(String),
@@ -74,9 +77,12 @@ impl SequencerError {
             // Once it was mended, or is reachable.
             Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
-            Self::Definitions(_) | Self::Sequence(_) | Self::Outdated(_) | Self::Listen { .. } | Self::Internal(_) => {
-                false
-            }
+            Self::Definitions(_)
+            | Self::Sequence(_)
+            | Self::Outdated(_)
+            | Self::Listen { .. }
+            | Self::Events(_)
+            | Self::Internal(_) => false,
         }
     }
 
@@ -94,7 +100,8 @@ impl SequencerError {
             | Self::Queue(_)
             | Self::Sequence(_)
             | Self::Outdated(_)
-            | Self::Listen { .. } => exit::CONFIGURATION,
+            | Self::Listen { .. }
+            | Self::Events(_) => exit::CONFIGURATION,
         }
     }
 }

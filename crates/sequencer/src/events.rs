@@ -1,31 +1,106 @@
-//! Events: what operators want to be told is written down at its edges, each once, and told as lines of JSON.
+//! Events: what operators want to be told is written down at its edges, each once, and told as lines of JSON and by webhooks.
 //!
-//! The truth is in `lockstep.event`. Two tasks, so that a disk that hangs keeps nobody from writing down what happens.
+//! The truth is in `lockstep.event`. One task writes it, and each sink has one of its own, so that a disk or a receiver that hangs
+//! keeps nobody from writing down what happens, and no other sink from being told.
 
 mod lines;
+mod signature;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::failpoint;
-use lockstep_core::settings::EventsTo;
-use lockstep_schema::tasks::{Ran, Task};
+use lockstep_core::settings::{EventSettings, EventsTo, Settings};
+use lockstep_core::webhook_secrets::{WebhookSecrets, WebhookSecretsError};
+use lockstep_schema::tasks::{Driver, Ran, Task};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use self::lines::append;
+use self::webhook::SendEvents;
 use crate::metrics;
 use crate::plan::events::news;
 use crate::storage::events::{EventSession, LIMIT};
 
+/// Also where nobody is told: `lockstep.event` is the record that `lockstep events list` shows, and what begins and ends between two
+/// looks is in none. A look is a few statements over tables of few rows; what costs more is looked at less often (`storage/events.rs`).
 const EVERY: Duration = Duration::from_secs(2);
-/// The sink's name in `lockstep.event_sink` and in metrics.
-pub(crate) const SINK: &str = "lines";
+/// Lines that are written at a time.
+const PAGE: i64 = 100;
 
-/// Looks for what is news.
+/// Why events cannot be told.
+#[derive(thiserror::Error, Debug)]
+pub(crate) enum TellError {
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    #[error("LS-0516: events cannot be told: {0}")]
+    Sink(#[from] std::io::Error),
+    #[error("LS-0516: events cannot be told: what was to be written before is not written yet")]
+    Hangs,
+    #[error("LS-0516: events cannot be told: LOCKSTEP_EVENTS_SECRET_FILE: {0}")]
+    Secrets(#[from] WebhookSecretsError),
+    #[error("LS-0516: events cannot be told: LOCKSTEP_EVENTS_SECRET_FILE {0}")]
+    NoSecret(String),
+    #[error("LS-0516: events cannot be told: {0}")]
+    Webhook(String),
+}
+
+/// Looks whether every webhook has a secret.
+pub(crate) fn check(settings: &EventSettings) -> Result<(), TellError> {
+    let mut webhooks = settings.sinks.iter().filter(|sink| matches!(sink.to, EventsTo::Webhook(_))).peekable();
+    if webhooks.peek().is_none() {
+        return Ok(());
+    }
+    let file = settings.secret_file.as_deref();
+    let file = file.ok_or_else(|| TellError::NoSecret("is missing: webhooks are signed".to_owned()))?;
+    let secrets = WebhookSecrets::load(file)?;
+    let without = webhooks.find(|sink| secrets.of(&sink.name).next().is_none());
+    without.map_or(Ok(()), |sink| Err(TellError::NoSecret(format!("has no secret of {}", sink.name))))
+}
+
+/// What tells events, while a sequencer leads.
+pub(crate) struct EventTasks {
+    settings: Settings,
+    /// Held while lines are written, however long that takes: what hangs is not begun again beside it, by a later leadership either.
+    writing: Arc<Mutex<()>>,
+}
+
+impl EventTasks {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, writing: Arc::default() }
+    }
+
+    /// Starts them.
+    pub(crate) fn spawn(&self, driver: &Driver, on: &mut JoinSet<()>) {
+        let events = &self.settings.events;
+        let sinks = events.sinks.iter().map(|sink| sink.name.clone()).collect();
+        driver.spawn(on, Events { sinks }, Arc::default());
+        for sink in &events.sinks {
+            match &sink.to {
+                EventsTo::Webhook(url) => {
+                    let send = SendEvents::new(&sink.name, url, events.secret_file.clone(), &self.settings);
+                    driver.spawn(on, send, Arc::default());
+                }
+                to => {
+                    let (sink, to, writing) = (sink.name.clone(), to.clone(), Arc::clone(&self.writing));
+                    driver.spawn(on, TellEvents { sink, to, writing }, Arc::default());
+                }
+            }
+        }
+    }
+
+    /// Whoever leads tells what waits.
+    pub(crate) fn forget(&self) {
+        self.settings.events.sinks.iter().for_each(|sink| metrics::no_sink(&sink.name));
+    }
+}
+
+/// Looks for what is news, and how far the sinks are.
 pub(crate) struct Events {
-    /// Whether anybody is told.
-    pub(crate) are_told: bool,
+    /// Everybody who is told.
+    sinks: Vec<String>,
 }
 
 impl Task for Events {
@@ -36,8 +111,8 @@ impl Task for Events {
 
     async fn open(&self, source: &Source) -> Result<EventSession, SourceError> {
         metrics::events_dropped(0);
-        let session = EventSession::open(source).await?;
-        session.follow(if self.are_told { &[SINK] } else { &[] }).await?;
+        let mut session = EventSession::open(source).await?;
+        session.follow(&self.sinks.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         Ok(session)
     }
 
@@ -47,6 +122,9 @@ impl Task for Events {
         let written = session.write(&found).await?;
         let did = Ran::did(written.len(), EVERY);
         written.into_iter().for_each(metrics::event);
+        if let Some(sinks) = session.sinks().await? {
+            sinks.iter().for_each(metrics::sink);
+        }
         let forgotten = session.prune().await?;
         metrics::events_dropped(forgotten.untold);
         if forgotten.all > 0 {
@@ -57,28 +135,11 @@ impl Task for Events {
     }
 }
 
-/// Tells events, each at least once, in the order of their numbers.
-#[derive(Clone)]
-pub(crate) struct TellEvents {
+/// Appends events, each at least once, in the order of their numbers.
+struct TellEvents {
+    sink: String,
     to: EventsTo,
-    /// Held while lines are written, however long that takes: what hangs is not begun again beside it.
     writing: Arc<Mutex<()>>,
-}
-
-#[derive(thiserror::Error, Debug)]
-pub(crate) enum TellError {
-    #[error("{0}")]
-    Source(#[from] SourceError),
-    #[error("LS-0516: events cannot be told: {0}")]
-    Sink(#[from] std::io::Error),
-    #[error("LS-0516: events cannot be told: what was to be written before is not written yet")]
-    Hangs,
-}
-
-impl TellEvents {
-    pub(crate) fn new(to: EventsTo) -> Self {
-        Self { to, writing: Arc::default() }
-    }
 }
 
 impl Task for TellEvents {
@@ -92,17 +153,16 @@ impl Task for TellEvents {
     }
 
     async fn run(&mut self, _: &Source, session: &mut EventSession) -> Result<Ran, TellError> {
-        let waiting = session.waiting(SINK).await?;
-        metrics::events_waiting(SINK, waiting.all);
-        if waiting.page.is_empty() {
+        let due = session.due(&self.sink, PAGE).await?;
+        if due.is_empty() {
             return Ok(Ran::did(0, EVERY));
         }
         let turn = Arc::clone(&self.writing).try_lock_owned().map_err(|_| TellError::Hangs)?;
-        let lines = waiting.page.iter().map(|(_, event)| format!("{event}\n")).collect();
+        let lines = due.iter().map(|due| format!("{}\n", due.event)).collect();
         append(self.to.clone(), lines, turn).await?;
         failpoint!("sequencer::events::told", return Err(std::io::Error::other("failpoint").into()));
-        let ids: Vec<_> = waiting.page.iter().map(|(id, _)| *id).collect();
-        session.delivered(SINK, &ids).await?;
+        let ids: Vec<_> = due.iter().map(|due| due.id).collect();
+        session.delivered(&self.sink, &ids).await?;
         Ok(Ran::did(ids.len(), Duration::ZERO))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_core::{freshness, telemetry};
+use lockstep_schema::events::SinkState;
 use lockstep_schema::verifications::latest::{Latest, RESULTS};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -25,6 +26,10 @@ const VERIFIED_ROWS: &str = "lockstep_verification_rows";
 const EVENTS: &str = "lockstep_events_total";
 const EVENTS_WAITING: &str = "lockstep_events_waiting";
 const EVENTS_DROPPED: &str = "lockstep_events_dropped_total";
+const EVENTS_OLDEST: &str = "lockstep_events_oldest_waiting_seconds";
+const EVENTS_GIVEN_UP: &str = "lockstep_events_given_up";
+const EVENTS_STOPPED: &str = "lockstep_events_sink_stopped";
+const EVENTS_ATTEMPTS: &str = "lockstep_events_attempts_total";
 
 /// Tells the recorder what the names mean. Repeating it changes nothing.
 pub(crate) fn describe() {
@@ -69,6 +74,18 @@ pub(crate) fn describe() {
     describe_counter!(EVENTS, Unit::Count, "Events that were written down for operators, by kind");
     describe_gauge!(EVENTS_WAITING, Unit::Count, "Events that a sink was not told of yet");
     describe_counter!(EVENTS_DROPPED, Unit::Count, "Events that were forgotten before every sink was told of them");
+    describe_gauge!(
+        EVENTS_OLDEST,
+        Unit::Seconds,
+        "For how long the first event that a sink was not told of yet has waited; 0 where none waits"
+    );
+    describe_gauge!(EVENTS_GIVEN_UP, Unit::Count, "Events that a sink was not told of in all attempts");
+    describe_gauge!(EVENTS_STOPPED, Unit::Count, "1 where a sink's receiver said that it is gone: it is told nothing");
+    describe_counter!(
+        EVENTS_ATTEMPTS,
+        Unit::Count,
+        "Requests to a webhook, by sink and result: taken, failed, or given_up for the last of an event"
+    );
 }
 
 pub(crate) fn pass(took: Duration, changes: i64) {
@@ -114,8 +131,27 @@ pub(crate) fn event(kind: String) {
     counter!(EVENTS, "kind" => kind).increment(1);
 }
 
-pub(crate) fn events_waiting(sink: &'static str, waiting: i64) {
-    gauge!(EVENTS_WAITING, "sink" => sink).set(count(waiting));
+pub(crate) fn sink(state: &SinkState) {
+    let SinkState { sink, stopped_at, waiting, given_up, oldest_waiting_s } = state;
+    gauge!(EVENTS_WAITING, "sink" => sink.clone()).set(count(*waiting));
+    gauge!(EVENTS_OLDEST, "sink" => sink.clone()).set(oldest_waiting_s.unwrap_or_default());
+    gauge!(EVENTS_GIVEN_UP, "sink" => sink.clone()).set(count(*given_up));
+    gauge!(EVENTS_STOPPED, "sink" => sink.clone()).set(f64::from(u8::from(stopped_at.is_some())));
+}
+
+/// Somebody else tells it.
+pub(crate) fn no_sink(name: &str) {
+    let (sink, stopped_at) = (name.to_owned(), None);
+    self::sink(&SinkState { sink, stopped_at, waiting: 0, given_up: 0, oldest_waiting_s: None });
+}
+
+/// An alert looks whether it grows, which nobody sees of what begins with 1.
+pub(crate) fn none_given_up(sink: &str) {
+    counter!(EVENTS_ATTEMPTS, "sink" => sink.to_owned(), "result" => "given_up").increment(0);
+}
+
+pub(crate) fn attempt(sink: &str, result: &'static str) {
+    counter!(EVENTS_ATTEMPTS, "sink" => sink.to_owned(), "result" => result).increment(1);
 }
 
 pub(crate) fn events_dropped(events: i64) {

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::announce::Announcer;
 use crate::error::SequencerError;
-use crate::events::{Events, SINK, TellEvents};
+use crate::events::{self, EventTasks};
 use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
@@ -45,6 +45,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     let mappings = Arc::new(MappingSet::load(&settings.mappings)?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
+    events::check(&settings.events).map_err(|error| SequencerError::Events(error.to_string()))?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();
@@ -66,7 +67,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
     let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
-    let tell_events = settings.events_to.clone().map(TellEvents::new);
+    let event_tasks = EventTasks::new(settings.clone());
     let announcer = Announcer {
         source: source.clone(),
         settings,
@@ -87,7 +88,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         wake,
         stamps,
         leading,
-        tell_events,
+        event_tasks,
         backoff: Backoff::for_connections(),
         paused: false,
     };
@@ -144,7 +145,7 @@ struct Sequencer {
     /// For the announcer.
     stamps: Arc<Mutex<Stamps>>,
     leading: watch::Sender<bool>,
-    tell_events: Option<TellEvents>,
+    event_tasks: EventTasks,
     backoff: Backoff,
     /// Whether an operator has paused it.
     paused: bool,
@@ -171,9 +172,7 @@ impl Sequencer {
             for stage in [Stage::Inbox, Stage::Expansion, Stage::Outbox] {
                 freshness::oldest_news(stage, None);
             }
-            if self.tell_events.is_some() {
-                metrics::events_waiting(SINK, 0);
-            }
+            self.event_tasks.forget();
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
             self.health.not_ready("leader", why.clone());
@@ -190,10 +189,7 @@ impl Sequencer {
         for _ in 0..2 {
             driver.spawn(&mut tasks, Expander(Arc::clone(&self.mappings)), Arc::clone(&self.wake.expander));
         }
-        driver.spawn(&mut tasks, Events { are_told: self.tell_events.is_some() }, Arc::default());
-        if let Some(tell_events) = self.tell_events.clone() {
-            driver.spawn(&mut tasks, tell_events, Arc::default());
-        }
+        self.event_tasks.spawn(&driver, &mut tasks);
         driver.spawn(&mut tasks, Watch { mappings: Arc::clone(&self.mappings) }, Arc::clone(&self.wake.watch));
         tasks
     }

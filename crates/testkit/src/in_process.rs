@@ -3,7 +3,7 @@
 use anyhow::Context;
 use lockstep_core::secret::SecretUrl;
 use lockstep_core::settings::{
-    ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, MappingSources, Settings,
+    ClickHouseSettings, DEFAULT_MAX_VALUE_BYTES, DestinationSettings, EventSettings, MappingSources, Settings,
 };
 use lockstep_core::telemetry::LogFormat;
 use lockstep_destinations::ClickHouse;
@@ -35,7 +35,7 @@ pub fn settings(database: &TestDatabase, services: &Services, suffix: &str, mapp
         tls_ca_file: None,
         max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
         destinations: DestinationSettings::default(),
-        events_to: None,
+        events: EventSettings::default(),
         log: "info,lapin=off".to_owned(),
         log_format: LogFormat::Pretty,
         listen: None,

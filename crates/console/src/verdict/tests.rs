@@ -27,6 +27,7 @@ fn seen() -> Seen {
                 filled: true,
             }],
             paused: Vec::new(),
+            event_sinks: Vec::new(),
             instances: Vec::new(),
             needs_refill: false,
             tenants: TenantsStatus {

@@ -1,28 +1,77 @@
 //! Where operators are told of events.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use hyper::Uri;
+
 use super::check::{Check, given};
+use crate::secret::SecretUrl;
+
+/// Webhooks of one installation: each is asked for by itself, and has its own metrics.
+const MAX_WEBHOOKS: usize = 8;
+/// The name of what is appended to a file, or to standard output.
+const LINES: &str = "lines";
+const WEBHOOKS: &str = "LOCKSTEP_EVENTS_WEBHOOKS";
 
 /// Flags about events.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct EventArgs {
-    /// File that events are appended to, one JSON object a line, or - for standard output; nobody is told when empty
+    /// File that events are appended to, one JSON object a line, or - for standard output
     #[arg(long, env = "LOCKSTEP_EVENTS_TO", value_name = "FILE|-", global = true)]
     pub(super) events_to: Option<String>,
+    /// Webhooks that events are sent to, each with a name of yours: pager=https://hooks.internal/lockstep
+    #[arg(long, env = "LOCKSTEP_EVENTS_WEBHOOKS", hide_env_values = true, value_name = "NAME=URL,…", global = true)]
+    pub(super) events_webhooks: Option<String>,
+    /// File that holds the webhooks, one a line
+    #[arg(long, env = "LOCKSTEP_EVENTS_WEBHOOKS_FILE", value_name = "FILE", global = true)]
+    pub(super) events_webhooks_file: Option<PathBuf>,
+    /// File with the secrets that webhooks are signed with, one a line: NAME:whsec_BASE64. Each of a name's secrets signs
+    #[arg(long, env = "LOCKSTEP_EVENTS_SECRET_FILE", value_name = "FILE", global = true)]
+    pub(super) events_secret_file: Option<PathBuf>,
+    /// Whether webhooks of other machines may be http://, which everybody on the way reads: on or off (default: off)
+    #[arg(long, env = "LOCKSTEP_EVENTS_PLAIN_HTTP", value_name = "on|off", global = true)]
+    pub(super) events_plain_http: Option<String>,
+}
+
+/// Who is told of events, and what that takes.
+#[derive(Clone, Default, Debug)]
+pub struct EventSettings {
+    /// Everybody who is told: no other list of them is kept.
+    pub sinks: Vec<EventSink>,
+    /// The file of webhooks' secrets. It is read when one is needed, so that others are taken up without a restart.
+    pub secret_file: Option<PathBuf>,
+}
+
+/// One that is told of events.
+#[derive(Clone, Debug)]
+pub struct EventSink {
+    /// As in `lockstep.event_sink` and in metrics.
+    pub name: String,
+    /// Where it is.
+    pub to: EventsTo,
 }
 
 /// Where events are told.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum EventsTo {
     /// On standard output.
     StandardOutput,
     /// At the end of this file.
     File(PathBuf),
+    /// By a request to this address.
+    Webhook(SecretUrl),
 }
 
 impl EventArgs {
-    pub(super) fn resolve(&self, check: &mut Check) -> Option<EventsTo> {
+    pub(super) fn resolve(&self, check: &mut Check) -> EventSettings {
+        let lines = self.lines(check).map(|to| EventSink { name: LINES.to_owned(), to });
+        let sinks = lines.into_iter().chain(self.webhooks(check)).collect();
+        let secret_file = self.events_secret_file.clone().filter(|file| !file.as_os_str().is_empty());
+        EventSettings { sinks, secret_file }
+    }
+
+    fn lines(&self, check: &mut Check) -> Option<EventsTo> {
         let to = given(self.events_to.as_deref())?;
         if to == "-" {
             return Some(EventsTo::StandardOutput);
@@ -34,23 +83,115 @@ impl EventArgs {
         }
         Some(EventsTo::File(file))
     }
+
+    fn webhooks(&self, check: &mut Check) -> Vec<EventSink> {
+        let allows_plain = check.on_or_off("LOCKSTEP_EVENTS_PLAIN_HTTP", self.events_plain_http.as_deref());
+        let from = (self.events_webhooks.as_deref(), self.events_webhooks_file.as_deref());
+        let text = check.secret(WEBHOOKS, from).unwrap_or_default();
+        let mut sinks: Vec<EventSink> = Vec::new();
+        for entry in text.split([',', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {
+            match webhook(entry, allows_plain) {
+                Ok(sink) if sinks.iter().any(|other| other.name == sink.name) => {
+                    check.problem(format!("{WEBHOOKS}: {} is there twice", sink.name));
+                }
+                Ok(sink) => sinks.push(sink),
+                Err(why) => check.problem(format!("{WEBHOOKS}: {why}")),
+            }
+        }
+        if sinks.len() > MAX_WEBHOOKS {
+            check.problem(format!("{WEBHOOKS}: {MAX_WEBHOOKS} webhooks at most, and these are {}", sinks.len()));
+        }
+        sinks
+    }
+}
+
+/// What is wrong is said by the webhook's name: its address may hold a secret.
+fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
+    const FORM: &str = "each must be NAME=URL, with a name of at most 32 letters, digits, _ or -";
+    let (name, url) = entry.split_once('=').ok_or(FORM)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let (name, url) = (name.trim(), url.trim());
+    if name.is_empty() || name.len() > 32 || !name.bytes().all(is_plain) {
+        return Err(FORM.to_owned());
+    }
+    if name == LINES {
+        return Err(format!("{LINES} is the name of what LOCKSTEP_EVENTS_TO says; take another"));
+    }
+    let parsed: Uri = url.parse().map_err(|_| format!("{name}: this is no URL"))?;
+    let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("{name}: its URL names no host"))?;
+    if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(format!("{name}: its URL must not hold a user or password: requests are signed"));
+    }
+    match parsed.scheme_str() {
+        Some("https") => {}
+        Some("http") if allows_plain || is_loopback(host) => {}
+        Some("http") => {
+            return Err(format!("{name}: its URL must start with https://, unless LOCKSTEP_EVENTS_PLAIN_HTTP is on"));
+        }
+        _ => return Err(format!("{name}: its URL must start with https://")),
+    }
+    Ok(EventSink { name: name.to_owned(), to: EventsTo::Webhook(SecretUrl::new(url)) })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn resolved(args: &EventArgs) -> (Vec<String>, Vec<String>) {
+        let mut check = Check::default();
+        let sinks = args.resolve(&mut check).sinks;
+        (sinks.iter().map(|sink| format!("{} {:?}", sink.name, sink.to)).collect(), check.problems().to_vec())
+    }
+
     #[test]
     fn events_go_to_a_file_in_a_directory_that_is_there_or_to_standard_output() {
-        let to = |text: &str| {
-            let mut check = Check::default();
-            let to = EventArgs { events_to: Some(text.to_owned()) }.resolve(&mut check);
-            (to, check.problems().len())
-        };
-        assert_eq!(to(" "), (None, 0));
-        assert_eq!(to("-"), (Some(EventsTo::StandardOutput), 0));
-        assert_eq!(to("events.jsonl"), (Some(EventsTo::File("events.jsonl".into())), 0));
-        assert_eq!(to("/nonexistent/events.jsonl").1, 1);
-        assert_eq!(to("/").1, 1);
+        let to = |text: &str| resolved(&EventArgs { events_to: Some(text.to_owned()), ..EventArgs::default() });
+        assert_eq!(to(" "), (Vec::new(), Vec::new()));
+        assert_eq!(to("-").0, ["lines StandardOutput"]);
+        assert_eq!(to("events.jsonl"), (vec![r#"lines File("events.jsonl")"#.to_owned()], Vec::new()));
+        assert_eq!(to("/nonexistent/events.jsonl").1.len(), 1);
+        assert_eq!(to("/").1.len(), 1);
+    }
+
+    fn webhooks(list: &str, plain: &str) -> (Vec<String>, Vec<String>) {
+        let given = |text: &str| Some(text.to_owned());
+        let args = EventArgs { events_webhooks: given(list), events_plain_http: given(plain), ..EventArgs::default() };
+        resolved(&args)
+    }
+
+    #[test]
+    fn webhooks_have_names_and_plain_http_stays_on_the_machine() {
+        let (sinks, problems) = webhooks("a=https://h/x?t=hunter2, b=http://[::1]:9/\nc=http://LOCALHOST/,", "off");
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(sinks.len(), 3);
+        assert!(sinks[0].starts_with("a Webhook") && !sinks[0].contains("hunter2"), "{sinks:?}");
+        assert_eq!(webhooks("a=http://10.0.0.7/", "off").1.len(), 1);
+        assert_eq!(webhooks("a=http://10.0.0.7/", "on").1.len(), 0);
+    }
+
+    #[test]
+    fn a_webhook_that_is_wrong_is_named_and_its_address_is_not_shown() {
+        let many: Vec<_> = (0..9).map(|n| format!("w{n}=https://h/")).collect();
+        for (list, said) in [
+            ("hunter2", "each must be NAME=URL"),
+            ("a b=https://hunter2/", "each must be NAME=URL"),
+            ("lines=https://hunter2/", "lines is the name of"),
+            ("a=https://h/hunter2 /", "a: this is no URL"),
+            ("a=/hunter2", "a: its URL names no host"),
+            ("a=https://me:hunter2@h/", "a: its URL must not hold a user"),
+            ("a=ftp://h/hunter2", "a: its URL must start with https://"),
+            ("a=http://h/hunter2", "a: its URL must start with https://, unless"),
+            ("a=https://h/hunter2,a=https://h/", "a is there twice"),
+            (&many.join(","), "8 webhooks at most"),
+        ] {
+            let (_, problems) = webhooks(list, "off");
+            assert!(problems.len() == 1 && problems[0].starts_with(&format!("{WEBHOOKS}: {said}")), "{problems:?}");
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
     }
 }

@@ -43,6 +43,11 @@ pub(super) fn name_of(flag: &Arg) -> Option<String> {
     (name != "config").then_some(name)
 }
 
+/// Whether its value is one URL.
+pub(super) fn is_url(flag: &Arg) -> bool {
+    flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "URL"))
+}
+
 impl SettingsFile {
     /// Reads the file that is named, or the first that there is.
     pub(super) fn find(named: Option<&Path>, flags: &[Arg]) -> Self {
@@ -114,7 +119,7 @@ fn entry(path: &Path, name: &str, value: &DeValue<'_>, flags: &[Arg]) -> Result<
 
 /// Only URLs without a password may stand in the file, of all that can be secret.
 fn refuse_secret(name: &str, text: &str, flag: &Arg, flags: &[Arg]) -> Result<(), String> {
-    let is_url = flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "URL"));
+    let is_url = is_url(flag);
     if is_url && !SecretUrl::new(text).has_password() {
         return Ok(());
     }

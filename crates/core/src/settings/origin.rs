@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use secrecy::SecretString;
 
-use super::file::{FileEntry, SettingsFile, name_of};
+use super::file::{FileEntry, SettingsFile, is_url, name_of};
 use super::{Flags, Needs, Settings, SettingsErrors};
 use crate::secret::SecretUrl;
 
@@ -30,6 +30,7 @@ pub(super) struct Given {
     pub(super) name: String,
     pub(super) value: SecretString,
     pub(super) may_be_secret: bool,
+    pub(super) is_url: bool,
     pub(super) is_path: bool,
 }
 
@@ -186,6 +187,7 @@ fn as_given(flag: &Arg, (value, origin): &Chosen) -> Option<Given> {
         name: name_of(flag)?,
         value: SecretString::from(text.into_owned()),
         may_be_secret: flag.is_hide_env_values_set(),
+        is_url: is_url(flag),
         is_path: flag.get_value_hint() == ValueHint::AnyPath,
     })
 }
@@ -197,7 +199,7 @@ fn show(flag: &Arg, (value, origin): &Chosen) -> Option<ShownSetting> {
         default_of(flag)
     } else if !flag.is_hide_env_values_set() {
         Some(text.into_owned())
-    } else if text.contains("://") {
+    } else if is_url(flag) && text.contains("://") {
         Some(SecretUrl::new(text).to_string())
     } else {
         Some("set".to_owned())

@@ -46,7 +46,7 @@ impl SettingsArgs {
 impl WrittenSettings {
     fn add(&mut self, given: &Given) {
         let (name, value) = (&given.name, given.value.expose_secret());
-        let is_plain = value.contains("://") && !SecretUrl::new(value).has_password();
+        let is_plain = given.is_url && value.contains("://") && !SecretUrl::new(value).has_password();
         let in_file = format!("{name}_file");
         // Formatting into a String cannot fail.
         if !given.may_be_secret || is_plain {

@@ -4,10 +4,7 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use http_body_util::{BodyExt, Limited};
 use opentelemetry::Context;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -15,6 +12,7 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::http;
 use crate::shutdown::Shutdown;
 
 /// Spans that wait for the collector. What comes when so many do is lost.
@@ -116,7 +114,7 @@ async fn gather(waiting: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData
 
 /// The HTTP client of the exporter.
 #[derive(Clone, Debug)]
-pub(super) struct Http(pub(super) Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(super) struct Http(pub(super) http::HttpClient);
 
 impl HttpClient for Http {
     // What `async_trait` makes of the method.
@@ -130,7 +128,7 @@ impl HttpClient for Http {
     {
         let client = self.0.clone();
         Box::pin(async move {
-            let (parts, body) = client.request(request.map(Full::new)).await?.into_parts();
+            let (parts, body) = client.send(request).await?.into_parts();
             let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
             Ok(Response::from_parts(parts, body))
         })

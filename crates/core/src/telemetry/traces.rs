@@ -4,23 +4,18 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::export::{Export, Http};
 use super::origin::MAX_LINKS;
-use crate::authorities::authorities;
+use crate::http::HttpClient;
 use crate::instance;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -144,21 +139,11 @@ fn exporter(ca_file: Option<&Path>) -> Result<SpanExporter, String> {
     let is_encrypted = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|url| url.trim().starts_with("https:")));
-    // Nobody is trusted where nobody has to be.
-    let roots = if is_encrypted { authorities(ca_file)? } else { RootCertStore::empty() };
-    let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|why| format!("TLS cannot be used: {why}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let client = HttpClient::new(is_encrypted, ca_file)?;
     SpanExporter::builder()
         .with_http()
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-        .with_http_client(Http(Client::builder(TokioExecutor::new()).build(connector)))
+        .with_http_client(Http(client))
         // What is not taken is lost: later spans tell more than earlier ones.
         .with_retry_policy(RetryPolicy::disabled())
         .build()

@@ -12,9 +12,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
+use lockstep_core::http::Connector;
 use lockstep_core::settings::ClickHouseSettings;
 use secrecy::ExposeSecret;
 
@@ -35,7 +34,7 @@ const EXCEPTION_TAG: HeaderName = HeaderName::from_static("x-clickhouse-exceptio
 /// Asks queries. Clones are cheap and share connections.
 #[derive(Clone)]
 pub(super) struct Reader {
-    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpClient<Connector, Full<Bytes>>,
     url: String,
     user: HeaderValue,
     password: HeaderValue,
@@ -49,7 +48,7 @@ impl fmt::Debug for Reader {
 
 impl Reader {
     pub(super) fn new(
-        http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        http: HttpClient<Connector, Full<Bytes>>,
         settings: &ClickHouseSettings,
     ) -> Result<Self, DestinationError> {
         let header = |value: &str, name: &str| {

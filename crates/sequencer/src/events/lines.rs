@@ -40,6 +40,7 @@ fn write(to: &EventsTo, lines: &[u8]) -> Result<()> {
             file.write_all(lines)?;
             file.sync_data()
         }
+        EventsTo::Webhook(_) => Err(Error::other("a webhook takes no lines")),
     }
 }
 

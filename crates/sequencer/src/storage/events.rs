@@ -1,11 +1,12 @@
-//! Events: what is so now, what was told, and what a sink does not have yet.
+//! Events: what is so now, what was written down, and what is forgotten.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use lockstep_schema::events::{self, SinkState};
 use lockstep_schema::verifications::latest::latest;
 use lockstep_schema::{Session, Source, SourceError};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_postgres::{Client, Row};
 
 use crate::plan::events::{Condition, News, Topic};
@@ -13,13 +14,13 @@ use crate::upkeep::is_due;
 
 /// Conditions of a kind that are looked at.
 pub(crate) const LIMIT: usize = 1000;
-/// Events that are told at a time.
-const PAGE: i64 = 100;
 /// Rows in quarantine are counted as far as that, of each mapping at each destination.
 const COUNTED: i64 = 10_000;
 /// How often that is looked at whose cost grows with rows.
 const SLOWLY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often it is counted what sinks do not have.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
 /// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
@@ -62,50 +63,14 @@ SELECT 'quarantine', of.destination || ' ' || of.mapping_name, TRUE, jsonb_build
 
 const OPEN: &str = "SELECT kind, subject FROM lockstep.event WHERE open";
 
-/// Somebody else may have written it meanwhile.
-const BEGIN: &str = "INSERT INTO lockstep.event (kind, subject, state, open, body)
-VALUES ($1, $2, CASE WHEN $3 THEN 'raised' ELSE 'told' END, $3, $4) ON CONFLICT DO NOTHING";
-
-/// One statement, so that it is over once; it tells which event has raised it, and when.
-const END: &str = "WITH over AS (UPDATE lockstep.event SET open = FALSE WHERE kind = $1 AND subject = $2 AND open RETURNING id, at, body)
-INSERT INTO lockstep.event (kind, subject, state, open, body)
-SELECT $1, $2, 'resolved', FALSE, (body - 'look') || jsonb_build_object('raised_by', id, 'raised_at', at) FROM over";
-
 /// What is older than 30 days, and the oldest beyond 10,000. What is open stays; and what happened once stays for so long that it is
 /// not taken for news again. Answers how many are gone, and how many of them a sink did not have.
 const PRUNE: &str = "
 WITH gone AS (DELETE FROM lockstep.event WHERE NOT open AND (at < clock_timestamp() - interval '30 days'
   OR id <= (SELECT id FROM lockstep.event ORDER BY id DESC OFFSET 10000 LIMIT 1)
     AND (state <> 'told' OR at < clock_timestamp() - interval '2 days')) RETURNING id)
-SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM lockstep.event_sink s
-    WHERE NOT EXISTS (SELECT FROM lockstep.event_delivery d WHERE d.event_id = gone.id AND d.sink = s.sink))) FROM gone";
-
-/// Sinks that are not set any more: what they had is forgotten.
-const UNFOLLOW: &str = "DELETE FROM lockstep.event_sink WHERE sink <> ALL ($1)";
-
-/// A sink that is new begins with what is open: it needs not be told what is over.
-const FOLLOW: &str = "
-WITH begun AS (INSERT INTO lockstep.event_sink (sink) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING sink)
-INSERT INTO lockstep.event_delivery (event_id, sink) SELECT e.id, b.sink FROM lockstep.event e, begun b WHERE NOT e.open";
-
-/// In the order of their numbers, with how many there are.
-const WAITING: &str = "
-SELECT e.id, jsonb_build_object('id', e.id, 'at', e.at, 'kind', e.kind, 'subject', e.subject, 'state', e.state, 'about', e.body),
-  count(*) OVER ()
-FROM lockstep.event_sink s, lockstep.event e WHERE s.sink = $1
-  AND NOT EXISTS (SELECT FROM lockstep.event_delivery d WHERE d.event_id = e.id AND d.sink = s.sink) ORDER BY e.id LIMIT $2";
-
-const DELIVERED: &str = "INSERT INTO lockstep.event_delivery (event_id, sink)
-SELECT e.id, $2 FROM lockstep.event e WHERE e.id = ANY ($1) ON CONFLICT DO NOTHING";
-
-/// Events that a sink does not have yet.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    /// The first of them.
-    pub(crate) page: Vec<(i64, Value)>,
-    /// How many there are.
-    pub(crate) all: i64,
-}
+SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM lockstep.event_delivery d
+    WHERE d.event_id = gone.id AND d.delivered_at IS NULL)) FROM gone";
 
 /// Events that were forgotten.
 pub(crate) struct Forgotten {
@@ -116,24 +81,23 @@ pub(crate) struct Forgotten {
 
 /// The connection for events.
 pub(crate) struct EventSession {
-    client: Client,
+    pub(super) client: Client,
     /// What was so when it was looked at slowly.
     slow: Vec<Condition>,
     looked_slowly: Option<Instant>,
     pruned: Option<Instant>,
+    counted: Option<Instant>,
 }
 
 impl EventSession {
     pub(crate) async fn open(source: &Source) -> Result<Self, SourceError> {
         let client = source.connect(Session::Control).await?;
-        Ok(Self { client, slow: Vec::new(), looked_slowly: None, pruned: None })
+        Ok(Self { client, slow: Vec::new(), looked_slowly: None, pruned: None, counted: None })
     }
 
-    /// Writes down which sinks there are.
-    pub(crate) async fn follow(&self, sinks: &[&str]) -> Result<(), SourceError> {
-        self.client.execute(UNFOLLOW, &[&sinks]).await?;
-        self.client.execute(FOLLOW, &[&sinks]).await?;
-        Ok(())
+    /// How far every sink is, where it is time to look.
+    pub(crate) async fn sinks(&mut self) -> Result<Option<Vec<SinkState>>, SourceError> {
+        Ok(if is_due(&mut self.counted, COUNT_EVERY) { Some(events::sinks(&self.client).await?) } else { None })
     }
 
     /// Everything that is so now.
@@ -164,12 +128,12 @@ impl EventSession {
     pub(crate) async fn write(&self, news: &News) -> Result<Vec<String>, SourceError> {
         let mut written = Vec::new();
         for Condition { topic: (kind, subject), lasts, body } in &news.begun {
-            if self.client.execute(BEGIN, &[kind, subject, lasts, body]).await? > 0 {
+            if events::begin(&self.client, (kind, subject), *lasts, body).await?.is_some() {
                 written.push(kind.clone());
             }
         }
         for (kind, subject) in &news.over {
-            if self.client.execute(END, &[kind, subject]).await? > 0 {
+            if events::end(&self.client, (kind, subject)).await? {
                 written.push(kind.clone());
             }
         }
@@ -183,22 +147,6 @@ impl EventSession {
         }
         let row = self.client.query_one(PRUNE, &[]).await?;
         Ok(Forgotten { all: row.try_get(0)?, untold: row.try_get(1)? })
-    }
-
-    /// The next events that a sink does not have.
-    pub(crate) async fn waiting(&self, sink: &str) -> Result<Waiting, SourceError> {
-        let mut waiting = Waiting::default();
-        for row in self.client.query(WAITING, &[&sink, &PAGE]).await? {
-            waiting.page.push((row.try_get(0)?, row.try_get(1)?));
-            waiting.all = row.try_get(2)?;
-        }
-        Ok(waiting)
-    }
-
-    /// Notes that a sink has them.
-    pub(crate) async fn delivered(&self, sink: &str, events: &[i64]) -> Result<(), SourceError> {
-        self.client.execute(DELIVERED, &[&events, &sink]).await?;
-        Ok(())
     }
 }
 

@@ -144,6 +144,26 @@ labels:
 {{- end }}
 {{- end -}}
 
+{{/* Where events are told, for the sequencer. */}}
+{{- define "lockstep.events" -}}
+{{- with .Values.events }}
+{{- if .to }}
+- name: LOCKSTEP_EVENTS_TO
+  value: {{ .to | quote }}
+{{- end }}
+{{- if .webhooks }}
+- name: LOCKSTEP_EVENTS_WEBHOOKS
+  {{- $list := list }}
+  {{- range .webhooks }}{{ $list = append $list (printf "%s=%s" .name .url) }}{{ end }}
+  value: {{ join "," $list | quote }}
+- name: LOCKSTEP_EVENTS_SECRET_FILE
+  value: /run/secrets/lockstep-events/webhook-secrets
+- name: LOCKSTEP_EVENTS_PLAIN_HTTP
+  value: {{ ternary "on" "off" .plainHttp | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/*
 A pod, from its labels to its volumes. Takes root, component, command, resources; daemon (serves health and metrics, goes on for
 ever) or else restartPolicy Never.
@@ -195,6 +215,11 @@ spec:
       command: {{ toJson .command }}
       env:
         {{- include "lockstep.env" $root | nindent 8 }}
+        {{- if eq .component "sequencer" }}
+        {{- with include "lockstep.events" $root | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- end }}
         {{- if .daemon }}
         - name: LOCKSTEP_LISTEN
           value: "0.0.0.0:9464"
@@ -223,6 +248,11 @@ spec:
         capabilities: { drop: [ALL] }
       volumeMounts:
         {{- include "lockstep.mounts" $root | nindent 8 }}
+        {{- if and (eq .component "sequencer") $root.Values.events.webhooks }}
+        - name: webhook-secrets
+          mountPath: /run/secrets/lockstep-events
+          readOnly: true
+        {{- end }}
   {{- if .daemon }}
   topologySpreadConstraints:
     {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -249,4 +279,13 @@ spec:
   {{- end }}
   volumes:
     {{- include "lockstep.volumes" $root | nindent 4 }}
+    {{- if and (eq .component "sequencer") $root.Values.events.webhooks }}
+    # In no other pod.
+    - name: webhook-secrets
+      secret:
+        secretName: {{ $root.Values.secret.name }}
+        defaultMode: 0440
+        items:
+          - { key: {{ $root.Values.events.secretKey }}, path: webhook-secrets }
+    {{- end }}
 {{- end -}}
