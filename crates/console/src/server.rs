@@ -58,7 +58,7 @@ pub async fn bind(
     let nothing = Sample {
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         took_ms: 0,
-        seen: Err("nothing has been asked yet; this page is up to date in a moment".to_owned()),
+        seen: Err("no look yet; this page is up to date in a moment".to_owned()),
         recent: Err(crate::sampler::UNSEEN),
         history: History::default(),
         checks: None,

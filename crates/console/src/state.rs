@@ -16,9 +16,7 @@ use crate::tokens::{FormKey, LinkKey};
 
 /// Browsers that are sent changes at the same time.
 const VIEWERS: usize = 50;
-/// How long a page waits for a sample that is not old.
-const FRESH_WITHIN: Duration = Duration::from_millis(80);
-/// A sample that is older is taken anew before a page is shown.
+/// Where a page finds a sample that is older, the next is taken at once.
 const OLD: Duration = Duration::from_secs(3);
 
 /// What all pages share.
@@ -39,17 +37,14 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// What was seen last. Where that is old, a moment is waited for what is seen now.
-    pub(crate) async fn sample(&self) -> Arc<Sample> {
+    /// What was seen last, with its time beside it. No page waits for another: it is sent what changes.
+    pub(crate) fn sample(&self) -> Arc<Sample> {
         self.watched.page();
-        let mut samples = self.samples.clone();
-        let is_old = samples.borrow_and_update().taken_at.elapsed().is_ok_and(|age| age > OLD);
-        if is_old {
+        let sample = self.samples.borrow().clone();
+        if sample.taken_at.elapsed().is_ok_and(|age| age > OLD) {
             self.watched.wake();
-            // Not in time: what there is has its time beside it.
-            let _ = tokio::time::timeout(FRESH_WITHIN, samples.changed()).await;
         }
-        samples.borrow().clone()
+        sample
     }
 }
 

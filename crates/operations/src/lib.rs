@@ -7,6 +7,7 @@
 mod access;
 mod actions;
 mod backlog;
+mod broker;
 mod deployment;
 mod destinations;
 pub mod doctor;
@@ -15,6 +16,7 @@ mod error;
 mod explain;
 mod freshness;
 mod init;
+mod limit;
 mod mapping;
 mod mark;
 mod pause;
@@ -39,6 +41,7 @@ pub use access::{
     access_check, access_list, grant_access, revoke_access,
 };
 pub use actions::{ActionEntry, ActionRecord, actions, begin_action, end_action};
+pub use broker::{Broker, Queue};
 pub use deployment::Deployment;
 pub use destinations::{
     AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,
@@ -76,7 +79,7 @@ pub use runs::{
     verification_runs,
 };
 pub use settings::{Setting, SettingsReport, set_setting, settings};
-pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
+pub use status::{MappingStatus, Status, TenantsStatus, status, status_with};
 pub use tenant::{TenantMappingProgress, TenantReport, tenant};
 pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};

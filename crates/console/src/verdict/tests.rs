@@ -26,6 +26,7 @@ fn seen() -> Seen {
                 filled_rows: 7,
                 filled: true,
             }],
+            behind_cut: false,
             paused: Vec::new(),
             instances: Vec::new(),
             needs_refill: false,
@@ -70,6 +71,13 @@ fn where_nothing_is_wrong_it_says_how_far_all_are() {
     assert_eq!(verdict.level, Level::Well);
     assert_eq!(verdict.sentence, "998,412 of 998,430 tenants; oldest news 1.3 s");
     assert!(verdict.troubles.is_empty());
+}
+
+#[test]
+fn what_was_looked_through_up_to_a_limit_only_is_told_so() {
+    let mut seen = seen();
+    (seen.freshness.behind, seen.freshness.behind_cut, seen.freshness.is_estimate) = (10_000, true, true);
+    assert_eq!(judged(Ok(seen)).sentence, "at most 988,430 of about 998,430 tenants; oldest news 1.3 s");
 }
 
 #[test]
