@@ -3,6 +3,7 @@
 mod requests;
 mod tenancies;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -25,13 +26,14 @@ const SERVER: [&str; 4] = [
 ];
 /// A role of the console's own, so that its statements can be told from all others.
 const ROLE: &str = "lockstep_console";
-const SPENT: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0) FROM pg_stat_statements
-WHERE userid = 'lockstep_console'::regrole";
+/// Of each of its statements: how often it ran, and for how many milliseconds, planning included.
+const SPENT: &str = "SELECT queryid, calls, total_exec_time + total_plan_time FROM pg_stat_statements
+WHERE userid = 'lockstep_console'::regrole AND queryid IS NOT NULL";
 
 /// What a sample may cost the source, and how soon the overview has to come.
 const FLOOR_SOURCE_MS: f64 = 50.0;
 const FLOOR_OVERVIEW_MS: f64 = 100.0;
-/// Samples come every 2 seconds, and the doctor a minute after he was done: so many are over before he is asked again.
+/// They come every 2 seconds.
 const SAMPLES: usize = 20;
 /// How often each page is asked for.
 const REQUESTS: usize = 100;
@@ -119,30 +121,40 @@ struct Samples {
     took_ms: Vec<f64>,
 }
 
-/// Watches samples come, as a browser does. Nobody else asks the source as the console's role meanwhile.
+/// Watches samples come, as a browser does.
 async fn samples(client: &Client, host: &str) -> anyhow::Result<Samples> {
     let mut changes = Changes::open(host, "overview").await?;
-    let mut samples = Samples { source_ms: Vec::new(), took_ms: Vec::new() };
-    let mut before = None;
-    while samples.source_ms.len() < SAMPLES {
-        let sample = tokio::time::timeout(DEADLINE, changes.sample()).await.context("no sample came")??;
-        let spent: f64 = client.query_one(SPENT, &[]).await?.get(0);
-        if let Some(before) = before.replace(spent) {
-            samples.source_ms.push(spent - before);
-            samples.took_ms.push(sample);
-        }
+    let (mut spent, mut took_ms) = (Vec::new(), Vec::new());
+    while spent.len() <= SAMPLES {
+        took_ms.push(tokio::time::timeout(DEADLINE, changes.sample()).await.context("no sample came")??);
+        spent.push(self::spent(client).await?);
     }
-    Ok(samples)
+    // The doctor asks meanwhile, too: what is not asked with every sample is his.
+    let between = || spent.iter().zip(&spent[1..]);
+    let calls = |of: &Spent, id: i64| of.get(&id).map_or(0, |(calls, _)| *calls);
+    let is_samples = |id: i64| between().all(|(before, after)| calls(after, id) > calls(before, id));
+    let of_samples: Vec<i64> = spent[0].keys().copied().filter(|id| is_samples(*id)).collect();
+    let ms = |of: &Spent| of_samples.iter().filter_map(|id| Some(of.get(id)?.1)).sum::<f64>();
+    let source_ms = between().map(|(before, after)| ms(after) - ms(before)).collect();
+    Ok(Samples { source_ms, took_ms: took_ms.split_off(1) })
+}
+
+/// By statement: how often it ran, and milliseconds.
+type Spent = BTreeMap<i64, (i64, f64)>;
+
+async fn spent(client: &Client) -> anyhow::Result<Spent> {
+    let rows = client.query(SPENT, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
 }
 
 fn told(values_ms: &[f64]) -> Value {
-    json!({ "median": rounded(median(values_ms)), "p99": rounded(percentile(values_ms, 99)), "of": values_ms.len() })
+    json!({ "median": rounded(median(values_ms)), "p99": rounded(percentile(values_ms, 99)), "most": rounded(percentile(values_ms, 100)), "of": values_ms.len() })
 }
 
 /// The three statements of the console that took longest each time, in milliseconds.
 async fn dearest(client: &Client) -> anyhow::Result<Vec<Value>> {
     const DEAREST: &str = "SELECT round((mean_exec_time + mean_plan_time)::numeric, 2)::float8, calls, left(regexp_replace(query, '\\s+', ' ', 'g'), 100)
-FROM pg_stat_statements WHERE userid = 'lockstep_console'::regrole AND calls > 5 ORDER BY 1 DESC LIMIT 3";
+FROM pg_stat_statements WHERE userid = 'lockstep_console'::regrole AND calls >= 20 ORDER BY 1 DESC LIMIT 3";
     let rows = client.query(DEAREST, &[]).await?;
     let one = |row: &tokio_postgres::Row| json!({ "ms": row.get::<_, f64>(0), "calls": row.get::<_, i64>(1), "statement": row.get::<_, String>(2) });
     Ok(rows.iter().map(one).collect())
