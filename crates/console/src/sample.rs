@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{
-    Broker, Deployment, Freshness, OperationError, QuarantineGroup, QuarantineScope, Queue, SessionCount, Status,
+    Broker, Deployment, Freshness, OperationError, QuarantineGroups, QuarantineScope, Queue, SessionCount, Status,
     VerificationRun, freshness, quarantine_groups, sessions, status_with, verification_runs,
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct Seen {
     pub(crate) runs: Vec<VerificationRun>,
     pub(crate) sessions: Vec<SessionCount>,
     /// What is in quarantine, by what was wrong.
-    pub(crate) quarantine: Vec<QuarantineGroup>,
+    pub(crate) quarantine: QuarantineGroups,
 }
 
 impl Seen {
@@ -56,7 +56,7 @@ impl Seen {
         let quarantine = if status.quarantine > 0 {
             quarantine_groups(deployment, &QuarantineScope::default()).await?
         } else {
-            Vec::new()
+            QuarantineGroups::default()
         };
         Ok(Self {
             freshness: freshness(deployment).await?,

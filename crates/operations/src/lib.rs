@@ -69,8 +69,9 @@ pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{
-    QuarantineEntry, QuarantineGroup, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined,
-    quarantine_count, quarantine_groups, quarantine_of, quarantined, quarantined_some, retry_quarantined,
+    QuarantineEntry, QuarantineGroup, QuarantineGroups, QuarantinePage, QuarantinePosition, QuarantineReport,
+    QuarantineScope, QuarantinedRows, drop_quarantined, quarantine_count, quarantine_groups, quarantine_of,
+    quarantined, quarantined_page, retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};

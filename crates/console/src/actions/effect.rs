@@ -39,8 +39,9 @@ pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<S
             )
         }
         Action::Retry(rows) => {
-            let groups = quarantine_groups(deployment, &rows.scope()?).await?;
-            let count = groups.iter().map(|group| group.rows).sum();
+            let scope = rows.scope()?;
+            let groups = quarantine_groups(deployment, &scope).await?.groups;
+            let count = quarantine_count(deployment, &scope).await?;
             format!(
                 "{} of {} get changes anew, and are shipped as they are in Postgres then. What is refused again comes back.",
                 counted(count, "row in quarantine", "rows in quarantine"),

@@ -56,7 +56,7 @@ fn seen() -> Seen {
         },
         runs: Vec::new(),
         sessions: Vec::new(),
-        quarantine: Vec::new(),
+        quarantine: lockstep_operations::QuarantineGroups::default(),
     }
 }
 
@@ -118,7 +118,7 @@ fn a_sequencer_that_is_paused_is_told_as_paused_and_not_as_missing() {
 fn what_cannot_be_asked_is_unknown_and_never_zero() {
     let verdict = judged(Err("LS-0012: connection refused".to_owned()));
     assert_eq!(verdict.level, Level::Unknown);
-    assert_eq!(verdict.sentence, "the deployment cannot be asked: LS-0012: connection refused");
+    assert_eq!(verdict.sentence, "LS-0012: connection refused");
     assert_eq!(verdict.troubles[0].code(), Some("LS-0012"));
 }
 

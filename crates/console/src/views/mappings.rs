@@ -49,7 +49,7 @@ pub(crate) fn regions(sample: &Sample) -> Vec<Region> {
 
 fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
     let groups =
-        seen.quarantine.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
+        seen.quarantine.groups.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
     let compared = seen.runs.iter().find(|run| super::proof::compares(run, DESTINATION, &mapping.name));
     let (level, state) = state(seen, mapping);
     Row {
@@ -63,7 +63,7 @@ fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'
         },
         fill: format!("{} of {}", whole(mapping.fill_ranges_done), whole(mapping.fill_ranges)),
         filled_rows: whole(mapping.filled_rows),
-        quarantine: whole(groups.map(|group| group.rows).sum()),
+        quarantine: cut(groups.map(|group| group.rows).sum(), seen.quarantine.is_cut),
         compared: compared.map(|run| (&run.verdict, &run.finished_at)),
     }
 }
