@@ -12,6 +12,7 @@ use crate::actions::Jobs;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::sample::{Checks, Sample};
+use crate::sign_in::SignIn;
 use crate::tokens::{FormKey, LinkKey};
 
 /// Browsers that are sent changes at the same time.
@@ -32,6 +33,8 @@ pub(crate) struct Console {
     pub(crate) checks: watch::Sender<Option<Arc<Checks>>>,
     pub(crate) watched: Watched,
     pub(crate) form_key: FormKey,
+    /// Where a password is asked for.
+    pub(crate) sign_in: Option<SignIn>,
     pub(crate) link_key: Option<LinkKey>,
     pub(crate) jobs: Arc<Jobs>,
 }

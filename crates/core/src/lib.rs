@@ -21,6 +21,7 @@ pub mod shutdown;
 pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
+pub mod terminal;
 pub mod traffic;
 
 pub use destination_id::DestinationId;
