@@ -52,21 +52,11 @@ impl Visitor {
 pub(crate) async fn guard(
     State(console): State<Arc<Console>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let is_tenants = is_tenants(&request);
-    let admitted = admit(&console, from.ip(), request.headers(), is_tenants).await;
-    let admitted = admitted.and_then(|admitted| may_change(&console, &request).map(|()| admitted));
-    let mut response = match admitted {
-        Ok((visitor, cookie)) => {
-            request.extensions_mut().insert(visitor);
-            let mut response = next.run(request).await;
-            cookie.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
-            response
-        }
-        Err(refused) => refused,
-    };
+    let mut response = answered(&console, from.ip(), request, next).await;
     let headers = response.headers_mut();
     if is_tenants {
         // The link is in the address, and such a page has no form that is sent.
@@ -81,13 +71,27 @@ pub(crate) async fn guard(
     response
 }
 
+/// The answer to whoever is let in, or why somebody is not.
+async fn answered(console: &Console, from: IpAddr, mut request: Request, next: Next) -> Response {
+    let (visitor, cookie) = match admit(console, from, request.headers(), is_tenants(&request)).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
+    };
+    if let Err(refused) = may_change(console, &request) {
+        return refused;
+    }
+    request.extensions_mut().insert(visitor);
+    let mut response = next.run(request).await;
+    cookie.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
+    response
+}
+
 /// Whether it is about a tenant's own page, for which a link is enough.
 fn is_tenants(request: &Request) -> bool {
     request.uri().path().starts_with("/t/")
 }
 
 /// Whom a proxy names, or who has signed in; for a tenant's own page a link is enough. With what the browser is to keep.
-#[expect(clippy::result_large_err, reason = "an answer is as large as it is, and there is one a request")]
 async fn admit(
     console: &Console,
     from: IpAddr,
