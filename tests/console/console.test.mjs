@@ -44,12 +44,14 @@ test("all is in step, and a change appears and vanishes while the page stays", a
   await eventually("the page to be live", async () => (await page.locator("#live").innerText()) === "live");
   await eventually("all to be in step", async () => (await sentence(page)).startsWith("In step: 2 of 2 tenants"));
   installation.lockstep("pause", "workers", "--reason", "to see a change wait");
+  const paused = /^Wrong: workers paused since .*: to see a change wait/;
+  await eventually("the pause to be told", async () => paused.test(await sentence(page)));
   // Workers notice a pause within a second: what they ship until then does not wait.
   await eventually("a change to wait", async () => {
     installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'Ada ' || clock_timestamp() WHERE "projectUserId" = id('ada')`);
     return (await number(page, "Tenants with news")) === "1";
   });
-  assert.match(await sentence(page), /^Wrong: workers paused since .*: to see a change wait/);
+  assert.match(await sentence(page), paused);
   assert.equal(await page.locator("#announcement").innerText(), "State: Wrong");
   installation.lockstep("resume", "workers");
   await eventually("the change to have arrived", async () => (await number(page, "Tenants with news")) === "0");

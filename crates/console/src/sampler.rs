@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lockstep_core::shutdown::Shutdown;
-use lockstep_operations::doctor::{Check, Outcome};
+use lockstep_operations::doctor::Check;
 use lockstep_operations::{Broker, Deployment};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,8 +25,6 @@ const LIMIT: Duration = Duration::from_secs(15);
 const BROKER_LIMIT: Duration = Duration::from_secs(3);
 /// How often the doctor's checks are asked while somebody watches.
 const CHECKS: Duration = Duration::from_secs(60);
-/// The same where nothing that they ask could be asked.
-const CHECKS_AGAIN: Duration = Duration::from_secs(5);
 /// Why nothing is known of what is shipped where nothing else is known.
 pub(crate) const UNSEEN: &str = "the deployment cannot be asked";
 /// What of those takes longer has failed.
@@ -55,17 +53,23 @@ pub(crate) async fn check(console: Arc<Console>, doctor: Doctor, stop: Shutdown)
         let checks = checked.unwrap_or_else(|_| {
             vec![Check::unknown("doctor", "its checks were not done within two minutes", "`lockstep doctor`")]
         });
-        // Where nothing could be asked, something may have come back long before.
-        let is_all_unknown = checks.iter().all(|check| check.outcome == Outcome::Unknown) && !checks.is_empty();
-        let pause = if is_all_unknown { CHECKS_AGAIN } else { CHECKS };
         console.checks.send_replace(Some(Arc::new(Checks { taken_at: SystemTime::now(), checks })));
         let next = async {
-            tokio::time::sleep(pause).await;
+            // What was said of an outage, or before it, does not hold after it.
+            let _ = timeout(CHECKS, came_back(console.samples.clone())).await;
             while !console.watched.is_watched() {
                 tokio::time::sleep(Watched::REMEMBERED).await;
             }
         };
         stop.run_until_cancelled(next).await;
+    }
+}
+
+/// Waits until the deployment cannot be asked, and then can again.
+async fn came_back(mut samples: watch::Receiver<Arc<Sample>>) {
+    // They end with the program only.
+    if samples.wait_for(|sample| sample.seen.is_err()).await.is_ok() {
+        let _ = samples.wait_for(|sample| sample.seen.is_ok()).await;
     }
 }
 
