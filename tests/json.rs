@@ -277,6 +277,27 @@ async fn json_of_console_link() -> Result<()> {
     stage.end([]).await
 }
 
+#[tokio::test]
+async fn json_of_console_hash_password() -> Result<()> {
+    const PASSWORD: &str = "correct horse battery staple";
+    let stage = Stage::of(Installation::create().await?).await?;
+    let hash = async |password: &str| {
+        let arguments = ["console", "hash-password", "--output", "json"];
+        stage.installation.run_with_input("lockstep", &arguments, password).await
+    };
+    let made = hash(PASSWORD).await?;
+    ensure!(made.code == Some(0), "{}", made.stderr);
+    let value: Value = serde_json::from_str(&made.stdout)?;
+    compare("console hash-password", &value)?;
+    ensure!(value["hash"].as_str().is_some_and(|hash| hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$")), "{value}");
+    let short = hash("hunter2").await?;
+    ensure!(
+        short.code == Some(78) && short.stderr.contains("LS-0062") && !short.stderr.contains("hunter2"),
+        "{short:?}"
+    );
+    stage.end([]).await
+}
+
 /// Lists are one item a line, errors are one object, and a reader that goes away is no failure.
 #[tokio::test]
 async fn lines_and_errors_and_readers_that_go_away() -> Result<()> {

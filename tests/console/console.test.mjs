@@ -5,6 +5,7 @@ import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { accessible, close, launch, open } from "./browser.mjs";
 import { Installation, eventually } from "./installation.mjs";
+import { sentence, states } from "./states.mjs";
 
 let installation, browser, reading, acting, engines, ada;
 
@@ -34,8 +35,6 @@ afterEach(() => {
 const views = () => ["/", "/mappings", "/mappings/users", "/tenants", "/tenants?all=1", `/tenants/${engines}?mapping=users&key=${ada}`,
   "/quarantine", "/proof", "/proof/runs/1", "/operations"];
 
-/** The text of the sentence that the overview begins with. */
-const sentence = (page) => page.locator("#verdict .verdict").innerText();
 const number = (page, what) => page.locator("#numbers tr", { hasText: what }).locator("td").first().innerText();
 
 test("all is in step, and a change appears and vanishes while the page stays", async () => {
@@ -45,12 +44,14 @@ test("all is in step, and a change appears and vanishes while the page stays", a
   await eventually("the page to be live", async () => (await page.locator("#live").innerText()) === "live");
   await eventually("all to be in step", async () => (await sentence(page)).startsWith("In step: 2 of 2 tenants"));
   installation.lockstep("pause", "workers", "--reason", "to see a change wait");
-  // Workers see a pause within a second, and ship until then: only a change that comes after it waits.
+  const paused = /^Wrong: workers paused since .*: to see a change wait/;
+  await eventually("the pause to be told", async () => paused.test(await sentence(page)));
+  // Workers notice a pause within a second: what they ship until then does not wait.
   await eventually("a change to wait", async () => {
     installation.sql(`UPDATE "ProjectUser" SET "displayName" = 'Ada ' || clock_timestamp() WHERE "projectUserId" = id('ada')`);
     return (await number(page, "Tenants with news")) === "1";
   });
-  assert.match(await sentence(page), /^Wrong: workers paused since .*: to see a change wait/);
+  assert.match(await sentence(page), paused);
   assert.equal(await page.locator("#announcement").innerText(), "State: Wrong");
   installation.lockstep("resume", "workers");
   await eventually("the change to have arrived", async () => (await number(page, "Tenants with news")) === "0");
@@ -273,17 +274,20 @@ test("when Postgres is gone it says unknown, and the page stays and comes back",
   await close(page);
 });
 
-test("everybody can use every view, in light, dark and forced colours", async () => {
-  for (const [name, options] of [["light", { colorScheme: "light" }], ["dark", { colorScheme: "dark" }],
-    ["forced", { forcedColors: "active" }]]) {
-    const page = await open(browser, reading.address, options);
-    for (const view of views()) {
-      await page.goto(reading.address + view);
-      await accessible(page, name);
+const schemes = { light: { colorScheme: "light" }, dark: { colorScheme: "dark" }, forced: { forcedColors: "active" } };
+for (const [state, within] of Object.entries(states)) {
+  test(`everybody can use every view, in light, dark and forced colours: ${state}`, () => within({ browser, installation, reading, acting, views: views() }, async (address, shown) => {
+    for (const [scheme, options] of Object.entries(schemes)) {
+      const page = await open(browser, address, options);
+      for (const view of shown) {
+        await page.goto(address + view);
+        await accessible(page, `${state}, ${scheme}`);
+      }
+      // What Postgres was not there to be asked for comes with a status that the browser tells of.
+      await close(page, /Failed to load resource: the server responded with a status of 503/);
     }
-    await close(page);
-  }
-});
+  }));
+}
 
 test("the keyboard is enough", async () => {
   const page = await open(browser, reading.address);
@@ -314,8 +318,10 @@ test("on 320 pixels nothing but tables scrolls sideways", async () => {
 
 test("without JavaScript the same is shown, and asked again", async () => {
   const page = await open(browser, reading.address, { javaScriptEnabled: false });
-  await page.goto(`${reading.address}/`);
-  assert.match(await page.locator("#verdict .verdict").innerText(), /^In step:/);
+  await eventually("what was seen last to be shown", async () => {
+    await page.goto(`${reading.address}/`);
+    return (await sentence(page)).startsWith("In step:");
+  });
   assert.equal(await page.locator("meta[http-equiv=refresh]").count(), 1);
   await page.goto(`${reading.address}/mappings`);
   assert.equal(await page.locator("#mappings tbody tr").count(), 12);

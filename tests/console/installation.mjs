@@ -60,13 +60,14 @@ class Proxy {
 }
 
 export class Installation {
-  static async create() {
+  /** With the world of tests/world.sql and programs that run, or bare: only migrated, and nothing runs. */
+  static async create({ bare = false } = {}) {
     const made = new Installation();
-    await made.start();
+    await made.start(bare);
     return made;
   }
 
-  async start() {
+  async start(bare) {
     this.suffix = randomBytes(6).toString("hex");
     this.server = needed("LOCKSTEP_SOURCE_URL");
     const url = new URL(this.server);
@@ -81,6 +82,7 @@ export class Installation {
     this.children = [];
     this.psql(this.server, `CREATE DATABASE lockstep_console_${this.suffix}`);
     this.lockstep("migrate", "--standalone");
+    if (bare) return;
     this.sql(readFileSync(path.join(root, "tests/world.sql"), "utf8"));
     this.daemon("lockstep-sequencer", []);
     this.daemon("lockstep-worker", []);

@@ -132,7 +132,7 @@ impl Command {
             | Self::Rewind(_)
             | Self::Access(_)
             | Self::Doctor(_) => (false, true),
-            Self::Console(command) => (!command.is_link(), !command.is_link()),
+            Self::Console(command) => (command.serves(), command.serves()),
             Self::Status(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
@@ -149,7 +149,7 @@ impl Command {
         let source = match self {
             Self::Mapping(command) => command.args.needs_source(),
             Self::Verified(command) => command.args.needs_source(),
-            Self::Console(command) => !command.is_link(),
+            Self::Console(command) => command.serves(),
             Self::Config(_) | Self::Completions { .. } | Self::SupportBundle(_) | Self::ExitCodes(_) => false,
             _ => true,
         };

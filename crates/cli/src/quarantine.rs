@@ -26,9 +26,10 @@ impl QuarantineArgs {
             Action::Retry(chosen) => ("quarantine retry", chosen),
             Action::Drop(chosen) => ("quarantine drop", chosen),
         };
-        let Scope { mapping, tenant, destination } = scope;
+        let Scope { mapping, tenant, destination, code } = scope;
         let [mapping, tenant] = [mapping.as_ref().map(ToString::to_string), tenant.as_ref().map(ToString::to_string)];
-        Some(ActionRecord::of_quarantine(what, mapping.as_deref(), tenant.as_deref(), destination.as_deref(), *all))
+        let of = [mapping.as_deref(), tenant.as_deref(), destination.as_deref(), code.as_deref()];
+        Some(ActionRecord::of_quarantine(what, of, *all))
     }
 }
 
@@ -54,12 +55,20 @@ struct Scope {
     /// Of one destination: clickhouse, or the id of a tenant's own
     #[arg(long, value_name = "NAME|ID")]
     destination: Option<String>,
+    /// With one error code, such as LS-0203
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
 }
 
 impl Scope {
     fn chosen(&self) -> Result<QuarantineScope, CliError> {
         let destination = self.destination.as_deref().map(quarantine_of).transpose()?;
-        Ok(QuarantineScope { mapping: self.mapping.clone(), tenancy: self.tenant, destination })
+        Ok(QuarantineScope {
+            mapping: self.mapping.clone(),
+            tenancy: self.tenant,
+            destination,
+            code: self.code.clone(),
+        })
     }
 }
 
@@ -70,7 +79,7 @@ struct Chosen {
     #[command(flatten)]
     scope: Scope,
     /// Of all mappings, tenancies and destinations
-    #[arg(long, conflicts_with_all = ["mapping", "tenant", "destination"], required_unless_present_any = ["mapping", "tenant", "destination"])]
+    #[arg(long, conflicts_with_all = ["mapping", "tenant", "destination", "code"], required_unless_present_any = ["mapping", "tenant", "destination", "code"])]
     all: bool,
 }
 

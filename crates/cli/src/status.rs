@@ -82,7 +82,8 @@ impl Report for Status {
             } else {
                 format!("{} of {} ranges", mapping.fill_ranges_done, mapping.fill_ranges)
             };
-            let (behind, rows) = (mapping.tenancies_behind.to_string(), mapping.filled_rows.to_string());
+            let (cut, rows) = (if self.behind_cut { "≥ " } else { "" }, mapping.filled_rows.to_string());
+            let behind = format!("{cut}{}", mapping.tenancies_behind);
             table.add_row([&mapping.name, &behind, &fill, &rows]);
         }
         align_right(&mut table, &[1, 3]);

@@ -1,18 +1,19 @@
 //! Who is let in, and what a browser may do with what it gets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, ORIGIN, REFERRER_POLICY, WWW_AUTHENTICATE};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, HOST, HeaderName, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 
+use crate::sign_in::Proof;
 use crate::state::Console;
+use crate::trusted::Forged;
 
 /// Nothing but our own files runs, is styled or is asked for, and nobody may frame a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -31,13 +32,31 @@ const HEADERS: [(&str, &str); 6] = [
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Who has sent a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    from: IpAddr,
+    /// As a trusted proxy says.
+    user: Option<String>,
+}
+
+impl Visitor {
+    /// As it is written down who has done something: through what, from where, and whom a proxy names.
+    pub(crate) fn through(&self) -> String {
+        let user = self.user.iter().map(|user| format!(", {user}")).collect::<String>();
+        format!("console, {}{user}", self.from)
+    }
+}
+
 /// Lets a request in or not, and says in every answer what may be done with it.
-pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(console): State<Arc<Console>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_tenants = is_tenants(&request);
-    let mut response = match judge(&console, &request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused,
-    };
+    let mut response = answered(&console, from.ip(), request, next).await;
     let headers = response.headers_mut();
     if is_tenants {
         // The link is in the address, and such a page has no form that is sent.
@@ -52,40 +71,89 @@ pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request,
     response
 }
 
+/// The answer to whoever is let in, or why somebody is not.
+async fn answered(console: &Console, from: IpAddr, mut request: Request, next: Next) -> Response {
+    let (visitor, cookie) = match admit(console, from, request.headers(), is_tenants(&request)).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
+    };
+    if let Err(refused) = may_change(console, &request) {
+        return refused;
+    }
+    request.extensions_mut().insert(visitor);
+    let mut response = next.run(request).await;
+    cookie.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
+    response
+}
+
 /// Whether it is about a tenant's own page, for which a link is enough.
 fn is_tenants(request: &Request) -> bool {
     request.uri().path().starts_with("/t/")
 }
 
-#[expect(clippy::result_large_err, reason = "an answer is as large as it is, and there is one a request")]
-fn judge(console: &Console, request: &Request) -> Result<(), Response> {
-    let headers = request.headers();
-    match &console.options.password {
-        None if !is_local_host(headers) => return Err(plain(StatusCode::MISDIRECTED_REQUEST, NOT_LOCAL)),
-        Some(password) if !is_tenants(request) && !has_password(headers, password) => {
-            let mut response = plain(StatusCode::UNAUTHORIZED, "A password is asked for.\n");
-            let basic = HeaderValue::from_static("Basic realm=\"Lockstep console\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, basic);
-            return Err(response);
+/// Whom a proxy names, or who has signed in; for a tenant's own page a link is enough. With what the browser is to keep.
+async fn admit(
+    console: &Console,
+    from: IpAddr,
+    headers: &HeaderMap,
+    is_tenants: bool,
+) -> Result<(Visitor, Option<HeaderValue>), Response> {
+    let trusted = console.options.trusted.as_ref();
+    let user = trusted.map(|trusted| trusted.user(from, headers)).transpose();
+    let user = user.map_err(|Forged| plain(StatusCode::FORBIDDEN, FORGED))?.flatten();
+    let (is_named, visitor) = (user.is_some(), Visitor { from, user });
+    let mut cookie = None;
+    match &console.sign_in {
+        None if trusted.is_none() && !is_local_host(headers) => {
+            return Err(plain(StatusCode::MISDIRECTED_REQUEST, NOT_LOCAL));
         }
+        None if trusted.is_some() && !is_named && !is_tenants => return Err(plain(StatusCode::FORBIDDEN, NOBODY)),
+        Some(sign_in) if !is_named && !is_tenants => match sign_in.prove(from, headers, &console.form_key).await {
+            Proof::Before => {}
+            Proof::Now(kept) => cookie = Some(kept),
+            Proof::None => {
+                let basic = HeaderValue::from_static("Basic realm=\"Lockstep console\", charset=\"UTF-8\"");
+                return Err(with(
+                    plain(StatusCode::UNAUTHORIZED, "A password is asked for.\n"),
+                    WWW_AUTHENTICATE,
+                    basic,
+                ));
+            }
+            Proof::TooMany(seconds) => {
+                return Err(with(plain(StatusCode::TOO_MANY_REQUESTS, TOO_MANY), RETRY_AFTER, seconds.into()));
+            }
+        },
         _ => {}
     }
-    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if only_reads {
+    Ok((visitor, cookie))
+}
+
+/// Whether it only reads, or may change what it asks for.
+#[expect(clippy::result_large_err, reason = "an answer is as large as it is, and there is one a request")]
+fn may_change(console: &Console, request: &Request) -> Result<(), Response> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(());
     }
     if !console.options.actions {
         return Err(plain(StatusCode::FORBIDDEN, READ_ONLY));
     }
-    if is_same_origin(headers) { Ok(()) } else { Err(plain(StatusCode::FORBIDDEN, OTHER_SITE)) }
+    if is_same_origin(request.headers()) { Ok(()) } else { Err(plain(StatusCode::FORBIDDEN, OTHER_SITE)) }
 }
 
 const NOT_LOCAL: &str = "This console has no password, so it answers only where it is called by an address of this machine (127.0.0.1 or localhost).\n";
 const READ_ONLY: &str = "This console only reads: it was started without --actions.\n";
 const OTHER_SITE: &str = "A form of another site is not taken.\n";
+const FORGED: &str = "Only a trusted proxy may name a user, and only one.\n";
+const NOBODY: &str = "The proxy that lets people in has named nobody.\n";
+const TOO_MANY: &str = "Too many passwords were tried. Try again later.\n";
 
 fn plain(status: StatusCode, text: &'static str) -> Response {
     (status, text).into_response()
+}
+
+fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+    response.headers_mut().insert(name, value);
+    response
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -114,15 +182,6 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
         (None, None) => false,
         (site, origin) => site.is_none_or(|site| site == "same-origin") && origin.is_none_or(is_ours),
     }
-}
-
-/// Compared by what both are hashed to, so that time says nothing about how far a guess was right.
-fn has_password(headers: &HeaderMap, password: &[u8]) -> bool {
-    let given = text(headers, AUTHORIZATION).and_then(|value| value.strip_prefix("Basic "));
-    let Some(given) = given.and_then(|given| STANDARD.decode(given).ok()) else { return false };
-    let Some(colon) = given.iter().position(|byte| *byte == b':') else { return false };
-    let key = Key::new(HMAC_SHA256, b"lockstep console password");
-    verify(&key, &given[colon + 1..], sign(&key, password).as_ref()).is_ok()
 }
 
 #[cfg(test)]
@@ -159,14 +218,5 @@ mod tests {
         ] {
             assert!(!is_same_origin(&headers(other)), "{other:?}");
         }
-    }
-
-    #[test]
-    fn a_password_is_taken_whole_or_not_at_all() {
-        let given = |text: &str| headers(&[("authorization", &format!("Basic {}", STANDARD.encode(text)))]);
-        assert!(has_password(&given("me:a long: password"), b"a long: password"));
-        assert!(!has_password(&given("me:a long"), b"a long: password"));
-        assert!(!has_password(&given("a long: password"), b"a long: password"));
-        assert!(!has_password(&HeaderMap::new(), b"a long: password"));
     }
 }

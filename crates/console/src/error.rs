@@ -10,8 +10,8 @@ use lockstep_core::exit;
 pub enum ConsoleError {
     /// Others could reach it.
     #[error(
-        "LS-0061: {0} can be reached from other machines, and nobody would be asked for a password; listen on 127.0.0.1, or give \
-         LOCKSTEP_CONSOLE_PASSWORD_FILE"
+        "LS-0061: {0} can be reached from other machines, and nobody would be asked who they are; listen on 127.0.0.1, or give \
+         LOCKSTEP_CONSOLE_PASSWORD_FILE, or LOCKSTEP_CONSOLE_TRUSTED_PROXIES"
     )]
     Open(SocketAddr),
     /// A setting of the console's that cannot be used.

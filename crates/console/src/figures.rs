@@ -20,7 +20,12 @@ pub(crate) fn whole(number: i64) -> String {
 
 /// A number that was counted up to a limit: "≥ 10,000" where it was reached.
 pub(crate) fn at_least(number: i64, limit: i64) -> String {
-    if number >= limit { format!("≥ {}", whole(number)) } else { whole(number) }
+    cut(number, number >= limit)
+}
+
+/// The same where it is known otherwise whether there may be more.
+pub(crate) fn cut(number: i64, is_cut: bool) -> String {
+    if is_cut { format!("≥ {}", whole(number)) } else { whole(number) }
 }
 
 /// A rate or another number that need not be whole: three digits that count.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::error::ConsoleError;
+use crate::password::HashedPassword;
+use crate::trusted::TrustedHeader;
 
 /// Where it listens unless it is told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9465";
-/// A password that is shorter can be guessed.
-const MIN_PASSWORD_BYTES: usize = 16;
 /// A secret that is shorter can be guessed from one signature.
 const MIN_SECRET_BYTES: usize = 32;
 
@@ -21,7 +21,7 @@ const SECRET: &str = "LOCKSTEP_CONSOLE_LINK_SECRET_FILE";
 /// Flags of the console.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConsoleArgs {
-    /// Address to listen on; one that other machines can reach needs a password file (default: 127.0.0.1:9465)
+    /// Address to listen on; one that other machines can reach needs a password file or trusted proxies (default: 127.0.0.1:9465)
     #[arg(long = "console-listen", env = "LOCKSTEP_CONSOLE_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
     /// Allow actions (pause, resume, resync, retry) as forms; without it every POST is refused
@@ -33,9 +33,15 @@ pub struct ConsoleArgs {
         default_missing_value = "true"
     )]
     actions: Option<String>,
-    /// File with the password that browsers are asked for (any user name), 16 bytes at least
+    /// File with the hash of the password that browsers are asked for (any user name); `lockstep console hash-password` makes it
     #[arg(long = "password-file", env = "LOCKSTEP_CONSOLE_PASSWORD_FILE", value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Header in which a proxy names the user that it has let in; needs --trusted-proxy
+    #[arg(long = "trusted-user-header", env = "LOCKSTEP_CONSOLE_TRUSTED_USER_HEADER", value_name = "NAME")]
+    trusted_user_header: Option<String>,
+    /// Networks of the proxies whose header is taken; from anybody else it is refused: 10.1.0.0/16,fd00::/8
+    #[arg(long = "trusted-proxy", env = "LOCKSTEP_CONSOLE_TRUSTED_PROXIES", value_name = "NETWORK,...")]
+    trusted_proxies: Option<String>,
     /// File with the secret that links to tenants' pages are signed with, 32 bytes at least; without it there are none
     #[arg(long = "link-secret-file", env = "LOCKSTEP_CONSOLE_LINK_SECRET_FILE", value_name = "FILE", global = true)]
     link_secret_file: Option<PathBuf>,
@@ -48,7 +54,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether anything may be changed.
     pub actions: bool,
-    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) password: Option<HashedPassword>,
+    pub(crate) trusted: Option<TrustedHeader>,
     pub(crate) link_secret: Option<Vec<u8>>,
 }
 
@@ -62,7 +69,7 @@ impl ConsoleArgs {
     /// Checks them, and reads the files.
     ///
     /// # Errors
-    /// A setting or a file that cannot be used, and an address that others can reach without a password.
+    /// A setting or a file that cannot be used, and an address that others can reach where nobody is asked who they are.
     pub fn resolve(&self) -> Result<Options, ConsoleError> {
         let text = given(self.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
         let listen: SocketAddr = text
@@ -76,11 +83,13 @@ impl ConsoleArgs {
                 return Err(ConsoleError::Setting { name: "LOCKSTEP_CONSOLE_ACTIONS", why });
             }
         };
-        let password = secret(PASSWORD, self.password_file.as_deref(), MIN_PASSWORD_BYTES)?;
-        if password.is_none() && !listen.ip().is_loopback() {
+        let password = password(self.password_file.as_deref())?;
+        let trusted =
+            TrustedHeader::of(given(self.trusted_user_header.as_deref()), given(self.trusted_proxies.as_deref()))?;
+        if password.is_none() && trusted.is_none() && !listen.ip().is_loopback() {
             return Err(ConsoleError::Open(listen));
         }
-        Ok(Options { listen, actions, password, link_secret: self.link_secret()? })
+        Ok(Options { listen, actions, password, trusted, link_secret: self.link_secret()? })
     }
 
     /// The secret that links are signed with.
@@ -88,7 +97,12 @@ impl ConsoleArgs {
     /// # Errors
     /// When the file cannot be used.
     pub(crate) fn link_secret(&self) -> Result<Option<Vec<u8>>, ConsoleError> {
-        secret(SECRET, self.link_secret_file.as_deref(), MIN_SECRET_BYTES)
+        let Some((file, bytes)) = read(SECRET, self.link_secret_file.as_deref())? else { return Ok(None) };
+        if bytes.len() < MIN_SECRET_BYTES {
+            let why = format!("holds less than {MIN_SECRET_BYTES} bytes");
+            return Err(ConsoleError::SecretFile { name: SECRET, file: file.to_owned(), why });
+        }
+        Ok(Some(bytes))
     }
 }
 
@@ -97,22 +111,28 @@ fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-fn secret(name: &'static str, file: Option<&Path>, least: usize) -> Result<Option<Vec<u8>>, ConsoleError> {
+fn password(file: Option<&Path>) -> Result<Option<HashedPassword>, ConsoleError> {
+    let Some((file, bytes)) = read(PASSWORD, file)? else { return Ok(None) };
+    let hashed = HashedPassword::parse(&String::from_utf8_lossy(&bytes));
+    hashed.map(Some).map_err(|why| ConsoleError::SecretFile { name: PASSWORD, file: file.to_owned(), why })
+}
+
+/// A file, where one is given, and what is in it without its last line ends.
+fn read<'a>(name: &'static str, file: Option<&'a Path>) -> Result<Option<(&'a Path, Vec<u8>)>, ConsoleError> {
     let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
-    let refused = |why: String| ConsoleError::SecretFile { name, file: file.to_owned(), why };
-    let mut bytes = std::fs::read(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let refused =
+        |error| ConsoleError::SecretFile { name, file: file.to_owned(), why: format!("cannot be read: {error}") };
+    let mut bytes = std::fs::read(file).map_err(refused)?;
     while bytes.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         bytes.pop();
     }
-    if bytes.len() < least {
-        return Err(refused(format!("holds less than {least} bytes")));
-    }
-    Ok(Some(bytes))
+    Ok(Some((file, bytes)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::password::PasswordFile;
 
     fn file(text: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("lockstep-console-{}", uuid::Uuid::new_v4()));
@@ -128,20 +148,29 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_reach_needs_a_password() {
-        let mut args = ConsoleArgs { listen: Some("0.0.0.0:9465".to_owned()), ..ConsoleArgs::default() };
+    fn an_address_that_others_reach_needs_a_password_or_proxies() {
+        let args = ConsoleArgs { listen: Some("0.0.0.0:9465".to_owned()), ..ConsoleArgs::default() };
         let refused = args.resolve().unwrap_err();
         assert!(refused.to_string().starts_with("LS-0061: 0.0.0.0:9465"), "{refused}");
-        args.password_file = Some(file("correct horse battery staple\n"));
-        assert_eq!(args.resolve().unwrap().password.as_deref(), Some(&b"correct horse battery staple"[..]));
+        let hash = PasswordFile::of(b"correct horse battery staple").unwrap().hash;
+        let with_password = ConsoleArgs { password_file: Some(file(&format!("{hash}\n"))), ..args.clone() };
+        assert!(
+            with_password.resolve().unwrap().password.is_some_and(|hashed| hashed.is(b"correct horse battery staple"))
+        );
+        let [header, proxies] = ["X-Forwarded-User", "10.0.0.0/8"].map(|text| Some(text.to_owned()));
+        let behind = ConsoleArgs { trusted_user_header: header, trusted_proxies: proxies, ..args };
+        assert!(behind.resolve().unwrap().trusted.is_some());
     }
 
     #[test]
     fn what_cannot_be_used_is_said_without_a_secret() {
-        let short = ConsoleArgs { password_file: Some(file("hunter2")), ..ConsoleArgs::default() };
+        let plain = ConsoleArgs { password_file: Some(file("correct horse battery staple")), ..ConsoleArgs::default() };
+        let said = plain.resolve().unwrap_err().to_string();
+        assert!(said.starts_with("LS-0062: LOCKSTEP_CONSOLE_PASSWORD_FILE: /"), "{said}");
+        assert!(said.contains("`lockstep console hash-password`") && !said.contains("staple"), "{said}");
+        let short = ConsoleArgs { link_secret_file: Some(file("hunter2")), ..ConsoleArgs::default() };
         let said = short.resolve().unwrap_err().to_string();
-        assert!(said.contains("LOCKSTEP_CONSOLE_PASSWORD_FILE") && said.contains("less than 16 bytes"), "{said}");
-        assert!(!said.contains("hunter2"));
+        assert!(said.contains("less than 32 bytes") && !said.contains("hunter2"), "{said}");
         let loud = ConsoleArgs { actions: Some("maybe".to_owned()), ..ConsoleArgs::default() };
         assert!(loud.resolve().unwrap_err().to_string().contains("must be true or false"));
         let nowhere = ConsoleArgs { listen: Some("nowhere".to_owned()), ..ConsoleArgs::default() };

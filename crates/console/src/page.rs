@@ -160,6 +160,9 @@ struct Taken {
 /// When a sample was taken.
 pub(crate) fn taken(sample: &Sample) -> Region {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of some seconds")]
-    let took = sample.took_ms as f64 / 1000.0;
-    Region::of("taken", &Taken { at: crate::figures::utc(sample.taken_at), took: duration(took) })
+    let took = match sample.took_ms {
+        ms @ 0..1000 => format!("{ms} ms"),
+        ms => duration(ms as f64 / 1000.0),
+    };
+    Region::of("taken", &Taken { at: crate::figures::utc(sample.taken_at), took })
 }

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{
-    Deployment, Freshness, OperationError, QuarantineGroup, QuarantineScope, Queue, SessionCount, Status,
-    VerificationRun, freshness, quarantine_groups, sessions, status, verification_runs,
+    Broker, Deployment, Freshness, OperationError, QuarantineGroups, QuarantineScope, Queue, SessionCount, Status,
+    VerificationRun, freshness, quarantine_groups, sessions, status_with, verification_runs,
 };
 
 use crate::history::{History, Series};
@@ -46,17 +46,17 @@ pub(crate) struct Seen {
     pub(crate) runs: Vec<VerificationRun>,
     pub(crate) sessions: Vec<SessionCount>,
     /// What is in quarantine, by what was wrong.
-    pub(crate) quarantine: Vec<QuarantineGroup>,
+    pub(crate) quarantine: QuarantineGroups,
 }
 
 impl Seen {
     /// Asks for everything. Bounded work, however many tenants there are.
-    pub(crate) async fn take(deployment: &Deployment<'_>) -> Result<Self, OperationError> {
-        let status = status(deployment).await?;
+    pub(crate) async fn take(deployment: &Deployment<'_>, broker: &mut Broker) -> Result<Self, OperationError> {
+        let status = status_with(deployment, broker).await?;
         let quarantine = if status.quarantine > 0 {
             quarantine_groups(deployment, &QuarantineScope::default()).await?
         } else {
-            Vec::new()
+            QuarantineGroups::default()
         };
         Ok(Self {
             freshness: freshness(deployment).await?,

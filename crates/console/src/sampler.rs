@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lockstep_core::shutdown::Shutdown;
-use lockstep_operations::Deployment;
 use lockstep_operations::doctor::Check;
+use lockstep_operations::{Broker, Deployment};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ const WATCHED: Duration = Duration::from_secs(2);
 const UNWATCHED: Duration = Duration::from_secs(30);
 /// What takes longer is unknown.
 const LIMIT: Duration = Duration::from_secs(15);
+/// How long RabbitMQ may take to say what waits there: it is asked beside Postgres, and keeps the rest waiting for no longer.
+const BROKER_LIMIT: Duration = Duration::from_secs(3);
 /// How often the doctor's checks are asked while somebody watches.
 const CHECKS: Duration = Duration::from_secs(60);
 /// Why nothing is known of what is shipped where nothing else is known.
@@ -33,7 +35,7 @@ pub type Doctor = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Check>> + Send
 
 /// Samples until shutdown.
 pub(crate) async fn sample(console: Arc<Console>, publish: watch::Sender<Arc<Sample>>, stop: Shutdown) {
-    let mut sampler = Sampler::new();
+    let mut sampler = Sampler::new(&console);
     while !stop.is_cancelled() {
         let taking = sampler.take(&console);
         let Some(sample) = stop.run_until_cancelled(taking).await else { return };
@@ -53,7 +55,8 @@ pub(crate) async fn check(console: Arc<Console>, doctor: Doctor, stop: Shutdown)
         });
         console.checks.send_replace(Some(Arc::new(Checks { taken_at: SystemTime::now(), checks })));
         let next = async {
-            tokio::time::sleep(CHECKS).await;
+            // What was said of an outage, or before it, does not hold after it.
+            let _ = timeout(CHECKS, came_back(console.samples.clone())).await;
             while !console.watched.is_watched() {
                 tokio::time::sleep(Watched::REMEMBERED).await;
             }
@@ -62,9 +65,18 @@ pub(crate) async fn check(console: Arc<Console>, doctor: Doctor, stop: Shutdown)
     }
 }
 
-/// A connection of its own, and what was seen before.
+/// Waits until the deployment cannot be asked, and then can again.
+async fn came_back(mut samples: watch::Receiver<Arc<Sample>>) {
+    // They end with the program only.
+    if samples.wait_for(|sample| sample.seen.is_err()).await.is_ok() {
+        let _ = samples.wait_for(|sample| sample.seen.is_ok()).await;
+    }
+}
+
+/// Connections of its own, to Postgres and to RabbitMQ, and what was seen before.
 struct Sampler {
     deployment: Option<Deployment<'static>>,
+    broker: Broker,
     began: Instant,
     before: Option<(Seconds, [i64; 2])>,
     heartbeats: Heartbeats,
@@ -75,9 +87,10 @@ struct Sampler {
 type Seconds = f64;
 
 impl Sampler {
-    fn new() -> Self {
+    fn new(console: &Console) -> Self {
         Self {
             deployment: None,
+            broker: Broker::new(console.reading, BROKER_LIMIT),
             began: Instant::now(),
             before: None,
             heartbeats: Heartbeats::default(),
@@ -91,8 +104,8 @@ impl Sampler {
         let at_s = self.began.elapsed().as_secs_f64();
         let seen = match asked {
             Ok(Ok(seen)) => Ok(seen),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(format!("it was not said within {} s", LIMIT.as_secs())),
+            Ok(Err(error)) => Err(format!("{UNSEEN}: {error}")),
+            Err(_) => Err(format!("{UNSEEN}: it was not said within {} s", LIMIT.as_secs())),
         };
         let recent = match &seen {
             Ok(seen) => self.heartbeats.observe(at_s, &seen.status.instances),
@@ -105,7 +118,7 @@ impl Sampler {
                 seen.values(recent.as_ref().ok(), before.map(|(then_s, positions)| (positions, at_s - then_s)))
             }
             Err(error) => {
-                tracing::warn!(error, "the deployment cannot be asked");
+                tracing::warn!(error, "nothing is known of the deployment");
                 (self.deployment, self.before) = (None, None);
                 [f64::NAN; Series::ALL.len()]
             }
@@ -125,6 +138,6 @@ impl Sampler {
             }
         };
         let deployment = self.deployment.insert(deployment);
-        Seen::take(deployment).await.map_err(|error| error.to_string())
+        Seen::take(deployment, &mut self.broker).await.map_err(|error| error.to_string())
     }
 }

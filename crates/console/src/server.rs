@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::pool::Pool;
 use crate::sample::Sample;
 use crate::sampler::{Doctor, check, sample};
+use crate::sign_in::SignIn;
 use crate::state::{Console, Watched};
 use crate::tokens::{FormKey, LinkKey};
 use crate::views::{mappings, operations, overview, proof, quarantine, tenant, tenants};
@@ -58,12 +59,14 @@ pub async fn bind(
     let nothing = Sample {
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         took_ms: 0,
-        seen: Err("nothing has been asked yet; this page is up to date in a moment".to_owned()),
+        seen: Err("no look yet; this page is up to date in a moment".to_owned()),
         recent: Err(crate::sampler::UNSEEN),
         history: History::default(),
         checks: None,
     };
     let (publish, samples) = watch::channel(Arc::new(nothing));
+    let port = listener.local_addr().map_or(address.port(), |address| address.port());
+    let sign_in = options.password.clone().map(|password| SignIn::new(password, port));
     let link_key = options.link_secret.as_deref().map(LinkKey::new);
     let console = Arc::new(Console {
         options,
@@ -75,6 +78,7 @@ pub async fn bind(
         checks: watch::Sender::new(None),
         watched: Watched::new(),
         form_key,
+        sign_in,
         link_key,
         jobs: Arc::new(Jobs::default()),
     });

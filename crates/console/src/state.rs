@@ -12,13 +12,12 @@ use crate::actions::Jobs;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::sample::{Checks, Sample};
+use crate::sign_in::SignIn;
 use crate::tokens::{FormKey, LinkKey};
 
 /// Browsers that are sent changes at the same time.
 const VIEWERS: usize = 50;
-/// How long a page waits for a sample that is not old.
-const FRESH_WITHIN: Duration = Duration::from_millis(80);
-/// A sample that is older is taken anew before a page is shown.
+/// Where a page finds a sample that is older, the next is taken at once.
 const OLD: Duration = Duration::from_secs(3);
 
 /// What all pages share.
@@ -34,22 +33,21 @@ pub(crate) struct Console {
     pub(crate) checks: watch::Sender<Option<Arc<Checks>>>,
     pub(crate) watched: Watched,
     pub(crate) form_key: FormKey,
+    /// Where a password is asked for.
+    pub(crate) sign_in: Option<SignIn>,
     pub(crate) link_key: Option<LinkKey>,
     pub(crate) jobs: Arc<Jobs>,
 }
 
 impl Console {
-    /// What was seen last. Where that is old, a moment is waited for what is seen now.
-    pub(crate) async fn sample(&self) -> Arc<Sample> {
+    /// What was seen last, with its time beside it. No page waits for another: it is sent what changes.
+    pub(crate) fn sample(&self) -> Arc<Sample> {
         self.watched.page();
-        let mut samples = self.samples.clone();
-        let is_old = samples.borrow_and_update().taken_at.elapsed().is_ok_and(|age| age > OLD);
-        if is_old {
+        let sample = self.samples.borrow().clone();
+        if sample.taken_at.elapsed().is_ok_and(|age| age > OLD) {
             self.watched.wake();
-            // Not in time: what there is has its time beside it.
-            let _ = tokio::time::timeout(FRESH_WITHIN, samples.changed()).await;
         }
-        samples.borrow().clone()
+        sample
     }
 }
 

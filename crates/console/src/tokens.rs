@@ -1,4 +1,4 @@
-//! What is signed: links to tenants' pages, and forms. HMAC-SHA-256 (RFC 2104), compared in constant time by `ring`.
+//! What is signed: links to tenants' pages, forms, and that somebody has signed in. HMAC-SHA-256 (RFC 2104), compared in constant time by `ring`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,11 +12,14 @@ use uuid::Uuid;
 pub(crate) const MAX_LINK_S: u64 = 15 * 60;
 /// A form that was opened longer ago is to be opened again.
 const FORM_S: u64 = 60 * 60;
+/// Who has signed in is asked for the password again after that.
+pub(crate) const SESSION_S: u64 = 12 * 60 * 60;
 const SIGNATURE_BYTES: usize = 32;
 const LINK_BYTES: usize = 16 + 8 + SIGNATURE_BYTES;
 /// Keeps signatures of one kind from being taken for the other's.
 const LINK: &[u8] = b"lockstep console link 1";
 const FORM: &[u8] = b"lockstep console form 1";
+const SESSION: &[u8] = b"lockstep console session 1";
 
 /// Seconds since 1970.
 pub(crate) fn now_s() -> u64 {
@@ -26,7 +29,7 @@ pub(crate) fn now_s() -> u64 {
 /// Signs and checks links.
 pub(crate) struct LinkKey(Key);
 
-/// Signs and checks forms; made anew by every process.
+/// Signs and checks forms, and that somebody has signed in; made anew by every process.
 pub(crate) struct FormKey(Key);
 
 impl LinkKey {
@@ -62,22 +65,39 @@ impl FormKey {
 
     /// What a form that is opened now sends back with what it does.
     pub(crate) fn token(&self, of: &str, now_s: u64) -> String {
-        let until = now_s + FORM_S;
-        format!("{until}.{}", URL_SAFE_NO_PAD.encode(sign(&self.0, &said(of, until))))
+        self.signed(FORM, of, now_s + FORM_S)
     }
 
     /// Whether a form for this was opened by this process, and not too long ago.
     pub(crate) fn is_token(&self, token: &str, of: &str, now_s: u64) -> bool {
+        self.is_signed(FORM, of, token, now_s)
+    }
+
+    /// What somebody who signs in now sends back.
+    pub(crate) fn session(&self, now_s: u64) -> String {
+        self.signed(SESSION, "", now_s + SESSION_S)
+    }
+
+    /// Whether whoever sends this has signed in with this process, and not too long ago.
+    pub(crate) fn is_session(&self, token: &str, now_s: u64) -> bool {
+        self.is_signed(SESSION, "", token, now_s)
+    }
+
+    fn signed(&self, kind: &[u8], of: &str, until: u64) -> String {
+        format!("{until}.{}", URL_SAFE_NO_PAD.encode(sign(&self.0, &said(kind, of, until))))
+    }
+
+    fn is_signed(&self, kind: &[u8], of: &str, token: &str, now_s: u64) -> bool {
         let Some((until, signature)) = token.split_once('.') else { return false };
         let (Ok(until), Ok(signature)) = (until.parse::<u64>(), URL_SAFE_NO_PAD.decode(signature)) else {
             return false;
         };
-        now_s < until && verify(&self.0, &said(of, until), &signature).is_ok()
+        now_s < until && verify(&self.0, &said(kind, of, until), &signature).is_ok()
     }
 }
 
-fn said(of: &str, until: u64) -> Vec<u8> {
-    [FORM, &until.to_be_bytes(), of.as_bytes()].concat()
+fn said(kind: &[u8], of: &str, until: u64) -> Vec<u8> {
+    [kind, &until.to_be_bytes(), of.as_bytes()].concat()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{PausedPart, Queue, TenantsStatus, VerificationRun};
 
-use crate::figures::{at_least, counted, duration, whole};
+use crate::figures::{at_least, counted, cut, duration, whole};
 use crate::sample::{Sample, Seen};
 
 /// News that waits for longer is told.
@@ -83,8 +83,7 @@ pub(crate) fn of(sample: &Sample) -> Verdict {
         Ok(seen) => seen,
         Err(error) => {
             let trouble = Trouble::new(Level::Unknown, error.clone(), "lockstep doctor");
-            let sentence = format!("the deployment cannot be asked: {error}");
-            return Verdict { level: Level::Unknown, sentence, troubles: vec![trouble] };
+            return Verdict { level: Level::Unknown, sentence: error.clone(), troubles: vec![trouble] };
         }
     };
     let mut troubles = of_seen(seen);
@@ -110,7 +109,12 @@ fn in_step(seen: &Seen) -> String {
     let news = freshness
         .oldest_news_s
         .map_or_else(|| "no news waits".to_owned(), |age| format!("oldest news {}", duration(age)));
-    format!("{about}{} of {} tenants; {news}", whole(there), whole(freshness.tenancies))
+    let of = whole(freshness.tenancies);
+    let there = whole(there);
+    if freshness.behind_cut {
+        return format!("at most {there} of {about}{of} tenants; {news}");
+    }
+    format!("{about}{there} of {of} tenants; {news}")
 }
 
 fn of_seen(seen: &Seen) -> Vec<Trouble> {
@@ -144,7 +148,7 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
     }
     if let Some(age) = freshness.oldest_news_s.filter(|age| *age > SLOW_S) {
         let level = if age > TOO_SLOW_S { Level::Wrong } else { Level::Attention };
-        let behind = at_least(freshness.behind, if freshness.behind_cut { 0 } else { i64::MAX });
+        let behind = cut(freshness.behind, freshness.behind_cut);
         add(level, format!("{behind} tenants wait for news, the oldest for {}", duration(age)), "lockstep status");
     }
     for task in status.tasks.iter().filter(|task| task.is_failing) {

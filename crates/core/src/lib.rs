@@ -24,6 +24,7 @@ pub mod shutdown;
 pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;
+pub mod terminal;
 pub mod traffic;
 pub mod webhook_secrets;
 

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod bulk;
+mod console;
 mod fan_in;
 mod figures;
 mod lag;
@@ -37,7 +38,7 @@ pub struct BenchArgs {
     /// `verify`: five million
     #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     rows: Option<u32>,
-    /// Tenancies of `verify` (5,000 where nothing is said) and of `verify-one` (a million)
+    /// Tenancies of `verify` (5,000 where nothing is said), of `verify-one` and of `console` (a million)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     tenancies: Option<u32>,
 }
@@ -68,9 +69,11 @@ enum Name {
     Verify,
     /// One tenancy of a thousand rows compared among a million tenancies
     VerifyOne,
+    /// What the console costs the source, and how soon its pages come, among a million tenancies: in step, and at worst
+    Console,
 }
 
-const ALL: [Name; 10] = [
+const ALL: [Name; 11] = [
     Name::Source,
     Name::Pass,
     Name::Bulk,
@@ -81,6 +84,7 @@ const ALL: [Name; 10] = [
     Name::Postgres,
     Name::Verify,
     Name::VerifyOne,
+    Name::Console,
 ];
 
 /// Rows where nothing is said.
@@ -116,6 +120,7 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 let (rows, tenancies) = (args.rows.unwrap_or(5_000_000), args.tenancies.unwrap_or(5_000));
                 verify::measure(rows, tenancies, args.runs).await?
             }
+            Name::Console => console::measure(args.tenancies.unwrap_or(1_000_000)).await?,
             Name::VerifyOne => verify::measure_one(args.tenancies.unwrap_or(1_000_000), args.runs).await?,
         };
         for scenario in scenarios {

@@ -1,7 +1,6 @@
 //! The demo: twelve tables of a multi-tenant Postgres arrive in ClickHouse, stay in step while rows are written, changed
 //! and deleted, and are proven equal.
 
-mod console;
 mod editor;
 mod report;
 mod screen;
@@ -13,11 +12,11 @@ use anyhow::Context;
 use clap::Parser;
 use lockstep_core::shutdown::Shutdown;
 
+use crate::console::Console;
 use crate::lag::LagProbe;
 use lockstep_testkit::data::{self, Shape};
 use lockstep_testkit::installation::{Installation, Program};
 
-use console::Console;
 use editor::Editor;
 use report::Outcome;
 use screen::Screen;
@@ -84,7 +83,7 @@ async fn show(
         editor.until(EDITS_ONCE).await?;
         probe.until(LAGS_ONCE).await?;
     } else {
-        let console = Console::start(installation)?;
+        let console = Console::start(installation, "demo-console", &[])?;
         screen.say(&format!("the console is at {}", console.address().await?));
         screen.say("editing; Ctrl-C stops cleanly");
         keep_going(installation, screen, &mut editor, &mut probe, shutdown).await?;

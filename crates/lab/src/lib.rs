@@ -6,6 +6,7 @@ pub mod bench;
 pub mod chaos;
 pub mod demo;
 
+mod console;
 mod lag;
 mod progress;
 mod tenants;

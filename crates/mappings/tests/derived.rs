@@ -76,6 +76,7 @@ fn statements_of_all_mappings_together() {
     section("inbox: note tenancies of a large transaction", &inbox::note_tenancies_of_transaction(1).join(";\n"));
     section("inbox: is all of it numbered", &inbox::has_unseen(1));
     section("inbox: what has no number", &inbox::unseen());
+    section("inbox: how many lines have no number", &inbox::count_unseen(10_000));
     section("inbox: another change of what has changed", &inbox::change_again().join(";\n"));
     section("fetch: a tenancy, or where it was", &fetch::tenancy_lookup());
     section("quarantine: record", &quarantine::record());

@@ -56,15 +56,14 @@ impl ActionRecord {
         Self::new("resync", json!({ "tenants": tenants, "mappings": mappings, "destination": destination }))
     }
 
-    /// Rows in quarantine are shipped again, or forgotten.
+    /// Rows in quarantine are shipped again, or forgotten: of a mapping, a tenant and a destination, with an error code.
     pub fn of_quarantine(
         what: &'static str,
-        mapping: Option<&str>,
-        tenant: Option<&str>,
-        destination: Option<&str>,
+        [mapping, tenant, destination, code]: [Option<&str>; 4],
         all: bool,
     ) -> Self {
-        Self::new(what, json!({ "mapping": mapping, "tenant": tenant, "destination": destination, "all": all }))
+        let of = json!({ "mapping": mapping, "tenant": tenant, "destination": destination, "code": code, "all": all });
+        Self::new(what, of)
     }
 
     /// A tenancy is erased.

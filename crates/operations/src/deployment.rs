@@ -1,5 +1,7 @@
 //! A deployment of Lockstep as operations reach it.
 
+use std::sync::OnceLock;
+
 use lockstep_core::settings::Settings;
 use lockstep_core::{MappingName, SequenceId};
 use lockstep_destinations::ClickHouse;
@@ -19,6 +21,8 @@ pub struct Deployment<'a> {
     pub(crate) client: Client,
     /// For typed reads and writes of Lockstep's own tables, where they are there.
     control: Option<Control>,
+    /// Once it was asked for.
+    clickhouse: OnceLock<ClickHouse>,
 }
 
 impl<'a> Deployment<'a> {
@@ -30,7 +34,13 @@ impl<'a> Deployment<'a> {
         let source = Source::of(settings)?;
         let (client, control) = try_join!(source.connect(Session::Control), source.connect_diesel(Session::Control))?;
         let is_migrated = client.query_one("SELECT to_regclass('lockstep.task') IS NOT NULL", &[]).await?.get(0);
-        Ok(Self { settings, mappings, client, control: Some(control).filter(|_| is_migrated) })
+        Ok(Self {
+            settings,
+            mappings,
+            client,
+            control: Some(control).filter(|_| is_migrated),
+            clickhouse: OnceLock::new(),
+        })
     }
 
     /// Whether a connection has ended; then every question fails.
@@ -48,9 +58,13 @@ impl<'a> Deployment<'a> {
         self.control.as_mut().ok_or(OperationError::NotMigrated)
     }
 
-    /// Nothing is sent before the first question.
+    /// Nothing is sent before the first question. Its connections are kept.
     pub(crate) fn clickhouse(&self) -> Result<ClickHouse, OperationError> {
-        Ok(ClickHouse::connect(&self.settings.clickhouse, self.settings.tls_ca_file.as_deref())?)
+        if let Some(clickhouse) = self.clickhouse.get() {
+            return Ok(clickhouse.clone());
+        }
+        let clickhouse = ClickHouse::connect(&self.settings.clickhouse, self.settings.tls_ca_file.as_deref())?;
+        Ok(self.clickhouse.get_or_init(|| clickhouse).clone())
     }
 
     /// The last number that was given out.

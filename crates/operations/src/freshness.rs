@@ -9,24 +9,21 @@ use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::doctor::leads;
 use crate::error::OperationError;
+use crate::limit::COUNT_LIMIT;
 
-/// Tenancies are counted up to this; beyond it Postgres's own estimate is told.
-const COUNTED: i64 = 10_000;
-/// Changes above the destination's position that are looked through.
-const CHANGES: i64 = 100_000;
 /// Passes that are looked through for the oldest news: at 50 a second, those of the last 100 seconds.
 const PASSES: i64 = 5_000;
 
 /// How fresh the platform's own destination is.
 #[derive(Clone, PartialEq, Serialize, Debug)]
 pub struct Freshness {
-    /// How many tenancies there are.
+    /// How many tenancies there are; beyond a limit, Postgres's own estimate.
     pub tenancies: i64,
     /// Whether that is an estimate.
     pub is_estimate: bool,
     /// Those with a change that the destination has not passed.
     pub behind: i64,
-    /// There may be more of them.
+    /// Only the first 10,000 of such changes were looked through: there may be more of them.
     pub behind_cut: bool,
     /// Since when the oldest change waits that the destination has not passed, in seconds; none where nothing waits.
     pub oldest_news_s: Option<f64>,
@@ -72,19 +69,19 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
     let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?;
     let (mut behind, mut behind_cut, mut oldest_news_s) = (0, false, None);
     if head > passed {
-        let row = client.query_one(BEHIND, &[&passed.get(), &CHANGES]).await?;
-        (behind, behind_cut) = (row.get(0), row.get::<_, i64>(1) >= CHANGES);
+        let row = client.query_one(BEHIND, &[&passed.get(), &COUNT_LIMIT]).await?;
+        (behind, behind_cut) = (row.get(0), row.get::<_, i64>(1) >= COUNT_LIMIT);
         oldest_news_s = client.query_opt(OLDEST, &[&passed.get(), &PASSES]).await?.map(|row| row.get(0));
     }
     let tenancies = table(&tenancy_table());
-    let sql = ALL.replace("{tenancies}", &tenancies).replace("{counted}", &COUNTED.to_string());
-    let counted: i64 = client.query_one(&sql, &[]).await?.get(0);
-    let is_estimate = counted >= COUNTED;
-    let all = if is_estimate {
-        client.query_one(ESTIMATE, &[&tenancies]).await?.get::<_, i64>(0).max(counted)
-    } else {
-        counted
-    };
+    // Where there are many they are not counted, not even up to the limit: they may lie on as many pages.
+    let mut all: i64 = client.query_one(ESTIMATE, &[&tenancies]).await?.get(0);
+    let mut is_estimate = all >= COUNT_LIMIT;
+    if !is_estimate {
+        let sql = ALL.replace("{tenancies}", &tenancies).replace("{counted}", &COUNT_LIMIT.to_string());
+        all = client.query_one(&sql, &[]).await?.get(0);
+        is_estimate = all >= COUNT_LIMIT;
+    }
     Ok(Freshness {
         tenancies: all,
         is_estimate,

@@ -7,6 +7,7 @@
 mod access;
 mod actions;
 mod backlog;
+mod broker;
 mod deployment;
 mod destinations;
 pub mod doctor;
@@ -16,6 +17,7 @@ mod events;
 mod explain;
 mod freshness;
 mod init;
+mod limit;
 mod mapping;
 mod mark;
 mod pause;
@@ -40,6 +42,7 @@ pub use access::{
     access_check, access_list, grant_access, revoke_access,
 };
 pub use actions::{ActionEntry, ActionRecord, actions, begin_action, end_action};
+pub use broker::{Broker, Queue};
 pub use deployment::Deployment;
 pub use destinations::{
     AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,
@@ -72,8 +75,9 @@ pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
 pub use progress::Progress;
 pub use quarantine::{
-    QuarantineEntry, QuarantineGroup, QuarantineReport, QuarantineScope, QuarantinedRows, drop_quarantined,
-    quarantine_count, quarantine_groups, quarantine_of, quarantined, quarantined_some, retry_quarantined,
+    QuarantineEntry, QuarantineGroup, QuarantineGroups, QuarantinePage, QuarantinePosition, QuarantineReport,
+    QuarantineScope, QuarantinedRows, drop_quarantined, quarantine_count, quarantine_groups, quarantine_of,
+    quarantined, quarantined_page, retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind};
@@ -82,7 +86,7 @@ pub use runs::{
     verification_runs,
 };
 pub use settings::{Setting, SettingsReport, set_setting, settings};
-pub use status::{MappingStatus, Queue, Status, TenantsStatus, status};
+pub use status::{MappingStatus, Status, TenantsStatus, status, status_with};
 pub use tenant::{TenantMappingProgress, TenantReport, tenant};
 pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};

@@ -1,9 +1,10 @@
 //! What waits where. Every number is bounded work: nothing counts a whole table, and nothing is asked per tenancy.
 
+use std::time::Duration;
+
 use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
-use lockstep_queue::{Topology, depths};
 use lockstep_schema::events::SinkState;
 use lockstep_schema::instances::{self, Instance};
 use lockstep_schema::tasks::{TaskStatus, statuses};
@@ -13,14 +14,16 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::DESTINATION;
+use crate::broker::{Broker, Queue};
 use crate::deployment::Deployment;
 use crate::destinations::{DestinationEntry, entries};
 use crate::error::OperationError;
 use crate::events::event_sinks;
+use crate::limit::COUNT_LIMIT;
 use crate::pause::{PausedPart, paused_parts};
 
-/// Rows are counted up to this; beyond it the number is "at least".
-const COUNT_LIMIT: i64 = 10_000;
+/// The broker has so long to answer a single look; how it came to that is an error of its own by then.
+const BROKER_LIMIT: Duration = Duration::from_secs(60);
 /// Tenants' destinations that are shown one by one.
 const WORST: i64 = 10;
 
@@ -45,6 +48,9 @@ pub struct Status {
     pub erasures: i64,
     /// Each mapping.
     pub mappings: Vec<MappingStatus>,
+    /// Only the first `count_limit` changes that the destination has not passed were looked through: the tenancies behind of
+    /// each mapping are "at least".
+    pub behind_cut: bool,
     /// What is paused.
     pub paused: Vec<PausedPart>,
     /// Changes that the destination had not passed were dropped: it is being filled again.
@@ -59,26 +65,6 @@ pub struct Status {
     pub tasks: Vec<TaskStatus>,
     /// Numbers that reached this are "at least".
     pub count_limit: i64,
-}
-
-/// Messages that wait, or why they are not known.
-#[derive(Serialize, Debug)]
-#[serde(untagged)]
-pub enum Queue {
-    /// The broker has answered.
-    Known {
-        /// For a worker to take.
-        ready: u64,
-        /// After a failure, for their time.
-        retrying: u64,
-        /// Given up.
-        dead: u64,
-    },
-    /// It has not.
-    Unknown {
-        /// What was wrong.
-        error: String,
-    },
 }
 
 /// How tenants' own destinations are, all together. One can be several things.
@@ -128,28 +114,42 @@ pub struct MappingStatus {
 /// # Errors
 /// When Postgres cannot be asked. A broker that does not answer is part of the report.
 pub async fn status(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
-    let (client, control, settings) = (&deployment.client, deployment.control()?, deployment.settings);
+    let mut broker = Broker::new(deployment.settings, BROKER_LIMIT);
+    let status = status_with(deployment, &mut broker).await;
+    broker.close().await;
+    status
+}
+
+/// The same, again and again: the broker is asked over a connection that stays.
+///
+/// # Errors
+/// As [`status`].
+pub async fn status_with(deployment: &Deployment<'_>, broker: &mut Broker) -> Result<Status, OperationError> {
+    let (queue, status) = tokio::join!(broker.queue(), in_postgres(deployment));
+    Ok(Status { queue, ..status? })
+}
+
+/// All that Postgres knows.
+async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
+    let (client, control) = (&deployment.client, deployment.control()?);
     let destination = DESTINATION.into();
     // Few of the rows are asked for, which the planner cannot know where it is told a number.
     client.batch_execute("SET enable_seqscan = off").await?;
     let last_sequence = deployment.last_sequence().await?;
     let passed = progress::passed(control, &destination).await?;
     let announced = progress::last_announced(control).await?;
-    let topology = Topology::new(&settings.queue_prefix);
-    let queue = depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await;
+    let (mappings, behind_cut) = mapping_statuses(deployment, passed).await?;
     Ok(Status {
         last_sequence: last_sequence.get(),
         passed: passed.get(),
-        inbox_lines: capped(client, &inbox::unseen()).await?,
+        inbox_lines: client.query_one(&inbox::count_unseen(COUNT_LIMIT), &[]).await?.get(0),
         expansions: capped(client, "SELECT 1 FROM lockstep.expansion").await?,
         unannounced: capped(client, &format!("SELECT 1 FROM lockstep.change WHERE sequence > {announced}")).await?,
-        queue: match queue {
-            Ok(depths) => Queue::Known { ready: depths.ready, retrying: depths.retrying, dead: depths.dead },
-            Err(error) => Queue::Unknown { error: error.to_string() },
-        },
+        queue: Queue::Unknown { error: "it was not asked".to_owned() },
         quarantine: capped(client, "SELECT 1 FROM lockstep.quarantine").await?,
         erasures: capped(client, "SELECT 1 FROM lockstep.erasure WHERE finished_at IS NULL").await?,
-        mappings: mapping_statuses(deployment, passed).await?,
+        mappings,
+        behind_cut,
         paused: paused_parts(deployment).await?,
         needs_refill: progress::needs_refill(control, &destination).await?,
         tenants: tenants(control).await?,
@@ -185,14 +185,16 @@ async fn capped(client: &Client, rows: &str) -> Result<i64, OperationError> {
     Ok(client.query_one(&sql, &[]).await?.get(0))
 }
 
+/// Of each mapping, and whether only the first changes were looked through.
 async fn mapping_statuses(
     deployment: &Deployment<'_>,
     passed: SequenceId,
-) -> Result<Vec<MappingStatus>, OperationError> {
-    const BEHIND: &str = "SELECT mapping, count(DISTINCT tenancy_id) FROM (
-  SELECT c.mapping, c.tenancy_id FROM lockstep.change c WHERE c.sequence > $1 LIMIT 100000) c GROUP BY 1";
+) -> Result<(Vec<MappingStatus>, bool), OperationError> {
+    const BEHIND: &str = "SELECT mapping, count(DISTINCT tenancy_id), count(*) FROM (
+  SELECT c.mapping, c.tenancy_id FROM lockstep.change c WHERE c.sequence > $1 LIMIT $2) c GROUP BY 1";
     let fills = fills::statuses(deployment.control()?, &DESTINATION.into()).await?;
-    let behind = deployment.client.query(BEHIND, &[&passed.get()]).await?;
+    let behind = deployment.client.query(BEHIND, &[&passed.get(), &COUNT_LIMIT]).await?;
+    let looked_through: i64 = behind.iter().map(|row| row.get::<_, i64>(2)).sum();
     let status = |mapping: &Mapping| {
         let fill = fills.iter().find(|fill| fill.mapping == mapping.name.as_str());
         let behind = behind.iter().find(|row| row.get::<_, i32>(0) == Target::row(mapping).id());
@@ -205,5 +207,5 @@ async fn mapping_statuses(
             filled: fill.is_some_and(|fill| fill.is_finished),
         }
     };
-    Ok(deployment.mappings.iter().map(status).collect())
+    Ok((deployment.mappings.iter().map(status).collect(), looked_through >= COUNT_LIMIT))
 }

@@ -13,14 +13,11 @@ use uuid::Uuid;
 use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::error::OperationError;
+use crate::limit::COUNT_LIMIT;
 use crate::shown;
 
 /// Tenants of one page.
 pub const TENANTS_A_PAGE: i64 = 50;
-/// Tenancies of one project that are looked through.
-const OF_A_PROJECT: i64 = 10_000;
-/// Rows of each kind of trouble that are looked through.
-const OF_A_TROUBLE: i64 = 10_000;
 
 /// What is looked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +42,7 @@ pub enum TenantSearch {
 /// What can be so of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TenantState {
-    /// It has changes that ClickHouse has not passed; the first 100,000 such changes are looked through.
+    /// It has changes that ClickHouse has not passed; the first 10,000 such changes are looked through.
     Behind,
     /// It is paused.
     Paused,
@@ -149,7 +146,7 @@ async fn page(
         let branches = if of_it.is_some() { " AND \"branchId\" = $4" } else { "" };
         // Its index first: the planner cannot know how few branches a project has.
         sql = format!(
-            "WITH t AS MATERIALIZED (SELECT \"id\" FROM {of} WHERE \"projectId\" = $3{branches} LIMIT {OF_A_PROJECT}) SELECT t.\"id\" FROM t"
+            "WITH t AS MATERIALIZED (SELECT \"id\" FROM {of} WHERE \"projectId\" = $3{branches} LIMIT {COUNT_LIMIT}) SELECT t.\"id\" FROM t"
         );
         branch = of_it.unwrap_or_default();
     }
@@ -164,9 +161,6 @@ async fn page(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Changes above the position of ClickHouse that are looked through.
-const CHANGES: i64 = 100_000;
-
 /// One more than a page has. `$1 uuid` is the id that they are behind, `$2 bigint` how many.
 async fn only(
     deployment: &Deployment<'_>,
@@ -178,7 +172,7 @@ async fn only(
     let of = match state {
         TenantState::Behind => {
             format!(
-                "(SELECT tenancy_id FROM lockstep.change WHERE sequence > {passed} ORDER BY sequence LIMIT {CHANGES}) c"
+                "(SELECT tenancy_id FROM lockstep.change WHERE sequence > {passed} ORDER BY sequence LIMIT {COUNT_LIMIT}) c"
             )
         }
         TenantState::Paused => {
@@ -207,12 +201,12 @@ GROUP BY 1 ORDER BY min(sequence) LIMIT $2";
     let limit = TENANTS_A_PAGE;
     let mut ids: Vec<Uuid> = Vec::new();
     let add = |rows: Vec<tokio_postgres::Row>| rows.iter().map(|row| row.get::<_, Uuid>(0)).collect::<Vec<_>>();
-    ids.extend(add(client.query(QUARANTINED, &[&OF_A_TROUBLE, &limit]).await?));
+    ids.extend(add(client.query(QUARANTINED, &[&COUNT_LIMIT, &limit]).await?));
     let worst = overview::worst(control, limit).await?;
     ids.extend(find_all(control, &worst).await?.iter().map(|found| found.setup.tenancy.as_uuid()));
-    ids.extend(add(client.query(PAUSED, &[&OF_A_TROUBLE, &limit]).await?));
-    ids.extend(add(client.query(ERASED, &[&OF_A_TROUBLE, &limit]).await?));
-    ids.extend(add(client.query(BEHIND, &[&OF_A_TROUBLE, &limit, &passed]).await?));
+    ids.extend(add(client.query(PAUSED, &[&COUNT_LIMIT, &limit]).await?));
+    ids.extend(add(client.query(ERASED, &[&COUNT_LIMIT, &limit]).await?));
+    ids.extend(add(client.query(BEHIND, &[&COUNT_LIMIT, &limit, &passed]).await?));
     let mut seen = BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -234,7 +228,7 @@ async fn described(deployment: &Deployment<'_>, ids: &[Uuid]) -> Result<Vec<Tena
     let targets: Vec<i32> = deployment.mappings.iter().map(|mapping| Target::row(mapping).id()).collect();
     let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?.get();
     let sql = DESCRIBE.replace("{tenancies}", &table(&tenancy_table()));
-    let rows = deployment.client.query(&sql, &[&ids, &targets, &passed, &OF_A_TROUBLE]).await?;
+    let rows = deployment.client.query(&sql, &[&ids, &targets, &passed, &COUNT_LIMIT]).await?;
     let entry = |row: &tokio_postgres::Row| TenantEntry {
         tenancy: row.get(0),
         project_id: row.get::<_, Option<String>>(1).map(|id| shown::id(&id)),

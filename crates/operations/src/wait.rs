@@ -131,7 +131,7 @@ impl Parts {
             Some(_) => None,
             None => Some(DestinationId::clickhouse()),
         };
-        QuarantineScope { mapping: None, tenancy: self.tenancy, destination }
+        QuarantineScope { mapping: None, tenancy: self.tenancy, destination, code: None }
     }
 
     /// Whether one that is paused or backing off is waited for all the same.

@@ -1,4 +1,4 @@
-//! The topology as the broker knows it: declare, look at, delete.
+//! The topology as the broker knows it: declare, delete.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,40 +14,8 @@ use crate::error::QueueError;
 use crate::link;
 use crate::topology::{Overflow, QueuePlan, Topology};
 
-/// For all declarations of a connection together. A new quorum queue elects its leader meanwhile.
-const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How many messages wait where. Those that workers hold unacknowledged are not counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct QueueDepths {
-    /// For a worker.
-    pub ready: u64,
-    /// For their next attempt.
-    pub retrying: u64,
-    /// For a person.
-    pub dead: u64,
-}
-
-/// Looks how many messages wait, without declaring or changing anything.
-///
-/// # Errors
-/// [`QueueError::NoQueue`] before anything declared the queues; otherwise what kept us from asking. Tried once.
-pub async fn depths(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<QueueDepths, QueueError> {
-    let endpoint = visitor(url, ca);
-    let link = link::open(&endpoint).await?;
-    let looking = async {
-        let channel = link.work();
-        let mut retrying = 0;
-        for queue in topology.retry_queues() {
-            retrying += depth(&endpoint, channel, &queue).await?;
-        }
-        let ready = depth(&endpoint, channel, &topology.main_queue()).await?;
-        Ok(QueueDepths { ready, retrying, dead: depth(&endpoint, channel, &topology.dead_queue()).await? })
-    };
-    let depths = timeout(DECLARE_TIMEOUT, looking).await;
-    link.close().await;
-    depths.map_err(|_| endpoint.timeout("asking for queue depths", DECLARE_TIMEOUT))?
-}
+/// For all questions about queues of a connection together. A new quorum queue elects its leader meanwhile.
+pub(crate) const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Deletes all queues of the topology and every message in them. For tests and for taking Lockstep away.
 ///
@@ -72,15 +40,8 @@ pub async fn delete_queues_and_messages(
     deleted.map_err(|error: lapin::Error| endpoint.client_error(&error))
 }
 
-fn visitor(url: &SecretUrl, ca: Option<&Path>) -> Endpoint {
+pub(crate) fn visitor(url: &SecretUrl, ca: Option<&Path>) -> Endpoint {
     Endpoint { url: url.clone(), tls_ca_file: ca.map(Path::to_owned), connection_name: "lockstep-status" }
-}
-
-async fn depth(endpoint: &Endpoint, channel: &Channel, queue: &str) -> Result<u64, QueueError> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let found = channel.queue_declare(short_name(queue)?, passive, FieldTable::default()).await;
-    let found = found.map_err(|error| QueueError::from_declare(&endpoint.url, queue, &error))?;
-    Ok(found.message_count().into())
 }
 
 /// Declares every queue. Done again with every connection: a queue that was deleted comes back.

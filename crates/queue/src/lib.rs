@@ -35,6 +35,7 @@ mod batch;
 mod consumer;
 mod declare;
 mod delivery;
+mod depths;
 mod endpoint;
 mod error;
 mod link;
@@ -46,8 +47,9 @@ mod topology;
 
 pub use batch::{DecodeError, MAX_BYTES, MAX_TENANTS, TenantBatch, TenantHint};
 pub use consumer::Consumer;
-pub use declare::{QueueDepths, delete_queues_and_messages, depths};
+pub use declare::delete_queues_and_messages;
 pub use delivery::{Delivery, Retried};
+pub use depths::{DepthsReader, QueueDepths, depths};
 pub use error::QueueError;
 pub use publisher::Publisher;
 pub use topology::Topology;

@@ -23,6 +23,8 @@ pub struct QuarantineScope {
     pub tenancy: Option<TenancyId>,
     /// Those of one destination; of all, where it is not given.
     pub destination: Option<DestinationId>,
+    /// Those with one error code; with any, where it is not given.
+    pub code: Option<String>,
 }
 
 type Entries<'a> = Box<dyn BoxableExpression<quarantine::table, Pg, SqlType = Bool> + 'a>;
@@ -38,6 +40,9 @@ impl QuarantineScope {
         }
         if let Some(destination) = &self.destination {
             entries = Box::new(entries.and(quarantine::destination.eq(destination.as_str())));
+        }
+        if let Some(code) = &self.code {
+            entries = Box::new(entries.and(quarantine::code.eq(code.as_str())));
         }
         entries
     }

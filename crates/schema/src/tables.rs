@@ -54,7 +54,7 @@ diesel::table! {
 
 diesel::table! {
     lockstep.quarantine (destination, mapping_name, tenancy_id, sequence) {
-        destination -> Text, mapping_name -> Text, tenancy_id -> Uuid, sequence -> Int8,
+        destination -> Text, mapping_name -> Text, tenancy_id -> Uuid, sequence -> Int8, code -> Text,
     }
 }
 

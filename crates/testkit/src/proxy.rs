@@ -141,6 +141,11 @@ impl Proxy {
         self.state.send_modify(|state| state.stalled_below = accepted);
     }
 
+    /// Connections that it has taken since it began.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
     /// Connections that were tried while the mode was [`Mode::Cut`].
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::SeqCst)

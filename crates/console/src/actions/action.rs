@@ -80,9 +80,9 @@ impl Named {
 
     /// What a form is signed for, beside what it does.
     pub(crate) fn signed(&self, what: &str) -> String {
-        let Self { kind, name, rows: Quarantined { tenant, mapping, destination } } = self;
+        let Self { kind, name, rows: Quarantined { tenant, mapping, destination, code } } = self;
         // Separated by what no value has in it unnoticed: lengths say where each ends.
-        [what, kind, name, tenant, mapping, destination].map(|part| format!("{}:{part}", part.len())).join(" ")
+        [what, kind, name, tenant, mapping, destination, code].map(|part| format!("{}:{part}", part.len())).join(" ")
     }
 }
 
@@ -161,9 +161,10 @@ impl Action {
 }
 
 fn of_quarantine(what: &'static str, rows: &Quarantined) -> ActionRecord {
-    let [tenant, mapping, destination] = rows.pairs().map(|(_, value)| Some(value).filter(|value| !value.is_empty()));
-    let all = [tenant, mapping, destination].iter().all(Option::is_none);
-    ActionRecord::of_quarantine(what, mapping, tenant, destination, all)
+    let [tenant, mapping, destination, code] =
+        rows.pairs().map(|(_, value)| Some(value).filter(|value| !value.is_empty()));
+    let of = [mapping, tenant, destination, code];
+    ActionRecord::of_quarantine(what, of, of.iter().all(Option::is_none))
 }
 
 /// As options of a command; all of them where nothing is said.
@@ -216,9 +217,17 @@ mod tests {
         );
         assert_eq!(command("resume", &named("workers", "")), "lockstep resume workers");
         assert_eq!(command("resync", &named("tenancy", id)), format!("lockstep resync --tenant {id}"));
-        let rows = Quarantined { mapping: "users; rm".to_owned(), tenant: id.to_owned(), ..Quarantined::default() };
+        let rows = Quarantined {
+            mapping: "users; rm".to_owned(),
+            tenant: id.to_owned(),
+            code: "LS-0203".to_owned(),
+            ..Quarantined::default()
+        };
         let rows = Named { rows, ..Named::default() };
-        assert_eq!(command("retry", &rows), format!("lockstep quarantine retry --tenant {id} --mapping 'users; rm'"));
+        assert_eq!(
+            command("retry", &rows),
+            format!("lockstep quarantine retry --tenant {id} --mapping 'users; rm' --code LS-0203")
+        );
         let written = named("mapping", "users").action("resync", "").unwrap().change();
         let as_typed = serde_json::json!({ "tenants": [], "mappings": ["users"], "destination": "clickhouse" });
         assert_eq!(

@@ -8,7 +8,7 @@ use lockstep_operations::{
 
 use super::action::Action;
 use crate::answer::Refusal;
-use crate::figures::{at_least, counted, whole};
+use crate::figures::{at_least, counted, cut, whole};
 
 /// What it would do. Asked when the form is opened, so that the numbers are those of now.
 pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<String, Refusal> {
@@ -39,8 +39,9 @@ pub(super) async fn of(deployment: &Deployment<'_>, action: &Action) -> Result<S
             )
         }
         Action::Retry(rows) => {
-            let groups = quarantine_groups(deployment, &rows.scope()?).await?;
-            let count = groups.iter().map(|group| group.rows).sum();
+            let scope = rows.scope()?;
+            let groups = quarantine_groups(deployment, &scope).await?.groups;
+            let count = quarantine_count(deployment, &scope).await?;
             format!(
                 "{} of {} get changes anew, and are shipped as they are in Postgres then. What is refused again comes back.",
                 counted(count, "row in quarantine", "rows in quarantine"),
@@ -94,7 +95,7 @@ async fn paused(deployment: &Deployment<'_>, part: &Part) -> Result<String, Refu
             format!(
                 "Nothing of {} tenants is shipped anywhere; {} have news on the way. {KEPT}",
                 whole(all.tenancies),
-                whole(all.behind)
+                cut(all.behind, all.behind_cut)
             )
         }
         Part::Mapping(name) => {
@@ -104,14 +105,14 @@ async fn paused(deployment: &Deployment<'_>, part: &Part) -> Result<String, Refu
             let all = whole(freshness(deployment).await?.tenancies);
             format!(
                 "{name} of {all} tenants stands still in every destination; {} have changes of it on the way. {KEPT}",
-                whole(mapping.tenancies_behind)
+                cut(mapping.tenancies_behind, status.behind_cut)
             )
         }
         Part::Destination(name) => {
             let all = freshness(deployment).await?;
             format!(
-                "Nothing is shipped to {name}; {} have news on the way to ClickHouse. {KEPT}",
-                counted(all.behind, "tenant", "tenants")
+                "Nothing is shipped to {name}; {} tenants have news on the way to ClickHouse. {KEPT}",
+                cut(all.behind, all.behind_cut)
             )
         }
         Part::Tenancy(id) => {

@@ -5,13 +5,12 @@ mod audit;
 mod effect;
 mod jobs;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use lockstep_operations::{
@@ -24,6 +23,7 @@ use self::action::{Action, Named};
 use self::audit::Entry;
 use self::jobs::Job;
 pub(crate) use self::jobs::Jobs;
+use crate::access::Visitor;
 use crate::answer::{Answer, Refusal};
 use crate::figures::whole;
 use crate::page::{Page, Region, View};
@@ -94,7 +94,7 @@ pub(crate) struct Sent {
 /// Does it. Whether anything may be done at all, and that the form is ours, was looked at before.
 pub(crate) async fn act(
     State(console): State<Arc<Console>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(visitor): Extension<Visitor>,
     Path(what): Path<String>,
     Form(sent): Form<Sent>,
 ) -> Answer {
@@ -110,7 +110,7 @@ pub(crate) async fn act(
     }
     let action = named.action(&what, &typed)?;
     must_be_meant(&console, &action).await?;
-    let entry = Entry::begin(&console, &action, reason, from.ip()).await?;
+    let entry = Entry::begin(&console, &action, reason, &visitor).await?;
     if let Some(work) = Work::of(&console, &action)? {
         let job = console.jobs.begin(action.title());
         let Some(job) = job else {

@@ -26,6 +26,7 @@ fn seen() -> Seen {
                 filled_rows: 7,
                 filled: true,
             }],
+            behind_cut: false,
             paused: Vec::new(),
             event_sinks: Vec::new(),
             instances: Vec::new(),
@@ -56,7 +57,7 @@ fn seen() -> Seen {
         },
         runs: Vec::new(),
         sessions: Vec::new(),
-        quarantine: Vec::new(),
+        quarantine: lockstep_operations::QuarantineGroups::default(),
     }
 }
 
@@ -71,6 +72,13 @@ fn where_nothing_is_wrong_it_says_how_far_all_are() {
     assert_eq!(verdict.level, Level::Well);
     assert_eq!(verdict.sentence, "998,412 of 998,430 tenants; oldest news 1.3 s");
     assert!(verdict.troubles.is_empty());
+}
+
+#[test]
+fn what_was_looked_through_up_to_a_limit_only_is_told_so() {
+    let mut seen = seen();
+    (seen.freshness.behind, seen.freshness.behind_cut, seen.freshness.is_estimate) = (10_000, true, true);
+    assert_eq!(judged(Ok(seen)).sentence, "at most 988,430 of about 998,430 tenants; oldest news 1.3 s");
 }
 
 #[test]
@@ -111,7 +119,7 @@ fn a_sequencer_that_is_paused_is_told_as_paused_and_not_as_missing() {
 fn what_cannot_be_asked_is_unknown_and_never_zero() {
     let verdict = judged(Err("LS-0012: connection refused".to_owned()));
     assert_eq!(verdict.level, Level::Unknown);
-    assert_eq!(verdict.sentence, "the deployment cannot be asked: LS-0012: connection refused");
+    assert_eq!(verdict.sentence, "LS-0012: connection refused");
     assert_eq!(verdict.troubles[0].code(), Some("LS-0012"));
 }
 

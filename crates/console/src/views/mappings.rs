@@ -8,14 +8,14 @@ use axum::response::Response;
 use lockstep_operations::{DESTINATION, MappingStatements, MappingStatus, show_mapping};
 
 use crate::answer::{Answer, Refusal};
-use crate::figures::whole;
+use crate::figures::{cut, whole};
 use crate::page::{Page, Region, View, taken};
 use crate::sample::{Sample, Seen};
 use crate::state::Console;
 use crate::verdict::Level;
 
 pub(crate) async fn page(State(console): State<Arc<Console>>) -> Response {
-    let sample = console.sample().await;
+    let sample = console.sample();
     Page::live(&console, View::Mappings, regions(&sample))
 }
 
@@ -49,21 +49,21 @@ pub(crate) fn regions(sample: &Sample) -> Vec<Region> {
 
 fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
     let groups =
-        seen.quarantine.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
+        seen.quarantine.groups.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
     let compared = seen.runs.iter().find(|run| super::proof::compares(run, DESTINATION, &mapping.name));
     let (level, state) = state(seen, mapping);
     Row {
         name: &mapping.name,
         level,
         state,
-        behind: whole(mapping.tenancies_behind),
+        behind: cut(mapping.tenancies_behind, seen.status.behind_cut),
         rows: match &sample.recent {
             Ok(recent) => super::overview::rates(recent.rates(&mapping.name)),
             Err(why) => format!("unknown: {why}"),
         },
         fill: format!("{} of {}", whole(mapping.fill_ranges_done), whole(mapping.fill_ranges)),
         filled_rows: whole(mapping.filled_rows),
-        quarantine: whole(groups.map(|group| group.rows).sum()),
+        quarantine: cut(groups.map(|group| group.rows).sum(), seen.quarantine.is_cut),
         compared: compared.map(|run| (&run.verdict, &run.finished_at)),
     }
 }
@@ -82,6 +82,8 @@ fn state(seen: &Seen, mapping: &MappingStatus) -> (Level, String) {
         (Level::Attention, "waits to be filled".to_owned())
     } else if mapping.tenancies_behind > 0 {
         (Level::Well, "on its way".to_owned())
+    } else if seen.status.behind_cut {
+        (Level::Attention, "unknown: none among the first 10,000 changes on the way".to_owned())
     } else {
         (Level::Well, "in step".to_owned())
     }
@@ -111,7 +113,7 @@ pub(crate) async fn detail(State(console): State<Arc<Console>>, Path(name): Path
         column_type: column.column_type.to_string(),
         is_key: mapping.key_columns().any(|key| key.name == column.name),
     });
-    let sample = console.sample().await;
+    let sample = console.sample();
     let is_paused = sample
         .seen
         .as_ref()

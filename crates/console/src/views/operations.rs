@@ -65,7 +65,7 @@ struct Unknown {
 }
 
 pub(crate) async fn page(State(console): State<Arc<Console>>) -> Response {
-    let sample = console.sample().await;
+    let sample = console.sample();
     let mut regions = regions(&sample, console.options.actions);
     // The first part stands however this one goes.
     regions.push(match asked(&console).await {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use lockstep_core::freshness::LAG_BUCKETS;
 use lockstep_operations::{Queue, VerificationRun};
 
-use crate::figures::{at_least, counted, duration, rounded, sparkline, whole};
+use crate::figures::{at_least, counted, cut, duration, rounded, sparkline, whole};
 use crate::history::Series;
 use crate::page::{Page, Region, View, taken};
 use crate::sample::{Sample, Seen};
@@ -17,7 +17,7 @@ use crate::traffic::Rates;
 use crate::verdict::{self, Level, Verdict};
 
 pub(crate) async fn page(State(console): State<Arc<Console>>) -> Response {
-    let sample = console.sample().await;
+    let sample = console.sample();
     Page::live(&console, View::Overview, regions(&sample))
 }
 
@@ -96,7 +96,11 @@ const NUMBERS: [(Series, &str, &str); 13] = [
         "Oldest news that waits, seconds",
         "age of the first pass that went beyond the position of ClickHouse",
     ),
-    (Series::Behind, "Tenants with news on the way", "tenancies among the changes above the position of ClickHouse"),
+    (
+        Series::Behind,
+        "Tenants with news on the way",
+        "tenancies among the first 10,000 changes above the position of ClickHouse",
+    ),
     (Series::Inbox, "Lines without a number", "lines of the inbox that no pass has seen"),
     (Series::Unannounced, "Changes not announced", "changes above the announced position"),
     (Series::Ready, "Messages for workers", "asked of RabbitMQ"),
@@ -123,11 +127,12 @@ fn numbers(sample: &Sample) -> Vec<NumberRow> {
 
 /// Counts say where they are only "at least".
 fn now(sample: &Sample, series: Series) -> Option<String> {
-    let status = &sample.seen.as_ref().ok()?.status;
+    let Seen { status, freshness, .. } = sample.seen.as_ref().ok()?;
     let counted = match series {
         Series::Inbox => status.inbox_lines,
         Series::Unannounced => status.unannounced,
         Series::Quarantine => status.quarantine,
+        Series::Behind => return Some(cut(freshness.behind, freshness.behind_cut)),
         Series::Rows => return sample.recent.as_ref().ok().map(|recent| rates(recent.all_rates())),
         Series::LagHalf | Series::LagMost => return sample.history.last(series).map(lag),
         _ => return sample.history.last(series).map(rounded),

@@ -6,7 +6,8 @@ use askama::Template;
 use axum::extract::{Query, State};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
-    QuarantineGroup, QuarantineScope, Queue, quarantine_groups, quarantine_of, quarantined_some, shown,
+    QuarantineGroup, QuarantineGroups, QuarantinePosition, QuarantineScope, Queue, quarantine_groups, quarantine_of,
+    quarantined_page, shown,
 };
 use serde::Deserialize;
 
@@ -17,8 +18,8 @@ use crate::page::{Page, Region, View};
 use crate::sample::Sample;
 use crate::state::Console;
 
-/// Rows of each mapping and destination that are shown.
-const ROWS: i64 = 50;
+/// Rows of one page.
+const ROWS_A_PAGE: usize = 50;
 
 /// Which rows are meant, as it stands in an address.
 #[derive(Clone, Deserialize, Default, Debug)]
@@ -29,6 +30,15 @@ pub(crate) struct Asked {
     pub(crate) mapping: String,
     #[serde(default)]
     pub(crate) destination: String,
+    #[serde(default)]
+    pub(crate) code: String,
+}
+
+/// Behind which row the page begins.
+#[derive(Deserialize)]
+pub(crate) struct Behind {
+    #[serde(default)]
+    after: String,
 }
 
 impl Asked {
@@ -40,11 +50,22 @@ impl Asked {
         let mapping = given(&self.mapping).map(|name| name.parse().map_err(|_| wrong("The mapping"))).transpose()?;
         let tenancy = given(&self.tenant).map(|id| id.parse().map_err(|_| wrong("The tenant id"))).transpose()?;
         let destination = given(&self.destination).map(|name| quarantine_of(&name)).transpose()?;
-        Ok(QuarantineScope { mapping, tenancy, destination })
+        Ok(QuarantineScope { mapping, tenancy, destination, code: given(&self.code) })
     }
 
-    pub(crate) fn pairs(&self) -> [(&'static str, &str); 3] {
-        [("tenant", self.tenant.trim()), ("mapping", self.mapping.trim()), ("destination", self.destination.trim())]
+    pub(crate) fn pairs(&self) -> [(&'static str, &str); 4] {
+        let Self { tenant, mapping, destination, code } = self;
+        [
+            ("tenant", tenant.trim()),
+            ("mapping", mapping.trim()),
+            ("destination", destination.trim()),
+            ("code", code.trim()),
+        ]
+    }
+
+    /// As it stands in an address.
+    fn query(&self) -> String {
+        self.pairs().map(|(name, value)| format!("{name}={}", encoded(value))).join("&")
     }
 }
 
@@ -56,9 +77,20 @@ struct QuarantineRegion {
     is_filtered: bool,
     query: String,
     names: Vec<String>,
-    groups: Vec<QuarantineGroup>,
+    groups: QuarantineGroups,
     rows: Vec<Row>,
+    next: Option<String>,
     actions: bool,
+}
+
+impl QuarantineRegion {
+    /// Where the rows of a group are, among those that are looked for.
+    fn rows_of(&self, group: &QuarantineGroup) -> String {
+        let QuarantineGroup { destination, mapping, code, .. } = group;
+        let [destination, mapping, code] = [destination, mapping, code].map(String::clone);
+        let of = Asked { tenant: self.asked.tenant.clone(), mapping, destination, code };
+        format!("/quarantine?{}#rows", of.query())
+    }
 }
 
 struct Row {
@@ -66,32 +98,42 @@ struct Row {
     mapping: String,
     key: String,
     code: String,
+    error: String,
     sequence: i64,
     attempts: i64,
     last_refused_at: String,
 }
 
-pub(crate) async fn page(State(console): State<Arc<Console>>, Query(asked): Query<Asked>) -> Answer {
+pub(crate) async fn page(
+    State(console): State<Arc<Console>>,
+    Query(asked): Query<Asked>,
+    Query(behind): Query<Behind>,
+) -> Answer {
     let scope = asked.scope()?;
-    let sample = console.sample().await;
+    let after = Some(behind.after).filter(|text| !text.is_empty());
+    let after = after.map(|text| text.parse::<QuarantinePosition>()).transpose();
+    let after = after.map_err(|()| Refusal::Wrong("The page is not known.".to_owned()))?;
+    let sample = console.sample();
     let lent = console.readers.lend().await?;
     let groups = quarantine_groups(&lent.deployment, &scope).await?;
-    let entries = quarantined_some(&lent.deployment, &scope, ROWS).await?.entries;
+    let page = quarantined_page(&lent.deployment, &scope, after.as_ref(), ROWS_A_PAGE).await?;
     lent.give_back();
-    let rows = entries.into_iter().map(|entry| Row {
+    let rows = page.entries.into_iter().map(|entry| Row {
         key: key(console.mappings, &entry.mapping, &entry.key),
         tenancy: entry.tenancy,
         mapping: entry.mapping,
         code: entry.code,
+        error: entry.error,
         sequence: entry.sequence,
         attempts: entry.attempts,
         last_refused_at: entry.last_refused_at,
     });
-    let pairs = asked.pairs().map(|(name, value)| format!("{name}={}", encoded(value)));
+    let query = asked.query();
     let region = QuarantineRegion {
         dead: dead(&sample),
         is_filtered: asked.pairs().iter().any(|(_, value)| !value.is_empty()),
-        query: pairs.join("&"),
+        next: page.next.map(|next| format!("/quarantine?{query}&after={}#rows", encoded(&next.to_string()))),
+        query,
         names: console.mappings.iter().map(|mapping| mapping.name.to_string()).collect(),
         groups,
         rows: rows.collect(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use lockstep_console::{ConsoleArgs, bind};
+use lockstep_console::{ConsoleArgs, PasswordFile, bind};
 use lockstep_core::settings::{MappingSources, Settings};
 use lockstep_core::shutdown::Shutdown;
 use lockstep_mappings::MappingSet;
@@ -25,6 +25,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     pub(crate) actions: bool,
     pub(crate) password: bool,
+    /// The networks of proxies that may name a user in the header `X-User`.
+    pub(crate) proxies: Option<&'static str>,
 }
 
 #[derive(Parser)]
@@ -71,13 +73,16 @@ impl Fixture {
         let settings: &'static Settings = Box::leak(Box::new(settings));
         let reading: &'static Settings = Box::leak(Box::new(Settings { source_read_only: true, ..settings.clone() }));
         let password = std::env::temp_dir().join(unique_suffix());
-        std::fs::write(&password, "correct horse battery staple\n")?;
+        std::fs::write(&password, PasswordFile::of(b"correct horse battery staple")?.hash + "\n")?;
         let mut line = vec!["console".to_owned(), "--console-listen".to_owned(), "127.0.0.1:0".to_owned()];
         if options.actions {
             line.push("--actions".to_owned());
         }
         if options.password {
             line.extend(["--password-file".to_owned(), password.display().to_string()]);
+        }
+        if let Some(proxies) = options.proxies {
+            line.extend(["--trusted-user-header", "X-User", "--trusted-proxy", proxies].map(str::to_owned));
         }
         let console = Line::try_parse_from(line)?.console.resolve()?;
         std::fs::remove_file(password)?;

@@ -41,6 +41,14 @@ pub(super) fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The value that so many percent of all are at most; of few values, the greatest.
+pub(super) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
 /// Things a second, without digits behind the point.
 pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "counts of benchmarks are far below 2^52")]
@@ -57,5 +65,8 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(&[1.0]) - 1.0).abs() < f64::EPSILON);
         assert!(median(&[]).is_nan());
+        let hundred: Vec<_> = (1..=200).map(f64::from).collect();
+        assert!((percentile(&hundred, 99) - 198.0).abs() < f64::EPSILON);
+        assert!((percentile(&[1.0, 3.0, 2.0], 99) - 3.0).abs() < f64::EPSILON);
     }
 }

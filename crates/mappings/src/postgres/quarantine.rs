@@ -41,25 +41,27 @@ WHERE q.destination = $1 AND q.mapping_name = w.mapping_name AND q.tenancy_id = 
 }
 
 /// Writes the rows of entries into an inbox, so that they are numbered and shipped anew: of the destination `$1 text`, the
-/// mapping `$2 text` with its target `$3 int`, and the tenancy `$4 uuid`, of all where it is null.
+/// mapping `$2 text` with its target `$3 int`, of the tenancy `$4 uuid` and with the code `$5 text`, of all where they are null.
 pub fn retry(inbox: usize) -> String {
     format!(
         "INSERT INTO {CONTROL_SCHEMA}.{inbox} (target, tenancy_id, {KEY_COLUMNS})
 SELECT DISTINCT $3::int, q.tenancy_id, {keys} FROM {CONTROL_SCHEMA}.quarantine q
-WHERE q.destination = $1 AND q.mapping_name = $2 AND ($4::uuid IS NULL OR q.tenancy_id = $4)",
+WHERE q.destination = $1 AND q.mapping_name = $2 AND ($4::uuid IS NULL OR q.tenancy_id = $4)
+  AND ($5::text IS NULL OR q.code = $5)",
         inbox = super::inbox::INBOXES[inbox],
         keys = columns("q"),
     )
 }
 
-/// Entries of a mapping in the destination `$1 text`, of the tenancy `$2 uuid` or of all where it is null, at most `$3
-/// bigint`: `tenancy_id`, `sequence`, `key jsonb` (destination columns), `code`, `error`, `first_refused_at`,
+/// Entries of a mapping in the destination `$1 text`, of the tenancy `$2 uuid` and with the code `$4 text`, of all where they are
+/// null, behind the tenancy `$5 uuid` and number `$6 bigint`, in this order, at most `$3 bigint`: `tenancy_id`, `sequence`, `key jsonb` (destination columns), `code`, `error`, `first_refused_at`,
 /// `last_refused_at` (both as text, UTC), `attempts`.
 pub fn entries(mapping: &Mapping) -> String {
     let utc = |column: &str| format!("to_char(q.{column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')");
     format!(
         "SELECT q.tenancy_id, q.sequence, {key}, q.code, q.error, {first}, {last}, q.attempts FROM {CONTROL_SCHEMA}.quarantine q
-WHERE q.destination = $1 AND q.mapping_name = {name} AND ($2::uuid IS NULL OR q.tenancy_id = $2) ORDER BY q.tenancy_id, q.sequence LIMIT $3",
+WHERE q.destination = $1 AND q.mapping_name = {name} AND ($2::uuid IS NULL OR q.tenancy_id = $2)
+  AND ($4::text IS NULL OR q.code = $4) AND (q.tenancy_id, q.sequence) > ($5::uuid, $6::bigint) ORDER BY q.tenancy_id, q.sequence LIMIT $3",
         key = key_object(mapping, "q"),
         name = super::names::literal(mapping.name.as_str()),
         first = utc("first_refused_at"),

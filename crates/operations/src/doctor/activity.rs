@@ -17,6 +17,9 @@ const LEADER: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d
   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295)";
 
+/// A running sequencer never has so many lines before it for long.
+const MANY_LINES: i64 = 100_000;
+
 /// Since when expansions wait, and how many numbers are not announced.
 const WAITING: &str = "
 SELECT (SELECT extract(epoch FROM now() - requested_at)::float8 FROM lockstep.expansion ORDER BY id LIMIT 1),
@@ -31,9 +34,8 @@ pub(super) async fn look(client: &Client) -> Result<Vec<Check>, OperationError> 
         Some(true) => Check::finding("announcements", "changes wait for more than a minute to be announced", remedy),
         _ => Check::ok("announcements", "nothing waits for long"),
     });
-    let unseen = client.query_one(&format!("SELECT count(*) FROM ({} LIMIT 100000) u", inbox::unseen()), &[]).await?;
-    let lines: i64 = unseen.get(0);
-    checks.push(if lines < 100_000 {
+    let lines: i64 = client.query_one(&inbox::count_unseen(MANY_LINES), &[]).await?.get(0);
+    checks.push(if lines < MANY_LINES {
         Check::ok("inbox", format!("{lines} lines have no number yet"))
     } else {
         Check::finding("inbox", "100,000 lines or more have no number yet", "does a sequencer run? See its log")

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lockstep_queue::{DepthsReader, QueueDepths};
+use lockstep_testkit::proxy::Mode;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -82,4 +84,31 @@ async fn garbage_is_logged_with_its_reason_and_without_its_contents() {
     let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("a message is no tenant batch") && said.contains("reason="), "{said}");
     assert!(!said.contains("VALUE"), "{said}");
+}
+
+#[tokio::test]
+async fn depths_are_asked_over_one_connection_until_it_fails_and_then_over_another() {
+    Broker::run(crate::broker::as_it_is, async |broker| {
+        within("confirms", broker.publisher().await.publish(&[batch(1)])).await.unwrap();
+        let proxy = crate::proxy::start().await;
+        let mut reader = DepthsReader::new(&crate::proxy::url(&proxy, ""), None, broker.topology.clone());
+        for _ in 0..5 {
+            assert_eq!(within("depths", reader.read()).await.unwrap(), QueueDepths { ready: 1, retrying: 0, dead: 0 });
+        }
+        assert_eq!(proxy.accepted(), 1, "each question opened a connection");
+        proxy.set(Mode::Cut);
+        for _ in 0..2 {
+            within("an answer", reader.read()).await.unwrap_err();
+        }
+        proxy.set(Mode::Pass);
+        let tried = proxy.accepted();
+        assert_eq!(within("depths", reader.read()).await.unwrap().ready, 1);
+        // A question that is given up leaves nothing behind that a later one would wait for.
+        proxy.stall();
+        tokio::time::timeout(Duration::from_millis(50), reader.read()).await.unwrap_err();
+        assert_eq!(within("depths", reader.read()).await.unwrap().ready, 1);
+        assert_eq!(proxy.accepted(), tried + 2);
+        within("the end", reader.close()).await;
+    })
+    .await;
 }

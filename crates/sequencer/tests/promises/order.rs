@@ -257,3 +257,28 @@ async fn an_idle_look_reads_a_bounded_number_of_blocks_whatever_old_snapshot_is_
     old.batch_execute("COMMIT").await.unwrap();
     fixture.remove().await;
 }
+
+/// With few lines left to number among many that have theirs, and with many: as far as they are counted, and no more is read.
+#[tokio::test]
+async fn lines_without_a_number_are_counted_up_to_a_limit_without_reading_those_before_them() {
+    const LIMIT: i64 = 10_000;
+    let fixture = Fixture::new().await;
+    let tenancy = fixture.tenancy(1).await;
+    fixture.users(tenancy, 0, 200_000).await;
+    drain(&mut fixture.numbering()).await;
+    assert_eq!(fixture.unseen().await, 0);
+    fixture.users(tenancy, 300_000, 7).await;
+    assert_eq!(fixture.unseen().await, 7);
+    fixture.users(tenancy, 400_000, LIMIT + 7).await;
+    assert_eq!(fixture.unseen().await, LIMIT + 14);
+    let counted = inbox::count_unseen(LIMIT);
+    assert_eq!(fixture.number(&counted).await, LIMIT);
+    fixture.execute("SET enable_seqscan = off").await;
+    let explained = fixture.client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {counted}"), &[]).await;
+    let plan: serde_json::Value = explained.unwrap().get(0);
+    let blocks = |kind: &str| plan[0]["Plan"][kind].as_i64().unwrap();
+    let read = blocks("Shared Hit Blocks") + blocks("Shared Read Blocks");
+    let held = "SELECT (pg_relation_size('lockstep.inbox_0') + pg_relation_size('lockstep.inbox_1')) / 8192";
+    assert!(read * 3 < fixture.number(held).await, "{read} blocks were read");
+    fixture.remove().await;
+}

@@ -54,6 +54,7 @@ fn of_all(set: &MappingSet) -> Vec<String> {
         inbox::look("FALSE", true),
         inbox::number_new(set),
         inbox::unseen(),
+        inbox::count_unseen(10_000),
         format!(
             "SELECT t.* FROM (SELECT gen_random_uuid() AS tenancy_id) w CROSS JOIN LATERAL {}",
             fetch::tenancy_lookup()

@@ -47,7 +47,10 @@ impl WorkerFixture {
         for mapping in self.set.iter() {
             let target = Target::row(mapping).id();
             let sql = quarantine::retry(inbox::inbox_of(xid));
-            self.client.execute(&sql, &[&"clickhouse", &mapping.name.as_str(), &target, &None::<Uuid>]).await.unwrap();
+            self.client
+                .execute(&sql, &[&"clickhouse", &mapping.name.as_str(), &target, &None::<Uuid>, &None::<&str>])
+                .await
+                .unwrap();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The console beside the demo's table, read-only.
+//! The console of an installation, read-only: the demo shows it, and a benchmark measures it.
 
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// What its log says before its address.
 const AT: &str = "http://";
 
-/// The console of the demo's installation, on a free port.
-pub(super) struct Console(Program);
+/// The console of an installation, on a free port.
+pub(crate) struct Console(Program);
 
 impl Console {
-    /// Starts it.
-    pub(super) fn start(installation: &Installation) -> anyhow::Result<Self> {
+    /// Starts it, with variables that go before those of the installation.
+    pub(crate) fn start(installation: &Installation, label: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut command = Command::new(installation.program("lockstep"));
         command.args(["console", "--console-listen", "127.0.0.1:0"]).envs(installation.environment());
-        Ok(Self(installation.spawn(command, "demo-console")?))
+        command.envs(variables.iter().copied());
+        Ok(Self(installation.spawn(command, label)?))
     }
 
     /// Where it is, once it listens.
-    pub(super) async fn address(&self) -> anyhow::Result<String> {
+    pub(crate) async fn address(&self) -> anyhow::Result<String> {
         let log = self.0.log();
         let said = || {
             let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
@@ -36,7 +37,7 @@ impl Console {
     }
 
     /// Stops it.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.0.stop().await
     }
 }

@@ -1,0 +1,54 @@
+//! How many messages wait at the broker, or why that is not known.
+
+use std::time::Duration;
+
+use lockstep_core::settings::Settings;
+use lockstep_queue::{DepthsReader, Topology};
+use serde::Serialize;
+use tokio::time::timeout;
+
+/// Messages that wait, or why they are not known.
+#[derive(Serialize, Debug)]
+#[serde(untagged)]
+pub enum Queue {
+    /// The broker has answered.
+    Known {
+        /// For a worker to take.
+        ready: u64,
+        /// After a failure, for their time.
+        retrying: u64,
+        /// Given up.
+        dead: u64,
+    },
+    /// It has not.
+    Unknown {
+        /// What was wrong.
+        error: String,
+    },
+}
+
+/// Asks the broker again and again over one connection. After a failure the next question opens another.
+pub struct Broker {
+    reader: DepthsReader,
+    limit: Duration,
+}
+
+impl Broker {
+    /// Nothing is connected before the first question. What takes longer than `limit` is unknown, and was asked in vain.
+    pub fn new(settings: &Settings, limit: Duration) -> Self {
+        let topology = Topology::new(&settings.queue_prefix);
+        Self { reader: DepthsReader::new(&settings.amqp_url, settings.tls_ca_file.as_deref(), topology), limit }
+    }
+
+    pub(crate) async fn queue(&mut self) -> Queue {
+        match timeout(self.limit, self.reader.read()).await {
+            Ok(Ok(depths)) => Queue::Known { ready: depths.ready, retrying: depths.retrying, dead: depths.dead },
+            Ok(Err(error)) => Queue::Unknown { error: error.to_string() },
+            Err(_) => Queue::Unknown { error: format!("it has not answered within {} s", self.limit.as_secs()) },
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        self.reader.close().await;
+    }
+}
