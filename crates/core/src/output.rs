@@ -12,7 +12,6 @@ use serde_json::json;
 pub enum Form {
     /// Text for people
     #[default]
-    #[value(alias = "text")]
     Table,
     /// One JSON object on one line, as docs/json.md describes it
     Json,
@@ -44,7 +43,7 @@ pub enum Colors {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// How the result is printed
-    #[arg(long, alias = "format", value_enum, default_value_t = Form::Table, value_name = "FORM", global = true)]
+    #[arg(long, value_enum, default_value_t = Form::Table, value_name = "FORM", global = true)]
     output: Form,
     /// The same as --output json
     #[arg(long, hide = true, global = true)]
@@ -232,7 +231,7 @@ impl Guess {
             let value = value.unwrap_or_default();
             match name.as_str() {
                 "--json" => form = Form::Json,
-                "--output" | "--format" => form = Form::from_str(&value, true).unwrap_or(form),
+                "--output" => form = Form::from_str(&value, true).unwrap_or(form),
                 "--color" => colors = Colors::from_str(&value, true).unwrap_or(colors),
                 _ => {}
             }
@@ -272,7 +271,7 @@ mod tests {
         };
         assert_eq!(guess("status --nonsense"), (Form::Table, Colors::Auto));
         assert_eq!(guess("status --output json --color=always"), (Form::Json, Colors::Always));
-        assert_eq!(guess("--format=jsonl --color never"), (Form::Jsonl, Colors::Never));
+        assert_eq!(guess("--output=jsonl --color never"), (Form::Jsonl, Colors::Never));
         assert_eq!(guess("--json --output"), (Form::Json, Colors::Auto));
     }
 }

@@ -76,7 +76,7 @@ impl Report {
             }
         }
         if all > MAX_TOLD {
-            let _ = writeln!(text, "… and {} more (--format json tells all, --destination one)", all - MAX_TOLD);
+            let _ = writeln!(text, "… and {} more (--output json tells all, --destination one)", all - MAX_TOLD);
         }
     }
 
