@@ -71,7 +71,7 @@ enum Command {
     },
     /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
     SupportBundle(Reporting<support::SupportArgs>),
-    /// Write a definition from a table, check definitions, show what is derived from one
+    /// Show how mappings are and what they are made of, write a definition from a table, check definitions
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
@@ -235,7 +235,12 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
-    if !wrong.is_empty() && !matches!(command, Command::Mapping(_) | Command::SupportBundle(_)) {
+    let may_be_wrong = match command {
+        Command::Mapping(command) => command.args.is_of_definitions(),
+        Command::SupportBundle(_) => true,
+        _ => false,
+    };
+    if !wrong.is_empty() && !may_be_wrong {
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
@@ -248,7 +253,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         Command::SupportBundle(command) => {
             command.show(&support::run(&command.args, &cli.settings, settings, (mappings, wrong)).await?)
         }
-        Command::Mapping(command) => mapping::run(command, settings).await?,
+        Command::Mapping(command) => mapping::run(command, at).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,

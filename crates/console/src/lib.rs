@@ -11,7 +11,7 @@ mod answer;
 mod assets;
 mod error;
 mod events;
-mod figures;
+pub mod figures;
 mod history;
 mod link;
 mod options;

@@ -1,11 +1,16 @@
 //! How every program speaks: the form of its result, colours, and how it says that it failed.
 
+mod tone;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+
+use self::tone::colored;
+pub use self::tone::{Tone, toned};
 
 /// The form of a result on standard output.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -101,34 +106,13 @@ pub(crate) fn choose_colors(when: Colors) {
 }
 
 /// Whether standard output has colours.
-pub fn stdout_has_colors() -> bool {
+fn stdout_has_colors() -> bool {
     AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
 /// Whether standard error has colours.
 pub fn stderr_has_colors() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
-}
-
-/// What a colour says of a word. The word says it too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tone {
-    /// All is well.
-    Good,
-    /// Something is on its way, or wants to be looked at.
-    Attention,
-    /// Something is wrong.
-    Wrong,
-}
-
-/// A word in the colour of its tone, where standard output has colours.
-pub fn toned(word: &str, tone: Tone) -> String {
-    let code = match tone {
-        Tone::Good => 32,
-        Tone::Attention => 33,
-        Tone::Wrong => 31,
-    };
-    if stdout_has_colors() { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
 }
 
 /// The lines of the terminal that standard output is; none where it is no terminal.
@@ -152,7 +136,7 @@ pub enum Written {
 /// When it cannot be written, though somebody reads.
 pub fn write_out(text: &str) -> io::Result<Written> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(colored(text, stdout_has_colors()).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::ReaderGone),
         done => done.map(|()| Written::Whole),
     }
@@ -160,7 +144,7 @@ pub fn write_out(text: &str) -> io::Result<Written> {
 
 /// Writes a remark to standard error. There is nowhere to tell that this failed.
 pub fn write_aside(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(colored(text, stderr_has_colors()).as_bytes());
 }
 
 /// Prints a result and returns the exit code; a result that nobody could be given is a failure.

@@ -180,7 +180,7 @@ async fn capped(client: &Client, rows: &str) -> Result<i64, OperationError> {
     Ok(client.query_one(&sql, &[]).await?.get(0))
 }
 
-async fn mapping_statuses(
+pub(crate) async fn mapping_statuses(
     deployment: &Deployment<'_>,
     passed: SequenceId,
 ) -> Result<Vec<MappingStatus>, OperationError> {
