@@ -24,6 +24,7 @@ mod settings;
 mod status;
 mod support;
 mod tenants;
+mod top;
 mod verified;
 mod wait;
 mod watch;
@@ -77,6 +78,8 @@ enum Command {
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
     Status(Watching<status::StatusArgs>),
+    /// Show how all is, every second, on one screen: what is wrong, numbers, the worst mappings and tenants. Ends with q or Ctrl-C
+    Top(top::TopArgs),
     /// Show tenants, a page at a time: how far each is, and what is wrong
     Tenants(Watching<tenants::TenantsArgs>),
     /// Wait until every destination holds what the source holds now
@@ -130,7 +133,7 @@ impl Command {
             | Self::Access(_)
             | Self::Doctor(_) => (false, true),
             Self::Console(command) => (!command.is_link(), !command.is_link()),
-            Self::Status(_) => (true, true),
+            Self::Status(_) | Self::Top(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
             | Self::Paused(_)
@@ -172,6 +175,7 @@ impl Command {
             | Self::SupportBundle(_)
             | Self::Detach(_)
             | Self::Status(_)
+            | Self::Top(_)
             | Self::Tenants(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -264,6 +268,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
             let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
             watch_deployment(command.watch.every(), at, look).await?
         }
+        Command::Top(args) => top::run(args, settings, mappings).await?,
         Command::Status(command) => status::run(command, at).await?,
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
         Command::Explain(command) => {

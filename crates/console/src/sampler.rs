@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_mappings::MappingSet;
 use lockstep_operations::Deployment;
 use lockstep_operations::doctor::Check;
 use tokio::sync::watch;
@@ -35,7 +37,8 @@ pub type Doctor = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Check>> + Send
 pub(crate) async fn sample(console: Arc<Console>, publish: watch::Sender<Arc<Sample>>, stop: Shutdown) {
     let mut sampler = Sampler::new();
     while !stop.is_cancelled() {
-        let taking = sampler.take(&console);
+        let checks = console.checks.borrow().clone();
+        let taking = sampler.take((console.reading, console.mappings), checks);
         let Some(sample) = stop.run_until_cancelled(taking).await else { return };
         publish.send_replace(Arc::new(sample));
         let pause = if console.watched.is_watched() { WATCHED } else { UNWATCHED };
@@ -62,9 +65,12 @@ pub(crate) async fn check(console: Arc<Console>, doctor: Doctor, stop: Shutdown)
     }
 }
 
+/// Where it asks.
+pub(crate) type Reading = (&'static Settings, &'static MappingSet);
+
 /// A connection of its own, and what was seen before.
-struct Sampler {
-    deployment: Option<Deployment<'static>>,
+pub(crate) struct Sampler {
+    pub(crate) deployment: Option<Deployment<'static>>,
     began: Instant,
     before: Option<(Seconds, [i64; 2])>,
     heartbeats: Heartbeats,
@@ -75,7 +81,7 @@ struct Sampler {
 type Seconds = f64;
 
 impl Sampler {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             deployment: None,
             began: Instant::now(),
@@ -85,9 +91,9 @@ impl Sampler {
         }
     }
 
-    async fn take(&mut self, console: &Console) -> Sample {
+    pub(crate) async fn take(&mut self, at: Reading, checks: Option<Arc<Checks>>) -> Sample {
         let (began, taken_at) = (Instant::now(), SystemTime::now());
-        let asked = timeout(LIMIT, self.ask(console)).await;
+        let asked = timeout(LIMIT, self.ask(at)).await;
         let at_s = self.began.elapsed().as_secs_f64();
         let seen = match asked {
             Ok(Ok(seen)) => Ok(seen),
@@ -111,16 +117,15 @@ impl Sampler {
             }
         };
         self.history.push(Point { at_s, values });
-        let checks = console.checks.borrow().clone();
         let history = self.history.clone();
         Sample { taken_at, took_ms: began.elapsed().as_millis(), seen, recent, history, checks }
     }
 
-    async fn ask(&mut self, console: &Console) -> Result<Seen, String> {
+    async fn ask(&mut self, (settings, mappings): Reading) -> Result<Seen, String> {
         let deployment = match self.deployment.take() {
             Some(deployment) if !deployment.is_closed() => deployment,
             _ => {
-                let connected = Deployment::connect(console.reading, console.mappings).await;
+                let connected = Deployment::connect(settings, mappings).await;
                 connected.map_err(|error| error.to_string())?
             }
         };

@@ -1,5 +1,6 @@
 //! How every program speaks: the form of its result, colours, and how it says that it failed.
 
+mod keys;
 mod tone;
 
 use std::io::{self, IsTerminal, Write};
@@ -9,6 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+pub use self::keys::Keys;
 use self::tone::colored;
 pub use self::tone::{Tone, toned};
 
