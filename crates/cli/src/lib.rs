@@ -155,6 +155,15 @@ impl Command {
         Needs { source, amqp, clickhouse }
     }
 
+    /// Whether it is about definitions, those that are wrong too.
+    const fn is_of_definitions(&self) -> bool {
+        match self {
+            Self::Mapping(command) => command.args.is_of_definitions(),
+            Self::SupportBundle(_) => true,
+            _ => false,
+        }
+    }
+
     /// What it changes, if it does. `detach` takes the list of changes with it.
     fn change(&self) -> Option<ActionRecord> {
         match self {
@@ -239,12 +248,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
     let (mappings, wrong) = MappingSet::load_right(settings.mappings_dir.as_deref(), None);
-    let may_be_wrong = match command {
-        Command::Mapping(command) => command.args.is_of_definitions(),
-        Command::SupportBundle(_) => true,
-        _ => false,
-    };
-    if !wrong.is_empty() && !may_be_wrong {
+    if !wrong.is_empty() && !command.is_of_definitions() {
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
