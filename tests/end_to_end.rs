@@ -22,7 +22,7 @@ async fn end_to_end_twelve_mappings_stay_in_step_while_rows_are_edited() -> Resu
     for mapping in &report.mappings {
         ensure!(mapping.source_rows > 10, "{} has only {} rows", mapping.mapping, mapping.source_rows);
     }
-    let verified = stage.verifier(&["--format", "json"]).await?;
+    let verified = stage.verifier(&["--output", "json"]).await?;
     assert_eq!(verified.code, Some(0), "{}", verified.stdout);
     let verified: Value = serde_json::from_str(&verified.stdout).context("the verifier's JSON")?;
     assert_eq!(verified["verdict"], "equal");

@@ -215,8 +215,13 @@ async fn json_of_mapping() -> Result<()> {
     std::fs::write(definitions.path("wrong.toml"), wrong)?;
     let checked = json(&stage, "mapping check", &[], 1).await?;
     ensure!(checked["clean"] == false && checked["findings"][0]["line"] == 2, "{checked}");
-    let shown = json(&stage, "mapping show", &["team"], 0).await?;
+    let shown = json(&stage, "mapping show --sql", &["team"], 0).await?;
     ensure!(shown["file"] == *file && shown["statements"][0]["title"].is_string(), "{shown}");
+    let shown = json(&stage, "mapping show", &["team"], 0).await?;
+    assert_eq!(shown["definition"], std::fs::read_to_string(&file)?);
+    let id = shown["columns"].as_array().and_then(|columns| columns.iter().find(|column| column["name"] == "team_id"));
+    ensure!(id.is_some_and(|id| id["source_type"] == "uuid" && id["clickhouse_type"] == "UUID"), "{shown}");
+    ensure!(shown["triggers"][0]["problem"] == "it is not there", "{shown}");
     stage.end([]).await
 }
 

@@ -81,7 +81,7 @@ async fn no_values_of_rows_are_told_anywhere() -> Result<()> {
     ] {
         told.push((arguments.join(" "), stage.installation.run("lockstep", arguments).await?));
     }
-    for arguments in [&[][..], &["--format", "json"]] {
+    for arguments in [&[][..], &["--output", "json"]] {
         told.push((format!("verifier {}", arguments.join(" ")), stage.verifier(arguments).await?));
     }
     for (what, finished) in &told {

@@ -65,6 +65,7 @@ mod stage;
 mod takeover;
 mod tasks;
 mod tenants;
+mod terminal;
 mod traces;
 mod types;
 mod unreadable;

@@ -231,7 +231,7 @@ async fn ver_1_one_defect_of_each_type_is_found() -> Result<()> {
         );
         stage.in_clickhouse(&sql).await?;
     }
-    let told = stage.verifier(&["--format", "json", "--show", "1000", "--settle", "0"]).await?;
+    let told = stage.verifier(&["--output", "json", "--show", "1000", "--settle", "0"]).await?;
     assert_eq!(told.code, Some(1), "{told:?}");
     let report: Value = serde_json::from_str(&told.stdout)?;
     let compared = report["mappings"].as_array().context("mappings")?.iter();

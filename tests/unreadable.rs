@@ -67,7 +67,7 @@ async fn the_entry(stage: &Stage, mapping: &str, code: &str, said: &str) -> Resu
 
 /// The verifier finds one row that cannot be read, and all others equal.
 async fn one_cannot_be_verified(stage: &Stage, mapping: &str, key: &Value) -> Result<()> {
-    let told = stage.verifier(&["--format", "json"]).await?;
+    let told = stage.verifier(&["--output", "json"]).await?;
     assert_eq!(told.code, Some(3), "{told:?}");
     let report: Value = serde_json::from_str(&told.stdout).with_context(|| format!("no JSON: {told:?}"))?;
     assert_eq!(report["verdict"], "unfinished");
@@ -178,7 +178,7 @@ async fn unreadable_rows_of_several_tenants_are_set_aside_and_no_other() -> Resu
     ensure!(waited.code == Some(1) && waited.stderr.contains("8 rows were refused"), "{waited:?}");
     assert_eq!(stage.seen("SELECT count() FROM {views}.invoices").await?, "792");
     assert_eq!(listed(&stage).await?.len(), 8);
-    let told = stage.verifier(&["--format", "json", "--mapping", "invoices"]).await?;
+    let told = stage.verifier(&["--output", "json", "--mapping", "invoices"]).await?;
     let report: Value = serde_json::from_str(&told.stdout)?;
     assert_eq!((&report["mappings"][0]["unreadable"], &report["mappings"][0]["equal_rows"]), (&8.into(), &792.into()));
     mended(&stage, MEND).await?;
@@ -346,7 +346,7 @@ async fn unreadable_is_a_row_whose_value_names_what_is_not_there() -> Result<()>
     told.sort_by_key(|error| error.contains("42P01"));
     ensure!(told[0].contains("LS-0410") && told[0].contains("SQLSTATE 42601"), "{told:?}");
     ensure!(told[1].contains("LS-0410") && told[1].contains("SQLSTATE 42P01"), "{told:?}");
-    let verified = stage.verifier(&["--format", "json", "--mapping", "invoices"]).await?;
+    let verified = stage.verifier(&["--output", "json", "--mapping", "invoices"]).await?;
     let report: Value = serde_json::from_str(&verified.stdout)?;
     assert_eq!((&report["mappings"][0]["unreadable"], &report["mappings"][0]["equal_rows"]), (&2.into(), &2.into()));
     mended(&stage, r#"UPDATE "Invoice" SET "status" = 'pg_class'"#).await?;

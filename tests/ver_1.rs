@@ -71,7 +71,7 @@ const UNSEEN: [(&str, &str, &str); 3] = [
 
 /// Runs the verifier, which has to end with this code; returns what it printed.
 async fn verify(stage: &Stage, arguments: &[&str], code: i32) -> Result<Value> {
-    let verified = stage.verifier(&[&["--format", "json"], arguments].concat()).await?;
+    let verified = stage.verifier(&[&["--output", "json"], arguments].concat()).await?;
     ensure!(verified.code == Some(code), "{arguments:?}: it ended with {:?}:\n{}", verified.code, verified.stdout);
     serde_json::from_str(&verified.stdout).context("the verifier's JSON")
 }

@@ -26,7 +26,7 @@ fn users_through(verified: &Value) -> Result<i64> {
 }
 
 async fn verify(stage: &Stage, arguments: &[&str], code: i32) -> Result<Value> {
-    let arguments = [&["--format", "json", "--settle", "0"], arguments].concat();
+    let arguments = [&["--output", "json", "--settle", "0"], arguments].concat();
     let finished = stage.installation.run(VERIFIER, &arguments).await?;
     ensure!(finished.code == Some(code), "{arguments:?}: {finished:?}");
     serde_json::from_str(&finished.stdout).with_context(|| finished.stdout.clone())
@@ -138,7 +138,7 @@ async fn ver_1_the_self_test_finds_every_defect_that_it_plants_and_mends_it() ->
     stage.sql(canary).await?;
     stage.equal().await?;
     let tenant = stage.id("canary").await?;
-    let tested = stage.installation.run(VERIFIER, &["self-test", "--tenant", &tenant, "--format", "json"]).await?;
+    let tested = stage.installation.run(VERIFIER, &["self-test", "--tenant", &tenant, "--output", "json"]).await?;
     ensure!(tested.code == Some(0), "{tested:?}");
     let report: Value = serde_json::from_str(&tested.stdout)?;
     ensure!(report["planted"].as_object().is_some_and(|planted| planted.len() == 6), "{report}");

@@ -25,6 +25,7 @@ mod settings;
 mod status;
 mod support;
 mod tenants;
+mod top;
 mod verified;
 mod wait;
 mod watch;
@@ -72,12 +73,14 @@ enum Command {
     },
     /// Write one archive of all that helps to understand an installation from afar: no secret, no key and no tenant's value
     SupportBundle(Reporting<support::SupportArgs>),
-    /// Write a definition from a table, check definitions, show what is derived from one
+    /// Show how mappings are and what they are made of, write a definition from a table, check definitions
     Mapping(Reporting<mapping::MappingArgs>),
     /// Remove everything that Lockstep has installed in the source database
     Detach(detach::DetachArgs),
     /// Show what waits where, how far each mapping is, and what the periodic tasks did
     Status(Watching<status::StatusArgs>),
+    /// Show how all is, every second, on one screen: what is wrong, numbers, the worst mappings and tenants. Ends with q or Ctrl-C
+    Top(top::TopArgs),
     /// Show tenants, a page at a time: how far each is, and what is wrong
     Tenants(Watching<tenants::TenantsArgs>),
     /// Wait until every destination holds what the source holds now
@@ -133,7 +136,7 @@ impl Command {
             | Self::Access(_)
             | Self::Doctor(_) => (false, true),
             Self::Console(command) => (command.serves(), command.serves()),
-            Self::Status(_) => (true, true),
+            Self::Status(_) | Self::Top(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
             | Self::Paused(_)
@@ -154,6 +157,15 @@ impl Command {
             _ => true,
         };
         Needs { source, amqp, clickhouse }
+    }
+
+    /// Whether it is about definitions, those that are wrong too.
+    const fn is_of_definitions(&self) -> bool {
+        match self {
+            Self::Mapping(command) => command.args.is_of_definitions(),
+            Self::SupportBundle(_) => true,
+            _ => false,
+        }
     }
 
     /// What it changes, if it does. `detach` takes the list of changes with it.
@@ -177,6 +189,7 @@ impl Command {
             | Self::SupportBundle(_)
             | Self::Detach(_)
             | Self::Status(_)
+            | Self::Top(_)
             | Self::Tenants(_)
             | Self::Wait(_)
             | Self::Explain(_)
@@ -240,7 +253,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
     let command = &cli.command;
     // Definitions that do not hold together are what `lockstep mapping` is for, and what a bundle tells.
     let (mappings, wrong) = MappingSet::load_right(&settings.mappings, None);
-    if !wrong.is_empty() && !matches!(command, Command::Mapping(_) | Command::SupportBundle(_)) {
+    if !wrong.is_empty() && !command.is_of_definitions() {
         return Err(DefinitionErrors(wrong).into());
     }
     let mappings = &mappings;
@@ -253,7 +266,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         Command::SupportBundle(command) => {
             command.show(&support::run(&command.args, &cli.settings, settings, (mappings, wrong)).await?)
         }
-        Command::Mapping(command) => mapping::run(command, settings).await?,
+        Command::Mapping(command) => mapping::run(command, at).await?,
         Command::Migrate(command) => command.show(&migrate::run(&command.args, settings, mappings).await?),
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
@@ -264,6 +277,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
             let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
             watch_deployment(command.watch.every(), at, look).await?
         }
+        Command::Top(args) => top::run(args, settings, mappings).await?,
         Command::Status(command) => status::run(command, at).await?,
         Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
         Command::Explain(command) => {

@@ -3,6 +3,7 @@
 use clap::Args;
 use comfy_table::{Table, presets};
 use lockstep_core::TenancyId;
+use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{Deployment, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
@@ -45,21 +46,24 @@ impl Report for Status {
             Queue::Known { ready, retrying, dead } => {
                 say!(page, "queue           {ready} ready, {retrying} retrying, {dead} dead");
             }
-            Queue::Unknown { error } => say!(page, "queue           unknown: {error}"),
+            Queue::Unknown { error } => say!(page, "queue           {}: {error}", toned("unknown", Tone::Wrong)),
         }
         if self.erasures > 0 {
             say!(page, "erasures        {} tenancies wait to be erased", at_least(self.erasures));
         }
-        self.paused.iter().for_each(|part| say!(page, "!               {part}"));
+        self.paused.iter().for_each(|part| noted(page, Tone::Attention, &part.to_string()));
         if self.needs_refill {
-            say!(page, "!               changes that ClickHouse had not passed were dropped: it is being filled again");
+            let what = "changes that ClickHouse had not passed were dropped: it is being filled again";
+            noted(page, Tone::Attention, what);
         }
         if self.quarantine > 0 {
-            say!(page, "quarantine      {} rows refused; see `lockstep quarantine list`", at_least(self.quarantine));
+            let rows = at_least(self.quarantine);
+            let refused = toned("rows refused", Tone::Attention);
+            say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
         for task in self.tasks.iter().filter(|task| task.is_failing) {
             let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
-            say!(page, "!               {} {} failed at {at}: {error}", task.program, task.name);
+            noted(page, Tone::Wrong, &format!("{} {} failed at {at}: {error}", task.program, task.name));
         }
         for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
             if let Some(at) = stopped_at {
@@ -78,9 +82,9 @@ impl Report for Status {
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);
         for mapping in &self.mappings {
             let fill = if mapping.filled {
-                "done".to_owned()
+                toned("done", Tone::Good)
             } else {
-                format!("{} of {} ranges", mapping.fill_ranges_done, mapping.fill_ranges)
+                toned(&format!("{} of {} ranges", mapping.fill_ranges_done, mapping.fill_ranges), Tone::Attention)
             };
             let (cut, rows) = (if self.behind_cut { "≥ " } else { "" }, mapping.filled_rows.to_string());
             let behind = format!("{cut}{}", mapping.tenancies_behind);
@@ -94,6 +98,11 @@ impl Report for Status {
     }
 }
 
+/// A line that stands out.
+pub(crate) fn noted(page: &mut Page, tone: Tone, what: &str) {
+    say!(page, "{}               {what}", toned("!", tone));
+}
+
 fn print_tenants(page: &mut Page, tenants: &TenantsStatus) {
     let TenantsStatus { total, paused, backing_off, unfinished, behind, in_step, .. } = tenants;
     if *total == 0 {
@@ -105,17 +114,18 @@ fn print_tenants(page: &mut Page, tenants: &TenantsStatus) {
         tenants.noted
     );
     if tenants.stopped_mappings > 0 {
-        say!(page, "!               {} of their mappings are stopped: tables do not fit", tenants.stopped_mappings);
+        let what = format!("{} of their mappings are stopped: tables do not fit", tenants.stopped_mappings);
+        noted(page, Tone::Wrong, &what);
     }
     if tenants.refills > 0 {
-        say!(page, "!               {} of their mappings are to be filled", tenants.refills);
+        noted(page, Tone::Attention, &format!("{} of their mappings are to be filled", tenants.refills));
     }
     for entry in &tenants.worst {
         say!(page, "{}  tenancy {}  {}", entry.id, entry.tenancy, state(entry));
     }
 }
 
-fn print_instances(page: &mut Page, instances: &[Instance]) {
+pub(crate) fn print_instances(page: &mut Page, instances: &[Instance]) {
     if instances.is_empty() {
         return;
     }
@@ -123,11 +133,11 @@ fn print_instances(page: &mut Page, instances: &[Instance]) {
     table.load_style(presets::NOTHING).set_header(["instance", "version", "started", "seen", "state"]);
     for Instance { id, role, version, started_at, seen_at, is_alive, state } in instances {
         let state = match (is_alive, state["why"].as_str(), state["leads"].as_bool()) {
-            (false, ..) => "silent".to_owned(),
-            (true, Some(why), _) => why.replace('\n', "; "),
-            (true, None, Some(true)) => "leads".to_owned(),
-            (true, None, Some(false)) => "stands by".to_owned(),
-            (true, None, None) => "ready".to_owned(),
+            (false, ..) => toned("silent", Tone::Wrong),
+            (true, Some(why), _) => toned(&why.replace('\n', "; "), Tone::Attention),
+            (true, None, Some(true)) => toned("leads", Tone::Good),
+            (true, None, Some(false)) => toned("stands by", Tone::Good),
+            (true, None, None) => toned("ready", Tone::Good),
         };
         table.add_row([format!("{role} {id}"), version.clone(), started_at.clone(), seen_at.clone(), state]);
     }

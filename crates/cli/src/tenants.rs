@@ -11,6 +11,7 @@ use lockstep_operations::{
 use crate::destination::state as state_of_destination;
 use crate::error::CliError;
 use crate::output::{Page, Report, align_right, say, table};
+use crate::status::noted;
 
 #[derive(Args, Debug)]
 pub(crate) struct TenantsArgs {
@@ -63,22 +64,27 @@ fn state(of: &TenantEntry) -> String {
     if said.is_empty() { toned("in step", Tone::Good) } else { said.join(", ") }
 }
 
+/// A table of tenants.
+pub(crate) fn entries<'a>(of: impl IntoIterator<Item = &'a TenantEntry>) -> Table {
+    let text = |id: &Option<String>| id.clone().unwrap_or_else(|| "gone".to_owned());
+    let row = |one: &TenantEntry| {
+        let [project, branch] = [&one.project_id, &one.branch_id].map(text);
+        let numbers = [one.behind, one.quarantined, one.destinations].map(|number| number.to_string());
+        let [behind, quarantined, own] = numbers;
+        [one.tenancy.to_string(), project, branch, behind, quarantined, own, state(one)]
+    };
+    let header = ["tenancy", "project", "branch", "mappings behind", "refused", "own databases", "state"];
+    let mut table = table(header, of.into_iter().map(row));
+    align_right(&mut table, &[3, 4, 5]);
+    table
+}
+
 impl Report for TenantsPage {
     fn print(&self, page: &mut Page) {
         if self.tenants.is_empty() {
             say!(page, "There is no such tenant.");
         } else {
-            let text = |id: &Option<String>| id.clone().unwrap_or_else(|| "gone".to_owned());
-            let row = |one: &TenantEntry| {
-                let [project, branch] = [&one.project_id, &one.branch_id].map(text);
-                let numbers = [one.behind, one.quarantined, one.destinations].map(|number| number.to_string());
-                let [behind, quarantined, own] = numbers;
-                [one.tenancy.to_string(), project, branch, behind, quarantined, own, state(one)]
-            };
-            let header = ["tenancy", "project", "branch", "mappings behind", "refused", "own databases", "state"];
-            let mut table = table(header, self.tenants.iter().map(row));
-            align_right(&mut table, &[3, 4, 5]);
-            say!(page, "{table}");
+            say!(page, "{}", entries(&self.tenants));
         }
         if let Some(next) = self.next {
             say!(page, "There are more: --after {next}");
@@ -98,9 +104,9 @@ impl Report for TenantReport {
         say!(page, "tenancy         {}: {lives}", self.tenancy);
         self.former_places.iter().for_each(|former| say!(page, "was at          {}", place(former)));
         if let Some(why) = &self.unreachable {
-            say!(page, "!               ClickHouse cannot be asked: {why}");
+            noted(page, Tone::Wrong, &format!("ClickHouse cannot be asked: {why}"));
         }
-        self.paused.iter().for_each(|part| say!(page, "!               {part}"));
+        self.paused.iter().for_each(|part| noted(page, Tone::Attention, &part.to_string()));
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header([
             "in ClickHouse",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use lockstep_core::output::{Tone, toned};
 use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{Deployment, WaitFor, WaitOutcome, WaitReport, wait};
 
@@ -41,19 +42,20 @@ impl Report for WaitReport {
         let (rows, waited_ms) = (self.quarantined_rows, self.waited_ms);
         match (self.outcome, self.sequence) {
             (WaitOutcome::InStep, sequence) => {
-                say!(page, "In step with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
+                let in_step = toned("In step", Tone::Good);
+                say!(page, "{in_step} with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
             }
             (WaitOutcome::Quarantined, _) => {
-                aside!(page, "Nothing is on its way, but {rows} rows were refused: see `lockstep quarantine list`.");
+                let refused = toned("rows were refused", Tone::Wrong);
+                aside!(page, "Nothing is on its way, but {rows} {refused}: see `lockstep quarantine list`.");
             }
             (WaitOutcome::InFlight, None) => {
-                aside!(
-                    page,
-                    "Not in step after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?"
-                );
+                let not = toned("Not in step", Tone::Wrong);
+                aside!(page, "{not} after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?");
             }
             (WaitOutcome::InFlight, Some(sequence)) => {
-                aside!(page, "Not in step with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
+                let not = toned("Not in step", Tone::Attention);
+                aside!(page, "{not} with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
                 self.lag.sentences().iter().for_each(|what| aside!(page, "  - {what}"));
             }
         }

@@ -1,9 +1,9 @@
-//! `--watch`: a report again and again, until Ctrl-C.
+//! `--watch`: a report again and again, until Ctrl-C, or q on a terminal.
 
 use std::time::Duration;
 
 use clap::Args;
-use lockstep_core::output::{self, Form, Written};
+use lockstep_core::output::{self, Form, Keys, Written};
 use lockstep_core::settings::Settings;
 use lockstep_core::{exit, shutdown};
 use lockstep_mappings::MappingSet;
@@ -29,7 +29,7 @@ pub(crate) struct Watching<A: Args> {
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct WatchArgs {
-    /// Look again every so many seconds until Ctrl-C; with --output jsonl each report is a line
+    /// Look again every so many seconds until Ctrl-C, or q on a terminal; with --output jsonl each report is a line
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }
@@ -73,6 +73,7 @@ pub(crate) async fn watch<R: Report>(
     let Some(every) = every else { return Ok(show(&look().await?)) };
     let Ok(stop) = shutdown::on_signal() else { return Ok(show(&look().await?)) };
     let screen = Screen::enter();
+    let _keys = screen.is_terminal.then(|| Keys::quit(&stop)).flatten();
     let (mut failures, mut is_first) = (0, true);
     loop {
         let Some(looked) = stop.run_until_cancelled(timeout(LIMIT, look())).await else { return Ok(exit::OK) };

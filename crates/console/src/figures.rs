@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A whole number with commas between its thousands.
-pub(crate) fn whole(number: i64) -> String {
+pub fn whole(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     if number < 0 {
@@ -19,17 +19,17 @@ pub(crate) fn whole(number: i64) -> String {
 }
 
 /// A number that was counted up to a limit: "≥ 10,000" where it was reached.
-pub(crate) fn at_least(number: i64, limit: i64) -> String {
+pub fn at_least(number: i64, limit: i64) -> String {
     cut(number, number >= limit)
 }
 
 /// The same where it is known otherwise whether there may be more.
-pub(crate) fn cut(number: i64, is_cut: bool) -> String {
+pub fn cut(number: i64, is_cut: bool) -> String {
     if is_cut { format!("≥ {}", whole(number)) } else { whole(number) }
 }
 
 /// A rate or another number that need not be whole: three digits that count.
-pub(crate) fn rounded(number: f64) -> String {
+pub fn rounded(number: f64) -> String {
     match number {
         number if !number.is_finite() => "unknown".to_owned(),
         number if number.abs() >= 100.0 || number == number.trunc() =>
@@ -43,7 +43,7 @@ pub(crate) fn rounded(number: f64) -> String {
 }
 
 /// A duration in the unit that fits.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() || s < 0.0 => "unknown".to_owned(),
         s if s < 10.0 => format!("{s:.1} s"),

@@ -56,6 +56,25 @@ impl Series {
         Self::Dead,
         Self::Quarantine,
     ];
+
+    /// Its name in JSON, with its unit.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Numbered => "numbered_per_s",
+            Self::Shipped => "shipped_per_s",
+            Self::Rows => "rows_per_s",
+            Self::LagHalf => "lag_p50_s",
+            Self::LagMost => "lag_p99_s",
+            Self::OldestNews => "oldest_news_s",
+            Self::Behind => "tenants_behind",
+            Self::Inbox => "inbox_lines",
+            Self::Unannounced => "unannounced",
+            Self::Ready => "messages_ready",
+            Self::Retrying => "messages_retrying",
+            Self::Dead => "messages_dead",
+            Self::Quarantine => "quarantine",
+        }
+    }
 }
 
 /// What was seen at one moment; NaN where it is not known.

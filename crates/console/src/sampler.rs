@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
+use lockstep_mappings::MappingSet;
 use lockstep_operations::doctor::Check;
 use lockstep_operations::{Broker, Deployment};
 use tokio::sync::watch;
@@ -35,9 +37,10 @@ pub type Doctor = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Check>> + Send
 
 /// Samples until shutdown.
 pub(crate) async fn sample(console: Arc<Console>, publish: watch::Sender<Arc<Sample>>, stop: Shutdown) {
-    let mut sampler = Sampler::new(&console);
+    let mut sampler = Sampler::new(console.reading);
     while !stop.is_cancelled() {
-        let taking = sampler.take(&console);
+        let checks = console.checks.borrow().clone();
+        let taking = sampler.take((console.reading, console.mappings), checks);
         let Some(sample) = stop.run_until_cancelled(taking).await else { return };
         publish.send_replace(Arc::new(sample));
         let pause = if console.watched.is_watched() { WATCHED } else { UNWATCHED };
@@ -73,9 +76,12 @@ async fn came_back(mut samples: watch::Receiver<Arc<Sample>>) {
     }
 }
 
+/// Where it asks.
+pub(crate) type Reading = (&'static Settings, &'static MappingSet);
+
 /// Connections of its own, to Postgres and to RabbitMQ, and what was seen before.
-struct Sampler {
-    deployment: Option<Deployment<'static>>,
+pub(crate) struct Sampler {
+    pub(crate) deployment: Option<Deployment<'static>>,
     broker: Broker,
     began: Instant,
     before: Option<(Seconds, [i64; 2])>,
@@ -87,10 +93,10 @@ struct Sampler {
 type Seconds = f64;
 
 impl Sampler {
-    fn new(console: &Console) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             deployment: None,
-            broker: Broker::new(console.reading, BROKER_LIMIT),
+            broker: Broker::new(settings, BROKER_LIMIT),
             began: Instant::now(),
             before: None,
             heartbeats: Heartbeats::default(),
@@ -98,9 +104,9 @@ impl Sampler {
         }
     }
 
-    async fn take(&mut self, console: &Console) -> Sample {
+    pub(crate) async fn take(&mut self, at: Reading, checks: Option<Arc<Checks>>) -> Sample {
         let (began, taken_at) = (Instant::now(), SystemTime::now());
-        let asked = timeout(LIMIT, self.ask(console)).await;
+        let asked = timeout(LIMIT, self.ask(at)).await;
         let at_s = self.began.elapsed().as_secs_f64();
         let seen = match asked {
             Ok(Ok(seen)) => Ok(seen),
@@ -124,16 +130,15 @@ impl Sampler {
             }
         };
         self.history.push(Point { at_s, values });
-        let checks = console.checks.borrow().clone();
         let history = self.history.clone();
         Sample { taken_at, took_ms: began.elapsed().as_millis(), seen, recent, history, checks }
     }
 
-    async fn ask(&mut self, console: &Console) -> Result<Seen, String> {
+    async fn ask(&mut self, (settings, mappings): Reading) -> Result<Seen, String> {
         let deployment = match self.deployment.take() {
             Some(deployment) if !deployment.is_closed() => deployment,
             _ => {
-                let connected = Deployment::connect(console.reading, console.mappings).await;
+                let connected = Deployment::connect(settings, mappings).await;
                 connected.map_err(|error| error.to_string())?
             }
         };

@@ -3,6 +3,7 @@
 use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{PausedPart, Queue, TenantsStatus, VerificationRun};
+use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, whole};
 use crate::sample::{Sample, Seen};
@@ -13,8 +14,9 @@ const SLOW_S: f64 = 30.0;
 const TOO_SLOW_S: f64 = 300.0;
 
 /// How bad something is. The greatest is that of all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Level {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
     /// All is well.
     Well,
     /// Somebody should look, and something is going on.
@@ -27,7 +29,7 @@ pub(crate) enum Level {
 
 impl Level {
     /// In one or two words.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Well => "In step",
             Self::Attention => "Attention",
@@ -47,13 +49,14 @@ impl Level {
 }
 
 /// Something that somebody should know.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Trouble {
-    pub(crate) level: Level,
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct Trouble {
+    /// How bad it is.
+    pub level: Level,
     /// In a sentence without its full stop.
-    pub(crate) what: String,
+    pub what: String,
     /// A command, or a sentence.
-    pub(crate) remedy: String,
+    pub remedy: String,
 }
 
 impl Trouble {
@@ -68,13 +71,14 @@ impl Trouble {
 }
 
 /// What it comes to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Verdict {
-    pub(crate) level: Level,
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct Verdict {
+    /// That of the worst.
+    pub level: Level,
     /// The rest of the sentence that begins with the level's word.
-    pub(crate) sentence: String,
+    pub sentence: String,
     /// Worst first.
-    pub(crate) troubles: Vec<Trouble>,
+    pub troubles: Vec<Trouble>,
 }
 
 /// Judges a sample.

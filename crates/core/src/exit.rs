@@ -17,7 +17,7 @@ pub const CONFIGURATION: u8 = 78;
 
 /// What each code means wherever nothing else is said of a command.
 const MEANINGS: [(u8, &str); 5] = [
-    (OK, "done, in step, or equal; with --watch: ended by Ctrl-C"),
+    (OK, "done, in step, or equal; with --watch: ended by Ctrl-C or q"),
     (DIFFERENT, "it failed, or something is wrong or differs"),
     (IN_FLIGHT, "not yet: it goes on by itself, or the same command continues it"),
     (UNFINISHED, "not known: not everything could be looked at"),
@@ -25,7 +25,7 @@ const MEANINGS: [(u8, &str); 5] = [
 ];
 
 /// What the codes of a command mean where it says more than that it was done or failed.
-const OF_COMMANDS: [(&str, &[(u8, &str)]); 19] = [
+const OF_COMMANDS: [(&str, &[(u8, &str)]); 20] = [
     ("lockstep access check", &[(DIFFERENT, "somebody reads, or may do, what he should not")]),
     ("lockstep access revoke", &[(DIFFERENT, "a user stands in a file, from which it has to be taken")]),
     ("lockstep destination add", &[(DIFFERENT, "something is not well there; nothing was added")]),
@@ -50,6 +50,7 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 19] = [
     ("lockstep migrate --check", &[(DIFFERENT, "something is to be done, or it failed")]),
     ("lockstep resync", &[(IN_FLIGHT, "not finished; the same command continues")]),
     ("lockstep rewind", &[(IN_FLIGHT, "not finished; the same command continues")]),
+    ("lockstep top", &[(DIFFERENT, "something is wrong"), (UNFINISHED, "not known: the source cannot be asked")]),
     ("lockstep verified", &[(DIFFERENT, "rows differ"), (UNFINISHED, "something is not proven")]),
     ("lockstep wait", &[(DIFFERENT, "rows were refused"), (IN_FLIGHT, "the time is up")]),
     (

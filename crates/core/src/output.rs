@@ -1,5 +1,8 @@
 //! How every program speaks: the form of its result, colours, and how it says that it failed.
 
+mod keys;
+mod tone;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
@@ -7,12 +10,15 @@ use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+pub use self::keys::Keys;
+use self::tone::colored;
+pub use self::tone::{Tone, toned};
+
 /// The form of a result on standard output.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Form {
     /// Text for people
     #[default]
-    #[value(alias = "text")]
     Table,
     /// One JSON object on one line, as docs/json.md describes it
     Json,
@@ -44,7 +50,7 @@ pub enum Colors {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// How the result is printed
-    #[arg(long, alias = "format", value_enum, default_value_t = Form::Table, value_name = "FORM", global = true)]
+    #[arg(long, value_enum, default_value_t = Form::Table, value_name = "FORM", global = true)]
     output: Form,
     /// The same as --output json
     #[arg(long, hide = true, global = true)]
@@ -102,34 +108,13 @@ pub(crate) fn choose_colors(when: Colors) {
 }
 
 /// Whether standard output has colours.
-pub fn stdout_has_colors() -> bool {
+fn stdout_has_colors() -> bool {
     AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
 /// Whether standard error has colours.
 pub fn stderr_has_colors() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
-}
-
-/// What a colour says of a word. The word says it too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tone {
-    /// All is well.
-    Good,
-    /// Something is on its way, or wants to be looked at.
-    Attention,
-    /// Something is wrong.
-    Wrong,
-}
-
-/// A word in the colour of its tone, where standard output has colours.
-pub fn toned(word: &str, tone: Tone) -> String {
-    let code = match tone {
-        Tone::Good => 32,
-        Tone::Attention => 33,
-        Tone::Wrong => 31,
-    };
-    if stdout_has_colors() { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
 }
 
 /// The lines of the terminal that standard output is; none where it is no terminal.
@@ -153,7 +138,7 @@ pub enum Written {
 /// When it cannot be written, though somebody reads.
 pub fn write_out(text: &str) -> io::Result<Written> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(colored(text, stdout_has_colors()).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::ReaderGone),
         done => done.map(|()| Written::Whole),
     }
@@ -161,7 +146,7 @@ pub fn write_out(text: &str) -> io::Result<Written> {
 
 /// Writes a remark to standard error. There is nowhere to tell that this failed.
 pub fn write_aside(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(colored(text, stderr_has_colors()).as_bytes());
 }
 
 /// Prints a result and returns the exit code; a result that nobody could be given is a failure.
@@ -232,7 +217,7 @@ impl Guess {
             let value = value.unwrap_or_default();
             match name.as_str() {
                 "--json" => form = Form::Json,
-                "--output" | "--format" => form = Form::from_str(&value, true).unwrap_or(form),
+                "--output" => form = Form::from_str(&value, true).unwrap_or(form),
                 "--color" => colors = Colors::from_str(&value, true).unwrap_or(colors),
                 _ => {}
             }
@@ -272,7 +257,7 @@ mod tests {
         };
         assert_eq!(guess("status --nonsense"), (Form::Table, Colors::Auto));
         assert_eq!(guess("status --output json --color=always"), (Form::Json, Colors::Always));
-        assert_eq!(guess("--format=jsonl --color never"), (Form::Jsonl, Colors::Never));
+        assert_eq!(guess("--output=jsonl --color never"), (Form::Jsonl, Colors::Never));
         assert_eq!(guess("--json --output"), (Form::Json, Colors::Auto));
     }
 }

@@ -118,6 +118,15 @@ impl MappingSet {
         (set, errors)
     }
 
+    /// The text of a definition, by the file that its mapping names.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is too long.
+    pub fn definition(file: &str) -> Result<String, DefinitionErrors> {
+        let built_in = BUILT_IN.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned());
+        built_in.map_or_else(|| read(Path::new(file)).map_err(|error| DefinitionErrors(vec![error])), Ok)
+    }
+
     /// The mappings, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
         self.mappings.iter()

@@ -186,7 +186,7 @@ async fn capped(client: &Client, rows: &str) -> Result<i64, OperationError> {
 }
 
 /// Of each mapping, and whether only the first changes were looked through.
-async fn mapping_statuses(
+pub(crate) async fn mapping_statuses(
     deployment: &Deployment<'_>,
     passed: SequenceId,
 ) -> Result<(Vec<MappingStatus>, bool), OperationError> {

@@ -1,9 +1,8 @@
 //! `lockstep-sequencer`: the daemon.
-#![allow(clippy::print_stderr, reason = "what is wrong with the settings is said before logging starts")]
 
 use std::process::ExitCode;
 
-use lockstep_core::{exit, settings, shutdown, telemetry};
+use lockstep_core::{exit, output, settings, shutdown, telemetry};
 use lockstep_sequencer::{Arguments, NEEDS};
 
 #[tokio::main]
@@ -15,7 +14,7 @@ async fn main() -> ExitCode {
     let settings = match arguments.settings.resolve(NEEDS) {
         Ok(settings) => settings,
         Err(errors) => {
-            eprintln!("{errors}");
+            output::fail(&errors.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };

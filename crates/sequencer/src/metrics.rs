@@ -110,7 +110,7 @@ pub(crate) fn erasures((open, oldest): (i64, Option<Duration>)) {
 }
 
 pub(crate) fn verifications(all: &[Latest]) {
-    for Latest { mapping, verdict, judged_at_s, rows } in all {
+    for Latest { mapping, verdict, judged_at_s, rows, .. } in all {
         let verdict = match verdict.as_str() {
             "equal" => 0.0,
             "different" => 1.0,

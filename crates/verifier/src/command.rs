@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockstep_core::output::{OutputArgs, Written, chosen, fail, unwritten, write_out};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::telemetry::{Kind, Span, Telemetry};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
@@ -26,6 +27,8 @@ use crate::{
 #[command(name = "lockstep-verifier", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
     verify: VerifyArguments,
@@ -41,9 +44,6 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct VerifyArguments {
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     /// Compare only where this tenancy lives or lived; can be given more than once
     #[arg(long = "tenant", value_name = "UUID")]
     tenants: Vec<TenancyId>,
@@ -103,16 +103,9 @@ struct VerifyArguments {
     show: usize,
 }
 
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-enum Format {
-    /// A table, for people
-    Text,
-    /// One object, for programs
-    Json,
-}
-
 /// Runs it and prints the result on standard output.
 pub async fn run(arguments: Arguments) -> ExitCode {
+    arguments.output.apply();
     match arguments.command {
         Some(Command::Compare(compare)) => compare::run(&arguments.settings, compare).await,
         Some(Command::SelfTest(test)) => self_test::run(&arguments.settings, test).await,
@@ -121,7 +114,6 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// The settings of a run, with its log begun; or the exit code where they are wrong.
-#[allow(clippy::print_stderr, reason = "nothing logs yet")]
 fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<(Settings, Telemetry), ExitCode> {
     match settings.clone().resolve(needs) {
         Ok(settings) => {
@@ -129,7 +121,7 @@ fn prepared(settings: &SettingsArgs, needs: Needs) -> Result<(Settings, Telemetr
             Ok((settings, telemetry))
         }
         Err(errors) => {
-            eprintln!("{errors}");
+            fail(&errors.to_string());
             Err(ExitCode::from(exit::CONFIGURATION))
         }
     }
@@ -164,7 +156,7 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
         shown: if arguments.show_keys { Shown::Keys } else { Shown::Ids },
         ..VerifyOptions::default()
     };
-    let shown = options.progress.show();
+    let shown = (!chosen().is_quiet()).then(|| options.progress.show());
     let work = Work {
         settings: &settings,
         options: &options,
@@ -182,27 +174,27 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
     drop(span);
     telemetry.end().await;
     drop(shown);
-    told(result, arguments.format)
+    told(result.map(|report| {
+        let text = if chosen().form().is_json() { format!("{}\n", report.to_json()) } else { report.to_text() };
+        (text, report.exit_code())
+    }))
 }
 
-/// Prints what a run came to, and says it with the exit code.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
-fn told(result: Result<Report, VerifyError>, format: Format) -> ExitCode {
-    match (result, format) {
-        (Ok(report), Format::Text) => {
-            print!("{}", report.to_text());
-            ExitCode::from(report.exit_code())
+/// Prints what a run came to, or why it came to nothing, and says it with the exit code.
+fn told(result: Result<(String, u8), VerifyError>) -> ExitCode {
+    let (text, code) = match result {
+        Ok(told) => told,
+        Err(error) => {
+            fail(&error.to_string());
+            return ExitCode::from(error.exit_code());
         }
-        (Ok(report), Format::Json) => {
-            println!("{}", report.to_json());
-            ExitCode::from(report.exit_code())
-        }
-        (Err(error), format) => {
-            eprintln!("{error}");
-            if format == Format::Json {
-                println!("{}", unfinished(&error));
-            }
-            ExitCode::from(error.exit_code())
+    };
+    match write_out(&text) {
+        Ok(Written::Whole | Written::ReaderGone) => ExitCode::from(code),
+        // Nobody was told what was found: that must not look like a difference.
+        Err(error) => {
+            unwritten(&error);
+            ExitCode::from(exit::UNFINISHED)
         }
     }
 }
@@ -269,8 +261,4 @@ async fn until_stopped<T>(work: impl Future<Output = Result<T, VerifyError>>) ->
         result = work => result,
         () = shutdown.cancelled() => Err(VerifyError::Stopped),
     }
-}
-
-fn unfinished(error: &VerifyError) -> serde_json::Value {
-    serde_json::json!({ "verdict": "unfinished", "mappings": [], "destinations": [], "error": error.to_string() })
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lockstep_core::output::write_aside;
 use tokio::task::JoinHandle;
 
 /// Shorter runs show nothing.
@@ -114,12 +115,11 @@ async fn on_a_terminal(progress: &Progress) {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "telling a watcher is its job, and standard output belongs to the result")]
 async fn elsewhere(progress: &Progress) {
     let mut every = tokio::time::interval(ELSEWHERE);
     loop {
         every.tick().await;
-        eprintln!("{}", progress.phase());
+        write_aside(&format!("{}\n", progress.phase()));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use lockstep_core::settings::{Needs, parse_command_line};
-use lockstep_core::{exit, shutdown, telemetry};
+use lockstep_core::{exit, output, shutdown, telemetry};
 use lockstep_worker::Arguments;
 
 #[tokio::main]
@@ -30,8 +30,7 @@ async fn main() -> ExitCode {
 }
 
 /// Errors that end the program are for whoever started it, whatever the log's filter.
-#[allow(clippy::print_stderr, reason = "the program ends with it")]
 fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    eprintln!("{error}");
+    output::fail(&error.to_string());
     ExitCode::from(code)
 }

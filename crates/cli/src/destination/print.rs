@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 use lockstep_core::exit;
+use lockstep_core::output::{Tone, toned};
 use lockstep_operations::{
     AddDestinationReport, ChangeDestinationReport, DestinationDetail, DestinationEntry, DestinationFinding,
     DestinationState, DestinationTestReport, DestinationsReport, PlannedTable, RefillReport, RemoveDestinationReport,
@@ -12,6 +13,11 @@ use crate::output::{Page, Report, align_right, aside, say, table};
 
 /// What a destination is doing, in a few words.
 pub(crate) fn state(entry: &DestinationEntry) -> String {
+    let tone = match entry.state {
+        DestinationState::InStep => Tone::Good,
+        DestinationState::BackingOff => Tone::Wrong,
+        _ => Tone::Attention,
+    };
     let state = match entry.state {
         DestinationState::Paused => "paused".to_owned(),
         DestinationState::BackingOff => {
@@ -28,7 +34,9 @@ pub(crate) fn state(entry: &DestinationEntry) -> String {
         DestinationState::Behind => format!("behind by {}", entry.behind_by),
         DestinationState::InStep => "in step".to_owned(),
     };
-    if entry.stopped.is_empty() { state } else { format!("{state}; stopped: {}", entry.stopped.join(", ")) }
+    let stopped = || toned(&format!("stopped: {}", entry.stopped.join(", ")), Tone::Wrong);
+    let state = toned(&state, tone);
+    if entry.stopped.is_empty() { state } else { format!("{state}; {}", stopped()) }
 }
 
 /// Where it is.

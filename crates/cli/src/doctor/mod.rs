@@ -5,6 +5,7 @@ mod clickhouse;
 use clap::Args;
 use comfy_table::{Table, presets};
 use lockstep_core::exit;
+use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::doctor::{
@@ -50,12 +51,12 @@ impl Report for DoctorReport {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["check", "result", "remedy"]);
         for check in &self.checks {
-            let result = match check.outcome {
-                Outcome::Ok => format!("ok: {}", check.detail),
-                Outcome::Finding => check.detail.clone(),
-                Outcome::Unknown => format!("not known: {}", check.detail),
+            let (tone, result) = match check.outcome {
+                Outcome::Ok => (Tone::Good, format!("ok: {}", check.detail)),
+                Outcome::Finding => (Tone::Wrong, check.detail.clone()),
+                Outcome::Unknown => (Tone::Attention, format!("not known: {}", check.detail)),
             };
-            table.add_row([check.check, &result, check.remedy.as_deref().unwrap_or_default()]);
+            table.add_row([&toned(check.check, tone), &result, check.remedy.as_deref().unwrap_or_default()]);
         }
         say!(page, "{table}\n{}", self.not_told);
     }

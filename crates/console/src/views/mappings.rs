@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use lockstep_operations::{DESTINATION, MappingStatements, MappingStatus, show_mapping};
+use lockstep_operations::{DESTINATION, MappingState, MappingStatements, MappingStatus, quarantined_of, show_mapping};
 
 use crate::answer::{Answer, Refusal};
 use crate::figures::{cut, whole};
@@ -48,14 +48,16 @@ pub(crate) fn regions(sample: &Sample) -> Vec<Region> {
 }
 
 fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'a> {
-    let groups =
-        seen.quarantine.groups.iter().filter(|group| group.mapping == mapping.name && group.destination == DESTINATION);
+    let quarantined = quarantined_of(&seen.quarantine.groups, &mapping.name);
     let compared = seen.runs.iter().find(|run| super::proof::compares(run, DESTINATION, &mapping.name));
-    let (level, state) = state(seen, mapping);
+    let state = MappingState::of((mapping, seen.status.behind_cut), &seen.status.paused, quarantined);
     Row {
         name: &mapping.name,
-        level,
-        state,
+        level: level(state),
+        state: match (state, mapping.filled_percent()) {
+            (MappingState::Filling, Some(percent)) => format!("{state}, {percent} %"),
+            _ => state.to_string(),
+        },
         behind: cut(mapping.tenancies_behind, seen.status.behind_cut),
         rows: match &sample.recent {
             Ok(recent) => super::overview::rates(recent.rates(&mapping.name)),
@@ -63,29 +65,21 @@ fn row<'a>(sample: &Sample, seen: &'a Seen, mapping: &'a MappingStatus) -> Row<'
         },
         fill: format!("{} of {}", whole(mapping.fill_ranges_done), whole(mapping.fill_ranges)),
         filled_rows: whole(mapping.filled_rows),
-        quarantine: cut(groups.map(|group| group.rows).sum(), seen.quarantine.is_cut),
+        quarantine: cut(quarantined, seen.quarantine.is_cut),
         compared: compared.map(|run| (&run.verdict, &run.finished_at)),
     }
 }
 
-/// In a word; what matters most comes first.
-fn state(seen: &Seen, mapping: &MappingStatus) -> (Level, String) {
-    let is_paused =
-        |kind: &str, name: &str| seen.status.paused.iter().any(|part| part.kind == kind && part.name == name);
-    if is_paused("mapping", &mapping.name) {
-        (Level::Attention, "paused".to_owned())
-    } else if is_paused("workers", "") || is_paused("destination", DESTINATION) {
-        (Level::Wrong, "stands still: shipping is paused".to_owned())
-    } else if !mapping.filled && mapping.fill_ranges > 0 {
-        (Level::Attention, format!("being filled, {} %", mapping.fill_ranges_done * 100 / mapping.fill_ranges))
-    } else if !mapping.filled {
-        (Level::Attention, "waits to be filled".to_owned())
-    } else if mapping.tenancies_behind > 0 {
-        (Level::Well, "on its way".to_owned())
-    } else if seen.status.behind_cut {
-        (Level::Attention, "unknown: none among the first 10,000 changes on the way".to_owned())
-    } else {
-        (Level::Well, "in step".to_owned())
+/// How bad a state is.
+const fn level(state: MappingState) -> Level {
+    match state {
+        MappingState::Stopped => Level::Wrong,
+        MappingState::Paused
+        | MappingState::Filling
+        | MappingState::ToBeFilled
+        | MappingState::Refused
+        | MappingState::Unknown => Level::Attention,
+        MappingState::Behind | MappingState::InStep => Level::Well,
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use lockstep_core::freshness::LAG_BUCKETS;
 use lockstep_operations::{Queue, VerificationRun};
+use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, rounded, sparkline, whole};
 use crate::history::Series;
@@ -55,11 +56,12 @@ struct NumbersRegion {
 }
 
 /// A number that is followed.
-struct NumberRow {
-    what: &'static str,
+pub(crate) struct NumberRow {
+    pub(crate) series: Series,
+    pub(crate) what: &'static str,
     /// How it is got.
     how: &'static str,
-    now: String,
+    pub(crate) now: String,
     lowest: String,
     highest: String,
     lines: Vec<String>,
@@ -109,11 +111,12 @@ const NUMBERS: [(Series, &str, &str); 13] = [
     (Series::Quarantine, "Rows in quarantine", "counted in lockstep.quarantine"),
 ];
 
-fn numbers(sample: &Sample) -> Vec<NumberRow> {
+pub(crate) fn numbers(sample: &Sample) -> Vec<NumberRow> {
     let row = |(series, what, how): (Series, &'static str, &'static str)| {
         let text = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), rounded);
         let range = sample.history.range(series);
         NumberRow {
+            series,
             what,
             how,
             now: now(sample, series).unwrap_or_else(|| format!("unknown{}", why(sample, series))),
@@ -168,14 +171,19 @@ struct PipelineRegion {
 }
 
 /// A station of the way of a change.
-struct Stage {
-    name: &'static str,
-    level: Level,
-    word: &'static str,
-    detail: String,
+#[derive(Serialize, Debug)]
+pub struct Stage {
+    /// Its name.
+    pub name: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// In a word or two.
+    pub word: &'static str,
+    /// In numbers.
+    pub detail: String,
 }
 
-fn stages(sample: &Sample) -> Vec<Stage> {
+pub(crate) fn stages(sample: &Sample) -> Vec<Stage> {
     const NAMES: [&str; 6] = ["Postgres", "Sequencer", "RabbitMQ", "Workers", "ClickHouse", "Tenants' Postgres"];
     let Ok(seen) = &sample.seen else {
         let unknown = |name| Stage { name, level: Level::Unknown, word: "unknown", detail: String::new() };

@@ -63,7 +63,7 @@ impl Servers {
 /// Runs the verifier; returns what that took, and how many keys differ.
 async fn verify(filled: &Filled, arguments: &[&str]) -> anyhow::Result<(Ran, u64)> {
     let mut command = Command::new(filled.installation.program("lockstep-verifier"));
-    command.args(["--mapping", "bench_rows", "--skip-destinations", "--format", "json"]).args(arguments);
+    command.args(["--mapping", "bench_rows", "--skip-destinations", "--output", "json"]).args(arguments);
     command.envs(filled.installation.environment());
     let ran = run(command).await?;
     anyhow::ensure!(matches!(ran.status.code(), Some(0 | 1)), "the verifier did not finish: {}", ran.stderr);

@@ -72,7 +72,7 @@ pub(super) async fn verified(
     made: &Made,
     lags: &[Lag],
 ) -> anyhow::Result<Outcome> {
-    let finished = installation.run("lockstep-verifier", &["--format", "json"]).await?;
+    let finished = installation.run("lockstep-verifier", &["--output", "json"]).await?;
     ensure!(
         matches!(finished.code, Some(0..=2)),
         "lockstep-verifier ended with {:?}:\n{}",

@@ -2,7 +2,7 @@
 
 use lockstep_core::settings::Settings;
 use lockstep_mappings::clickhouse::Databases;
-use lockstep_mappings::{DefinitionErrors, MappingSet, statements};
+use lockstep_mappings::{DefinitionErrors, Mapping, MappingSet, statements};
 use serde::Serialize;
 
 use crate::error::OperationError;
@@ -32,14 +32,23 @@ pub struct MappingStatement {
 /// # Errors
 /// When there is no such mapping, or definitions are wrong and it may be one of those.
 pub fn show_mapping(settings: &Settings, name: &str) -> Result<MappingStatements, OperationError> {
-    let (mappings, wrong) = MappingSet::load_right(&settings.mappings, None);
-    let mapping = match mappings.iter().find(|mapping| mapping.name.as_str() == name) {
-        Some(mapping) => mapping,
-        None if !wrong.is_empty() => return Err(DefinitionErrors(wrong).into()),
-        None => return Err(OperationError::unknown_mapping(name, &mappings)),
-    };
+    let (mappings, mapping) = loaded(settings, name)?;
     let databases = Databases::from(&settings.clickhouse);
-    let statements = statements(&mappings, mapping, &databases, &settings.clickhouse.user);
+    let statements = statements(&mappings, &mapping, &databases, &settings.clickhouse.user);
     let shown = statements.into_iter().map(|statement| MappingStatement { title: statement.title, sql: statement.sql });
-    Ok(MappingStatements { name: name.to_owned(), file: mapping.file.clone(), statements: shown.collect() })
+    Ok(MappingStatements { name: name.to_owned(), file: mapping.file, statements: shown.collect() })
+}
+
+/// A mapping, and all of those that are right.
+///
+/// # Errors
+/// As [`show_mapping`].
+pub(super) fn loaded(settings: &Settings, name: &str) -> Result<(MappingSet, Mapping), OperationError> {
+    let (mappings, wrong) = MappingSet::load_right(&settings.mappings, None);
+    let found = mappings.iter().find(|mapping| mapping.name.as_str() == name).cloned();
+    match found {
+        Some(mapping) => Ok((mappings, mapping)),
+        None if !wrong.is_empty() => Err(DefinitionErrors(wrong).into()),
+        None => Err(OperationError::unknown_mapping(name, &mappings)),
+    }
 }

@@ -1,4 +1,4 @@
-//! What the verifier last found of each mapping in ClickHouse, for metrics.
+//! What the verifier last found of each mapping in ClickHouse.
 
 use lockstep_core::destination_id::CLICKHOUSE;
 use tokio_postgres::{Client, Row};
@@ -9,9 +9,10 @@ use crate::error::SourceError;
 const RUNS: i64 = 100;
 
 /// Of runs over all tenants, the last of each mapping, and when one last ended that could judge it: `$1` destination, `$2` runs.
-const LATEST: &str = "
+const LATEST: &str = r#"
 SELECT DISTINCT ON (r.mapping) r.mapping, r.verdict, r.counts,
-  extract(epoch FROM max(r.finished_at) FILTER (WHERE r.verdict IN ('equal', 'different')) OVER (PARTITION BY r.mapping))::float8
+  extract(epoch FROM max(r.finished_at) FILTER (WHERE r.verdict IN ('equal', 'different')) OVER (PARTITION BY r.mapping))::float8,
+  to_char(max(r.finished_at) FILTER (WHERE r.verdict = 'equal') OVER (PARTITION BY r.mapping), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM (SELECT v.id, v.finished_at, c ->> 'mapping' AS mapping, c AS counts, CASE
     WHEN (c ->> 'missing')::bigint + (c ->> 'unexpected')::bigint + (c ->> 'different')::bigint > 0 THEN 'different'
     WHEN v.verdict = 'unfinished' OR (c ->> 'unjudged')::bigint + (c ->> 'unreadable')::bigint > 0 THEN 'unfinished'
@@ -19,7 +20,7 @@ FROM (SELECT v.id, v.finished_at, c ->> 'mapping' AS mapping, c AS counts, CASE
     ELSE 'equal' END AS verdict
   FROM (SELECT * FROM lockstep.verification ORDER BY id DESC LIMIT $2) v, jsonb_array_elements(v.counts) c
   WHERE c ->> 'destination' = $1 AND v.scope ->> 'tenants' IS NULL) r
-ORDER BY r.mapping, r.id DESC";
+ORDER BY r.mapping, r.id DESC"#;
 
 /// Results that are counted.
 pub const RESULTS: [&str; 6] = ["missing", "unexpected", "different", "in_flight", "unjudged", "unreadable"];
@@ -33,6 +34,8 @@ pub struct Latest {
     pub verdict: String,
     /// When a run last ended that found it equal or different, in seconds since 1970.
     pub judged_at_s: Option<f64>,
+    /// When a run last ended that found it equal, in UTC.
+    pub equal_at: Option<String>,
     /// Rows, in the order of [`RESULTS`].
     pub rows: [i64; RESULTS.len()],
 }
@@ -46,7 +49,13 @@ pub async fn latest(client: &Client) -> Result<Vec<Latest>, SourceError> {
     let latest = |row: &Row| {
         let counts: serde_json::Value = row.try_get(2)?;
         let rows = RESULTS.map(|result| counts[result].as_i64().unwrap_or_default());
-        Ok(Latest { mapping: row.try_get(0)?, verdict: row.try_get(1)?, judged_at_s: row.try_get(3)?, rows })
+        Ok(Latest {
+            mapping: row.try_get(0)?,
+            verdict: row.try_get(1)?,
+            judged_at_s: row.try_get(3)?,
+            equal_at: row.try_get(4)?,
+            rows,
+        })
     };
     rows.iter().map(latest).collect()
 }

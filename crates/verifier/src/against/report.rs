@@ -175,19 +175,18 @@ impl FileReport {
         }
         self.notes(&mut text);
         let seconds = self.elapsed.as_secs_f64();
-        let _ = match self.verdict {
-            Verdict::Equal => writeln!(text, "Equal: {equal_rows} rows are the same on both sides. ({seconds:.1} s)"),
-            Verdict::Different => writeln!(
-                text,
-                "Different: {} rows. A row that changed since the file was made is among them. ({seconds:.1} s)",
-                self.differences()
-            ),
-            Verdict::InFlight | Verdict::Unfinished => writeln!(
-                text,
-                "Unfinished: nothing differs, but some lines lack columns that others have; write null where a value is none. \
-                 ({seconds:.1} s)"
-            ),
+        let verdict = match self.verdict {
+            Verdict::Equal => format!("Equal: {equal_rows} rows are the same on both sides."),
+            Verdict::Different => {
+                let rows = self.differences();
+                format!("Different: {rows} rows. A row that changed since the file was made is among them.")
+            }
+            Verdict::InFlight | Verdict::Unfinished => {
+                "Unfinished: nothing differs, but some lines lack columns that others have; write null where a value is none."
+                    .to_owned()
+            }
         };
+        let _ = writeln!(text, "{} ({seconds:.1} s)", self.verdict.toned(&verdict));
         text
     }
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use lockstep_core::output::chosen;
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{TenancyId, exit};
 
-use super::{Format, prepared, until_stopped};
+use super::{prepared, told, until_stopped};
 use crate::{DestinationChoice, FileOptions, Shown, SideChoice, SideOptions, VerifyError, compare_file, save_file};
 
 /// Compares a mapping's rows of one tenant with a file from elsewhere, or saves them as such a file. Writes no database.
@@ -37,9 +38,6 @@ pub(super) struct CompareArguments {
     /// How many rows the file may have: their keys are kept in memory, about 100 bytes each
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     max_rows: u64,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     /// Show keys that are texts, which may say something about people, instead of their hashes
     #[arg(long)]
     show_keys: bool,
@@ -67,7 +65,6 @@ impl CompareArguments {
 }
 
 /// Runs it and prints the result on standard output.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub(super) async fn run(settings: &SettingsArgs, arguments: CompareArguments) -> ExitCode {
     let options = arguments.options();
     let clickhouse = options.side == SideChoice::Destination(DestinationChoice::ClickHouse);
@@ -75,33 +72,20 @@ pub(super) async fn run(settings: &SettingsArgs, arguments: CompareArguments) ->
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let format = arguments.format;
     let result = until_stopped(done(&settings, &options, arguments)).await;
     telemetry.end().await;
-    match result {
-        Ok((text, code)) => {
-            println!("{text}");
-            ExitCode::from(code)
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            if format == Format::Json {
-                println!("{}", serde_json::json!({ "verdict": "unfinished", "error": error.to_string() }));
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    told(result)
 }
 
 /// What is printed, and the exit code.
 async fn done(settings: &Settings, of: &SideOptions, arguments: CompareArguments) -> Result<(String, u8), VerifyError> {
-    let is_json = arguments.format == Format::Json;
+    let is_json = chosen().form().is_json();
     if let Some(file) = &arguments.save {
         let rows = save_file(settings, of, file).await?;
         let side = of.side.name();
         let json = serde_json::json!({ "file": file, "mapping": of.mapping, "tenancy_id": of.tenant.as_uuid(), "side": side, "rows": rows });
         let text = format!("{}: {rows} rows of {} as {side} has them", file.display(), of.mapping);
-        return Ok((if is_json { json.to_string() } else { text }, exit::OK));
+        return Ok((format!("{}\n", if is_json { json.to_string() } else { text }), exit::OK));
     }
     let options = FileOptions {
         file: arguments.against.unwrap_or_default(),
@@ -110,6 +94,6 @@ async fn done(settings: &Settings, of: &SideOptions, arguments: CompareArguments
         shown: if arguments.show_keys { Shown::Keys } else { Shown::Ids },
     };
     let report = compare_file(settings, of, &options).await?;
-    let text = if is_json { report.to_json() } else { report.to_text().trim_end().to_owned() };
-    Ok((text, report.exit_code()))
+    let text = if is_json { report.to_json() } else { report.to_text() };
+    Ok((format!("{}\n", text.trim_end()), report.exit_code()))
 }

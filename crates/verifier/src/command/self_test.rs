@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use lockstep_core::output::chosen;
 use lockstep_core::settings::{Needs, SettingsArgs};
 use lockstep_core::{TenancyId, exit};
 
-use super::{Format, prepared, until_stopped};
+use super::{prepared, told, until_stopped};
 use crate::{SelfTestOptions, SelfTestReport, self_test};
 
 /// Makes rows of a tenancy that exists for this alone wrong in ClickHouse, one in each way, and expects to find them, told by their class. Everything is
@@ -26,43 +27,27 @@ pub(super) struct SelfTestArguments {
     /// How long to wait until rows have arrived, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
 }
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing the result is its job")]
 pub(super) async fn run(settings: &SettingsArgs, arguments: SelfTestArguments) -> ExitCode {
     let (settings, telemetry) = match prepared(settings, Needs { source: true, amqp: false, clickhouse: true }) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let SelfTestArguments { tenant, mapping, timeout, format } = arguments;
+    let SelfTestArguments { tenant, mapping, timeout } = arguments;
     let options = SelfTestOptions { tenant, mapping, limit: Duration::from_secs(timeout) };
     let result = until_stopped(self_test(&settings, &options)).await;
     telemetry.end().await;
-    match result {
-        Ok(report) => {
-            print(&report, format);
-            ExitCode::from(if report.is_passed() { exit::OK } else { exit::DIFFERENT })
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    told(result.map(|report| (text(&report), if report.is_passed() { exit::OK } else { exit::DIFFERENT })))
 }
 
-#[allow(clippy::print_stdout, reason = "printing the result is its job")]
-fn print(report: &SelfTestReport, format: Format) {
-    if format == Format::Json {
-        println!("{}", serde_json::json!(report));
-        return;
+fn text(report: &SelfTestReport) -> String {
+    if chosen().form().is_json() {
+        return format!("{}\n", serde_json::json!(report));
     }
     let planted: Vec<_> = report.planted.iter().map(|(class, rows)| format!("{rows} {class}")).collect();
-    println!("Planted: {}.", planted.join(", "));
-    report.missed.iter().for_each(|missed| println!("{missed}"));
+    let missed: String = report.missed.iter().map(|missed| format!("{missed}\n")).collect();
     let found = if report.missed.is_empty() { "All were found, at every level." } else { "Not all were found." };
     let mended = if report.is_mended { "Everything is equal again." } else { "Not everything is equal again." };
-    println!("{found} {mended}");
+    format!("Planted: {}.\n{missed}{found} {mended}\n", planted.join(", "))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use lockstep_core::destination_id::CLICKHOUSE;
+use lockstep_core::output::{Tone, toned};
 
 use super::{DestinationReport, MappingReport, Report, Verdict};
 use crate::class::Class;
@@ -36,7 +37,7 @@ impl Report {
         if let Some(repair) = &self.repair {
             let _ = writeln!(text, "\n{}", mended(repair));
         }
-        let _ = writeln!(text, "{} ({:.1} s)", self.verdict(), self.elapsed.as_secs_f64());
+        let _ = writeln!(text, "{} ({:.1} s)", self.verdict.toned(&self.verdict()), self.elapsed.as_secs_f64());
         for failure in &self.failures {
             let _ = writeln!(text, "{failure}");
         }
@@ -76,7 +77,7 @@ impl Report {
             }
         }
         if all > MAX_TOLD {
-            let _ = writeln!(text, "… and {} more (--format json tells all, --destination one)", all - MAX_TOLD);
+            let _ = writeln!(text, "… and {} more (--output json tells all, --destination one)", all - MAX_TOLD);
         }
     }
 
@@ -123,6 +124,19 @@ impl Report {
     }
 }
 
+impl Verdict {
+    /// A sentence whose first word, or code, has the verdict's colour.
+    pub(crate) fn toned(self, sentence: &str) -> String {
+        let tone = match self {
+            Self::Equal => Tone::Good,
+            Self::Different => Tone::Wrong,
+            Self::InFlight | Self::Unfinished => Tone::Attention,
+        };
+        let (word, rest) = sentence.split_at(sentence.find(':').unwrap_or(sentence.len()));
+        format!("{}{rest}", toned(word, tone))
+    }
+}
+
 fn mended(repair: &RepairReport) -> String {
     let rows: Vec<_> = repair.rows.iter().map(|(mapping, rows)| format!("{rows} of {mapping}")).collect();
     let rows = if rows.is_empty() { "no rows".to_owned() } else { rows.join(", ") };
@@ -165,26 +179,25 @@ fn cells(mapping: &MappingReport, name: String) -> [String; 7] {
 
 fn state(mapping: &MappingReport) -> String {
     let mut parts = Vec::new();
+    let mut add = |tone, part: String| parts.push(toned(&part, tone));
     if mapping.equal {
-        parts.push("equal".to_owned());
+        add(Tone::Good, "equal".to_owned());
     }
     if mapping.differences() > 0 {
-        parts.push("different".to_owned());
+        add(Tone::Wrong, "different".to_owned());
     }
-    if mapping.in_flight > 0 {
-        parts.push(format!("{} in flight", mapping.in_flight));
-    }
-    if mapping.unjudged > 0 {
-        parts.push(format!("{} not judged", mapping.unjudged));
-    }
-    if mapping.unreadable > 0 {
-        parts.push(format!("{} not readable", mapping.unreadable));
-    }
-    if mapping.left_out > 0 {
-        parts.push(format!("{} ranges left out", mapping.left_out));
+    for (rows, what) in [
+        (mapping.in_flight, "in flight"),
+        (mapping.unjudged, "not judged"),
+        (mapping.unreadable, "not readable"),
+        (mapping.left_out, "ranges left out"),
+    ] {
+        if rows > 0 {
+            add(Tone::Attention, format!("{rows} {what}"));
+        }
     }
     if mapping.unfinished.is_some() {
-        parts.push("not compared".to_owned());
+        add(Tone::Attention, "not compared".to_owned());
     }
     parts.join(", ")
 }
