@@ -231,13 +231,18 @@ fn broker(queue: &Queue) -> Told {
 const FETCH: &str = "lockstep fetch";
 
 fn workers(seen: &Seen) -> Told {
+    let alive = seen.status.instances.iter().filter(|instance| instance.role == "worker" && instance.is_alive);
+    let (ready, not_ready): (Vec<_>, Vec<_>) = alive.partition(|instance| instance.state["ready"] == true);
     let connections =
         seen.sessions.iter().find(|session| session.name == FETCH).map_or(0, |session| session.connections);
-    let detail = counted(connections, "connection reads changes", "connections read changes");
-    match (is_paused(seen, "workers"), connections) {
-        (true, _) => (Level::Wrong, "paused", detail),
-        (false, 0) => (Level::Attention, "none is connected", detail),
-        (false, _) => (Level::Well, "connected", detail),
+    let reading = counted(connections, "connection reads changes", "connections read changes");
+    let detail = format!("{} ready, {} not; {reading}", ready.len(), not_ready.len());
+    match (is_paused(seen, "workers"), ready.len(), not_ready.len()) {
+        (true, ..) => (Level::Wrong, "paused", detail),
+        (false, 0, 0) => (Level::Attention, "none runs", detail),
+        (false, 0, _) => (Level::Attention, "none is ready", detail),
+        (false, _, 0) => (Level::Well, "ready", detail),
+        (false, ..) => (Level::Attention, "not all are ready", detail),
     }
 }
 
