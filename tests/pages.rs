@@ -1,6 +1,7 @@
 //! The package's man pages and completions have every command and option that the reference pages have, which
 //! `tests/reference.rs` compares with the programs.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,10 +46,13 @@ fn long(option: &str) -> Option<&str> {
     option.split([' ', ',']).find(|word| word.starts_with("--"))
 }
 
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_')
+}
+
 /// Whether it is there as a whole word.
 fn has(text: &str, name: &str) -> bool {
-    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_')
-        .any(|word| word == name)
+    words(text).any(|word| word == name)
 }
 
 /// Each command of the reference with the options that it alone has.
@@ -92,16 +96,19 @@ fn pages_of_man_have_every_command_option_and_setting() {
 fn pages_of_completions_have_every_command_and_option() {
     let directory = written("completions");
     let commands_page = reference("commands.md");
-    for (command, options) in commands(&commands_page) {
-        let program = command.split(' ').next().expect("a heading names a program");
+    let commands = commands(&commands_page);
+    for program in ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"] {
         for script in [format!("bash/{program}"), format!("zsh/_{program}"), format!("fish/{program}.fish")] {
-            let text = read(&directory.0.join(&script));
-            let name = command.rsplit(' ').next().expect("a heading names a program");
-            assert!(has(&text, name), "the completions {script} have no `{command}`");
-            for option in &options {
-                // Fish has options without their hyphens: `-l output`.
-                let known = has(&text, option) || has(&text.replace("-l ", "--"), option);
-                assert!(known, "the completions {script} of `{command}` have no {option}");
+            // Fish has options without their hyphens: `-l output`.
+            let text = read(&directory.0.join(&script)).replace("-l ", "--");
+            let known: HashSet<_> = words(&text).collect();
+            for (command, options) in commands.iter().filter(|(command, _)| command.split(' ').next() == Some(program))
+            {
+                let name = command.rsplit(' ').next().expect("a heading names a program");
+                assert!(known.contains(name), "the completions {script} have no `{command}`");
+                for option in options {
+                    assert!(known.contains(option), "the completions {script} of `{command}` have no {option}");
+                }
             }
         }
     }
