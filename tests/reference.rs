@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 
 /// Set where the pages are to be written instead of compared.
 const WRITE_VARIABLE: &str = "LOCKSTEP_WRITE_DOCS";
@@ -26,12 +26,7 @@ the programs: `cargo xtask generate`.
 ";
 
 fn programs() -> [Command; 4] {
-    let mut programs = [
-        lockstep_cli::Cli::command(),
-        lockstep_sequencer::Arguments::command(),
-        lockstep_worker::Arguments::command(),
-        lockstep_verifier::command::Arguments::command(),
-    ];
+    let mut programs = lockstep_lab::pages::programs();
     programs.iter_mut().for_each(Command::build);
     programs
 }

@@ -42,6 +42,7 @@ mod out_1;
 mod outages;
 mod outages_of_source;
 mod own_databases;
+mod pages;
 mod pause;
 mod plans;
 mod platform_migrations;

@@ -7,6 +7,7 @@ mod cargo;
 mod check;
 mod console;
 mod deadline;
+mod dist;
 mod environment;
 mod generated;
 mod install;
@@ -79,6 +80,8 @@ enum Command {
     },
     /// Build the book of docs below .lockstep/book, and look at every link in it
     Book,
+    /// Build the Debian package below .lockstep/dist: optimised programs, units, man pages, completions, lists of what is built in
+    Dist,
     /// Write anew what is made from code: the reference pages, the book's list of pages, llms.txt
     Generate,
     /// Watch twelve tables arrive in ClickHouse, stay in step, and be proven equal
@@ -169,6 +172,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Check { no_tests, only: None } => return check::check(&Workspace::find()?, !no_tests),
         Command::Book => return book::build(&Workspace::find()?),
+        Command::Dist => dist::build(&Workspace::find()?)?,
         Command::Generate => generated::write(&Workspace::find()?)?,
         Command::Demo(PassedOn { arguments }) => return run::demo(&Workspace::find()?, &arguments),
         Command::Bench(PassedOn { arguments }) => return run::bench(&Workspace::find()?, &arguments),

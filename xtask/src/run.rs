@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 use crate::{cargo, install, services};
 
 /// The programs that a deployment runs; tests and demo start them as processes.
-const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
+pub(crate) const PROGRAMS: [&str; 4] = ["lockstep", "lockstep-sequencer", "lockstep-worker", "lockstep-verifier"];
 
 /// Tells tests and demo where those programs are.
 pub(crate) const PROGRAMS_VARIABLE: &str = "LOCKSTEP_BIN_DIR";

@@ -10,6 +10,7 @@ use super::tools::{Tools, passes};
 use crate::cargo;
 use crate::check::finding::Finding;
 use crate::check::sources;
+use crate::dist;
 use crate::workspace::Workspace;
 
 const UNITS: &str = "deploy/systemd";
@@ -59,6 +60,8 @@ pub(super) fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
     let programs: Vec<_> = packages.iter().flat_map(programs).collect();
     let missing = sources_of(deb).into_iter().filter(|source| match source.strip_prefix("target/release/") {
         Some(program) => !programs.contains(&program),
+        // Made just before the package is, and looked for in it.
+        None if source.starts_with(dist::MADE) => false,
         None => !manifest.with_file_name(source).exists(),
     });
     let finding = |source| Finding {
