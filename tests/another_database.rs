@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use lockstep_mappings::SourceTable;
+use lockstep_mappings::postgres::tenancies_kept_from;
 use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
 use crate::custom_mapping::Definitions;
-use crate::programs::{ended, with_settings};
+use crate::programs::{ended, with_changed, with_settings};
 use crate::stage::Stage;
 
 /// A shop: its tenants are accounts, in a schema of their own; more tables refer to people than to accounts.
@@ -105,4 +107,45 @@ async fn another_database_goes_from_init_to_rows_that_are_proven() -> Result<()>
     assert_eq!(stage.seen("SELECT count() FROM {views}.bill").await?, "0");
     assert_eq!(stage.number("SELECT count(*) FROM \"Tenancy\"").await?, 0);
     stage.end(programs).await
+}
+
+/// Two tenants may change places where the key is deferred, and a restore may bring tenancies before tenants.
+#[tokio::test]
+async fn another_database_loses_no_statement_to_the_table_of_tenancies() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    stage
+        .sql(
+            "CREATE TABLE account (id uuid PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, name text);
+        INSERT INTO account SELECT md5(n::text)::uuid, n::text FROM generate_series(1, 3) n",
+        )
+        .await?;
+    let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
+    stage.sql(&tenancies_kept_from(&account, "id")).await?;
+    const UNLIKE: &str = "SELECT count(*) FROM account a FULL JOIN \"Tenancy\" t ON t.\"id\" = a.id WHERE a.id IS NULL OR t.\"id\" IS NULL";
+    for statements in [
+        "UPDATE account SET id = CASE name WHEN '1' THEN md5('2') ELSE md5('1') END::uuid WHERE name IN ('1', '2')",
+        "INSERT INTO account VALUES (md5('3')::uuid, 'another 3'); DELETE FROM account WHERE name = '3'",
+        "INSERT INTO \"Tenancy\" (\"id\", \"projectId\") VALUES (md5('4')::uuid, 'restored'); INSERT INTO account VALUES (md5('4')::uuid, '4')",
+        "DELETE FROM account WHERE name = '4'",
+        "TRUNCATE account",
+    ] {
+        stage.sql(statements).await?;
+        assert_eq!(stage.number(UNLIKE).await?, 0, "{statements}");
+    }
+    stage.end([]).await
+}
+
+/// What is called as the platform's table is, and is none, is said.
+#[tokio::test]
+async fn another_database_with_a_tenancy_of_another_form_is_not_ready() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    stage.sql("CREATE TABLE \"Tenancy\" (x int); CREATE TABLE account (id uuid PRIMARY KEY)").await?;
+    let to = Definitions::new(&[])?;
+    let directory = to.path("").display().to_string();
+    let init = ["init", "--to", &directory, "--output", "json"];
+    let output = ended(with_changed(&stage, "lockstep", &[]).args(init)).await?;
+    let report: Value = serde_json::from_slice(&output.stdout).context("what init says")?;
+    ensure!(output.status.code() == Some(1) && report["ready"] == false, "{report:#}");
+    ensure!(report["findings"].to_string().contains("Tenancy"), "{report:#}");
+    stage.end([]).await
 }

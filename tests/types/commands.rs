@@ -114,7 +114,8 @@ async fn mapping_check_says_everything_at_once() -> Result<()> {
 #[tokio::test]
 async fn mapping_show_needs_no_database() -> Result<()> {
     let stage = Stage::of(lockstep_testkit::installation::Installation::create().await?).await?;
-    let show = async |name: &str| ended(with_settings(&stage, "lockstep", &[]).args(["mapping", "show", name])).await;
+    let show =
+        async |name: &str| ended(with_settings(&stage, "lockstep", &[]).args(["mapping", "show", name, "--sql"])).await;
     let shown = show("users").await?;
     ensure!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     let text = String::from_utf8(shown.stdout)?;

@@ -60,7 +60,8 @@ impl Report for InitReport {
             say!(page, "{}: no mapping: {}", unmapped.table, unmapped.reason);
         }
         for finding in &self.findings {
-            say!(page, "{}: {}; {}", finding.file, finding.problem, finding.remedy);
+            let subject = finding.subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
+            say!(page, "{}: {subject}{}; {}", finding.file, finding.problem, finding.remedy);
         }
         self.written.iter().for_each(|file| say!(page, "wrote {}", file.display()));
         self.kept.iter().for_each(|file| say!(page, "kept {} (--force writes it anew)", file.display()));

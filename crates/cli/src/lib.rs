@@ -308,3 +308,30 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         Command::Settings(command) => command.show(&settings::run(&command.args, &connected.await?).await?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    /// A flag of a command that has the id of a global one takes that one's value.
+    fn no_flag_hides_a_global_one(root: &Command, command: &Command) {
+        for flag in command.get_subcommands().flat_map(Command::get_arguments) {
+            let global = root.get_arguments().find(|global| global.is_global_set() && global.get_id() == flag.get_id());
+            assert!(
+                global.is_none_or(|global| global.get_env() == flag.get_env()),
+                "{} of {}",
+                flag.get_id(),
+                command.get_name()
+            );
+        }
+        command.get_subcommands().for_each(|command| no_flag_hides_a_global_one(root, command));
+    }
+
+    #[test]
+    fn no_flag_of_a_command_has_the_id_of_a_global_one() {
+        let root = Cli::command();
+        no_flag_hides_a_global_one(&root, &root);
+    }
+}

@@ -22,7 +22,7 @@ const SECRET: &str = "LOCKSTEP_CONSOLE_LINK_SECRET_FILE";
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConsoleArgs {
     /// Address to listen on; one that other machines can reach needs a password file or trusted proxies (default: 127.0.0.1:9465)
-    #[arg(long = "console-listen", env = "LOCKSTEP_CONSOLE_LISTEN", value_name = "ADDRESS")]
+    #[arg(id = "console_listen", long = "console-listen", env = "LOCKSTEP_CONSOLE_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
     /// Allow actions (pause, resume, resync, retry) as forms; without it every POST is refused
     #[arg(

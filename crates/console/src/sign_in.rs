@@ -93,8 +93,11 @@ impl SignIn {
 
 /// What is behind the first colon of Basic credentials (RFC 7617); any user name is taken.
 fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let given = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
-    let mut given = STANDARD.decode(given).ok()?;
+    let (scheme, given) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let mut given = STANDARD.decode(given.trim()).ok()?;
     let colon = given.iter().position(|byte| *byte == b':')?;
     Some(given.split_off(colon + 1))
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 pub use self::keys::Keys;
 use self::tone::colored;
-pub use self::tone::{Tone, toned};
+pub use self::tone::{Tone, plain, toned};
 
 /// The form of a result on standard output.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -7,8 +7,11 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
+/// What a shell calls the completions of a program.
+type FileName = fn(&str) -> String;
+
 /// Each shell with what its completions for a program stand in; the names are those that the shell looks for.
-const SHELLS: [(Shell, fn(&str) -> String); 3] = [
+const SHELLS: [(Shell, FileName); 3] = [
     (Shell::Bash, |program| program.to_owned()),
     (Shell::Zsh, |program| format!("_{program}")),
     (Shell::Fish, |program| format!("{program}.fish")),

@@ -27,6 +27,7 @@ mod resync;
 mod rewind;
 mod runs;
 mod settings;
+pub mod shell;
 pub mod shown;
 mod status;
 pub mod support;

@@ -3,6 +3,7 @@
 use std::slice;
 
 use lockstep_core::TenancyId;
+use lockstep_operations::shell::{quoted, word};
 use lockstep_operations::{ActionRecord, DESTINATION, Part};
 use serde::Deserialize;
 
@@ -109,14 +110,14 @@ impl Action {
                 format!("lockstep pause {} --reason {reason}", words(part))
             }
             Self::Resume(part) => format!("lockstep resume {}", words(part)),
-            Self::ResyncMapping(name) => format!("lockstep resync --mapping {}", quoted_if_needed(name)),
+            Self::ResyncMapping(name) => format!("lockstep resync --mapping {}", word(name)),
             Self::ResyncTenant(id) => format!("lockstep resync --tenant {id}"),
             Self::Retry(rows) => format!("lockstep quarantine retry{}", options(rows)),
             Self::Drop(rows, _) => format!("lockstep quarantine drop{}", options(rows)),
             Self::Erase(id, _) => format!("lockstep erase --tenant {id} --and-pause"),
             Self::Set(name, value) => {
                 let value = quoted(if value.is_empty() { "…" } else { value });
-                format!("lockstep settings set {} {value}", quoted_if_needed(name))
+                format!("lockstep settings set {} {value}", word(name))
             }
         }
     }
@@ -170,7 +171,7 @@ fn of_quarantine(what: &'static str, rows: &Quarantined) -> ActionRecord {
 /// As options of a command; all of them where nothing is said.
 fn options(rows: &Quarantined) -> String {
     let given = rows.pairs().into_iter().filter(|(_, value)| !value.is_empty());
-    let options: String = given.map(|(option, value)| format!(" --{option} {}", quoted_if_needed(value))).collect();
+    let options: String = given.map(|(option, value)| format!(" --{option} {}", word(value))).collect();
     if options.is_empty() { " --all".to_owned() } else { options }
 }
 
@@ -186,17 +187,7 @@ fn told(part: &Part) -> String {
 
 fn words(part: &Part) -> String {
     let name = part.name();
-    if name.is_empty() { part.kind().to_owned() } else { format!("{} {}", part.kind(), quoted_if_needed(&name)) }
-}
-
-/// One word for a shell, whatever is in it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn quoted_if_needed(text: &str) -> String {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if is_plain && !text.is_empty() { text.to_owned() } else { quoted(text) }
+    if name.is_empty() { part.kind().to_owned() } else { format!("{} {}", part.kind(), word(&name)) }
 }
 
 #[cfg(test)]

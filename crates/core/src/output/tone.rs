@@ -24,6 +24,11 @@ pub fn toned(word: &str, tone: Tone) -> String {
     format!("{begin}{word}{END}")
 }
 
+/// The text without its marks, as it is written where there are no colours.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    colored(text, false)
+}
+
 /// The text with its colours, or without.
 pub(super) fn colored(text: &str, has_colors: bool) -> Cow<'_, str> {
     let code = |of: char| MARKS.iter().find(|(mark, _)| *mark == of).map(|(_, code)| *code);

@@ -25,4 +25,4 @@ pub mod tenant_fill;
 pub(crate) use key::MAX_OF_A_KIND;
 pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, stable_hash, table, tenancy_table};
 pub use target::Target;
-pub use tenancies::tenancies_kept_from;
+pub use tenancies::{KEEPER, tenancies_kept_from};

@@ -1,58 +1,78 @@
 //! A table of tenancies for a database that is not the platform's.
 
-use super::names::{identifier, literal, table, tenancy_table};
+use super::names::{identifier, table, tenancy_table};
 use crate::mapping::SourceTable;
 
-/// Statements that make the table of tenancies and keep a row in it for each row of `tenants`, whose primary key is the one column
-/// `key` of type `uuid`. A tenancy has its key as id and as project, the branch `main`, and no organisation. For people to read, and to
-/// run in one transaction: Lockstep itself runs none of them.
-pub fn tenancies_kept_from(tenants: &SourceTable, key: &str) -> String {
-    TENANCIES
-        .replace("{tenancies}", &table(&tenancy_table()))
-        .replace("{tenants}", &table(tenants))
-        .replace(
-            "{comment}",
-            &literal(&format!("Tenants as Lockstep reads them, kept by triggers of {}", table(tenants))),
-        )
-        .replace("{key}", &identifier(key))
-}
+/// The function that keeps the table, and the first of its triggers.
+pub const KEEPER: &str = "keep_tenancies";
 
-/// The trigger that makes a row for a tenant locks the tenants' table against writes until the transaction ends, so no tenant comes
-/// between the trigger and the first fill. The function runs with its owner's rights: who writes tenants need not write tenancies.
-const TENANCIES: &str = r#"-- Who the tenants are, in the form that Lockstep reads: one row for each row of {tenants}.
--- Read it, then run it in one transaction. Nothing of {tenants} is changed but that it has three triggers.
+/// Statements that make the table of tenancies and keep a row in it for each row of `tenants`, whose primary key is the one column
+/// `key` of type `uuid`. A tenancy has its key as id and as project, the branch `main`, and no organisation. For people to read and to
+/// run: Lockstep itself runs none of them. Names stand in statements only, quoted: in a comment one with a line end would end it.
+///
+/// Making the triggers locks the tenants' table against writes until the transaction ends, and READ COMMITTED sees what had
+/// committed by then, so no tenant comes between. Rows that a policy hides are an error and not left out. No statement of the
+/// application fails for this: a row that is there already stays, and one goes only where its tenant is gone, whatever order the
+/// rows of a statement, of a deferred key or of a restore come in. The function runs with its owner's rights: who writes tenants need
+/// not write tenancies.
+pub fn tenancies_kept_from(tenants: &SourceTable, key: &str) -> String {
+    let (tenancies, tenants, key) = (table(&tenancy_table()), table(tenants), identifier(key));
+    let tags = (0_u32..).map(|number| format!("$keep{number}$"));
+    let body = tags.into_iter().find(|tag| !tenants.contains(tag) && !key.contains(tag)).unwrap_or_default();
+    format!(
+        r#"-- Who the tenants are, in the form that Lockstep reads: one row for each row of the application's table of tenants, to which
+-- three triggers are added and nothing else. Read it, then run it as the owner of that table.
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL row_security = off;
 CREATE TABLE {tenancies} (
     "id" uuid PRIMARY KEY,
     "projectId" text NOT NULL,             -- what readers see as the tenant
     "branchId" text NOT NULL DEFAULT 'main',
     "hasNoOrganization" text DEFAULT 'TRUE'
 );
-COMMENT ON TABLE {tenancies} IS {comment};
 CREATE UNIQUE INDEX ON {tenancies} ("projectId", "branchId", "hasNoOrganization");
 
-CREATE FUNCTION public.keep_tenancies() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION public.{KEEPER}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS {body}
 BEGIN
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        DELETE FROM {tenancies} WHERE "id" = OLD.{key};
+        DELETE FROM {tenancies} t WHERE t."id" = OLD.{key} AND NOT EXISTS (SELECT FROM {tenants} o WHERE o.{key} = t."id");
     ELSIF TG_OP = 'TRUNCATE' THEN
         DELETE FROM {tenancies};
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        INSERT INTO {tenancies} ("id", "projectId") VALUES (NEW.{key}, NEW.{key}::text);
+        INSERT INTO {tenancies} ("id", "projectId") VALUES (NEW.{key}, NEW.{key}::text) ON CONFLICT ("id") DO NOTHING;
     END IF;
     RETURN NULL;
-END $$;
-REVOKE ALL ON FUNCTION public.keep_tenancies() FROM PUBLIC;
-CREATE TRIGGER keep_tenancies AFTER INSERT OR DELETE ON {tenants} FOR EACH ROW EXECUTE FUNCTION public.keep_tenancies();
-CREATE TRIGGER keep_tenancies_of_renamed AFTER UPDATE ON {tenants} FOR EACH ROW WHEN (OLD.{key} IS DISTINCT FROM NEW.{key})
-    EXECUTE FUNCTION public.keep_tenancies();
-CREATE TRIGGER keep_no_tenancies AFTER TRUNCATE ON {tenants} FOR EACH STATEMENT EXECUTE FUNCTION public.keep_tenancies();
+END {body};
+REVOKE ALL ON FUNCTION public.{KEEPER}() FROM PUBLIC;
+CREATE TRIGGER {KEEPER} AFTER INSERT OR DELETE ON {tenants} FOR EACH ROW EXECUTE FUNCTION public.{KEEPER}();
+CREATE TRIGGER {KEEPER}_of_renamed AFTER UPDATE ON {tenants} FOR EACH ROW WHEN (OLD.{key} IS DISTINCT FROM NEW.{key})
+    EXECUTE FUNCTION public.{KEEPER}();
+CREATE TRIGGER {KEEPER}_of_none AFTER TRUNCATE ON {tenants} FOR EACH STATEMENT EXECUTE FUNCTION public.{KEEPER}();
 -- Rows that logical replication brings count too.
-ALTER TABLE {tenants} ENABLE ALWAYS TRIGGER keep_tenancies, ENABLE ALWAYS TRIGGER keep_tenancies_of_renamed,
-    ENABLE ALWAYS TRIGGER keep_no_tenancies;
+ALTER TABLE {tenants} ENABLE ALWAYS TRIGGER {KEEPER}, ENABLE ALWAYS TRIGGER {KEEPER}_of_renamed,
+    ENABLE ALWAYS TRIGGER {KEEPER}_of_none;
 
-INSERT INTO {tenancies} ("id", "projectId") SELECT {key}, {key}::text FROM {tenants};
+INSERT INTO {tenancies} ("id", "projectId") SELECT o.{key}, o.{key}::text FROM {tenants} o;
+COMMIT;
 
 -- How all of it is taken out again, after `lockstep detach`:
---   DROP FUNCTION public.keep_tenancies() CASCADE; DROP TABLE {tenancies};
-"#;
+--   DROP FUNCTION public.{KEEPER}() CASCADE; DROP TABLE {tenancies};
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_an_application_end_neither_a_comment_nor_the_function() {
+        let named = |name: &str| SourceTable { schema: name.to_owned(), name: "account".to_owned() };
+        let made = tenancies_kept_from(&named("x\nDROP TABLE y; --"), "i$keep0$d");
+        let comments: Vec<_> = made.lines().filter(|line| line.starts_with("--")).collect();
+        assert!(comments.iter().all(|line| !line.contains("account")), "{comments:?}");
+        assert!(made.contains("AS $keep1$") && made.contains("END $keep1$;"), "{made}");
+        assert!(tenancies_kept_from(&named("{key}"), "id").contains("\"{key}\".\"account\""));
+    }
+}

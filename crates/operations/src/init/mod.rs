@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings, WrittenSettings};
 use lockstep_mappings::MappingSet;
-use lockstep_mappings::postgres::facts::{SourceFacts, misfits_of_tenancies, tables_needed};
+use lockstep_mappings::postgres::facts::{misfits_of_tenancies, tables_needed};
+use lockstep_mappings::postgres::tenancy_table;
 use lockstep_schema::attach::facts;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -145,11 +146,12 @@ async fn of_database(
     let mappings = MappingSources { built_in, directory: Some(request.to.join("mappings")) };
     suggest(client, request, (&tenants, &mappings), report).await?;
     report.findings = check_mappings(&Settings { mappings, ..settings.clone() }, None).await?.findings;
-    if statements.is_some() || tenants.remedy().is_some() {
-        // There is no table of tenancies yet.
-        let absent = misfits_of_tenancies(&SourceFacts::default());
-        let of_tenancies: Vec<_> = absent.into_iter().map(DefinitionFinding::from).collect();
-        report.findings.retain(|finding| !of_tenancies.contains(finding));
+    let of_tenancies = misfits_of_tenancies(&facts(client, &[tenancy_table()]).await?);
+    let of_tenancies: Vec<_> = of_tenancies.into_iter().map(DefinitionFinding::from).collect();
+    report.findings.retain(|finding| !of_tenancies.contains(finding));
+    if statements.is_none() && tenants.remedy().is_none() {
+        // It is there, and has to fit also where no mapping reads it yet.
+        report.findings.extend(of_tenancies);
     }
     if let Some(remedy) = tenants.remedy() {
         report.services.push(Check::finding("tenants", "there is no table of tenancies", remedy));
@@ -194,15 +196,14 @@ fn write_settings(request: &InitRequest, report: &mut InitReport) -> Result<(), 
 /// What to run now. `makes_tenancies`: the file that makes the table of tenancies comes first.
 fn next(to: &Path, makes_tenancies: bool, settings: &WrittenSettings) -> Vec<String> {
     let is_here = to == Path::new(".");
-    let config = if is_here { String::new() } else { format!(" --config {}", to.join("lockstep.toml").display()) };
+    let config = if is_here { String::new() } else { format!(" --config {}", word(&to.join("lockstep.toml"))) };
     let mut commands = Vec::new();
     if makes_tenancies {
         let url = match settings.secrets.iter().find(|(name, _)| name == "source_url") {
-            Some((name, _)) => format!("$(cat {})", to.join(WrittenSettings::directory()).join(name).display()),
+            Some((name, _)) => format!("$(cat {})", word(&to.join(WrittenSettings::directory()).join(name))),
             None => "$LOCKSTEP_SOURCE_URL".to_owned(),
         };
-        let file = to.join(TENANCIES_FILE);
-        commands.push(format!("psql \"{url}\" --single-transaction --set ON_ERROR_STOP=1 --file {}", file.display()));
+        commands.push(format!("psql \"{url}\" --set ON_ERROR_STOP=1 --file {}", word(&to.join(TENANCIES_FILE))));
     }
     commands.extend([
         format!("lockstep mapping check{config}"),
@@ -211,6 +212,11 @@ fn next(to: &Path, makes_tenancies: bool, settings: &WrittenSettings) -> Vec<Str
         format!("lockstep wait --all{config}"),
     ]);
     commands
+}
+
+/// A path as one word of a shell.
+fn word(path: &Path) -> String {
+    crate::shell::word(&path.display().to_string())
 }
 
 fn make_directory(directory: &Path, mode: u32) -> Result<(), OperationError> {

@@ -3,7 +3,7 @@
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
 use lockstep_mappings::{DraftError, MappingSet};
-use lockstep_schema::attach::application_tables;
+use lockstep_schema::attach::{ApplicationTable, application_tables};
 use tokio_postgres::Client;
 
 use super::tenants::{Tenants, shown, usual_column};
@@ -24,13 +24,16 @@ pub(super) async fn suggest(
     let mut taken = taken(&set);
     let tables = application_tables(client, &tenants.referred()).await?;
     let usual = usual_column(&tables);
-    for of in tables.into_iter().take(MAX_TABLES) {
+    let is_known =
+        |of: &ApplicationTable| set.iter().any(|mapping| mapping.source == of.table) || of.table == tenancy_table();
+    let (known, unknown): (Vec<_>, Vec<_>) = tables.into_iter().partition(is_known);
+    report.known.extend(known.iter().map(|of| shown(&of.table)));
+    if let Some(more) = unknown.len().checked_sub(MAX_TABLES).filter(|more| *more > 0) {
+        let reason = "not looked at: run it again for more".to_owned();
+        report.unmapped.push(UnmappedTable { table: format!("{more} more tables"), reason });
+    }
+    for of in unknown.into_iter().take(MAX_TABLES) {
         let table = &of.table;
-        let is_known = set.iter().any(|mapping| mapping.source == *table);
-        if is_known || *table == tenancy_table() {
-            report.known.push(shown(table));
-            continue;
-        }
         if of.is_partitioned {
             let reason = "it is partitioned, and rows of its partitions come and go past triggers".to_owned();
             report.unmapped.push(UnmappedTable { table: shown(table), reason });

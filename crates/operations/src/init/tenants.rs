@@ -47,10 +47,12 @@ impl Tenants {
         let name = lockstep_mappings::postgres::table(&tenancy_table());
         let is_platform =
             client.query_one(PLATFORM, &[&name]).await.map_err(lockstep_schema::SourceError::from)?.get(0);
+        let tables = tenants_tables(client).await?;
         if is_platform && named.is_none() {
-            return Ok(Self::OfPlatform);
+            let kept = tables.into_iter().find(|tenants| tenants.is_kept);
+            return Ok(kept.map_or(Self::OfPlatform, |tenants| Self::Of { tenants, is_kept: true }));
         }
-        choose(tenants_tables(client).await?, named, is_platform)
+        choose(tables, named, is_platform)
     }
 
     /// The table that columns of tenants refer to.
@@ -145,7 +147,7 @@ mod tests {
 
     fn table(name: &str, referring: i64) -> TenantsTable {
         let table = SourceTable { schema: "app".to_owned(), name: name.to_owned() };
-        TenantsTable { table, key: "id".to_owned(), referring }
+        TenantsTable { table, key: "id".to_owned(), is_kept: false, referring }
     }
 
     fn chosen(tables: &[TenantsTable], named: Option<&str>) -> Option<String> {

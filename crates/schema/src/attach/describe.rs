@@ -1,7 +1,7 @@
 //! What a definition of a table is written from: which table is meant, and what tells its rows apart.
 
 use lockstep_mappings::SourceTable;
-use lockstep_mappings::postgres::table;
+use lockstep_mappings::postgres::{KEEPER, table};
 use tokio_postgres::{Client, Row};
 
 use crate::error::SourceError;
@@ -69,6 +69,8 @@ pub struct TenantsTable {
     pub table: SourceTable,
     /// Its primary key: one column of type `uuid`.
     pub key: String,
+    /// Whether triggers keep a table of tenancies from it.
+    pub is_kept: bool,
     /// How many other tables refer to it.
     pub referring: i64,
 }
@@ -81,18 +83,21 @@ pub async fn tenants_tables(client: &Client) -> Result<Vec<TenantsTable>, Source
     let sql = format!(
         r"
 SELECT n.nspname, c.relname, a.attname,
+  EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+    WHERE g.tgrelid = c.oid AND p.proname = '{KEEPER}' AND p.pronamespace = 'public'::regnamespace),
   (SELECT count(DISTINCT f.conrelid) FROM pg_constraint f
     WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conrelid <> c.oid AND f.confkey = ARRAY[a.attnum])
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index x ON x.indrelid = c.oid AND x.indisprimary AND x.indnkeyatts = 1
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.atttypid = 'uuid'::regtype
-WHERE {OF_APPLICATION} AND {ORDINARY} AND NOT c.relispartition
-ORDER BY 4 DESC, n.nspname <> 'public', n.nspname, c.relname"
+WHERE {OF_APPLICATION} AND {ORDINARY} AND NOT EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent))
+ORDER BY 5 DESC, n.nspname <> 'public', n.nspname, c.relname"
     );
     let rows = client.query(&sql, &[]).await?;
     let tables = rows.iter().map(|row| TenantsTable {
         table: SourceTable { schema: row.get(0), name: row.get(1) },
         key: row.get(2),
-        referring: row.get(3),
+        is_kept: row.get(3),
+        referring: row.get(4),
     });
     Ok(tables.collect())
 }
