@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lockstep_core::SequenceId;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
@@ -100,9 +101,13 @@ async fn worst(
     seen: &Seen,
 ) -> Result<(Vec<MappingEntry>, Vec<TenantEntry>), OperationError> {
     let status = &seen.status;
-    let mut mappings =
-        mapping_entries(deployment, (&status.mappings, status.behind_cut), &status.paused, &seen.quarantine.groups)
-            .await?;
+    let mut mappings = mapping_entries(
+        deployment,
+        (&status.mappings, status.behind_cut, SequenceId::new(status.passed)),
+        &status.paused,
+        &seen.quarantine.groups,
+    )
+    .await?;
     mappings.sort_by_key(|mapping| (mapping.state == MappingState::InStep, std::cmp::Reverse(mapping.tenants_behind)));
     let mut tenants = find_tenants(deployment, &TenantSearch::Troubled, None, TENANTS).await?.tenants;
     tenants.truncate(usize::try_from(TENANTS).unwrap_or_default());

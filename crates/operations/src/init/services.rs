@@ -5,6 +5,7 @@ use std::time::Duration;
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Destination};
 use lockstep_queue::{QueueError, Topology, depths};
+use lockstep_schema::attach::{OF_APPLICATION, ORDINARY};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -31,13 +32,14 @@ fn too_late(service: &'static str) -> Check {
 }
 
 async fn look_at_source(settings: &Settings) -> Result<(Client, Vec<Check>), OperationError> {
-    const SERVER: &str = r"SELECT current_setting('server_version'), current_setting('server_version_num')::int >= 140000, pg_is_in_recovery(),
+    let sql = format!(
+        r"SELECT current_setting('server_version'), current_setting('server_version_num')::int >= 140000, pg_is_in_recovery(),
   has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('lockstep') IS NOT NULL,
   ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
-      AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1 LIMIT 5)";
+    WHERE {OF_APPLICATION} AND {ORDINARY} AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1 LIMIT 5)"
+    );
     let client = Source::of(settings)?.connect(Session::Control).await?;
-    let server = client.query_one(SERVER, &[]).await.map_err(SourceError::from)?;
+    let server = client.query_one(&sql, &[]).await.map_err(SourceError::from)?;
     let foreign: Vec<String> = server.get(4);
     let wanting = [
         (server.get(1), "it is older than 14".to_owned(), "use PostgreSQL 14 or later"),

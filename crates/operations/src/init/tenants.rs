@@ -25,7 +25,7 @@ pub(super) enum Tenants {
         /// That table.
         tenants: TenantsTable,
         /// Whether the table of tenancies is there already.
-        is_kept: bool,
+        is_there: bool,
     },
     /// Nobody knows. These may be the tables.
     Unknown(Vec<TenantsTable>),
@@ -50,7 +50,7 @@ impl Tenants {
         let tables = tenants_tables(client).await?;
         if is_platform && named.is_none() {
             let kept = tables.into_iter().find(|tenants| tenants.is_kept);
-            return Ok(kept.map_or(Self::OfPlatform, |tenants| Self::Of { tenants, is_kept: true }));
+            return Ok(kept.map_or(Self::OfPlatform, |tenants| Self::Of { tenants, is_there: true }));
         }
         choose(tables, named, is_platform)
     }
@@ -75,7 +75,7 @@ impl Tenants {
     /// The statements that make and keep a table of tenancies, where one is needed.
     pub(super) fn statements(&self) -> Option<String> {
         match self {
-            Self::Of { tenants, is_kept: false } => Some(tenancies_kept_from(&tenants.table, &tenants.key)),
+            Self::Of { tenants, is_there: false } => Some(tenancies_kept_from(&tenants.table, &tenants.key)),
             Self::Of { .. } | Self::OfPlatform | Self::Unknown(_) => None,
         }
     }
@@ -116,13 +116,13 @@ pub(super) fn usual_column(tables: &[ApplicationTable]) -> Option<String> {
     counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
 }
 
-fn choose(mut tables: Vec<TenantsTable>, named: Option<&str>, is_kept: bool) -> Result<Tenants, OperationError> {
+fn choose(mut tables: Vec<TenantsTable>, named: Option<&str>, is_there: bool) -> Result<Tenants, OperationError> {
     let is_meant = |tenants: &TenantsTable| match named {
         Some(name) => tenants.table.name == name || shown(&tenants.table) == name,
         None => tenants.referring > 0 && has_usual_name(&tenants.table.name),
     };
     match (tables.iter().position(is_meant), named) {
-        (Some(place), _) => Ok(Tenants::Of { tenants: tables.swap_remove(place), is_kept }),
+        (Some(place), _) => Ok(Tenants::Of { tenants: tables.swap_remove(place), is_there }),
         (None, None) => Ok(Tenants::Unknown(tables)),
         (None, Some(name)) => Err(OperationError::NoSuchTable {
             name: name.to_owned(),

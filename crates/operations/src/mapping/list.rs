@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lockstep_core::SequenceId;
 use lockstep_mappings::postgres::Target;
 use lockstep_schema::progress;
 use lockstep_schema::verifications::latest::latest;
@@ -133,7 +134,7 @@ pub async fn mappings(deployment: &Deployment<'_>) -> Result<MappingsReport, Ope
     let paused = paused_parts(deployment).await?;
     let groups = quarantine_groups(deployment, &QuarantineScope::default()).await?;
     Ok(MappingsReport {
-        mappings: mapping_entries(deployment, (&statuses, behind_cut), &paused, &groups.groups).await?,
+        mappings: mapping_entries(deployment, (&statuses, behind_cut, passed), &paused, &groups.groups).await?,
     })
 }
 
@@ -150,12 +151,11 @@ FROM (SELECT c.mapping, min(c.sequence) AS sequence FROM (
 /// When Postgres cannot be asked.
 pub async fn mapping_entries(
     deployment: &Deployment<'_>,
-    (statuses, behind_cut): (&[MappingStatus], bool),
+    (statuses, behind_cut, passed): (&[MappingStatus], bool, SequenceId),
     paused: &[PausedPart],
     groups: &[QuarantineGroup],
 ) -> Result<Vec<MappingEntry>, OperationError> {
     let client = &deployment.client;
-    let passed = progress::passed(deployment.control()?, &DESTINATION.into()).await?;
     let oldest = client.query(OLDEST, &[&passed.get(), &COUNT_LIMIT, &PASSES]).await?;
     let oldest = |name: &str| {
         let id = deployment.mappings.iter().find(|of| of.name.as_str() == name).map(|of| Target::row(of).id())?;

@@ -7,9 +7,9 @@ use tokio_postgres::{Client, Row};
 use crate::error::SourceError;
 
 /// Tables `c` of the application's own schemas `n`.
-const OF_APPLICATION: &str = r"n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'";
-/// Tables that triggers can capture, as far as their kind tells.
-const ORDINARY: &str = "c.relkind = 'r'";
+pub const OF_APPLICATION: &str = r"n.nspname NOT IN ('lockstep', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'";
+/// Tables `c` that triggers can capture, as far as their kind tells.
+pub const ORDINARY: &str = "c.relkind = 'r'";
 
 /// The ordinary tables that a name may mean, those of schema `public` first: `Invoice`, or `billing.Invoice` with a schema.
 ///

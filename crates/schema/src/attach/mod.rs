@@ -14,7 +14,10 @@ mod plan;
 mod shape;
 
 pub use apply::{ApplyEvent, Applying, apply};
-pub use describe::{ApplicationTable, TenantsTable, application_tables, tables_named, tenants_tables, unique_keys};
+pub use describe::{
+    ApplicationTable, OF_APPLICATION, ORDINARY, TenantsTable, application_tables, tables_named, tenants_tables,
+    unique_keys,
+};
 pub use detach::detach;
 pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
