@@ -4,8 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use axum::http::StatusCode;
-use lockstep_testkit::collector::{Collector, Span};
+use lockstep_testkit::collector::{Collector, Span, StatusCode};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Program;
 use uuid::Uuid;

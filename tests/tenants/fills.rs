@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::Shape;
 use lockstep_testkit::databases::eventually;
+use lockstep_testkit::installation::Program;
 use tokio_postgres::Client;
 
 use crate::background_edits::BackgroundEdits;
@@ -33,27 +34,34 @@ async fn hold(own: &OwnDatabase, table: &str) -> Result<Client> {
     Ok(holder)
 }
 
-/// Waits until a session of Lockstep's waits for a lock there.
-async fn until_held(own: &OwnDatabase) -> Result<()> {
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
-        own.database.role()
-    );
-    eventually("a page to wait for a lock", RECOVERED, async || Ok(own.number(&waiting).await? > 0)).await
+/// Waits until so many sessions wait for a lock there.
+async fn until_held(own: &OwnDatabase, sessions: i64) -> Result<()> {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("pages to wait for a lock", RECOVERED, async || Ok(own.number(waiting).await? == sessions)).await
+}
+
+/// A first fill whose first page of users waits: sequencer and worker, the database, and who holds the page up.
+async fn held_at_the_first_page(stage: &Stage) -> Result<([Program; 2], OwnDatabase, Client)> {
+    // Its tables are made meanwhile, and nobody fills that one before it is held.
+    stage.installation.succeed("lockstep", &["pause", "mapping", "users"]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let own = stage.add_destination(&edited_tenancy(stage).await?, &[]).await?;
+    let there = "SELECT count(*) FROM pg_tables WHERE tablename = 'users'";
+    eventually("the table of users to be there", RECOVERED, async || Ok(own.number(there).await? > 0)).await?;
+    let holder = hold(&own, "users").await?;
+    stage.installation.succeed("lockstep", &["resume", "mapping", "users"]).await?;
+    until_held(&own, 1).await?;
+    Ok((programs, own, holder))
 }
 
 #[tokio::test]
 async fn tenants_first_fill_goes_on_while_rows_change() -> Result<()> {
     let stage = Stage::seeded_with_tenants(LARGE).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
+    let (programs, own, holder) = held_at_the_first_page(&stage).await?;
     let editor = BackgroundEdits::start(&stage, 92).await?;
-    let own = stage.add_destination(&edited_tenancy(&stage).await?, &[]).await?;
-    eventually("a fill to be under way", RECOVERED, async || {
-        Ok(own.number("SELECT count(*) FROM _lockstep_fill WHERE rows > 0").await? > 0)
-    })
-    .await?;
     editor.go_on(50).await?;
+    drop(holder);
     stage.until_mapping(&own, "users", "streaming").await?;
     editor.stop().await?;
     stage.all_equal(&[&own]).await?;
@@ -70,21 +78,20 @@ async fn tenants_first_fill_goes_on_while_rows_change() -> Result<()> {
 #[tokio::test]
 async fn tenants_fill_is_resumed_after_a_worker_was_killed_within_a_page() -> Result<()> {
     let stage = Stage::seeded_with_tenants(LARGE).await?;
-    let sequencer = stage.sequencer()?;
-    let worker = stage.worker()?;
-    let own = stage.add_destination(&edited_tenancy(&stage).await?, &[]).await?;
-    eventually("the users to be filled in part", RECOVERED, async || {
-        Ok(fill(&own, "users").await?.is_some_and(|(_, rows)| rows > 0))
-    })
-    .await?;
-    let holder = hold(&own, "users").await?;
-    until_held(&own).await?;
-    let (version, rows) = fill(&own, "users").await?.context("the fill has ended already")?;
+    let ([sequencer, worker], own, first) = held_at_the_first_page(&stage).await?;
+    // Locks are given in the order in which they were asked for: the first page gets in, and the second waits.
+    let (holder, ()) = tokio::try_join!(hold(&own, "users"), async {
+        until_held(&own, 2).await?;
+        drop(first);
+        Ok(())
+    })?;
+    until_held(&own, 1).await?;
+    let (version, rows) = fill(&own, "users").await?.context("no page of the users is there")?;
     worker.kill().await?;
     own.database.end_sessions().await?;
     // What was in hand is not there; what was there before is, and is not read again.
     let worker = stage.worker()?;
-    until_held(&own).await?;
+    until_held(&own, 1).await?;
     ensure!(fill(&own, "users").await? == Some((version, rows)), "the fill was begun anew, or went on beside its page");
     ensure!(rows > 0 && own.number("SELECT count(*) FROM users").await? == rows);
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'meanwhile'; DELETE FROM "Team""#).await?;

@@ -14,6 +14,7 @@ mod plain_loop;
 mod postgres;
 mod process;
 mod source;
+mod traces;
 mod verify;
 
 use clap::{Parser, ValueEnum};
@@ -71,9 +72,11 @@ enum Name {
     VerifyOne,
     /// What the console costs the source, and how soon its pages come, among a million tenancies: in step, and at worst
     Console,
+    /// The backlog of a thousand tenants with traces, beside the same without, and with a collector that hangs
+    Traces,
 }
 
-const ALL: [Name; 11] = [
+const ALL: [Name; 12] = [
     Name::Source,
     Name::Pass,
     Name::Bulk,
@@ -85,6 +88,7 @@ const ALL: [Name; 11] = [
     Name::Verify,
     Name::VerifyOne,
     Name::Console,
+    Name::Traces,
 ];
 
 /// Rows where nothing is said.
@@ -120,6 +124,7 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 let (rows, tenancies) = (args.rows.unwrap_or(5_000_000), args.tenancies.unwrap_or(5_000));
                 verify::measure(rows, tenancies, args.runs).await?
             }
+            Name::Traces => vec![traces::measure(args.runs).await?],
             Name::Console => console::measure(args.tenancies.unwrap_or(1_000_000)).await?,
             Name::VerifyOne => verify::measure_one(args.tenancies.unwrap_or(1_000_000), args.runs).await?,
         };

@@ -12,7 +12,7 @@ use lockstep_testkit::data::{Shape, Table, seed_tables};
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::{Installation, Program};
 
-const CHANGES: u32 = 200_000;
+pub(super) const CHANGES: u32 = 200_000;
 /// What a log-based tool (Supabase ETL) did on such a machine, and more.
 const FLOOR_PER_SECOND: f64 = 45_000.0;
 /// Updates whose answers are not there yet, on one connection.
@@ -21,15 +21,10 @@ const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Of so many tenancies.
 pub(super) async fn measure(tenants: u32, runs: u32) -> anyhow::Result<Scenario> {
-    let (installation, client) = installation().await?;
-    let shape = Shape { tenants, rows: CHANGES / tenants, seed: 11 };
-    seed_tables(&client, shape, &[Table::Users]).await?;
-    let programs = start(&installation)?;
-    installation.succeed("lockstep", &["wait", "--all", "--timeout", "600"]).await?;
-    stop(programs).await?;
+    let (installation, client) = ready(tenants).await?;
     let mut seconds = Vec::new();
     for _ in 0..runs {
-        seconds.push(run(&installation, &client).await?);
+        seconds.push(run(&installation, &client, &[]).await?);
     }
     let durable = fsync(&client).await?;
     drop(client);
@@ -49,15 +44,30 @@ pub(super) async fn measure(tenants: u32, runs: u32) -> anyhow::Result<Scenario>
     })
 }
 
-/// From the start of sequencer and worker to the last row in ClickHouse.
-async fn run(installation: &Installation, client: &Client) -> anyhow::Result<f64> {
+/// Users of so many tenancies, which are in ClickHouse.
+pub(super) async fn ready(tenants: u32) -> anyhow::Result<(Installation, Client)> {
+    let (installation, client) = installation().await?;
+    let shape = Shape { tenants, rows: CHANGES / tenants, seed: 11 };
+    seed_tables(&client, shape, &[Table::Users]).await?;
+    let programs = start(&installation, &[])?;
+    installation.succeed("lockstep", &["wait", "--all", "--timeout", "600"]).await?;
+    stop(programs).await?;
+    Ok((installation, client))
+}
+
+/// Seconds from the start of sequencer and worker, with these variables, to the last row in ClickHouse.
+pub(super) async fn run(
+    installation: &Installation,
+    client: &Client,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<f64> {
     let before = passes::head(client).await?;
     let changed = update_each(client).await?;
     let clickhouse = installation.clickhouse()?;
     let raw = installation.raw_database();
     let sql = format!("SELECT count() FROM {raw}.users WHERE sync_sequence_id > {}", before.get());
     let began = Instant::now();
-    let programs = start(installation)?;
+    let programs = start(installation, variables)?;
     eventually("all changes are in ClickHouse", DEADLINE, async || {
         let found: Vec<(u64,)> = clickhouse.fetch_rows(&sql).await?;
         Ok(found.first().is_some_and(|row| row.0 >= changed))
@@ -86,9 +96,9 @@ async fn update_each(client: &Client) -> anyhow::Result<u64> {
     Ok(changed)
 }
 
-fn start(installation: &Installation) -> anyhow::Result<[Program; 2]> {
-    let sequencer = installation.start("lockstep-sequencer", "bench-sequencer")?;
-    Ok([sequencer, installation.start("lockstep-worker", "bench-worker")?])
+fn start(installation: &Installation, variables: &[(&str, &str)]) -> anyhow::Result<[Program; 2]> {
+    let sequencer = installation.start_with("lockstep-sequencer", "bench-sequencer", variables)?;
+    Ok([sequencer, installation.start_with("lockstep-worker", "bench-worker", variables)?])
 }
 
 async fn stop(programs: [Program; 2]) -> anyhow::Result<()> {
