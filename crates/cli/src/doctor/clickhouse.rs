@@ -3,6 +3,7 @@
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::doctor::{BY_ITS_CODE, missing_rights};
 use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};
@@ -14,6 +15,10 @@ pub(super) const CHECK: &str = "ClickHouse";
 
 pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, CliError> {
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    let lacking = missing_rights(CHECK, &clickhouse).await?;
+    if !lacking.is_empty() {
+        return Ok(lacking);
+    }
     let source = Source::of(settings)?;
     // Without the source it is not known whose tables they are: then they are taken for another system's.
     let live = attach::inspect(&source, mappings).await.unwrap_or_default();
@@ -40,7 +45,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         // Their texts say what differs and what the ways out are.
         Err(error) => {
             let text = error.to_string();
-            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, "see docs/errors for the code"));
+            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, BY_ITS_CODE));
             Ok(vec![Check::finding(CHECK, what, remedy)])
         }
     }

@@ -119,7 +119,7 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
         next: Vec::new(),
     };
     report.services.push(of_queue(settings).await);
-    report.services.push(of_clickhouse(settings).await);
+    report.services.extend(of_clickhouse(settings).await);
     if let Some(client) = client {
         of_database(&client, settings, request, &mut report).await?;
     }
