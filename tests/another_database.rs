@@ -148,7 +148,9 @@ async fn init(stage: &Stage, to: &Definitions, more: &[&str]) -> Result<(Option<
 /// What is called as the platform's table is, and is none, is said.
 #[tokio::test]
 async fn another_database_with_a_tenancy_of_another_form_is_not_ready() -> Result<()> {
-    for (tenancy, place) in [("CREATE TABLE \"Tenancy\" (x int)", "findings"), ("CREATE TYPE \"Tenancy\" AS ENUM ('x')", "services")] {
+    for (tenancy, place) in
+        [("CREATE TABLE \"Tenancy\" (x int)", "findings"), ("CREATE TYPE \"Tenancy\" AS ENUM ('x')", "services")]
+    {
         let stage = Stage::of(Installation::create().await?).await?;
         stage.sql(tenancy).await?;
         stage.sql("CREATE TABLE account (id uuid PRIMARY KEY); CREATE TABLE bill (id uuid PRIMARY KEY, account uuid REFERENCES account)").await?;
@@ -173,13 +175,16 @@ async fn another_database_gets_all_of_its_tenancies_or_nothing() -> Result<()> {
         )
         .await?;
     let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
-    let in_the_way = format!("CREATE TRIGGER {KEEPER}_of_none AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION keep_tenancies()");
+    let in_the_way = format!(
+        "CREATE TRIGGER {KEEPER}_of_none AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION keep_tenancies()"
+    );
     stage.sql(&in_the_way).await?;
     let to = Definitions::new(&[])?;
     let file = to.path("tenancy.sql");
     std::fs::write(&file, tenancies_kept_from(&account, "id"))?;
     // Without ON_ERROR_STOP, every statement is tried.
-    let psql = async || ended(Command::new("psql").arg("--file").arg(&file).arg(stage.installation.database().url())).await;
+    let psql =
+        async || ended(Command::new("psql").arg("--file").arg(&file).arg(stage.installation.database().url())).await;
     ensure!(String::from_utf8_lossy(&psql().await?.stderr).contains("already exists"), "nothing was in the way");
     const THERE: &str = "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'Tenancy') + (SELECT count(*) FROM pg_proc WHERE proname = $$KEEPER$$)";
     let there = THERE.replace("KEEPER", KEEPER);
@@ -207,12 +212,19 @@ async fn another_database_whose_tenants_have_numbers_is_told_what_to_do() -> Res
     ensure!(code == Some(1) && report["ready"] == false && report["suggested"] == serde_json::json!([]), "{report:#}");
     let tenants = report["services"].as_array().into_iter().flatten().find(|check| check["check"] == "tenants");
     let tenants = tenants.context("what is wrong with the tenants")?;
-    for (field, part) in [("detail", "public.account looks"), ("detail", "id is of type bigint"), ("remedy", "gen_random_uuid()")] {
+    for (field, part) in
+        [("detail", "public.account looks"), ("detail", "id is of type bigint"), ("remedy", "gen_random_uuid()")]
+    {
         ensure!(tenants[field].as_str().is_some_and(|said| said.contains(part)), "{tenants:#}");
     }
     let unmapped: Vec<_> = report["unmapped"].as_array().into_iter().flatten().collect();
-    for (table, part) in [("public.account", "id is of type int8"), ("public.bill", "account_id is of type int8"), ("public.visit", "account_id is of type int8")] {
-        let is_told = |one: &&&Value| one["table"] == table && one["reason"].as_str().is_some_and(|said| said.contains(part));
+    for (table, part) in [
+        ("public.account", "id is of type int8"),
+        ("public.bill", "account_id is of type int8"),
+        ("public.visit", "account_id is of type int8"),
+    ] {
+        let is_told =
+            |one: &&&Value| one["table"] == table && one["reason"].as_str().is_some_and(|said| said.contains(part));
         ensure!(unmapped.iter().any(|one| is_told(&one)), "{table}: {unmapped:#?}");
     }
     ensure!(!to.path("tenancy.sql").exists(), "nobody knows the tenants");

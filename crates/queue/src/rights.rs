@@ -6,9 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
@@ -68,11 +66,7 @@ pub async fn missing_rights(
     asked.map_err(|_| endpoint.timeout("asking for rights", DECLARE_TIMEOUT))?
 }
 
-async fn ask(
-    endpoint: &Endpoint,
-    link: &Link<Channel>,
-    topology: &Topology,
-) -> Result<Vec<MissingRight>, QueueError> {
+async fn ask(endpoint: &Endpoint, link: &Link<Channel>, topology: &Topology) -> Result<Vec<MissingRight>, QueueError> {
     let mut missing = Vec::new();
     for plan in topology.queues() {
         if is_missing(endpoint, configure(&channel(endpoint, link).await?, &plan.name).await)? {
@@ -105,19 +99,17 @@ async fn configure(channel: &Channel, queue: &str) -> Result<(), Refusal> {
 /// Consumes with a text for a priority.
 async fn read(channel: &Channel, queue: &str) -> Result<(), Refusal> {
     let arguments = wrong("x-priority", AMQPValue::LongString("none".into()));
-    Ok(channel.basic_consume(short_name(queue)?, "".into(), BasicConsumeOptions::default(), arguments).await.map(drop)?)
+    Ok(channel
+        .basic_consume(short_name(queue)?, "".into(), BasicConsumeOptions::default(), arguments)
+        .await
+        .map(drop)?)
 }
 
 /// Publishes to the queue without a name. There is none, so the message is thrown away.
 async fn write(channel: &Channel) -> Result<(), Refusal> {
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let publishing = channel.basic_publish(
-        "".into(),
-        "".into(),
-        BasicPublishOptions::default(),
-        &[],
-        BasicProperties::default(),
-    );
+    let publishing =
+        channel.basic_publish("".into(), "".into(), BasicPublishOptions::default(), &[], BasicProperties::default());
     Ok(publishing.await?.await.map(drop)?)
 }
 

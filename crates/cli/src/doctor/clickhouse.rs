@@ -15,10 +15,6 @@ pub(super) const CHECK: &str = "ClickHouse";
 
 pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, CliError> {
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
-    let lacking = missing_rights(CHECK, &clickhouse).await?;
-    if !lacking.is_empty() {
-        return Ok(lacking);
-    }
     let source = Source::of(settings)?;
     // Without the source it is not known whose tables they are: then they are taken for another system's.
     let live = attach::inspect(&source, mappings).await.unwrap_or_default();
@@ -34,6 +30,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
             });
             let mut findings: Vec<_> = differing.chain(missing).collect();
             findings.extend(kept_limits(&clickhouse).await?);
+            findings.extend(missing_rights(CHECK, &clickhouse).await?);
             Ok(or_ok(CHECK, "tables and views are in place", findings))
         }
         Err(ProvisionError::Destination(error))
@@ -41,7 +38,11 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         {
             Ok(vec![Check::finding(CHECK, error.to_string(), error.remedy())])
         }
-        Err(ProvisionError::Destination(error)) => Err(error.into()),
+        // All rights that are missing say more than what failed for the first of them.
+        Err(ProvisionError::Destination(error)) => match missing_rights(CHECK, &clickhouse).await {
+            Ok(lacking) if !lacking.is_empty() => Ok(lacking),
+            _ => Err(error.into()),
+        },
         // Their texts say what differs and what the ways out are.
         Err(error) => {
             let text = error.to_string();

@@ -15,16 +15,8 @@ pub struct Right {
 const SYSTEM_TABLES: [&str; 7] =
     ["columns", "databases", "mutations", "parts", "settings", "tables", "user_directories"];
 /// What shows who may read what.
-const ACCESS_TABLES: [&str; 8] = [
-    "grants",
-    "quota_limits",
-    "quotas",
-    "role_grants",
-    "roles",
-    "row_policies",
-    "settings_profile_elements",
-    "users",
-];
+const ACCESS_TABLES: [&str; 8] =
+    ["grants", "quota_limits", "quotas", "role_grants", "roles", "row_policies", "settings_profile_elements", "users"];
 
 /// What is needed everywhere.
 pub fn rights(databases: &Databases) -> Vec<Right> {

@@ -110,7 +110,9 @@ pub async fn source_checks(
     open_for_s: u32,
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
-    let look = async { Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?)) };
+    let look = async {
+        Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?))
+    };
     let (live, client) = match look.await {
         Ok(seen) => seen,
         Err(error) => return Ok(vec![Check::failed("Postgres", &error)]),

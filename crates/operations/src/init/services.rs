@@ -91,8 +91,12 @@ async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
             );
             Check::finding(name, format!("the user may not {}", lacking.join(", ")), remedy)
         }
-        Ok((_, true)) => Check::ok(name, "answers, with all rights that are needed; queues of this prefix are there already"),
-        Ok((_, false)) => Check::ok(name, "answers, with all rights that are needed; programs declare their queues when they start"),
+        Ok((_, true)) => {
+            Check::ok(name, "answers, with all rights that are needed; queues of this prefix are there already")
+        }
+        Ok((_, false)) => {
+            Check::ok(name, "answers, with all rights that are needed; programs declare their queues when they start")
+        }
         Err(error) => Check::failed(name, &error),
     }
 }

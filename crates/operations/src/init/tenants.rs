@@ -64,7 +64,11 @@ impl Tenants {
         let tables = tenants_tables(client).await?;
         if is_platform && named.is_none() {
             let kept = tables.into_iter().find(|tenants| tenants.is_kept);
-            return Ok(kept.map_or(Self::OfPlatform, |tenants| Self::Of { tenants, others: Vec::new(), is_there: true }));
+            return Ok(kept.map_or(Self::OfPlatform, |tenants| Self::Of {
+                tenants,
+                others: Vec::new(),
+                is_there: true,
+            }));
         }
         Ok(match choose(tables, named, is_platform)? {
             Self::Of { tenants, is_there: false, .. } if is_type => Self::Unknown {
@@ -244,10 +248,15 @@ mod tests {
             assert!(parts.iter().all(|part| said.contains(part)), "{said}");
         };
         let users = table("users", "uuid", 9);
-        said(&[users.clone(), table("account", "uuid", 0)], None, &["--tenants-table; it may be app.users, app.account"]);
+        said(
+            &[users.clone(), table("account", "uuid", 0)],
+            None,
+            &["--tenants-table; it may be app.users, app.account"],
+        );
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);
         said(&[users.clone()], Some("nobody"), &["LS-0043", "no ordinary table of that name"]);
-        let tied = [users, table("account", "uuid", 2), table("public.tenant", "bigint", 2), table("client", "uuid", 1)];
+        let tied =
+            [users, table("account", "uuid", 2), table("public.tenant", "bigint", 2), table("client", "uuid", 1)];
         said(&tied, None, &["may be each of app.account, public.tenant:", "--tenants-table"]);
         let schemas = [table("a.account", "uuid", 3), table("b.account", "uuid", 2)];
         said(&schemas, Some("account"), &["name it with its schema: a.account, b.account"]);

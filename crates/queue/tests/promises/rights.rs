@@ -135,7 +135,9 @@ async fn a_right_that_is_missing_is_named_and_asking_leaves_nothing_behind() {
             assert_eq!(missing(Some(CONSUME)).await, read);
             assert_eq!(missing(Some(DECLARE)).await, configure);
             match depths(&url(), None, topology).await {
-                Ok(depths) => assert!(are_there && (depths.ready, depths.retrying, depths.dead) == (1, 0, 0), "{depths:?}"),
+                Ok(depths) => {
+                    assert!(are_there && (depths.ready, depths.retrying, depths.dead) == (1, 0, 0), "{depths:?}")
+                }
                 Err(error) => assert!(!are_there && matches!(error, QueueError::NoQueue { .. }), "{error}"),
             }
         }
