@@ -3,6 +3,7 @@
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::doctor::{BY_ITS_CODE, missing_rights};
 use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};
@@ -29,6 +30,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
             });
             let mut findings: Vec<_> = differing.chain(missing).collect();
             findings.extend(kept_limits(&clickhouse).await?);
+            findings.extend(missing_rights(CHECK, &clickhouse).await?);
             Ok(or_ok(CHECK, "tables and views are in place", findings))
         }
         Err(ProvisionError::Destination(error))
@@ -36,11 +38,15 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         {
             Ok(vec![Check::finding(CHECK, error.to_string(), error.remedy())])
         }
-        Err(ProvisionError::Destination(error)) => Err(error.into()),
+        // All rights that are missing say more than what failed for the first of them.
+        Err(ProvisionError::Destination(error)) => match missing_rights(CHECK, &clickhouse).await {
+            Ok(lacking) if !lacking.is_empty() => Ok(lacking),
+            _ => Err(error.into()),
+        },
         // Their texts say what differs and what the ways out are.
         Err(error) => {
             let text = error.to_string();
-            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, "see docs/errors for the code"));
+            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, BY_ITS_CODE));
             Ok(vec![Check::finding(CHECK, what, remedy)])
         }
     }

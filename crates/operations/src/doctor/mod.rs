@@ -5,9 +5,13 @@
 mod activity;
 mod capture;
 mod destinations;
+mod rights;
 mod vacuum;
 
+use std::fmt::Display;
+
 pub(crate) use self::activity::leads;
+pub use self::rights::missing_rights;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
@@ -20,6 +24,9 @@ use crate::error::OperationError;
 /// What no look at the source can tell.
 const NOT_TOLD: &str = "Not told by any of this: rows that were changed while a trigger was away that is back as it was. \
                         `lockstep-verifier` finds them.";
+
+/// What to do about an error that has a code and no remedy of its own.
+pub const BY_ITS_CODE: &str = "see docs/errors for the code";
 
 /// What a check came to.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
@@ -64,8 +71,8 @@ impl Check {
     }
 
     /// Looking has failed.
-    pub fn failed(check: &'static str, error: &OperationError) -> Self {
-        Self::unknown(check, error.to_string(), "see docs/errors for the code")
+    pub fn failed(check: &'static str, error: &impl Display) -> Self {
+        Self::unknown(check, error.to_string(), BY_ITS_CODE)
     }
 }
 
@@ -103,7 +110,9 @@ pub async fn source_checks(
     open_for_s: u32,
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
-    let look = async { Ok((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?)) };
+    let look = async {
+        Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?))
+    };
     let (live, client) = match look.await {
         Ok(seen) => seen,
         Err(error) => return Ok(vec![Check::failed("Postgres", &error)]),
@@ -129,7 +138,7 @@ async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
         Err(error @ SourceError::RowSecurity(_)) => {
             Check::finding(CHECK, error.to_string(), "ALTER ROLE … BYPASSRLS, by a superuser")
         }
-        Err(error) => Check::failed(CHECK, &error.into()),
+        Err(error) => Check::failed(CHECK, &error),
     }
 }
 

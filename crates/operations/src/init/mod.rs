@@ -119,7 +119,7 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
         next: Vec::new(),
     };
     report.services.push(of_queue(settings).await);
-    report.services.push(of_clickhouse(settings).await);
+    report.services.extend(of_clickhouse(settings).await);
     if let Some(client) = client {
         of_database(&client, settings, request, &mut report).await?;
     }
@@ -149,12 +149,12 @@ async fn of_database(
     let of_tenancies = misfits_of_tenancies(&facts(client, &[tenancy_table()]).await?);
     let of_tenancies: Vec<_> = of_tenancies.into_iter().map(DefinitionFinding::from).collect();
     report.findings.retain(|finding| !of_tenancies.contains(finding));
-    if statements.is_none() && tenants.remedy().is_none() {
+    if statements.is_none() && tenants.problem().is_none() {
         // It is there, and has to fit also where no mapping reads it yet.
         report.findings.extend(of_tenancies);
     }
-    if let Some(remedy) = tenants.remedy() {
-        report.services.push(Check::finding("tenants", "there is no table of tenancies", remedy));
+    if let Some((problem, remedy)) = tenants.problem() {
+        report.services.push(Check::finding("tenants", problem, remedy));
     }
     report.next = next(&request.to, statements.is_some(), &request.settings);
     Ok(())

@@ -2,7 +2,7 @@
 
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
-use lockstep_mappings::{DraftError, MappingSet};
+use lockstep_mappings::{Draft, DraftError, MappingSet};
 use lockstep_schema::attach::{ApplicationTable, application_tables};
 use tokio_postgres::Client;
 
@@ -42,8 +42,9 @@ pub(super) async fn suggest(
         let tenant = request.tenant_column.as_deref().or_else(|| tenants.column(&of, usual.as_deref()));
         let is_guessed = request.tenant_column.is_none() && of.references.is_empty();
         let mut draft = draft_of(client, table, tenant, &taken).await;
-        if is_guessed && matches!(draft, Err(OperationError::NoDraft { why: DraftError::NoTenant(_), .. })) {
-            draft = draft_of(client, table, None, &taken).await;
+        if is_guessed && has_no_tenant(&draft) {
+            let by_usual_name = draft_of(client, table, None, &taken).await;
+            draft = if has_no_tenant(&by_usual_name) { draft } else { by_usual_name };
         }
         match draft {
             Ok(draft) => {
@@ -63,4 +64,9 @@ pub(super) async fn suggest(
         }
     }
     Ok(())
+}
+
+fn has_no_tenant(draft: &Result<Draft, OperationError>) -> bool {
+    use DraftError::{NoTenant, OtherType};
+    matches!(draft, Err(OperationError::NoDraft { why: NoTenant(_) | OtherType { .. }, .. }))
 }

@@ -76,7 +76,12 @@ fn tenants_are_told_by_a_column_that_was_said_or_has_a_usual_name() {
     assert_eq!(tenant(&own, Some("owner")), Ok("tenant = { column = \"owner\" }".to_owned()));
     let candidates = DraftError::NoTenant(vec!["id".to_owned(), "owner".to_owned()]);
     assert_eq!(tenant(&own, None), Err(candidates.clone()));
-    assert_eq!(tenant(&own, Some("name")), Err(candidates));
+    assert_eq!(tenant(&own, Some("nobody")), Err(candidates));
+    let other = |column: &str, type_name: &str| {
+        Err(DraftError::OtherType { column: column.to_owned(), type_name: type_name.to_owned() })
+    };
+    assert_eq!(tenant(&own, Some("name")), other("name", "text"));
+    assert_eq!(tenant(&[("id", "uuid"), ("tenant_id", "int8")], None), other("tenant_id", "int8"));
     let placed = [("id", "uuid"), ("projectId", "text"), ("branchId", "varchar")];
     let by_place = "tenant = { project = \"projectId\", branch = \"branchId\" }";
     assert_eq!(tenant(&placed, None), Ok(by_place.to_owned()));

@@ -7,6 +7,7 @@ use lockstep_schema::verifications::latest::{Latest, latest};
 use tokio_postgres::Row;
 
 use super::UpkeepSession;
+use crate::plan::stamps;
 
 /// For how long the oldest has waited of what has no destination in sight yet; `None` where nothing waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,9 +26,9 @@ LEFT JOIN lockstep.pause p ON p.kind = k.kind GROUP BY 1";
 const ERASURES: &str = "SELECT count(*), extract(epoch FROM clock_timestamp() - min(requested_at))::float8
 FROM lockstep.erasure WHERE finished_at IS NULL";
 
-/// `$1`: whether something is not announced. Of very many passes the latest are looked at: it is at least that old.
+/// `$1`: whether something is not announced. Of very many passes the latest `$2` are looked at: it is at least that old.
 const OLDEST: &str = "SELECT CASE WHEN $1 THEN (
-  SELECT extract(epoch FROM clock_timestamp() - min(p.passed_at))::float8 FROM (SELECT * FROM lockstep.pass ORDER BY id DESC LIMIT 4096) p
+  SELECT extract(epoch FROM clock_timestamp() - min(p.passed_at))::float8 FROM (SELECT * FROM lockstep.pass ORDER BY id DESC LIMIT $2) p
   WHERE p.last_sequence > (SELECT max(sequence) FROM lockstep.announced)) END,
   (SELECT extract(epoch FROM clock_timestamp() - e.requested_at)::float8 FROM lockstep.expansion e ORDER BY e.id LIMIT 1)";
 
@@ -51,7 +52,7 @@ impl UpkeepSession {
 
     /// How old the oldest is of what waits. What is not announced is looked for where there is any.
     pub(crate) async fn oldest(&self, is_unannounced: bool) -> Result<Oldest, SourceError> {
-        let row = self.client.query_one(OLDEST, &[&is_unannounced]).await?;
+        let row = self.client.query_one(OLDEST, &[&is_unannounced, &i64::from(stamps::MOST)]).await?;
         Ok(Oldest { unannounced: age(&row, 0)?, expansion: age(&row, 1)? })
     }
 }
