@@ -110,6 +110,21 @@ fn a_file_that_is_named_has_to_be_there_and_one_without_passwords_may_hold_urls(
     assert!(Path::new(&file.0).exists());
 }
 
+#[test]
+fn whatever_is_empty_in_the_file_is_not_given() {
+    let names: Vec<_> = flags().iter().filter_map(name_of).collect();
+    for value in ["", " "] {
+        let file = Written::new(&names.iter().map(|name| format!("{name} = \"{value}\"\n")).collect::<String>());
+        let args = file.parse(&[]);
+        args.resolve(Needs::default()).unwrap();
+        let defaults = parse(&[]);
+        for name in &names {
+            assert_eq!(of(&args, name).value, of(&defaults, name).value, "{name} = {value:?}");
+        }
+        assert_eq!(args.as_file().text, "");
+    }
+}
+
 /// A flag without a variable could not stand in the file.
 #[test]
 fn every_flag_but_the_file_itself_has_a_name_in_the_file() {
