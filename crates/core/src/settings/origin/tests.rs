@@ -151,7 +151,6 @@ fn what_was_given_can_be_written_down_and_read_again_with_its_secrets_apart() {
 fn addresses_of_webhooks_are_not_shown_and_are_written_to_a_file_of_their_own() {
     let args = parse(&["--events-webhooks", "pager=https://hooks.example.com/hunter2,chat=https://h/?t=hunter2"]);
     assert_eq!(of(&args, "events_webhooks").value.as_deref(), Some("set"));
-    assert_eq!(args.resolve(Needs::default()).unwrap().events.sinks.len(), 2);
     let written = args.as_file();
     assert!(!written.text.contains("hunter2"), "{}", written.text);
     assert_eq!(written.secrets[0].0, "events_webhooks");
