@@ -7,7 +7,8 @@ use lockstep_core::exit;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
-    ActionRecord, Deployment, EVENT_KINDS, EventDelivery, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport,
+    ActionRecord, Deployment, EVENT_KINDS, EventDelivery, EventFilter, EventReport, EventRetryReport, EventTestReport,
+    EventsReport,
 };
 use serde_json::json;
 

@@ -31,7 +31,7 @@ use crate::telemetry::LogFormat;
 /// Flags that every program accepts; each has an environment variable of the same name with the prefix `LOCKSTEP_`, and
 /// may stand in the configuration file in lower case without it.
 ///
-/// An empty value counts as not given. Every secret can also come from a file. This is the one list of them: names in the
+/// An empty variable counts as not given. Every secret can also come from a file. This is the one list of them: names in the
 /// file, what is a secret and what is a path follow from it.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connections and settings")]
@@ -287,9 +287,9 @@ pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
     let guess = Guess::of(std::env::args().skip(1));
     choose_colors(guess.colors);
     let command = without_empty_variables(T::command());
-    let parsed = command.try_get_matches().and_then(|matches| {
-        T::from_arg_matches(&matches).map_err(|error| error.format(&mut T::command()))
-    });
+    let parsed = command
+        .try_get_matches()
+        .and_then(|matches| T::from_arg_matches(&matches).map_err(|error| error.format(&mut T::command())));
     parsed.map_err(|error| {
         if error.use_stderr() {
             guess.fail(&error);
@@ -307,9 +307,8 @@ fn is_blank(value: &OsStr) -> bool {
 /// A variable that is empty is as if it was not set, whatever its setting takes: files of compose and charts pass such ones.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| is_blank(&value));
-    let command = command.mut_args(|flag| {
-        if flag.get_env().is_some_and(is_empty) { flag.env(None::<&'static str>) } else { flag }
-    });
+    let command = command
+        .mut_args(|flag| if flag.get_env().is_some_and(is_empty) { flag.env(None::<&'static str>) } else { flag });
     command.mut_subcommands(without_empty_variables)
 }
 

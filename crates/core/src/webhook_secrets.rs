@@ -85,8 +85,10 @@ impl WebhookSecrets {
         let mut secrets = Self { file: file.to_owned(), lines: Vec::new() };
         for (line, text) in private_file::lines(text) {
             let (name, parsed) = secret(text);
-            let is_too_many = name.is_some() && secrets.lines.iter().filter(|line| line.is_of(name)).count() >= MAX_SECRETS;
-            let parsed = if is_too_many { Err("it is the fifth secret of this name, and four are enough") } else { parsed };
+            let is_too_many =
+                name.is_some() && secrets.lines.iter().filter(|line| line.is_of(name)).count() >= MAX_SECRETS;
+            let parsed =
+                if is_too_many { Err("it is the fifth secret of this name, and four are enough") } else { parsed };
             let secret = parsed.map_err(|why| Malformed { line, why });
             secrets.lines.push(Line { name: name.map(str::to_owned), secret });
         }

@@ -74,11 +74,9 @@ impl SequencerError {
             // Once it was mended, or is reachable.
             Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
-            Self::Definitions(_)
-            | Self::Sequence(_)
-            | Self::Outdated(_)
-            | Self::Listen { .. }
-            | Self::Internal(_) => false,
+            Self::Definitions(_) | Self::Sequence(_) | Self::Outdated(_) | Self::Listen { .. } | Self::Internal(_) => {
+                false
+            }
         }
     }
 

@@ -225,7 +225,9 @@ mod tests {
         let missing = of_secrets(None);
         assert!(missing.len() == 1 && missing[0].contains("LOCKSTEP_EVENTS_SECRET_FILE is missing"), "{missing:?}");
         let problems = of_secrets(Some(&format!("pager:{SECRET}\npager:whsec_hunter2\nhunter2\nother:{SECRET}")));
-        for (problem, said) in problems.iter().zip(["line 2: the secret is not", "no secret of chat", "line 3: there is"]) {
+        for (problem, said) in
+            problems.iter().zip(["line 2: the secret is not", "no secret of chat", "line 3: there is"])
+        {
             assert!(problem.starts_with("LS-0516: ") && problem.contains(said), "{problem}");
             assert!(!problem.contains("hunter2"), "{problem}");
         }

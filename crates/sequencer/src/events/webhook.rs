@@ -68,7 +68,11 @@ impl SendEvents {
         let names: Vec<_> = self.settings.sinks.iter().map(|sink| &sink.name).collect();
         let nobodys: Vec<_> = secrets.of_nobody(&names).iter().map(ToString::to_string).collect();
         for error in nobodys.iter().filter(|line| !self.said.contains(line)) {
-            tracing::warn!(sink = self.sink, error, "a line of the webhooks' secrets names no webhook and is no secret");
+            tracing::warn!(
+                sink = self.sink,
+                error,
+                "a line of the webhooks' secrets names no webhook and is no secret"
+            );
         }
         self.said = nobodys;
         Ok(secrets)
