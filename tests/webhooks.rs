@@ -192,10 +192,10 @@ async fn webhooks_of_a_receiver_that_asks_for_a_rest_wait_for_an_hour_at_most() 
     until(&stage, "pager", "last_error = 'http_503'", 1).await?;
     let rests = "SELECT count(*) FROM lockstep.event_sink WHERE rests_until BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour'";
     stage.until("it to rest for an hour", rests, 1).await?;
-    let until = "SELECT to_char(rests_until, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM lockstep.event_sink";
-    let until: String = stage.client.query_one(until, &[]).await?.get(0);
+    let rested = "SELECT to_char(rests_until, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM lockstep.event_sink";
+    let rested: String = stage.client.query_one(rested, &[]).await?.get(0);
     let shown = json(&stage, "events show", &["1"], 0).await?;
-    assert_eq!(shown["deliveries"][0]["next_at"], until, "it is said to be told while it rests");
+    assert_eq!(shown["deliveries"][0]["next_at"], rested, "it is said to be told while it rests");
     receiver.answers(Answer::Status(200));
     resume(&stage).await?;
     until(&stage, "pager", "attempts = 0", 1).await?;
