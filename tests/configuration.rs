@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use clap::Command;
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
-use uuid::Uuid;
 
 use crate::programs::{ended, secret_file, with_changed, with_settings};
 use crate::stage::{DEADLINE, Stage};
@@ -79,6 +78,8 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     stage.end([]).await
 }
 
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
 /// As files of compose and charts pass them.
 #[tokio::test]
 async fn configuration_that_is_empty_is_as_if_it_was_not_set() -> Result<()> {
@@ -103,7 +104,7 @@ async fn configuration_that_is_empty_is_as_if_it_was_not_set() -> Result<()> {
             );
         }
         let link =
-            ["console", "link", "--tenant", &Uuid::nil().to_string(), "--base-url", "https://console.example.com"];
+            ["console", "link", "--tenant", NOBODY, "--base-url", "https://console.example.com"];
         let unsigned = ended(with_settings(&stage, "lockstep", &empty).args(link)).await?;
         let said = String::from_utf8_lossy(&unsigned.stderr);
         ensure!(said.contains("LOCKSTEP_CONSOLE_LINK_SECRET_FILE") && !said.contains("a value is required"), "{said}");
