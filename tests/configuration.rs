@@ -103,8 +103,7 @@ async fn configuration_that_is_empty_is_as_if_it_was_not_set() -> Result<()> {
                 "{program} {arguments:?}: {said}"
             );
         }
-        let link =
-            ["console", "link", "--tenant", NOBODY, "--base-url", "https://console.example.com"];
+        let link = ["console", "link", "--tenant", NOBODY, "--base-url", "https://console.example.com"];
         let unsigned = ended(with_settings(&stage, "lockstep", &empty).args(link)).await?;
         let said = String::from_utf8_lossy(&unsigned.stderr);
         ensure!(said.contains("LOCKSTEP_CONSOLE_LINK_SECRET_FILE") && !said.contains("a value is required"), "{said}");
