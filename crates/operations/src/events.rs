@@ -66,7 +66,7 @@ pub struct EventDelivery {
     pub attempts: i32,
     /// When it was delivered, in UTC.
     pub delivered_at: Option<String>,
-    /// When it is tried next, in UTC.
+    /// When it is tried next, in UTC; none where nobody tries it.
     pub next_at: Option<String>,
     /// What went wrong last, as one word.
     pub error: Option<String>,
@@ -107,9 +107,11 @@ FROM lockstep.event e WHERE ($1::bigint IS NULL OR e.id = $1) AND ($2::text IS N
     WHERE d.event_id = e.id AND d.delivered_at IS NULL))
 ORDER BY e.id DESC LIMIT $5"#;
 
+/// A sink that is stopped is told nothing before somebody resumes it, and one that rests nothing before it has rested.
 const DELIVERIES: &str = r#"SELECT d.sink, CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
     WHEN d.next_at IS NULL THEN 'given_up' WHEN s.stopped_at IS NOT NULL THEN 'stopped' ELSE 'waiting' END, d.attempts,
-  to_char(d.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(d.next_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), d.last_error
+  to_char(d.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), CASE WHEN s.stopped_at IS NULL AND d.next_at IS NOT NULL
+    THEN to_char(greatest(d.next_at, s.rests_until), 'YYYY-MM-DD"T"HH24:MI:SS"Z"') END, d.last_error
 FROM lockstep.event_delivery d JOIN lockstep.event_sink s USING (sink) WHERE d.event_id = $1 ORDER BY d.sink"#;
 
 /// Attempts begin anew. `$1`: of one event; `$2`: of one sink.

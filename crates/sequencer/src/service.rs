@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::announce::Announcer;
 use crate::error::SequencerError;
-use crate::events::{self, EventTasks};
+use crate::events::EventTasks;
 use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
@@ -45,7 +45,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     let mappings = Arc::new(MappingSet::load(&settings.mappings)?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    events::check(&settings.events).map_err(|error| SequencerError::Events(error.to_string()))?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();

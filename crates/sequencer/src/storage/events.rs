@@ -61,6 +61,8 @@ SELECT 'quarantine', of.destination || ' ' || of.mapping_name, TRUE, jsonb_build
     FROM (SELECT q.code, q.first_refused_at FROM lockstep.quarantine q
       WHERE q.destination = of.destination AND q.mapping_name = of.mapping_name LIMIT $2) c) r";
 
+const VERIFICATION_DIFFERS: &str = "verification_differs";
+
 const OPEN: &str = "SELECT kind, subject FROM lockstep.event WHERE open";
 
 /// What is older than 30 days, and the oldest beyond 10,000. What is open stays; and what happened once stays for so long that it is
@@ -108,7 +110,7 @@ impl EventSession {
             self.slow = conditions(&self.client.query(QUARANTINE, &[&limit, &COUNTED]).await?)?;
             let differs = latest(&self.client).await?.into_iter().filter(|latest| latest.verdict == "different");
             self.slow.extend(differs.map(|latest| Condition {
-                topic: ("verification_differs".to_owned(), latest.mapping.clone()),
+                topic: (VERIFICATION_DIFFERS.to_owned(), latest.mapping.clone()),
                 lasts: true,
                 body: json!({ "mapping": latest.mapping, "missing": latest.rows[0], "unexpected": latest.rows[1],
                     "different": latest.rows[2], "look": "lockstep verified" }),
@@ -156,4 +158,21 @@ fn conditions(rows: &[Row]) -> Result<Vec<Condition>, SourceError> {
         Ok(Condition { topic, lasts: row.try_get(2)?, body: row.try_get(3)? })
     };
     rows.iter().map(condition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_schema::events::KINDS;
+
+    use super::*;
+
+    /// Commands refuse other kinds.
+    #[test]
+    fn every_kind_that_is_written_is_known() {
+        let of_statement = |sql: &'static str| sql.split("SELECT '").skip(1).filter_map(|rest| rest.split('\'').next());
+        let mut written: BTreeSet<_> = of_statement(NOW).chain(of_statement(QUARANTINE)).collect();
+        // One comes of verifications, the other of a command.
+        written.extend([VERIFICATION_DIFFERS, "test"]);
+        assert_eq!(written, BTreeSet::from(KINDS));
+    }
 }
