@@ -116,7 +116,6 @@ async fn colors_follow_one_policy_in_every_command() -> Result<()> {
         for (environment, flag, has_colors) in [
             (&[][..], "auto", false),
             (&[FORCED], "auto", true),
-            (&[("CLICOLOR_FORCE", "0")], "auto", false),
             (&[FORCED, ("NO_COLOR", "")], "auto", true),
             (&[FORCED, REFUSED], "auto", false),
             (&[FORCED], "never", false),

@@ -3,11 +3,10 @@
 mod keys;
 mod tone;
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
 
+use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -70,9 +69,6 @@ pub struct OutputArgs {
 /// How this process speaks; set once, when its command line is known.
 static CHOSEN: OnceLock<OutputArgs> = OnceLock::new();
 
-/// When this process has colours, as [`Colors`]: first as its command line seems to say, then as it does.
-static COLORS: AtomicU8 = AtomicU8::new(Colors::Auto as u8);
-
 impl OutputArgs {
     /// Has everything in this process follow these flags. A second call changes nothing.
     pub fn apply(self) {
@@ -103,42 +99,22 @@ pub fn chosen() -> OutputArgs {
 
 /// Help, errors, reports and logs follow one choice.
 pub(crate) fn choose_colors(when: Colors) {
-    COLORS.store(when as u8, Ordering::Relaxed);
+    let choice = match when {
+        Colors::Auto => ColorChoice::Auto,
+        Colors::Always => ColorChoice::Always,
+        Colors::Never => ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 /// Whether standard output has colours.
-pub(crate) fn stdout_has_colors() -> bool {
-    has_colors(io::stdout().is_terminal())
+fn stdout_has_colors() -> bool {
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
 /// Whether standard error has colours.
 pub fn stderr_has_colors() -> bool {
-    has_colors(io::stderr().is_terminal())
-}
-
-fn has_colors(is_terminal: bool) -> bool {
-    match COLORS.load(Ordering::Relaxed) {
-        when if when == Colors::Always as u8 => true,
-        when if when == Colors::Never as u8 => false,
-        _ => wants_colors(is_terminal, |name| std::env::var_os(name)),
-    }
-}
-
-/// What <https://bixense.com/clicolors/> and <https://no-color.org> say. A variable that is empty counts as not set.
-fn wants_colors(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    let given = |name| variable(name).filter(|value| !value.is_empty());
-    if given("NO_COLOR").is_some() {
-        return false;
-    }
-    let is_forced = given("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-    let has_terminal = is_terminal && given("TERM").is_some_and(|terminal| terminal != "dumb");
-    is_forced || has_terminal && given("CLICOLOR").is_none_or(|value| value != "0")
-}
-
-/// What clap says, with colours or without: where clap prints it, it has a policy of its own.
-pub(crate) fn parser_text(error: &clap::Error, has_colors: bool) -> String {
-    let text = error.render();
-    if has_colors { text.ansi().to_string() } else { text.to_string() }
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
 /// The lines of the terminal that standard output is; none where it is no terminal.
@@ -254,7 +230,8 @@ impl Guess {
         if self.form.is_json() {
             fail_as(self.form, &format!("LS-0001: {error}"));
         } else {
-            write_aside(&parser_text(error, stderr_has_colors()));
+            // Printing to a closed pipe is no failure of ours.
+            let _ = error.print();
         }
     }
 }
@@ -270,26 +247,6 @@ mod tests {
         assert_eq!(said["message"], "LS-0041: there is no destination \"x\"");
         assert!(said["docs"].as_str().is_some_and(|docs| docs.ends_with("docs/errors/LS-0041.md")));
         assert!(failure("nobody knows LS-1").get("code").is_some_and(serde_json::Value::is_null));
-    }
-
-    #[test]
-    fn colours_are_forced_by_what_is_set_and_not_0_and_refused_before_all() {
-        let wants = |is_terminal: bool, variables: &[(&str, &str)]| {
-            let variable = |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| value.into());
-            wants_colors(is_terminal, variable)
-        };
-        const TERMINAL: (&str, &str) = ("TERM", "xterm");
-        for value in ["0", ""] {
-            assert!(!wants(false, &[("CLICOLOR_FORCE", value), TERMINAL]), "{value}");
-            assert!(wants(true, &[("CLICOLOR_FORCE", value), TERMINAL]), "{value}");
-        }
-        for is_terminal in [false, true] {
-            assert!(wants(is_terminal, &[("CLICOLOR_FORCE", "1"), ("CLICOLOR", "0"), ("NO_COLOR", "")]));
-            assert!(!wants(is_terminal, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "0"), TERMINAL]));
-            assert!(!wants(is_terminal, &[("CLICOLOR", "0"), TERMINAL]));
-        }
-        assert!(wants(true, &[TERMINAL]) && !wants(false, &[TERMINAL]));
-        assert!(!wants(true, &[("TERM", "dumb")]) && !wants(true, &[]));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use self::mappings::{BuiltInMappings, MappingArgs, MappingSources};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
 pub use self::written::WrittenSettings;
 use crate::exit;
-use crate::output::{Guess, choose_colors, parser_text, print, stdout_has_colors};
+use crate::output::{Guess, choose_colors};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
 
@@ -295,7 +295,9 @@ pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
             guess.fail(&error);
             return ExitCode::from(exit::CONFIGURATION);
         }
-        ExitCode::from(print(&parser_text(&error, stdout_has_colors()), exit::OK))
+        // Printing to a closed pipe is no failure of ours.
+        let _ = error.print();
+        ExitCode::from(exit::OK)
     })
 }
 
