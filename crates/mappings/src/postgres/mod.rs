@@ -16,6 +16,7 @@ pub mod indexes;
 mod key;
 pub mod mark;
 mod names;
+pub mod passes;
 pub mod quarantine;
 mod row;
 mod target;
