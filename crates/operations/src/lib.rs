@@ -55,8 +55,8 @@ pub use destinations::{
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use events::{
-    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, list_events,
-    resume_events, retry_events, show_event, test_events,
+    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, LatestEvents,
+    SinkDeliveries, latest_events, list_events, resume_events, retry_events, show_event, sink_deliveries, test_events,
 };
 pub use explain::{
     BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
