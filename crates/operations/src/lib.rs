@@ -71,7 +71,8 @@ pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingColumn, MappingDetail, MappingDraft, MappingEntry,
     MappingInitRequest, MappingState, MappingStatement, MappingStatements, MappingTrigger, MappingsReport,
-    check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of, show_mapping,
+    OwnDatabases, check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of,
+    show_mapping,
 };
 pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
