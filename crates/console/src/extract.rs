@@ -72,11 +72,7 @@ fn fields<T: DeserializeOwned>(pairs: &[u8]) -> Result<T, Refusal> {
 /// A field as it is told of: a name that none of ours can be is not repeated.
 fn told(name: &str) -> String {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if is_plain && (1..=NAME_BYTES).contains(&name.len()) {
-        format!("The field {name}")
-    } else {
-        "A field".to_owned()
-    }
+    if is_plain && (1..=NAME_BYTES).contains(&name.len()) { format!("The field {name}") } else { "A field".to_owned() }
 }
 
 /// Postgres refuses the whole statement that has one in a text.
