@@ -55,8 +55,8 @@ pub use destinations::{
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use events::{
-    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, list_events,
-    resume_events, retry_events, show_event, test_events,
+    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, LatestEvents,
+    SinkDeliveries, latest_events, list_events, resume_events, retry_events, show_event, sink_deliveries, test_events,
 };
 pub use explain::{
     BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
@@ -71,7 +71,8 @@ pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingColumn, MappingDetail, MappingDraft, MappingEntry,
     MappingInitRequest, MappingState, MappingStatement, MappingStatements, MappingTrigger, MappingsReport,
-    check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of, show_mapping,
+    OwnDatabases, check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of,
+    show_mapping,
 };
 pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};

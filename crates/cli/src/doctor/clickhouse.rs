@@ -17,7 +17,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let source = Source::of(settings)?;
     // Without the source it is not known whose tables they are: then they are taken for another system's.
-    let live = attach::inspect(&source, mappings).await.unwrap_or_default();
+    let live = attach::inspect_catalog(&source, mappings).await.unwrap_or_default();
     match clickhouse.plan(mappings, &known(&live, mappings, &Wanted::default())).await {
         Ok(plan) => {
             let differing = plan.changes.iter().map(|change| {

@@ -58,6 +58,8 @@ fn seen() -> Seen {
         runs: Vec::new(),
         sessions: Vec::new(),
         quarantine: lockstep_operations::QuarantineGroups::default(),
+        events: lockstep_operations::LatestEvents::default(),
+        deliveries: Vec::new(),
     }
 }
 

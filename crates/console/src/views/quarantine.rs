@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     QuarantineGroup, QuarantineGroups, QuarantinePosition, QuarantineScope, Queue, quarantine_groups, quarantine_of,
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::tenants::encoded;
 use crate::answer::{Answer, Refusal};
+use crate::extract::Query;
 use crate::figures::counted;
 use crate::page::{Page, Region, View};
 use crate::sample::Sample;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Refusal};
+use crate::extract::{Path, Query};
 use crate::figures::{at_least, whole};
 use crate::page::{Page, Region, View};
 use crate::pool::Lent;
@@ -80,11 +81,16 @@ pub(crate) async fn page(
 /// The tenant's own page.
 pub(crate) async fn own(
     State(console): State<Arc<Console>>,
-    Path(link): Path<String>,
-    Query(asked): Query<Asked>,
+    link: Result<Path<String>, Refusal>,
+    asked: Result<Query<Asked>, Refusal>,
 ) -> Answer {
     let refused = |status: StatusCode, text: &str| {
         Ok((status, Page::refusal(View::Own, "This page is not shown", text)).into_response())
+    };
+    // Other pages of refusals lead to views that are not a tenant's.
+    let (link, asked) = match (link, asked) {
+        (Ok(Path(link)), Ok(Query(asked))) => (link, asked),
+        (Err(refusal), _) | (_, Err(refusal)) => return refused(StatusCode::BAD_REQUEST, &refusal.text()),
     };
     let opened = console.link_key.as_ref().and_then(|key| key.opens(&link, now_s()));
     let Some((id, _)) = opened else {

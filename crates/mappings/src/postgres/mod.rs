@@ -16,6 +16,7 @@ pub mod indexes;
 mod key;
 pub mod mark;
 mod names;
+pub mod passes;
 mod places;
 pub mod quarantine;
 mod row;

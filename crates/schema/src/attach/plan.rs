@@ -109,7 +109,7 @@ pub fn plan(set: &MappingSet, live: &Live, wishes: &Wishes) -> Result<Vec<Step>,
     steps.extend(objects(set, live, relaxed));
     steps.extend(event_triggers(set, live));
     steps.extend(captured_tables(set, live, relaxed));
-    if !live.tenancies_known {
+    if live.tenancies_known == Some(false) {
         let what = "write down where every tenancy is";
         steps.push(step(Part::Control, what, Mode::Transaction, vec![note_tenancies()]));
     }
