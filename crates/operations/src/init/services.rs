@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Destination, DestinationError};
-use lockstep_queue::{QueueError, Topology, depths, missing_rights, permissions};
+use lockstep_queue::{MissingRight, QueueError, Topology, depths, missing_rights, permissions};
 use lockstep_schema::attach::{OF_APPLICATION, ORDINARY};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
@@ -84,12 +84,11 @@ async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
     };
     match looking.await {
         Ok((lacking, _)) if !lacking.is_empty() => {
-            let lacking: Vec<_> = lacking.iter().map(ToString::to_string).collect();
             let [configure, write, read] = permissions(&topology);
             let remedy = format!(
                 "rabbitmqctl set_permissions --vhost VHOST USER '{configure}' '{write}' '{read}', which takes the place of what the user has there"
             );
-            Check::finding(name, format!("the user may not {}", lacking.join(", ")), remedy)
+            Check::finding(name, format!("the user may not {}", lacking_of(&lacking)), remedy)
         }
         Ok((_, true)) => {
             Check::ok(name, "answers, with all rights that are needed; queues of this prefix are there already")
@@ -99,6 +98,18 @@ async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
         }
         Err(error) => Check::failed(name, &error),
     }
+}
+
+/// Of each kind of right the first, and how many more.
+fn lacking_of(missing: &[MissingRight]) -> String {
+    let mut said: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    said.sort_by_key(|right| right.split(' ').next().map(str::to_owned));
+    let of_kind = said.chunk_by(|one, other| one.split(' ').next() == other.split(' ').next());
+    let shown = of_kind.map(|of_kind| match of_kind.len() - 1 {
+        0 => of_kind[0].clone(),
+        more => format!("{} and {more} more", of_kind[0]),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Looks at ClickHouse.

@@ -39,7 +39,7 @@ pub(super) enum Tenants {
         /// What to do.
         remedy: String,
         /// The table that it would be, but for that.
-        table: Option<SourceTable>,
+        would_be: Option<TenantsTable>,
     },
 }
 
@@ -74,7 +74,7 @@ impl Tenants {
             Self::Of { tenants, is_there: false, .. } if is_type => Self::Unknown {
                 problem: format!("a type is called {name}, as the table of tenancies has to be"),
                 remedy: "rename the type: ALTER TYPE … RENAME TO …".to_owned(),
-                table: Some(tenants.table),
+                would_be: Some(tenants),
             },
             chosen => chosen,
         })
@@ -84,7 +84,7 @@ impl Tenants {
     pub(super) fn referred(&self) -> SourceTable {
         match self {
             Self::Of { tenants, .. } => tenants.table.clone(),
-            Self::Unknown { table: Some(table), .. } => table.clone(),
+            Self::Unknown { would_be: Some(tenants), .. } => tenants.table.clone(),
             Self::OfPlatform | Self::Unknown { .. } => tenancy_table(),
         }
     }
@@ -93,7 +93,9 @@ impl Tenants {
     /// that is called as most of those are that do. Returns `None` where a usual name has to tell.
     pub(super) fn column<'a>(&'a self, of: &'a ApplicationTable, usual: Option<&'a str>) -> Option<&'a str> {
         match self {
-            Self::Of { tenants, .. } if tenants.table == of.table => Some(&tenants.key),
+            Self::Of { tenants, .. } | Self::Unknown { would_be: Some(tenants), .. } if tenants.table == of.table => {
+                Some(&tenants.key)
+            }
             _ => of.references.first().map(String::as_str).or(usual),
         }
     }
@@ -154,7 +156,7 @@ fn choose(tables: Vec<TenantsTable>, named: Option<&str>, is_there: bool) -> Res
         return Ok(Tenants::Unknown {
             problem: format!("the table of tenants may be each of {}: as many others refer to each", names.join(", ")),
             remedy: "name it with --tenants-table".to_owned(),
-            table: None,
+            would_be: None,
         });
     }
     let tenants = usual.swap_remove(0);
@@ -162,7 +164,7 @@ fn choose(tables: Vec<TenantsTable>, named: Option<&str>, is_there: bool) -> Res
         Some(wrong) => Tenants::Unknown {
             problem: format!("{} looks like the table of tenants, but {wrong}", shown(&tenants.table)),
             remedy: format!("{GIVE_A_KEY}; or name another table with --tenants-table"),
-            table: Some(tenants.table),
+            would_be: Some(tenants),
         },
         None => Tenants::Of { tenants, others, is_there },
     })
@@ -198,7 +200,7 @@ fn nobody_knows(tables: &[TenantsTable]) -> Tenants {
     Tenants::Unknown {
         problem: "there is no table of tenancies".to_owned(),
         remedy: format!("name the table whose rows are the tenants with --tenants-table; {candidates}"),
-        table: None,
+        would_be: None,
     }
 }
 
