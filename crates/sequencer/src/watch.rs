@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_look_at_the_catalog_asks_for_no_tenancy() {
         let database = TestDatabase::create().await.unwrap();
         let client = database.connect().await.unwrap();
