@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use lockstep_core::{SequenceId, TenancyId};
 
 use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
+use lockstep_schema::pauses;
+
 use crate::DESTINATION;
 
 /// A tenancy that may decide what a place shows of a key: see [`lockstep_mappings::postgres::compare::claims`].
@@ -195,7 +197,11 @@ impl Judge<'_> {
     /// Why nothing gets there, and what to do about that, where something stands still.
     fn stands_still(&self, what: &str) -> Option<(String, String)> {
         if let Some(paused) = self.to.paused.first() {
-            let command = format!("lockstep resume {} {}", paused.kind, paused.name);
+            let command = if paused.is_of_misfit() {
+                pauses::AFTER_MISFIT.to_owned()
+            } else {
+                format!("lockstep resume {} {}", paused.kind, paused.name)
+            };
             return Some((format!("{what}, and {paused}"), command.trim_end().to_owned()));
         }
         let show = || format!("lockstep destination show {}", self.to.destination);
