@@ -2,9 +2,9 @@
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use lockstep_core::{TenancyId, exit};
 use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
+use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{Deployment, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
 

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
-use lockstep_schema::quarantine::{QuarantineScope, count};
-use lockstep_schema::tenant_destinations::overview::{self, Behind, Scope};
 use lockstep_schema::instances::{self, Instance};
+use lockstep_schema::quarantine::{QuarantineScope, count};
 use lockstep_schema::tasks::{TaskStatus, statuses};
+use lockstep_schema::tenant_destinations::overview::{self, Behind, Scope};
 use lockstep_schema::{Control, fills, progress};
 use serde::Serialize;
 use uuid::Uuid;

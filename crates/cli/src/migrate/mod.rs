@@ -102,11 +102,10 @@ async fn holds_others(source: &Source, mappings: &MappingSet, live: &Live) -> Re
     if live.definitions.is_empty() {
         return Ok(false);
     }
-    let is_other = |mapping: &Mapping| {
-        live.definitions.get(mapping.name.as_str()).is_none_or(|recorded| !recorded.is_of(mapping))
-    };
+    let is_other =
+        |mapping: &Mapping| live.definitions.get(mapping.name.as_str()).is_none_or(|recorded| !recorded.is_of(mapping));
     let is_paused = async || {
-        let control = source.control(Session::Control).await?;
+        let control = source.connect_diesel(Session::Control).await?;
         Ok::<_, CliError>(pauses::paused(&control).await?.iter().any(PausedPart::is_of_misfit))
     };
     Ok(mappings.iter().any(is_other) || is_paused().await?)

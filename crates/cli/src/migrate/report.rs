@@ -71,7 +71,15 @@ impl MigrateReport {
             statements: Vec::new(),
         };
         let source = pending.iter().map(step).collect();
-        Self { dry_run: true, mappings: 0, tables: Vec::new(), source, clickhouse: Vec::new(), is_check: false, is_to_restart: false }
+        Self {
+            dry_run: true,
+            mappings: 0,
+            tables: Vec::new(),
+            source,
+            clickhouse: Vec::new(),
+            is_check: false,
+            is_to_restart: false,
+        }
     }
 
     /// Whether everything is as it has to be.

@@ -39,9 +39,18 @@ mod tests {
             "LS-0012: Postgres: error connecting to server",
         ]
         .map(|error| remedy(error, &settings));
-        assert!(said[0].starts_with("start ClickHouse at http://away:8123, or correct LOCKSTEP_CLICKHOUSE_URL "), "{said:?}");
-        assert!(said[1].starts_with("start RabbitMQ at amqp://broker:5672/%2f, or correct LOCKSTEP_AMQP_URL "), "{said:?}");
-        assert!(said[2].starts_with("start Postgres at postgres://db:5432/app, or correct LOCKSTEP_SOURCE_URL "), "{said:?}");
+        assert!(
+            said[0].starts_with("start ClickHouse at http://away:8123, or correct LOCKSTEP_CLICKHOUSE_URL "),
+            "{said:?}"
+        );
+        assert!(
+            said[1].starts_with("start RabbitMQ at amqp://broker:5672/%2f, or correct LOCKSTEP_AMQP_URL "),
+            "{said:?}"
+        );
+        assert!(
+            said[2].starts_with("start Postgres at postgres://db:5432/app, or correct LOCKSTEP_SOURCE_URL "),
+            "{said:?}"
+        );
         assert!(said.iter().all(|said| !said.contains("hunter2") && !said.contains("me:")), "{said:?}");
         for answered in ["LS-0012: Postgres: no such table (SQLSTATE 42P01)", "LS-0204: clickhouse does not let"] {
             assert_eq!(remedy(answered, &settings), "see docs/errors for the code");

@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 
 use lockstep_core::{SequenceId, TenancyId};
-
-use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
 use lockstep_schema::pauses;
 
+use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
 use crate::DESTINATION;
 
 /// A tenancy that may decide what a place shows of a key: see [`lockstep_mappings::postgres::compare::claims`].

@@ -257,11 +257,7 @@ mod tests {
             assert!(parts.iter().all(|part| said.contains(part)), "{said}");
         };
         let users = table("users", "uuid", 9);
-        said(
-            &[users.clone(), table("account", "uuid", 0)],
-            None,
-            &["--tenants-table; it may be app.users"],
-        );
+        said(&[users.clone(), table("account", "uuid", 0)], None, &["--tenants-table; it may be app.users"]);
         assert!(!chosen(&[users.clone(), table("account", "uuid", 0)], None).0.contains("app.account"));
         said(&[table("visit", "uuid", 0), table("note", "uuid", 0)], None, &["it may be app.visit, app.note"]);
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);

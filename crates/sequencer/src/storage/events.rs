@@ -194,8 +194,8 @@ mod tests {
         let told = async |tasks: &str| {
             client.batch_execute("TRUNCATE lockstep.task").await.unwrap();
             let sql = format!(
-                "INSERT INTO lockstep.task (program, name, last_run, failed_at, error)
-                   SELECT program, name, now() - past, now(), error FROM (VALUES {tasks}) t (program, name, past, error)"
+                "INSERT INTO lockstep.task (program, name, last_run, did, failed_at, error)
+                   SELECT program, name, now() - past, 0, now(), error FROM (VALUES {tasks}) t (program, name, past, error)"
             );
             client.batch_execute(&sql).await.unwrap();
             let now = conditions(&client.query(NOW, &[&1000_i64]).await.unwrap()).unwrap();
@@ -208,5 +208,7 @@ mod tests {
         let janitor = format!("('worker', 'janitor', {away})");
         assert_eq!(told(&janitor).await, ["task_failing worker janitor"], "the sweep gets through");
         assert!(told(&format!("('worker', 'sweep', -{away})")).await.is_empty(), "it has got through since");
+        drop(client);
+        database.remove().await.unwrap();
     }
 }
