@@ -2,7 +2,7 @@
 
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
-use lockstep_mappings::{Draft, DraftError, MappingSet};
+use lockstep_mappings::{Draft, DraftError, MappingSet, SourceTable};
 use lockstep_schema::attach::{ApplicationTable, application_tables};
 use tokio_postgres::Client;
 
