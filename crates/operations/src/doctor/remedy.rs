@@ -13,7 +13,7 @@ fn by_code(error: &str, [clickhouse, broker, source]: [&SecretUrl; 3]) -> String
     // What Postgres itself has said ends with its state: then it is there.
     let has_answered = error.contains("SQLSTATE");
     let (service, setting, url) = match code_in(error) {
-        Some("LS-0201") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
+        Some("LS-0201") if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
         Some("LS-0101" | "LS-0108") => ("RabbitMQ", "LOCKSTEP_AMQP_URL", broker),
         Some("LS-0012" | "LS-0014") if !has_answered => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
         _ => return "see docs/errors for the code".to_owned(),
