@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
-use crate::doctor::leads;
+use crate::doctor::{leads, remedy};
 use crate::error::OperationError;
 use crate::limit::COUNT_LIMIT;
 
@@ -29,6 +29,8 @@ pub struct Freshness {
     pub leads: bool,
     /// The version of ClickHouse, or why it did not answer.
     pub clickhouse: Result<String, String>,
+    /// What to do where it did not.
+    pub clickhouse_remedy: Option<String>,
 }
 
 /// Connections of Lockstep's to the source, by what they are for.
@@ -80,6 +82,7 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
         all = client.query_one(&sql, &[]).await?.get(0);
         is_estimate = all >= COUNT_LIMIT;
     }
+    let clickhouse = clickhouse(deployment).await;
     Ok(Freshness {
         tenancies: all,
         is_estimate,
@@ -87,7 +90,8 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
         behind_cut,
         oldest_news_s: if behind > 0 { oldest_news_s } else { None },
         leads: leads(client).await?,
-        clickhouse: clickhouse(deployment).await,
+        clickhouse_remedy: clickhouse.as_ref().err().map(|error| remedy(error, deployment.settings)),
+        clickhouse,
     })
 }
 

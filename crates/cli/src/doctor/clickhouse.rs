@@ -3,7 +3,7 @@
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::doctor::{BY_ITS_CODE, missing_rights};
+use lockstep_operations::doctor::{missing_rights, remedy as remedy_of};
 use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};
@@ -46,8 +46,10 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         // Their texts say what differs and what the ways out are.
         Err(error) => {
             let text = error.to_string();
-            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, BY_ITS_CODE));
-            Ok(vec![Check::finding(CHECK, what, remedy)])
+            Ok(vec![match text.rsplit_once('\n') {
+                Some((what, remedy)) => Check::finding(CHECK, what, remedy),
+                None => Check::finding(CHECK, text.as_str(), remedy_of(&text, settings)),
+            }])
         }
     }
 }

@@ -101,7 +101,7 @@ pub fn draft(request: &DraftRequest<'_>) -> Result<Draft, DraftError> {
                 }
             }
             Err(reason) => {
-                let text = column_text(&name, source, "text?", None).replace('\n', "\n# ");
+                let text = left_out_text(&name, source).replace('\n', "\n# ");
                 let _ = write!(body, "\n# {source}: {reason}{}", text.trim_end_matches("# "));
                 left_out.push(LeftOut { column: source.clone(), reason });
             }
@@ -136,6 +136,12 @@ fn column_text(name: &str, source: &str, column_type: &str, when_null: Option<&s
         quoted(column_type),
         quoted(source)
     )
+}
+
+/// What exports a column of a type that no definition takes.
+fn left_out_text(name: &str, source: &str) -> String {
+    let sql = quoted(&format!("{{{source}}}::text"));
+    format!("\n[[columns]]\nname = {}\ntype = \"text?\"\nsql = {sql}\n", quoted(name))
 }
 
 /// The tenancy's column: the one that was said, or one of a usual name, or project and branch.

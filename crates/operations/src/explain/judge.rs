@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_schema::pauses;
 
 use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
 use crate::DESTINATION;
@@ -195,7 +196,11 @@ impl Judge<'_> {
     /// Why nothing gets there, and what to do about that, where something stands still.
     fn stands_still(&self, what: &str) -> Option<(String, String)> {
         if let Some(paused) = self.to.paused.first() {
-            let command = format!("lockstep resume {} {}", paused.kind, paused.name);
+            let command = if paused.is_of_misfit() {
+                pauses::AFTER_MISFIT.to_owned()
+            } else {
+                format!("lockstep resume {} {}", paused.kind, paused.name)
+            };
             return Some((format!("{what}, and {paused}"), command.trim_end().to_owned()));
         }
         let show = || format!("lockstep destination show {}", self.to.destination);

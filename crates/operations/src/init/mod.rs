@@ -22,6 +22,7 @@ use tokio_postgres::Client;
 
 use self::services::{of_clickhouse, of_queue, of_source};
 use self::suggest::suggest;
+pub(crate) use self::suggest::tenant_column;
 use self::tenants::Tenants;
 pub use self::tenants::TenantsReport;
 use crate::doctor::{Check, Outcome};
@@ -156,7 +157,10 @@ async fn of_database(
     if let Some((problem, remedy)) = tenants.problem() {
         report.services.push(Check::finding("tenants", problem, remedy));
     }
-    report.next = next(&request.to, statements.is_some(), &request.settings);
+    report.next = match tenants.problem() {
+        Some(_) => vec![again(&request.to, tenants.are_to_be_named())],
+        None => next(&request.to, statements.is_some(), &request.settings),
+    };
     Ok(())
 }
 
@@ -191,6 +195,13 @@ fn write_settings(request: &InitRequest, report: &mut InitReport) -> Result<(), 
     );
     make_directory(&request.to, 0o755)?;
     write(&request.to.join("lockstep.toml"), &text, 0o644, request.force, report).map(drop)
+}
+
+/// The same command once more, which names the table of tenants where nobody knows it.
+fn again(to: &Path, names_tenants: bool) -> String {
+    let named = if names_tenants { " --tenants-table TABLE" } else { "" };
+    let to = if to == Path::new(".") { String::new() } else { format!(" --to {}", word(to)) };
+    format!("lockstep init{named}{to}")
 }
 
 /// What to run now. `makes_tenancies`: the file that makes the table of tenancies comes first.

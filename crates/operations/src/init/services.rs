@@ -21,7 +21,7 @@ const POSTGRES: &str = "Postgres";
 pub(super) async fn of_source(settings: &Settings) -> (Option<Client>, Vec<Check>) {
     match timeout(PROBE_TIMEOUT, look_at_source(settings)).await {
         Ok(Ok((client, checks))) => (Some(client), checks),
-        Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error)]),
+        Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error, settings)]),
         Err(_) => (None, vec![too_late(POSTGRES)]),
     }
 }
@@ -96,7 +96,7 @@ async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
         Ok((_, false)) => {
             Check::ok(name, "answers, with all rights that are needed; programs declare their queues when they start")
         }
-        Err(error) => Check::failed(name, &error),
+        Err(error) => Check::failed(name, &error, settings),
     }
 }
 
@@ -132,6 +132,6 @@ async fn look_at_clickhouse(name: &'static str, settings: &Settings) -> Vec<Chec
         Ok((version, lacking)) => {
             or_ok(name, &format!("{}, with all rights that are needed", version.trim_end()), lacking)
         }
-        Err(error) => vec![Check::failed(name, &error)],
+        Err(error) => vec![Check::failed(name, &error, settings)],
     }
 }

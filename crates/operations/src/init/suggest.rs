@@ -2,7 +2,7 @@
 
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
-use lockstep_mappings::{Draft, DraftError, MappingSet};
+use lockstep_mappings::{Draft, DraftError, MappingSet, SourceTable};
 use lockstep_schema::attach::{ApplicationTable, application_tables};
 use tokio_postgres::Client;
 
@@ -54,6 +54,10 @@ pub(super) async fn suggest(
                 write(&mappings.join(format!("{}.toml", draft.name)), &draft.text, 0o644, request.force, report)?;
                 report.suggested.push(SuggestedMapping { name: draft.name, table: shown(table), left_out });
             }
+            Err(OperationError::NoDraft { why: DraftError::NoTenant(_), .. }) if tenants.are_to_be_named() => {
+                let reason = "who the tenants are is not known yet: name their table with --tenants-table".to_owned();
+                report.unmapped.push(UnmappedTable { table: shown(table), reason });
+            }
             Err(OperationError::NoDraft { why, .. }) => {
                 report.unmapped.push(UnmappedTable { table: shown(table), reason: why.to_string() });
             }
@@ -64,6 +68,15 @@ pub(super) async fn suggest(
         }
     }
     Ok(())
+}
+
+/// The column by which `lockstep init` would tell a table's tenants.
+pub(crate) async fn tenant_column(client: &Client, table: &SourceTable) -> Result<Option<String>, OperationError> {
+    let tenants = Tenants::find(client, None).await?;
+    let tables = application_tables(client, &tenants.referred()).await?;
+    let usual = usual_column(&tables);
+    let of = tables.iter().find(|of| of.table == *table);
+    Ok(of.and_then(|of| tenants.column(of, usual.as_deref())).map(str::to_owned))
 }
 
 fn has_no_tenant(draft: &Result<Draft, OperationError>) -> bool {

@@ -119,6 +119,11 @@ impl Tenants {
         }
     }
 
+    /// Whether somebody has to name their table first.
+    pub(super) fn are_to_be_named(&self) -> bool {
+        matches!(self, Self::Unknown { would_be: None, .. })
+    }
+
     /// Why nobody knows, and what to do.
     pub(super) fn problem(&self) -> Option<(&str, &str)> {
         let Self::Unknown { problem, remedy, .. } = self else { return None };
@@ -190,8 +195,10 @@ fn the_named(tables: Vec<TenantsTable>, name: &str) -> Result<TenantsTable, Oper
 }
 
 fn nobody_knows(tables: &[TenantsTable]) -> Tenants {
-    let fitting = tables.iter().filter(|tenants| wrong_key(tenants).is_none()).take(MAX_TOLD);
-    let told: Vec<_> = fitting.map(|tenants| shown(&tenants.table)).collect();
+    // They come in the order of how many tables refer to them.
+    let is_any_referred = tables.iter().any(|tenants| wrong_key(tenants).is_none() && tenants.referring > 0);
+    let can_be = |tenants: &&TenantsTable| wrong_key(tenants).is_none() && (tenants.referring > 0 || !is_any_referred);
+    let told: Vec<_> = tables.iter().filter(can_be).take(MAX_TOLD).map(|tenants| shown(&tenants.table)).collect();
     let candidates = if told.is_empty() {
         "no table has a unique column of type uuid, which the id of a tenant has to be".to_owned()
     } else {
@@ -250,11 +257,9 @@ mod tests {
             assert!(parts.iter().all(|part| said.contains(part)), "{said}");
         };
         let users = table("users", "uuid", 9);
-        said(
-            &[users.clone(), table("account", "uuid", 0)],
-            None,
-            &["--tenants-table; it may be app.users, app.account"],
-        );
+        said(&[users.clone(), table("account", "uuid", 0)], None, &["--tenants-table; it may be app.users"]);
+        assert!(!chosen(&[users.clone(), table("account", "uuid", 0)], None).0.contains("app.account"));
+        said(&[table("visit", "uuid", 0), table("note", "uuid", 0)], None, &["it may be app.visit, app.note"]);
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);
         said(&[users.clone()], Some("nobody"), &["LS-0043", "no ordinary table of that name"]);
         let tied =

@@ -51,6 +51,18 @@ fn a_table_becomes_a_definition_that_fits_it() {
     insta::assert_snapshot!(draft.text);
     assert_eq!(draft.name, "usage_2");
     assert_eq!(draft.left_out.iter().map(|left_out| left_out.column.as_str()).collect::<Vec<_>>(), ["shape"]);
+    let uncommented = draft
+        .text
+        .replace("# [[", "[[")
+        .replace("\n# name", "\nname")
+        .replace("\n# type", "\ntype")
+        .replace("\n# sql", "\nsql");
+    let set = MappingSet::from_texts(&[("usage.toml".to_owned(), uncommented)]).unwrap();
+    let table = SourceTable { schema: "billing".to_owned(), name: "Usage".to_owned() };
+    let mapping = set.iter().next().unwrap();
+    assert!(mapping.columns.iter().any(|column| column.name.as_str() == "shape"));
+    let misfits = misfits_of(mapping, &[(table, facts(TABLE))].into());
+    assert!(misfits.iter().all(|misfit| misfit.file != "usage.toml"), "{misfits:?}");
 }
 
 #[test]
