@@ -4,7 +4,6 @@ use lockstep_core::TenancyId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, explain};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::deployment::Deployment;
 use crate::error::OperationError;
