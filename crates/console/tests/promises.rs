@@ -3,6 +3,8 @@
 
 #[path = "promises/addresses.rs"]
 mod addresses;
+#[path = "promises/explained.rs"]
+mod explained;
 #[path = "promises/fixture.rs"]
 mod fixture;
 #[path = "promises/seen.rs"]

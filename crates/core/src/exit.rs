@@ -40,7 +40,12 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 21] = [
     ),
     (
         "lockstep explain",
-        &[(OK, "in step"), (DIFFERENT, "wrong"), (IN_FLIGHT, "on its way"), (UNFINISHED, "not looked at everywhere")],
+        &[
+            (OK, "in step"),
+            (DIFFERENT, "wrong"),
+            (IN_FLIGHT, "on its way"),
+            (UNFINISHED, "not looked at everywhere, or never seen anywhere"),
+        ],
     ),
     (
         "lockstep init",

@@ -59,9 +59,9 @@ pub use events::{
     SinkDeliveries, latest_events, list_events, resume_events, retry_events, show_event, sink_deliveries, test_events,
 };
 pub use explain::{
-    BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
-    FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
-    TenancyStory, Verdict, Waiting, explain,
+    BreakerState, Change, ChangedRow, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport,
+    ExplainRequest, Fill, FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState,
+    TenancyFacts, TenancyStory, Verdict, Waiting, explain, latest_changes,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};

@@ -64,7 +64,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     looked?;
     let (leading, is_leading) = watch::channel(false);
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
-    let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
+    let mut beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let event_tasks = EventTasks::new(settings.clone());
     let announcer = Announcer {
@@ -100,6 +100,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     if let Some(leadership) = leadership {
         leader::release(leadership).await;
     }
+    // It signs off, in bounded time.
+    while beating.join_next().await.is_some() {}
     announcer_ended(announced)
 }
 

@@ -158,6 +158,5 @@ fn dead(sample: &Sample) -> String {
 /// Ids and numbers as they are, of a text its hash.
 fn key(mappings: &MappingSet, of: &str, key: &serde_json::Value) -> String {
     let Some(mapping) = mappings.iter().find(|mapping| mapping.name.as_str() == of) else { return String::new() };
-    let shown = shown::object(mapping, key);
-    shown.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+    shown::object(mapping, key).to_string()
 }

@@ -19,6 +19,9 @@ pub use self::status::{TaskStatus, statuses};
 use crate::connect::Source;
 use crate::error::SourceError;
 
+/// How long a task may take for its last word: a database that is away does not hold up the end of a program.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Work that a program does again and again. It carries no truth: what is not finished is done by the next run, or by
 /// another process.
 pub trait Task: Send + 'static {
@@ -56,6 +59,15 @@ pub trait Task: Send + 'static {
         source: &Source,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<Ran, Self::Error>> + Send;
+
+    /// What is left to be said when the program stops in good order. It is given up after [`FAREWELL`].
+    ///
+    /// # Errors
+    /// When that fails; it is logged, and the program ends.
+    fn end(&mut self, session: &mut Self::Session) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = session;
+        async { Ok(()) }
+    }
 }
 
 /// What a run did.
@@ -136,6 +148,13 @@ impl Driver {
             );
             self.statuses.failed(&name, took, failed);
             self.stop.run_until_cancelled(sleep(wait)).await;
+        }
+        if let Some(mut session) = session {
+            match timeout(FAREWELL, task.end(&mut session)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(task = name, error = error.to_string(), "a periodic task ended badly"),
+                Err(_) => tracing::warn!(task = name, "a periodic task did not end in time"),
+            }
         }
     }
 }
