@@ -21,6 +21,18 @@ impl FromIterator<(String, String)> for ShownKey {
     }
 }
 
+impl ShownKey {
+    /// Its values, in that order.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a column of the key.
+    pub fn get(&self, column: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_str())
+    }
+}
+
 impl fmt::Display for ShownKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<_> = self.0.iter().map(|(column, value)| format!("{column}={value}")).collect();

@@ -82,7 +82,7 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
     }
 
     /// Who stops in good order is not there any more; who is killed becomes silent.
-    async fn end(&mut self, connection: &mut Control) -> Result<(), SourceError> {
+    async fn sign_off(&mut self, connection: &mut Control) -> Result<(), SourceError> {
         diesel::delete(instance::table.find(self.id)).execute(connection).await?;
         Ok(())
     }

@@ -60,7 +60,7 @@ impl SettingsFile {
 impl Drop for SettingsFile {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.take().map(|path| remove(&path)) {
-            tracing::warn!(error = format!("{error:#}"), "the demo's settings stay");
+            eprintln!("the demo's settings stay: {error:#}");
         }
     }
 }

@@ -64,7 +64,7 @@ pub trait Task: Send + 'static {
     ///
     /// # Errors
     /// When that fails; it is logged, and the program ends.
-    fn end(&mut self, session: &mut Self::Session) -> impl Future<Output = Result<(), Self::Error>> + Send {
+    fn sign_off(&mut self, session: &mut Self::Session) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = session;
         async { Ok(()) }
     }
@@ -150,10 +150,12 @@ impl Driver {
             self.stop.run_until_cancelled(sleep(wait)).await;
         }
         if let Some(mut session) = session {
-            match timeout(FAREWELL, task.end(&mut session)).await {
+            match timeout(FAREWELL, task.sign_off(&mut session)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(task = name, error = error.to_string(), "a periodic task ended badly"),
-                Err(_) => tracing::warn!(task = name, "a periodic task did not end in time"),
+                Ok(Err(error)) => {
+                    tracing::warn!(task = name, error = error.to_string(), "a periodic task could not sign off")
+                }
+                Err(_) => tracing::warn!(task = name, "a periodic task did not sign off in time"),
             }
         }
     }
