@@ -89,7 +89,7 @@ pub(crate) async fn run(
     let live = source::look(&source, mappings).await?;
     let plans = plan(args, mappings, &live, &clickhouse).await?;
     let report = MigrateReport::new(only_looks, mappings, &plans).checked(args.check);
-    let report = report.to_restart(holds_others(&source, mappings, &live).await?);
+    let report = report.with_restart(holds_others(&source, mappings, &live).await?);
     if !only_looks && !report.is_nothing() {
         apply(&source, &clickhouse, &plans).await?;
     }

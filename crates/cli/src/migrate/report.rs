@@ -44,7 +44,7 @@ impl MigrateReport {
     }
 
     /// The same, after definitions have changed that programs may hold.
-    pub(super) fn to_restart(self, is_to_restart: bool) -> Self {
+    pub(super) fn with_restart(self, is_to_restart: bool) -> Self {
         Self { is_to_restart, ..self }
     }
 

@@ -261,7 +261,7 @@ mod tests {
         assert!(!chosen(&[users.clone(), table("account", "uuid", 0)], None).0.contains("app.account"));
         said(&[table("visit", "uuid", 0), table("note", "uuid", 0)], None, &["it may be app.visit, app.note"]);
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);
-        said(&[users.clone()], Some("nobody"), &["LS-0043", "no ordinary table of that name"]);
+        said(std::slice::from_ref(&users), Some("nobody"), &["LS-0043", "no ordinary table of that name"]);
         let tied =
             [users, table("account", "uuid", 2), table("public.tenant", "bigint", 2), table("client", "uuid", 1)];
         said(&tied, None, &["may be each of app.account, public.tenant:", "--tenants-table"]);
