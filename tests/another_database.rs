@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_mappings::SourceTable;
-use lockstep_mappings::postgres::tenancies_kept_from;
+use lockstep_mappings::postgres::{KEEPER, tenancies_kept_from};
 use lockstep_testkit::installation::Installation;
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::custom_mapping::Definitions;
 use crate::programs::{ended, with_changed, with_settings};
@@ -135,17 +136,130 @@ async fn another_database_loses_no_statement_to_the_table_of_tenancies() -> Resu
     stage.end([]).await
 }
 
+/// What `lockstep init` says into a directory of its own, and its exit code.
+async fn init(stage: &Stage, to: &Definitions, more: &[&str]) -> Result<(Option<i32>, Value)> {
+    let directory = to.path("").display().to_string();
+    let arguments = [&["init", "--to", &directory, "--output", "json"], more].concat();
+    let output = ended(with_changed(stage, "lockstep", &[]).args(arguments)).await?;
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((output.status.code(), serde_json::from_slice(&output.stdout).with_context(said)?))
+}
+
 /// What is called as the platform's table is, and is none, is said.
 #[tokio::test]
 async fn another_database_with_a_tenancy_of_another_form_is_not_ready() -> Result<()> {
+    for (tenancy, place) in
+        [("CREATE TABLE \"Tenancy\" (x int)", "findings"), ("CREATE TYPE \"Tenancy\" AS ENUM ('x')", "services")]
+    {
+        let stage = Stage::of(Installation::create().await?).await?;
+        stage.sql(tenancy).await?;
+        stage.sql("CREATE TABLE account (id uuid PRIMARY KEY); CREATE TABLE bill (id uuid PRIMARY KEY, account uuid REFERENCES account)").await?;
+        let to = Definitions::new(&[])?;
+        let (code, report) = init(&stage, &to, &[]).await?;
+        ensure!(code == Some(1) && report["ready"] == false, "{report:#}");
+        ensure!(report[place].to_string().contains("Tenancy") && !to.path("tenancy.sql").exists(), "{report:#}");
+        stage.end([]).await?;
+    }
+    Ok(())
+}
+
+/// Names of the application's do not stand in the way, and where something does, nothing is half there.
+#[tokio::test]
+async fn another_database_gets_all_of_its_tenancies_or_nothing() -> Result<()> {
     let stage = Stage::of(Installation::create().await?).await?;
-    stage.sql("CREATE TABLE \"Tenancy\" (x int); CREATE TABLE account (id uuid PRIMARY KEY)").await?;
+    stage
+        .sql(
+            "CREATE TABLE account (id uuid PRIMARY KEY); INSERT INTO account VALUES (md5('one')::uuid);
+        CREATE FUNCTION keep_tenancies() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER keep_tenancies AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION keep_tenancies()",
+        )
+        .await?;
+    let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
+    let in_the_way = format!(
+        "CREATE TRIGGER {KEEPER}_of_none AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION keep_tenancies()"
+    );
+    stage.sql(&in_the_way).await?;
     let to = Definitions::new(&[])?;
-    let directory = to.path("").display().to_string();
-    let init = ["init", "--to", &directory, "--output", "json"];
-    let output = ended(with_changed(&stage, "lockstep", &[]).args(init)).await?;
-    let report: Value = serde_json::from_slice(&output.stdout).context("what init says")?;
-    ensure!(output.status.code() == Some(1) && report["ready"] == false, "{report:#}");
-    ensure!(report["findings"].to_string().contains("Tenancy"), "{report:#}");
+    let file = to.path("tenancy.sql");
+    std::fs::write(&file, tenancies_kept_from(&account, "id"))?;
+    // Without ON_ERROR_STOP, every statement is tried.
+    let psql =
+        async || ended(Command::new("psql").arg("--file").arg(&file).arg(stage.installation.database().url())).await;
+    ensure!(String::from_utf8_lossy(&psql().await?.stderr).contains("already exists"), "nothing was in the way");
+    const THERE: &str = "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'Tenancy') + (SELECT count(*) FROM pg_proc WHERE proname = $$KEEPER$$)";
+    let there = THERE.replace("KEEPER", KEEPER);
+    assert_eq!(stage.number(&there).await?, 0);
+    stage.sql(&format!("DROP TRIGGER {KEEPER}_of_none ON account")).await?;
+    psql().await?;
+    assert_eq!(stage.number(&there).await?, 2);
+    assert_eq!(stage.number("SELECT count(*) FROM \"Tenancy\"").await?, 1);
+    stage.end([]).await
+}
+
+/// Tenants that are known by numbers are said to be, and what is said to be done about it makes it work.
+#[tokio::test]
+async fn another_database_whose_tenants_have_numbers_is_told_what_to_do() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    stage
+        .sql(
+            "CREATE TABLE account (id bigint PRIMARY KEY);
+        CREATE TABLE bill (id uuid PRIMARY KEY, account_id bigint NOT NULL REFERENCES account);
+        CREATE TABLE visit (id uuid PRIMARY KEY, account_id bigint NOT NULL); INSERT INTO account VALUES (7)",
+        )
+        .await?;
+    let to = Definitions::new(&[])?;
+    let (code, report) = init(&stage, &to, &[]).await?;
+    ensure!(code == Some(1) && report["ready"] == false && report["suggested"] == serde_json::json!([]), "{report:#}");
+    let tenants = report["services"].as_array().into_iter().flatten().find(|check| check["check"] == "tenants");
+    let tenants = tenants.context("what is wrong with the tenants")?;
+    for (field, part) in
+        [("detail", "public.account looks"), ("detail", "id is of type bigint"), ("remedy", "gen_random_uuid()")]
+    {
+        ensure!(tenants[field].as_str().is_some_and(|said| said.contains(part)), "{tenants:#}");
+    }
+    let unmapped: Vec<_> = report["unmapped"].as_array().into_iter().flatten().collect();
+    for (table, part) in [
+        ("public.account", "id is of type int8"),
+        ("public.bill", "account_id is of type int8"),
+        ("public.visit", "account_id is of type int8"),
+    ] {
+        let is_told =
+            |one: &&&Value| one["table"] == table && one["reason"].as_str().is_some_and(|said| said.contains(part));
+        ensure!(unmapped.iter().any(|one| is_told(&one)), "{table}: {unmapped:#?}");
+    }
+    ensure!(!to.path("tenancy.sql").exists(), "nobody knows the tenants");
+
+    stage
+        .sql(
+            "ALTER TABLE account ADD COLUMN tenant uuid UNIQUE NOT NULL DEFAULT gen_random_uuid();
+        ALTER TABLE bill ADD COLUMN tenant uuid NOT NULL REFERENCES account (tenant)",
+        )
+        .await?;
+    let (code, report) = init(&stage, &to, &["--force"]).await?;
+    ensure!(code == Some(0) && report["tenants"]["table"] == "public.account", "{report:#}");
+    stage.sql(&std::fs::read_to_string(to.path("tenancy.sql"))?).await?;
+    assert_eq!(stage.number("SELECT count(*) FROM account a JOIN \"Tenancy\" t ON t.\"id\" = a.tenant").await?, 1);
+    let bill = std::fs::read_to_string(to.path("mappings/bill.toml"))?;
+    ensure!(bill.contains("tenant = { column = \"tenant\" }"), "{bill}");
+    stage.end([]).await
+}
+
+/// Two tables that may be the tenants' are not chosen between by their names.
+#[tokio::test]
+async fn another_database_with_two_tables_of_tenants_asks_which() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    stage
+        .sql(
+            "CREATE TABLE account (id uuid PRIMARY KEY); CREATE TABLE workspace (id uuid PRIMARY KEY);
+        CREATE TABLE bill (id uuid PRIMARY KEY, account uuid NOT NULL REFERENCES account, workspace uuid NOT NULL REFERENCES workspace)",
+        )
+        .await?;
+    let to = Definitions::new(&[])?;
+    let (code, report) = init(&stage, &to, &[]).await?;
+    let services = report["services"].to_string();
+    ensure!(code == Some(1) && services.contains("each of public.account, public.workspace"), "{report:#}");
+    ensure!(services.contains("--tenants-table") && !to.path("tenancy.sql").exists(), "{report:#}");
+    let (code, report) = init(&stage, &to, &["--tenants-table", "workspace"]).await?;
+    ensure!(code == Some(0) && report["tenants"]["table"] == "public.workspace", "{report:#}");
     stage.end([]).await
 }

@@ -1,6 +1,9 @@
 //! Settings: the same names everywhere; what is wrong is told as one list, without secrets, before anything starts.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
+use clap::Command;
 use lockstep_testkit::databases::eventually;
 use lockstep_testkit::installation::Installation;
 
@@ -73,6 +76,48 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     let refused = ended(with_changed(&stage, "lockstep-worker", &[]).arg("--no-such-flag")).await?;
     assert_eq!(refused.status.code(), Some(78));
     stage.end([]).await
+}
+
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
+/// As files of compose and charts pass them.
+#[tokio::test]
+async fn configuration_that_is_empty_is_as_if_it_was_not_set() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let mut variables = BTreeSet::new();
+    lockstep_lab::pages::programs().iter().for_each(|program| add_variables(program, &mut variables));
+    ensure!(
+        variables.contains("LOCKSTEP_CONFIG") && variables.contains("LOCKSTEP_CONSOLE_PASSWORD_FILE"),
+        "{variables:?}"
+    );
+    for value in ["", " "] {
+        let empty: Vec<_> = variables.iter().map(|name| (name.as_str(), value)).collect();
+        for (program, arguments, missing) in PROGRAMS {
+            let refused = ended(with_settings(&stage, program, &empty).args(arguments)).await?;
+            let said = String::from_utf8_lossy(&refused.stderr);
+            let problems: Vec<_> = said.lines().filter_map(|line| line.trim_start().strip_prefix("- ")).collect();
+            let is_missing = |problem: &&str| missing.iter().any(|missing| problem.starts_with(missing));
+            assert_eq!(refused.status.code(), Some(78), "{program}: {said}");
+            ensure!(
+                problems.len() == missing.len() && problems.iter().all(is_missing),
+                "{program} {arguments:?}: {said}"
+            );
+        }
+        let link = ["console", "link", "--tenant", NOBODY, "--base-url", "https://console.example.com"];
+        let unsigned = ended(with_settings(&stage, "lockstep", &empty).args(link)).await?;
+        let said = String::from_utf8_lossy(&unsigned.stderr);
+        ensure!(said.contains("LOCKSTEP_CONSOLE_LINK_SECRET_FILE") && !said.contains("a value is required"), "{said}");
+        let shown = ended(with_settings(&stage, "lockstep", &empty).args(["config", "show", "--json"])).await?;
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout)?;
+        let settings = shown["settings"].as_array().context("no settings")?;
+        ensure!(settings.iter().all(|setting| setting["from"] == "default"), "{shown}");
+    }
+    stage.end([]).await
+}
+
+fn add_variables(command: &Command, to: &mut BTreeSet<String>) {
+    to.extend(command.get_arguments().filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned())));
+    command.get_subcommands().for_each(|command| add_variables(command, to));
 }
 
 #[tokio::test]

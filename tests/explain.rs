@@ -21,6 +21,7 @@ const IN_STEP: i32 = 0;
 const WRONG: i32 = 1;
 const ON_ITS_WAY: i32 = 2;
 const NOT_LOOKED_AT: i32 = 3;
+const NEVER_SEEN: i32 = 3;
 
 /// The story of a key of `engines`.
 async fn explained(stage: &Stage, mapping: &str, key: &str, code: i32) -> Result<Value> {

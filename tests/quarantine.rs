@@ -47,6 +47,13 @@ async fn quarantine_keeps_a_refused_row_until_it_is_mended() -> Result<()> {
     let entries = listed(&stage).await?;
     let [entry] = &entries[..] else { anyhow::bail!("{entries:?}") };
     assert_eq!((&entry["mapping"], &entry["code"]), (&"users".into(), &"LS-0203".into()));
+    // What there is not is refused, and not an empty list.
+    for (flag, nothing, code) in
+        [("--mapping", "nope", "LS-0040"), ("--destination", "0b7d3f5e-0000-4000-8000-000000000007", "LS-0041")]
+    {
+        let refused = stage.installation.run("lockstep", &["quarantine", "list", flag, nothing]).await?;
+        ensure!(refused.code == Some(78) && refused.stderr.contains(code), "{refused:?}");
+    }
     let told = quarantine(&stage, &["list"]).await?.stdout;
     let id = r#"SELECT "projectUserId"::text FROM "ProjectUser" WHERE "displayName" = 'hunter2'"#;
     let id: String = stage.client.query_one(id, &[]).await?.get(0);

@@ -17,7 +17,7 @@ Four programs share the [settings](settings.md), which each of them also takes a
 
 const SETTINGS: &str = "# Settings
 
-The same names for every program, as flags or in the environment. An empty value counts as not given. Wrong or missing
+The same names for every program, as flags or in the environment. An empty variable counts as not given. Wrong or missing
 settings end a program with exit code 78 and one list of all that is wrong ([LS-0001](../errors/LS-0001.md)). This page is made from
 the programs: `cargo xtask generate`.
 

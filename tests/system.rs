@@ -54,6 +54,7 @@ mod replica;
 mod replicas;
 mod restarts;
 mod resync;
+mod rights;
 mod row_security;
 mod schema_changes;
 mod seq_1;

@@ -20,7 +20,7 @@ const TASKS: [&str; 9] = [
 ];
 
 async fn tasks(stage: &Stage) -> Result<Vec<Value>> {
-    let status = stage.installation.succeed("lockstep", &["status", "--output", "json"]).await?;
+    let status = stage.installation.run("lockstep", &["status", "--output", "json"]).await?;
     let status: Value = serde_json::from_str(&status.stdout)?;
     Ok(status["tasks"].as_array().context("status has no tasks")?.clone())
 }
@@ -59,7 +59,9 @@ async fn status_shows_what_each_task_did_and_why_one_fails() -> Result<()> {
         upkeep["error"].as_str().is_some_and(|error| error.contains("LS-0012") && error.contains("42P01")),
         "{upkeep}"
     );
-    let printed = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
+    let finished = stage.installation.run("lockstep", &["status"]).await?;
+    ensure!(finished.code == Some(1), "a task fails");
+    let printed = finished.stdout;
     ensure!(printed.contains("sequencer upkeep failed at "), "{printed}");
 
     stage.sql("ALTER TABLE lockstep.out_of_sight RENAME TO change_partition").await?;

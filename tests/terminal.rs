@@ -111,10 +111,12 @@ async fn colors_follow_one_policy_in_every_command() -> Result<()> {
         ("lockstep", &["top"]),
         ("lockstep", &["wait", "--all", "--timeout", "0"]),
         ("lockstep-verifier", &["--settle", "0"]),
+        ("lockstep-worker", &["--no-such-flag"]),
     ] {
         for (environment, flag, has_colors) in [
             (&[][..], "auto", false),
             (&[FORCED], "auto", true),
+            (&[FORCED, ("NO_COLOR", "")], "auto", true),
             (&[FORCED, REFUSED], "auto", false),
             (&[FORCED], "never", false),
             (&[REFUSED], "always", true),

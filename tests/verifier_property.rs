@@ -167,7 +167,7 @@ async fn judge(field: &Field<'_>, defects: &[Defect], report: &Report, level: Le
     for mapping in report.mappings.iter().chain(own.flat_map(|destination| &destination.mappings)) {
         ensure!(mapping.unfinished.is_none() && mapping.unjudged + mapping.unreadable == 0, "{}", report.to_text());
         for finding in mapping.findings.iter().filter(|finding| finding.class != Class::Pending) {
-            let id = finding.key.get("id").cloned().unwrap_or_default();
+            let id = finding.key.get("id").unwrap_or_default().to_owned();
             let key = (finding.destination.clone(), mapping.name.as_str(), id);
             let told = || format!("{level:?}: {finding:?}\n{defects:#?}\n{}", report.to_text());
             let Some((class, is_untouched)) = planted.get(&key) else { anyhow::bail!("a false verdict: {}", told()) };

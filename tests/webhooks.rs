@@ -2,6 +2,7 @@
 
 mod commands;
 mod receiver;
+mod secrets;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use self::receiver::{Answer, NOT_SHOWN, Receiver};
-use crate::programs::{ended, with_changed};
+use crate::json::json;
 use crate::stage::{DEADLINE, Stage};
 
 /// Secrets of 24, 32 and 32 bytes.
@@ -191,12 +192,16 @@ async fn webhooks_of_a_receiver_that_asks_for_a_rest_wait_for_an_hour_at_most() 
     until(&stage, "pager", "last_error = 'http_503'", 1).await?;
     let rests = "SELECT count(*) FROM lockstep.event_sink WHERE rests_until BETWEEN now() + interval '50 minutes' AND now() + interval '1 hour'";
     stage.until("it to rest for an hour", rests, 1).await?;
+    let rested = "SELECT to_char(rests_until, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM lockstep.event_sink";
+    let rested: String = stage.client.query_one(rested, &[]).await?.get(0);
+    let shown = json(&stage, "events show", &["1"], 0).await?;
+    assert_eq!(shown["deliveries"][0]["next_at"], rested, "it is said to be told while it rests");
     receiver.answers(Answer::Status(200));
     resume(&stage).await?;
     until(&stage, "pager", "attempts = 0", 1).await?;
     stage.sql("UPDATE lockstep.event_delivery SET next_at = now() - interval '1 hour'").await?;
     let looked = format!(
-        "SELECT count(*) FROM lockstep.task WHERE name = 'send events' AND last_run > '{}'",
+        "SELECT count(*) FROM lockstep.task WHERE name = 'send events pager' AND last_run > '{}'",
         moment(&stage).await?
     );
     stage.until("it to look", &looked, 1).await?;
@@ -247,26 +252,4 @@ async fn webhooks_are_tried_by_the_next_leader_when_their_time_has_come_and_give
     assert_eq!(last.metric(r#"lockstep_events_waiting{sink="pager"}"#).await?, Some(0.0));
     drop(killed);
     stage.end([last]).await
-}
-
-#[tokio::test]
-async fn webhooks_without_a_secret_or_with_one_that_others_can_read_are_refused_at_the_start() -> Result<()> {
-    let (stage, files) =
-        (Stage::of(lockstep_testkit::installation::Installation::create().await?).await?, Files::new()?);
-    let secrets = files.secrets(&["other"], &SECRETS[..1])?;
-    let webhooks = ("LOCKSTEP_EVENTS_WEBHOOKS", "pager=https://hooks.example.com/hunter2");
-    let file = ("LOCKSTEP_EVENTS_SECRET_FILE", secrets.as_str());
-    let refused = async |settings: &[(&str, &str)], says: &str| {
-        let done = ended(&mut with_changed(&stage, "lockstep-sequencer", settings)).await?;
-        let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert_eq!(done.status.code(), Some(78), "{said}");
-        ensure!(said.contains(says) && !said.contains(NOT_SHOWN) && !said.contains(&SECRETS[0][6..]), "{said}");
-        anyhow::Ok(())
-    };
-    refused(&[webhooks], "LS-0516: events cannot be told: LOCKSTEP_EVENTS_SECRET_FILE is missing").await?;
-    refused(&[webhooks, file], "has no secret of pager").await?;
-    fs::set_permissions(&secrets, PermissionsExt::from_mode(0o644))?;
-    refused(&[webhooks, file], "others than its owner can get at it").await?;
-    refused(&[("LOCKSTEP_EVENTS_WEBHOOKS", "pager=http://10.0.0.7/hunter2")], "LS-0001").await?;
-    stage.end([]).await
 }

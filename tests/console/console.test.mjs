@@ -353,7 +353,7 @@ test("a tenant's link opens its own page, and nothing else", async () => {
 });
 
 test("every answer has the policy, and an answer for another name has nothing else", async () => {
-  for (const view of [...views(), "/style.css", "/live.js", "/idiomorph.js", "/favicon.ico", "/nothing", "/events?view=nothing"]) {
+  for (const view of [...views(), "/style.css", "/live.js", "/idiomorph.js", "/favicon.ico", "/nothing", "/events?view=nothing", "/tenants?q=%00"]) {
     const answer = await fetch(reading.address + view);
     assert.match(answer.headers.get("content-security-policy"), /^default-src 'none'; script-src 'self'; style-src 'self';/, view);
     assert.equal(answer.headers.get("referrer-policy"), "same-origin", view);

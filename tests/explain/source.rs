@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{IN_STEP, NOT_LOOKED_AT, explained, in_clickhouse, says, told};
+use super::{IN_STEP, NEVER_SEEN, NOT_LOOKED_AT, explained, in_clickhouse, says, told};
 use crate::programs::{ended, with_changed};
 use crate::quarantine::all_else_in_step;
 use crate::stage::Stage;
@@ -44,8 +44,10 @@ async fn explain_tells_of_a_row_in_step_of_one_deleted_and_of_one_left_out() -> 
         let tenancies = story["tenancies"].as_array().map(Vec::len);
         ensure!(tenancies == Some(1) && story["tenancies"][0]["tenancy"] == *stage.id("engines").await?, "{story}");
     }
-    let nobodys = told(&stage, &["--mapping", "users", "--key", &stage.id("nobody").await?], IN_STEP).await?;
-    says(&nobodys, "Nobody has or had a row of this key")?;
+    let nobodys = told(&stage, &["--mapping", "users", "--key", &stage.id("nobody").await?], NEVER_SEEN).await?;
+    says(&nobodys, "Never seen")?;
+    let nobodys = explained(&stage, "users", &stage.id("nobody").await?, NEVER_SEEN).await?;
+    ensure!(nobodys["verdict"] == "never_seen", "{nobodys}");
     keys_are_read_or_refused(&stage).await?;
     without_clickhouse(&stage, &ada).await?;
     stage.end(programs).await

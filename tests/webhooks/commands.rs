@@ -30,6 +30,9 @@ async fn webhooks_of_a_receiver_that_is_gone_stop_until_an_operator_resumes_them
     ensure!(sinks[1]["sink"] == "pager" && sinks[1]["stopped_at"].is_string() && sinks[1]["waiting"] == 2, "{sinks}");
     let text = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
     ensure!(text.contains("events: pager has been told nothing since"), "{text}");
+    let shown = json(&stage, "events show", &["1"], 0).await?;
+    let stopped = &shown["deliveries"][1];
+    ensure!(stopped["state"] == "stopped" && stopped["next_at"].is_null(), "it is said to be told: {shown}");
     let retried = json(&stage, "events retry", &["--all"], 0).await?;
     assert_eq!(retried, json!({ "deliveries": 2, "stopped": ["pager"] }));
     let tested = json(&stage, "events test", &[], 1).await?;
@@ -88,6 +91,7 @@ async fn events_are_listed_and_those_that_were_given_up_are_told_again_when_aske
         (&["show", "99"][..], "LS-0517"),
         (&["resume", "nobody"], "LS-0518"),
         (&["retry", "--sink", "nobody"], "LS-0518"),
+        (&["list", "--kind", "nope"], "possible values: destination_down, "),
     ] {
         let refused = stage.installation.run("lockstep", &[&["events"], arguments].concat()).await?;
         ensure!(refused.code == Some(78) && refused.stderr.contains(code), "{refused:?}");

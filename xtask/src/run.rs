@@ -24,8 +24,8 @@ pub(crate) const AS_FOR_TESTS: [&str; 4] = ["build", "--workspace", "--bins", "-
 pub(crate) const DEMO_HELP: &str = "\
 Passed on to the demo:
       --tenants N  How many tenants to make up
-      --rows N     How many rows to give them
-      --once       Stop when everything is in step and verified; without it, edits go on until Ctrl-C
+      --rows N     How many users each tenant has; other tables in proportion
+      --once       Stop when everything was edited, in step and verified; without it, edits go on until Ctrl-C
       --json       Print the outcome as one JSON object, the last line of standard output
 
 Exits with 1 when anything differs.";

@@ -84,7 +84,7 @@ fn checks(settings: &'static Settings, mappings: &'static MappingSet) -> Doctor 
     Box::new(move || {
         Box::pin(async move {
             let report = doctor(&DoctorArgs::default(), reading, mappings).await;
-            report.map_or_else(|error| vec![Check::failed("doctor", &error)], |report| report.checks)
+            report.map_or_else(|error| vec![Check::failed("doctor", &error, reading)], |report| report.checks)
         })
     })
 }

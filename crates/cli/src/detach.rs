@@ -19,7 +19,7 @@ pub(crate) struct DetachArgs {
 
 pub(crate) async fn run(args: &DetachArgs, settings: &Settings, mappings: &MappingSet) -> Result<u8, CliError> {
     let from = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let live = attach::inspect(&from, mappings).await?;
+    let live = attach::inspect_catalog(&from, mappings).await?;
     let steps = attach::detach(mappings, &live);
     if steps.is_empty() {
         return Ok(output::print("Nothing to do: nothing of Lockstep's is in this database.\n", exit::OK));

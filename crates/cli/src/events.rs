@@ -7,7 +7,8 @@ use lockstep_core::exit;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
-    ActionRecord, Deployment, EventDelivery, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport,
+    ActionRecord, Deployment, EVENT_KINDS, EventDelivery, EventFilter, EventReport, EventRetryReport, EventTestReport,
+    EventsReport,
 };
 use serde_json::json;
 
@@ -50,8 +51,8 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct ListArgs {
-    /// Of one kind, such as quarantine
-    #[arg(long, value_name = "KIND")]
+    /// Of one kind
+    #[arg(long, value_name = "KIND", value_parser = EVENT_KINDS)]
     kind: Option<String>,
     /// Those that a sink does not have
     #[arg(long)]

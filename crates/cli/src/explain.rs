@@ -36,7 +36,7 @@ impl Report for ExplainReport {
             Verdict::InStep => exit::OK,
             Verdict::Wrong => exit::DIFFERENT,
             Verdict::OnItsWay => exit::IN_FLIGHT,
-            Verdict::NotLookedAt => exit::UNFINISHED,
+            Verdict::NeverSeen | Verdict::NotLookedAt => exit::UNFINISHED,
         }
     }
 }

@@ -47,8 +47,11 @@ impl Report for InitReport {
         });
         say!(page, "{}", table(["service", "result", "detail", "remedy"], services));
         if let Some(tenants) = &self.tenants {
-            let TenantsReport { table, referring_tables } = tenants;
+            let TenantsReport { table, referring_tables, others } = tenants;
             say!(page, "The tenants are the rows of {table}; other tables that refer to it: {referring_tables}.");
+            if !others.is_empty() {
+                say!(page, "Fewer refer to {}: --tenants-table decides.", others.join(", "));
+            }
         }
         say!(page, "Built-in mappings: {}.", self.built_in_mappings);
         say!(page, "{} tables are of mappings that are there already.", self.known.len());

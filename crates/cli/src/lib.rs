@@ -311,7 +311,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Command, CommandFactory};
+    use clap::{Command, CommandFactory, Parser};
 
     use super::Cli;
 
@@ -327,6 +327,17 @@ mod tests {
             );
         }
         command.get_subcommands().for_each(|command| no_flag_hides_a_global_one(root, command));
+    }
+
+    #[test]
+    fn filters_that_name_what_there_is_not_are_refused() {
+        let is_taken = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(is_taken("lockstep events list --kind task_failing"));
+        assert!(!is_taken("lockstep events list --kind nope"));
+        assert!(is_taken("lockstep quarantine list --code LS-0203"));
+        for code in ["nope", "203", "LS-02031", "ls-0203"] {
+            assert!(!is_taken(&format!("lockstep quarantine retry --code {code}")), "{code}");
+        }
     }
 
     #[test]

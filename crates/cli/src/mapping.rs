@@ -1,5 +1,6 @@
 //! `lockstep mapping`: how mappings are, and writing, checking and showing their definitions.
 
+use std::iter;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,8 +11,8 @@ use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     DefinitionFinding, Deployment, MappingCheckReport, MappingDetail, MappingDraft, MappingEntry, MappingInitRequest,
-    MappingState, MappingStatements, MappingsReport, check_mappings, init_mapping, mapping_detail, mappings,
-    show_mapping,
+    MappingState, MappingStatements, MappingsReport, OwnDatabases, check_mappings, init_mapping, mapping_detail,
+    mappings, show_mapping,
 };
 
 use crate::error::CliError;
@@ -26,7 +27,8 @@ pub(crate) struct MappingArgs {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Show how each mapping is: what it is doing, who is behind, what is in quarantine, and when it was last proven equal
+    /// Show how each mapping is: what it is doing, who is behind, what is in quarantine, when it was last proven equal, and how it is in
+    /// tenants' own databases
     List(WatchArgs),
     /// Show a mapping: its definition as it was loaded, its columns with their types on both sides, and its triggers
     Show {
@@ -110,10 +112,31 @@ pub(crate) fn entries<'a>(of: impl IntoIterator<Item = &'a MappingEntry>) -> com
         let oldest = of.oldest_s.map_or_else(String::new, duration);
         [of.name.clone(), of.destination.clone(), state(of), behind, oldest, refused, equal]
     };
+    let rows = |of: &'a MappingEntry| iter::once(row(of)).chain(own_databases(of));
     let header = ["mapping", "destination", "state", "tenants behind", "oldest", "in quarantine", "proven equal"];
-    let mut table = table(header, of.into_iter().map(row));
+    let mut table = table(header, of.into_iter().flat_map(rows));
     align_right(&mut table, &[3, 4, 5]);
     table
+}
+
+/// How it is in tenants' own databases, where it goes to any.
+fn own_databases(of: &MappingEntry) -> Option<[String; 7]> {
+    let OwnDatabases { total, paused, failing, stopped, refused, filling, holding, is_cut } = of.own_databases;
+    let parts = [
+        (holding, "hold it"),
+        (filling, "being filled"),
+        (refused, "refused rows"),
+        (stopped, "do not fit"),
+        (failing, "not reached"),
+        (paused, "paused"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let tone = if holding == total { Tone::Good } else { Tone::Attention };
+    let state = toned(&parts.collect::<Vec<_>>().join(", "), tone);
+    let at_least = if is_cut { "≥ " } else { "" };
+    let destination = format!("{at_least}{total} of tenants");
+    let [none, no_age, no_rows, unproven] = [(); 4].map(|()| String::new());
+    (total > 0).then(|| [of.name.clone(), destination, state, none, no_age, no_rows, unproven])
 }
 
 impl Report for MappingsReport {

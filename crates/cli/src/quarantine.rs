@@ -1,6 +1,7 @@
 //! `lockstep quarantine`: rows that a destination refused or the source could not give, each with its error.
 
 use clap::{Args, Subcommand};
+use lockstep_core::output::code_in;
 use lockstep_core::settings::Settings;
 use lockstep_core::{MappingName, TenancyId, exit};
 use lockstep_mappings::MappingSet;
@@ -56,8 +57,14 @@ struct Scope {
     #[arg(long, value_name = "NAME|ID")]
     destination: Option<String>,
     /// With one error code, such as LS-0203
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = error_code)]
     code: Option<String>,
+}
+
+/// No row has another text for its code.
+fn error_code(text: &str) -> Result<String, String> {
+    let is_code = code_in(text) == Some(text);
+    if is_code { Ok(text.to_owned()) } else { Err("a code is LS- and four digits".to_owned()) }
 }
 
 impl Scope {

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use lockstep_core::TenancyId;
 use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
+use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{Deployment, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
 
@@ -95,6 +95,12 @@ impl Report for Status {
         print_tenants(page, &self.tenants);
         print_instances(page, &self.instances);
         print_tasks(page, &self.tasks);
+    }
+
+    fn exit_code(&self) -> u8 {
+        let fails = self.tasks.iter().any(|task| task.is_failing);
+        let is_wrong = fails || self.tenants.stopped_mappings > 0 || matches!(self.queue, Queue::Unknown { .. });
+        if is_wrong { exit::DIFFERENT } else { exit::OK }
     }
 }
 

@@ -51,15 +51,16 @@ impl Report for WaitReport {
             }
             (WaitOutcome::InFlight, None) => {
                 let not = toned("Not in step", Tone::Wrong);
-                aside!(page, "{not} after {waited_ms} ms: changes get no numbers. Is lockstep-sequencer running?");
+                aside!(page, "{not} after {waited_ms} ms: changes get no numbers.");
             }
             (WaitOutcome::InFlight, Some(sequence)) => {
                 let not = toned("Not in step", Tone::Attention);
-                aside!(page, "{not} with sequence {sequence} after {waited_ms} ms. Is lockstep-worker running?");
+                aside!(page, "{not} with sequence {sequence} after {waited_ms} ms:");
                 self.lag.sentences().iter().for_each(|what| aside!(page, "  - {what}"));
             }
         }
         self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
+        self.known.iter().for_each(|what| aside!(page, "  - {what}"));
         self.left_out.iter().for_each(|one| aside!(page, "Not waited for: destination {}, {}.", one.id, one.why));
     }
 

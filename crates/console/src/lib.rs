@@ -12,6 +12,7 @@ mod assets;
 mod attempts;
 mod error;
 mod events;
+mod extract;
 pub mod figures;
 mod history;
 mod link;

@@ -18,6 +18,10 @@ const MAX_BYTES: usize = 1024;
 const SALT_BYTES: usize = 16;
 /// A hash that takes more memory is refused: each attempt to sign in would take as much.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
+/// The same of passes over that memory. Both at once are four seconds of a core or so.
+const MAX_PASSES: u32 = 16;
+/// The same of lanes, which share that memory.
+const MAX_LANES: u32 = 16;
 
 /// A hash that passwords are compared with.
 #[derive(Clone)]
@@ -35,8 +39,12 @@ impl HashedPassword {
         if !is_argon2id || hash.version != Some(Version::V0x13.into()) || hash.hash.is_none() || hash.salt.is_none() {
             return Err(format!("holds no argon2id hash of version 19; {MADE_BY}"));
         }
-        if params.m_cost() > MAX_MEMORY_KIB {
-            return Err(format!("holds a hash that takes more than {} MiB; {MADE_BY}", MAX_MEMORY_KIB / 1024));
+        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
+            return Err(format!(
+                "holds a hash that takes more than {} MiB (m={MAX_MEMORY_KIB}), {MAX_PASSES} passes (t) or {MAX_LANES} lanes \
+                 (p), as each attempt to sign in would; {MADE_BY}",
+                MAX_MEMORY_KIB / 1024
+            ));
         }
         Ok(Self(hash))
     }
@@ -97,6 +105,13 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_at_the_ceilings_is_taken() {
+        let good = PasswordFile::of(PASSWORD).unwrap().hash;
+        let dearest = good.replace("m=19456,t=2,p=1", "m=262144,t=16,p=16");
+        assert!(dearest != good && HashedPassword::parse(&dearest).is_ok());
+    }
+
+    #[test]
     fn a_password_as_it_is_another_hash_and_one_too_dear_are_refused_with_the_command_and_without_what_they_are() {
         let good = PasswordFile::of(PASSWORD).unwrap().hash;
         for refused in [
@@ -104,7 +119,10 @@ mod tests {
             String::new(),
             good.replace("argon2id", "argon2i"),
             good.replace("v=19", "v=16"),
-            good.replace("m=19456", "m=4194304"),
+            good.replace("m=19456", "m=262145"),
+            good.replace("t=2", "t=17"),
+            good.replace("t=2", "t=4294967295"),
+            good.replace("p=1", "p=17"),
             good.rsplit_once('$').unwrap().0.to_owned(),
             "$2b$12$LJ3m4ys3Lg2HEvrAjCqCPe".to_owned(),
         ] {

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{
-    Broker, Deployment, Freshness, OperationError, QuarantineGroups, QuarantineScope, Queue, SessionCount, Status,
-    VerificationRun, freshness, quarantine_groups, sessions, status_with, verification_runs,
+    Broker, Deployment, Freshness, LatestEvents, OperationError, QuarantineGroups, QuarantineScope, Queue,
+    SessionCount, SinkDeliveries, Status, VerificationRun, freshness, latest_events, quarantine_groups, sessions,
+    sink_deliveries, status_with, verification_runs,
 };
 
 use crate::history::{History, Series};
@@ -47,7 +48,13 @@ pub(crate) struct Seen {
     pub(crate) sessions: Vec<SessionCount>,
     /// What is in quarantine, by what was wrong.
     pub(crate) quarantine: QuarantineGroups,
+    pub(crate) events: LatestEvents,
+    /// What each sink of events was told last; how far it is stands in `status`.
+    pub(crate) deliveries: Vec<SinkDeliveries>,
 }
+
+/// Events that are shown, of those that hold and of all.
+const EVENTS: i64 = 20;
 
 impl Seen {
     /// Asks for everything. Bounded work, however many tenants there are.
@@ -63,6 +70,8 @@ impl Seen {
             runs: verification_runs(deployment, None).await?,
             sessions: sessions(deployment).await?,
             quarantine,
+            events: latest_events(deployment, EVENTS).await?,
+            deliveries: sink_deliveries(deployment).await?,
             status,
         })
     }

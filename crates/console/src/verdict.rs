@@ -141,7 +141,8 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         Queue::Known { .. } => {}
     }
     if let Err(error) = &freshness.clickhouse {
-        add(Level::Wrong, format!("ClickHouse does not answer: {error}"), "lockstep doctor");
+        let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
+        add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
     }
     if status.needs_refill {
         add(

@@ -1,8 +1,14 @@
 //! What the console promises, without a browser: who is let in, what is refused, and what a look costs the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "promises/addresses.rs"]
+mod addresses;
+#[path = "promises/explained.rs"]
+mod explained;
 #[path = "promises/fixture.rs"]
 mod fixture;
+#[path = "promises/seen.rs"]
+mod seen;
 
 use anyhow::Result;
 use lockstep_operations::{Deployment, Part, pause};

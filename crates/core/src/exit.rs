@@ -25,7 +25,7 @@ const MEANINGS: [(u8, &str); 5] = [
 ];
 
 /// What the codes of a command mean where it says more than that it was done or failed.
-const OF_COMMANDS: [(&str, &[(u8, &str)]); 20] = [
+const OF_COMMANDS: [(&str, &[(u8, &str)]); 21] = [
     ("lockstep access check", &[(DIFFERENT, "somebody reads, or may do, what he should not")]),
     ("lockstep access revoke", &[(DIFFERENT, "a user stands in a file, from which it has to be taken")]),
     ("lockstep destination add", &[(DIFFERENT, "something is not well there; nothing was added")]),
@@ -40,7 +40,12 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 20] = [
     ),
     (
         "lockstep explain",
-        &[(OK, "in step"), (DIFFERENT, "wrong"), (IN_FLIGHT, "on its way"), (UNFINISHED, "not looked at everywhere")],
+        &[
+            (OK, "in step"),
+            (DIFFERENT, "wrong"),
+            (IN_FLIGHT, "on its way"),
+            (UNFINISHED, "not looked at everywhere, or never seen anywhere"),
+        ],
     ),
     (
         "lockstep init",
@@ -50,6 +55,10 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 20] = [
     ("lockstep migrate --check", &[(DIFFERENT, "something is to be done, or it failed")]),
     ("lockstep resync", &[(IN_FLIGHT, "not finished; the same command continues")]),
     ("lockstep rewind", &[(IN_FLIGHT, "not finished; the same command continues")]),
+    (
+        "lockstep status",
+        &[(DIFFERENT, "a task fails, tables in a tenant's database do not fit, or RabbitMQ does not answer")],
+    ),
     ("lockstep top", &[(DIFFERENT, "something is wrong"), (UNFINISHED, "not known: the source cannot be asked")]),
     ("lockstep verified", &[(DIFFERENT, "rows differ"), (UNFINISHED, "something is not proven")]),
     ("lockstep wait", &[(DIFFERENT, "rows were refused"), (IN_FLIGHT, "the time is up")]),

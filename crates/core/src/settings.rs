@@ -8,12 +8,13 @@ mod mappings;
 mod origin;
 mod written;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Command, Parser};
 use secrecy::SecretString;
 
 use self::check::{Check, given};
@@ -30,7 +31,7 @@ use crate::telemetry::LogFormat;
 /// Flags that every program accepts; each has an environment variable of the same name with the prefix `LOCKSTEP_`, and
 /// may stand in the configuration file in lower case without it.
 ///
-/// An empty value counts as not given. Every secret can also come from a file. This is the one list of them: names in the
+/// An empty variable counts as not given. Every secret can also come from a file. This is the one list of them: names in the
 /// file, what is a secret and what is a path follow from it.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connections and settings")]
@@ -285,7 +286,11 @@ impl Flags {
 pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
     let guess = Guess::of(std::env::args().skip(1));
     choose_colors(guess.colors);
-    T::try_parse().map_err(|error| {
+    let command = without_empty_variables(T::command());
+    let parsed = command
+        .try_get_matches()
+        .and_then(|matches| T::from_arg_matches(&matches).map_err(|error| error.format(&mut T::command())));
+    parsed.map_err(|error| {
         if error.use_stderr() {
             guess.fail(&error);
             return ExitCode::from(exit::CONFIGURATION);
@@ -294,6 +299,19 @@ pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
         let _ = error.print();
         ExitCode::from(exit::OK)
     })
+}
+
+/// Whether a value counts as not given.
+fn is_blank(value: &OsStr) -> bool {
+    value.to_string_lossy().trim().is_empty()
+}
+
+/// A variable that is empty is as if it was not set, whatever its setting takes: files of compose and charts pass such ones.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| is_blank(&value));
+    let command = command
+        .mut_args(|flag| if flag.get_env().is_some_and(is_empty) { flag.env(None::<&'static str>) } else { flag });
+    command.mut_subcommands(without_empty_variables)
 }
 
 #[cfg(test)]
@@ -307,6 +325,7 @@ mod tests {
         let args = Flags {
             amqp_url: Some("http://hunter2@host".into()),
             clickhouse_raw_database: Some("a b".into()),
+            clickhouse_url: Some("http://me:hunter2@h:65536".into()),
             clickhouse_cluster: Some("a'b".into()),
             clickhouse_fsync: Some("yes".into()),
             clickhouse_password_file: Some("/nonexistent/secret".into()),
@@ -319,7 +338,7 @@ mod tests {
         for expected in [
             "LOCKSTEP_SOURCE_URL is missing",
             "LOCKSTEP_AMQP_URL must start with amqp:// or amqps://",
-            "LOCKSTEP_CLICKHOUSE_URL is missing",
+            "LOCKSTEP_CLICKHOUSE_URL: its port must be",
             "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must be",
             "LOCKSTEP_CLICKHOUSE_CLUSTER must be",
             "LOCKSTEP_CLICKHOUSE_FSYNC must be on or off",

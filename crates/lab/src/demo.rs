@@ -4,6 +4,7 @@
 mod editor;
 mod report;
 mod screen;
+mod settings;
 mod tenants;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use lockstep_testkit::installation::{Installation, Program};
 use editor::Editor;
 use report::Outcome;
 use screen::Screen;
+use settings::SettingsFile;
 use tenants::OwnDatabases;
 
 /// Options of the demo.
@@ -79,14 +81,17 @@ async fn show(
     let mut editor = Editor::start(installation, 2).await?;
     let mut probe = LagProbe::start(installation).await?;
     if args.once {
-        screen.step(&format!("editing: {EDITS_ONCE} live edits of every kind, {LAGS_ONCE} lags measured"));
+        screen.step(&format!("editing, until at least {EDITS_ONCE} live edits are made and {LAGS_ONCE} lags measured"));
         editor.until(EDITS_ONCE).await?;
         probe.until(LAGS_ONCE).await?;
     } else {
         let console = Console::start(installation, "demo-console", &[])?;
         screen.say(&format!("the console is at {}", console.address().await?));
-        screen.say("editing; Ctrl-C stops cleanly");
+        let settings = SettingsFile::write(installation)?;
+        screen.say(&format!("a row explained: {}", settings.explain(installation).await?));
+        screen.step("editing; Ctrl-C stops cleanly");
         keep_going(installation, screen, &mut editor, &mut probe, shutdown).await?;
+        settings.remove()?;
         console.stop().await?;
     }
     let edits = editor.stop().await?;

@@ -3,7 +3,7 @@
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::postgres::Target;
-use lockstep_schema::{Control, progress};
+use lockstep_schema::{Control, pauses, progress};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -21,7 +21,11 @@ pub(crate) async fn fence(control: &Control, waiting: &mut Waiting<'_>) -> Resul
         if let Some(sequence) = progress::answer(control, question).await? {
             break Ok(sequence);
         }
-        let what = || "changes get no numbers; is lockstep-sequencer running?".to_owned();
+        let paused = pauses::paused(control).await?.into_iter().find(|part| part.kind == "sequencer");
+        let what = || match &paused {
+            Some(paused) => format!("changes get no numbers, as {paused}"),
+            None => "changes get no numbers; is lockstep-sequencer running?".to_owned(),
+        };
         if let Err(unfinished) = waiting.pause(what).await {
             break Err(unfinished);
         }

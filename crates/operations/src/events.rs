@@ -55,6 +55,32 @@ pub struct EventsReport {
     pub next: Option<i64>,
 }
 
+/// The latest events.
+#[derive(Default, Debug)]
+pub struct LatestEvents {
+    /// Those that hold.
+    pub open: Vec<EventEntry>,
+    /// Whatever became of them.
+    pub events: Vec<EventEntry>,
+    /// There are others before these.
+    pub has_more: bool,
+}
+
+/// What a sink was told last, beside how far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SinkDeliveries {
+    /// The sink.
+    pub sink: String,
+    /// The latest event that it has.
+    pub last_event: Option<i64>,
+    /// Since when, in UTC.
+    pub last_delivered_at: Option<String>,
+    /// What went wrong last of what it does not have, as one word.
+    pub error: Option<String>,
+    /// When that is tried next, in UTC.
+    pub next_at: Option<String>,
+}
+
 /// Whether a sink has an event.
 #[derive(Serialize, Debug)]
 pub struct EventDelivery {
@@ -66,7 +92,7 @@ pub struct EventDelivery {
     pub attempts: i32,
     /// When it was delivered, in UTC.
     pub delivered_at: Option<String>,
-    /// When it is tried next, in UTC.
+    /// When it is tried next, in UTC; none where nobody tries it.
     pub next_at: Option<String>,
     /// What went wrong last, as one word.
     pub error: Option<String>,
@@ -100,17 +126,39 @@ pub struct EventRetryReport {
     pub stopped: Vec<String>,
 }
 
+/// `$6`: those that hold alone.
 const LIST: &str = r#"SELECT e.id, to_char(e.at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), e.kind, e.subject, e.state, e.open, e.body,
   ARRAY(SELECT d.sink FROM lockstep.event_delivery d WHERE d.event_id = e.id AND d.delivered_at IS NULL ORDER BY d.sink)
 FROM lockstep.event e WHERE ($1::bigint IS NULL OR e.id = $1) AND ($2::text IS NULL OR e.kind = $2)
   AND ($3::bigint IS NULL OR e.id < $3) AND (NOT $4::boolean OR EXISTS (SELECT FROM lockstep.event_delivery d
-    WHERE d.event_id = e.id AND d.delivered_at IS NULL))
+    WHERE d.event_id = e.id AND d.delivered_at IS NULL)) AND (NOT $6::boolean OR e.open)
 ORDER BY e.id DESC LIMIT $5"#;
 
-const DELIVERIES: &str = r#"SELECT d.sink, CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
+/// When delivery `d` to sink `s` is tried next. A sink that is stopped is told nothing before somebody resumes it, and one that rests
+/// nothing before it has rested.
+const NEXT_AT: &str = r#"CASE WHEN s.stopped_at IS NULL AND d.next_at IS NOT NULL
+    THEN to_char(greatest(d.next_at, s.rests_until), 'YYYY-MM-DD"T"HH24:MI:SS"Z"') END"#;
+
+/// Of each sink: the newest event that it has, and since when; of what it does not have, what went wrong last, and when it is tried next.
+fn last_of_each() -> String {
+    format!(
+        r#"SELECT s.sink, l.event_id, to_char(l.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), d.last_error, {NEXT_AT}
+FROM lockstep.event_sink s LEFT JOIN LATERAL (SELECT event_id, delivered_at FROM lockstep.event_delivery
+    WHERE sink = s.sink AND delivered_at IS NOT NULL ORDER BY event_id DESC LIMIT 1) l ON TRUE
+  LEFT JOIN LATERAL (SELECT last_error, next_at FROM lockstep.event_delivery
+    WHERE sink = s.sink AND delivered_at IS NULL AND attempts > 0 ORDER BY event_id DESC LIMIT 1) d ON TRUE
+ORDER BY s.sink"#
+    )
+}
+
+fn deliveries_of_one() -> String {
+    format!(
+        r#"SELECT d.sink, CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
     WHEN d.next_at IS NULL THEN 'given_up' WHEN s.stopped_at IS NOT NULL THEN 'stopped' ELSE 'waiting' END, d.attempts,
-  to_char(d.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(d.next_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), d.last_error
-FROM lockstep.event_delivery d JOIN lockstep.event_sink s USING (sink) WHERE d.event_id = $1 ORDER BY d.sink"#;
+  to_char(d.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), {NEXT_AT}, d.last_error
+FROM lockstep.event_delivery d JOIN lockstep.event_sink s USING (sink) WHERE d.event_id = $1 ORDER BY d.sink"#
+    )
+}
 
 /// Attempts begin anew. `$1`: of one event; `$2`: of one sink.
 const RETRY: &str = "UPDATE lockstep.event_delivery SET attempts = 0, next_at = clock_timestamp()
@@ -141,7 +189,7 @@ fn entry(row: &Row) -> EventEntry {
 pub async fn list_events(deployment: &Deployment<'_>, filter: &EventFilter) -> Result<EventsReport, OperationError> {
     let EventFilter { kind, undelivered, before, limit } = filter;
     // One more than is shown tells whether there is another page.
-    let rows = deployment.client.query(LIST, &[&None::<i64>, kind, before, undelivered, &(limit + 1)]).await?;
+    let rows = deployment.client.query(LIST, &[&None::<i64>, kind, before, undelivered, &(limit + 1), &false]).await?;
     let mut events: Vec<_> = rows.iter().map(entry).collect();
     let is_last = i64::try_from(events.len()).is_ok_and(|found| found <= *limit);
     events.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
@@ -149,12 +197,40 @@ pub async fn list_events(deployment: &Deployment<'_>, filter: &EventFilter) -> R
     Ok(EventsReport { events, next })
 }
 
+/// The latest events that were raised and are not resolved, and the latest of all: so many of each at most, the latest first.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn latest_events(deployment: &Deployment<'_>, limit: i64) -> Result<LatestEvents, OperationError> {
+    let all = list_events(deployment, &EventFilter { limit, ..EventFilter::default() }).await?;
+    let (any_kind, any_id) = (None::<String>, None::<i64>);
+    let rows = deployment.client.query(LIST, &[&any_id, &any_kind, &any_id, &false, &limit, &true]).await?;
+    Ok(LatestEvents { open: rows.iter().map(entry).collect(), events: all.events, has_more: all.next.is_some() })
+}
+
+/// What each sink was told last.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn sink_deliveries(deployment: &Deployment<'_>) -> Result<Vec<SinkDeliveries>, OperationError> {
+    let rows = deployment.client.query(&last_of_each(), &[]).await?;
+    let deliveries = |row: &Row| SinkDeliveries {
+        sink: row.get(0),
+        last_event: row.get(1),
+        last_delivered_at: row.get(2),
+        error: row.get(3),
+        next_at: row.get(4),
+    };
+    Ok(rows.iter().map(deliveries).collect())
+}
+
 /// An event, and who has it.
 ///
 /// # Errors
 /// When there is no such event, or Postgres cannot be asked.
 pub async fn show_event(deployment: &Deployment<'_>, id: i64) -> Result<EventReport, OperationError> {
-    let row = deployment.client.query_opt(LIST, &[&Some(id), &None::<String>, &None::<i64>, &false, &1_i64]).await?;
+    let row =
+        deployment.client.query_opt(LIST, &[&Some(id), &None::<String>, &None::<i64>, &false, &1_i64, &false]).await?;
     let event = entry(&row.ok_or(OperationError::UnknownEvent(id))?);
     Ok(EventReport { event, deliveries: deliveries(deployment, id).await? })
 }
@@ -168,7 +244,7 @@ async fn deliveries(deployment: &Deployment<'_>, id: i64) -> Result<Vec<EventDel
         next_at: row.get(4),
         error: row.get(5),
     };
-    Ok(deployment.client.query(DELIVERIES, &[&id]).await?.iter().map(delivery).collect())
+    Ok(deployment.client.query(&deliveries_of_one(), &[&id]).await?.iter().map(delivery).collect())
 }
 
 /// How far every sink is.

@@ -1,18 +1,16 @@
 //! How fresh everything is: who is behind, since when the oldest news waits, who leads, and who is connected. Each question is
 //! bounded, so that it can be asked every few seconds.
 
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_mappings::postgres::{table, tenancy_table};
 use lockstep_schema::progress;
 use serde::Serialize;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
-use crate::doctor::leads;
+use crate::doctor::{leads, remedy};
 use crate::error::OperationError;
 use crate::limit::COUNT_LIMIT;
-
-/// Passes that are looked through for the oldest news: at 50 a second, those of the last 100 seconds.
-const PASSES: i64 = 5_000;
 
 /// How fresh the platform's own destination is.
 #[derive(Clone, PartialEq, Serialize, Debug)]
@@ -31,6 +29,8 @@ pub struct Freshness {
     pub leads: bool,
     /// The version of ClickHouse, or why it did not answer.
     pub clickhouse: Result<String, String>,
+    /// What to do where it did not.
+    pub clickhouse_remedy: Option<String>,
 }
 
 /// Connections of Lockstep's to the source, by what they are for.
@@ -51,10 +51,6 @@ const ESTIMATE: &str = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHER
 const BEHIND: &str = "SELECT count(DISTINCT c.tenancy_id), count(*) FROM (
   SELECT tenancy_id FROM lockstep.change WHERE sequence > $1 LIMIT $2) c";
 
-/// The age of the first pass that went beyond `$1 bigint`, of the last `$2 bigint` passes.
-const OLDEST: &str = "SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8 FROM (
-  SELECT id, last_sequence, passed_at FROM lockstep.pass ORDER BY id DESC LIMIT $2) p WHERE p.last_sequence > $1 ORDER BY p.id LIMIT 1";
-
 /// Sessions by what they do, without the instance that their names end in.
 const SESSIONS: &str = r#"SELECT regexp_replace(application_name, ' [0-9a-f]{8}$', ''), count(*), to_char(min(backend_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockstep%' GROUP BY 1 ORDER BY 1 LIMIT 100"#;
@@ -71,7 +67,11 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
     if head > passed {
         let row = client.query_one(BEHIND, &[&passed.get(), &COUNT_LIMIT]).await?;
         (behind, behind_cut) = (row.get(0), row.get::<_, i64>(1) >= COUNT_LIMIT);
-        oldest_news_s = client.query_opt(OLDEST, &[&passed.get(), &PASSES]).await?.map(|row| row.get(0));
+        let oldest = format!(
+            "SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8 FROM {} p",
+            first_beyond("$1::bigint")
+        );
+        oldest_news_s = client.query_opt(&oldest, &[&passed.get()]).await?.map(|row| row.get(0));
     }
     let tenancies = table(&tenancy_table());
     // Where there are many they are not counted, not even up to the limit: they may lie on as many pages.
@@ -82,6 +82,7 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
         all = client.query_one(&sql, &[]).await?.get(0);
         is_estimate = all >= COUNT_LIMIT;
     }
+    let clickhouse = clickhouse(deployment).await;
     Ok(Freshness {
         tenancies: all,
         is_estimate,
@@ -89,7 +90,8 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
         behind_cut,
         oldest_news_s: if behind > 0 { oldest_news_s } else { None },
         leads: leads(client).await?,
-        clickhouse: clickhouse(deployment).await,
+        clickhouse_remedy: clickhouse.as_ref().err().map(|error| remedy(error, deployment.settings)),
+        clickhouse,
     })
 }
 

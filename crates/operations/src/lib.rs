@@ -55,23 +55,24 @@ pub use destinations::{
 pub use erase::{EraseOutcome, EraseReport, EraseRequest, Receipt, TenantReceipt, erase};
 pub use error::{OperationError, Unfinished};
 pub use events::{
-    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, list_events,
-    resume_events, retry_events, show_event, test_events,
+    EventDelivery, EventEntry, EventFilter, EventReport, EventRetryReport, EventTestReport, EventsReport, LatestEvents,
+    SinkDeliveries, latest_events, list_events, resume_events, retry_events, show_event, sink_deliveries, test_events,
 };
 pub use explain::{
-    BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, ExplainRequest, Fill,
-    FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState, TenancyFacts,
-    TenancyStory, Verdict, Waiting, explain,
+    BreakerState, Change, ChangedRow, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport,
+    ExplainRequest, Fill, FillState, HeldRow, Holds, Judgement, KeyProblem, Place, Refused, SourceRow, SourceState,
+    TenancyFacts, TenancyStory, Verdict, Waiting, explain, latest_changes,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
-pub use lockstep_schema::events::SinkState;
+pub use lockstep_schema::events::{KINDS as EVENT_KINDS, SinkState};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
     DefinitionFinding, LeftOutColumn, MappingCheckReport, MappingColumn, MappingDetail, MappingDraft, MappingEntry,
     MappingInitRequest, MappingState, MappingStatement, MappingStatements, MappingTrigger, MappingsReport,
-    check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of, show_mapping,
+    OwnDatabases, check_mappings, init_mapping, mapping_detail, mapping_entries, mappings, quarantined_of,
+    show_mapping,
 };
 pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};

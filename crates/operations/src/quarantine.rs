@@ -22,6 +22,10 @@ async fn places<'a>(
         deployment.must_have_mapping(name.as_str())?;
     }
     let places = lockstep_schema::quarantine::places(deployment.control()?, scope).await?;
+    // One that was taken away may have left rows there.
+    if let (Some(destination), true) = (&scope.destination, places.is_empty()) {
+        Named::find(deployment, destination.as_str()).await?;
+    }
     let mapping = |name: &str| deployment.mappings.iter().find(|mapping| mapping.name.as_str() == name);
     Ok(places.into_iter().filter_map(|(destination, name)| Some((destination, mapping(&name)?))).collect())
 }
@@ -135,7 +139,7 @@ pub struct QuarantinePage {
 /// The rows in quarantine, with their keys and errors.
 ///
 /// # Errors
-/// When there is no such mapping, or Postgres cannot be asked.
+/// When there is no such mapping or destination, or Postgres cannot be asked.
 pub async fn quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
@@ -146,7 +150,7 @@ pub async fn quarantined(
 /// So many of them at most, behind a position.
 ///
 /// # Errors
-/// When there is no such mapping, or Postgres cannot be asked.
+/// When there is no such mapping or destination, or Postgres cannot be asked.
 pub async fn quarantined_page(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,
@@ -267,7 +271,7 @@ GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT $5";
 /// Has the rows numbered and shipped anew.
 ///
 /// # Errors
-/// When there is no such mapping, or Postgres cannot be asked.
+/// When there is no such mapping or destination, or Postgres cannot be asked.
 pub async fn retry_quarantined(
     deployment: &mut Deployment<'_>,
     scope: &QuarantineScope,
@@ -289,7 +293,7 @@ pub async fn retry_quarantined(
 /// Forgets the rows without shipping them. The destination does not hold them.
 ///
 /// # Errors
-/// When there is no such mapping, or Postgres cannot be asked.
+/// When there is no such mapping or destination, or Postgres cannot be asked.
 pub async fn drop_quarantined(
     deployment: &Deployment<'_>,
     scope: &QuarantineScope,

@@ -1,8 +1,9 @@
 //! Keys as they may be shown: ids and numbers as they are, texts by a short hash.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use lockstep_mappings::{BaseType, Mapping};
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal digits of a hash: enough to find the row again, too few to be anything else.
@@ -10,14 +11,50 @@ const HASH_DIGITS: usize = 12;
 /// Longer than any id.
 const MAX_ID_BYTES: usize = 64;
 
+/// The values of a key by column, in the definition's order: in that order a key is typed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShownKey(Vec<(String, String)>);
+
+impl FromIterator<(String, String)> for ShownKey {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(columns: T) -> Self {
+        Self(columns.into_iter().collect())
+    }
+}
+
+impl ShownKey {
+    /// Its values, in that order.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a column of the key.
+    pub fn get(&self, column: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Display for ShownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<_> = self.0.iter().map(|(column, value)| format!("{column}={value}")).collect();
+        f.write_str(&columns.join(", "))
+    }
+}
+
+/// An object.
+impl Serialize for ShownKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(column, value)| (column, value)))
+    }
+}
+
 /// The values of a key by column.
-pub(crate) fn key(mapping: &Mapping, values: &[String]) -> BTreeMap<String, String> {
+pub(crate) fn key(mapping: &Mapping, values: &[String]) -> ShownKey {
     let columns = mapping.key_columns().zip(values);
     columns.map(|(column, value)| (column.name.clone(), of(column.column_type.base, value))).collect()
 }
 
 /// The values of a key that is an object by column.
-pub fn object(mapping: &Mapping, key: &serde_json::Value) -> BTreeMap<String, String> {
+pub fn object(mapping: &Mapping, key: &serde_json::Value) -> ShownKey {
     let text = |column: &str| match &key[column] {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -27,10 +64,12 @@ pub fn object(mapping: &Mapping, key: &serde_json::Value) -> BTreeMap<String, St
 }
 
 fn of(base: BaseType, value: &str) -> String {
-    match base {
-        BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 => value.to_owned(),
-        _ => hashed(value),
-    }
+    if is_plain(base) { value.to_owned() } else { hashed(value) }
+}
+
+/// Whether values of the type are shown as they are.
+pub(crate) const fn is_plain(base: BaseType) -> bool {
+    matches!(base, BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64)
 }
 
 /// Projects and branches are ids that the platform gave, of type text: what does not look like one is not shown.
@@ -48,6 +87,15 @@ pub fn hashed(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_shown_in_the_order_in_which_it_is_typed() {
+        let set = lockstep_mappings::MappingSet::built_in();
+        let permissions = set.get(&"project_permissions".parse().unwrap()).unwrap();
+        let shown = key(permissions, &["7".to_owned(), "publish".to_owned()]);
+        assert!(shown.to_string().starts_with("user_id=7, permission_id=sha256:"), "{shown}");
+        assert!(serde_json::to_string(&shown).unwrap().starts_with(r#"{"user_id":"7","permission_id":"#));
+    }
 
     #[test]
     fn ids_are_shown_and_values_are_not() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_core::{Location, TenancyId};
-use lockstep_mappings::postgres::{table, tenancy_table};
+use lockstep_mappings::postgres::{table, tenancies_ever_at, tenancy_table};
 use tokio_postgres::{Client, Row};
 
 use crate::backlog::uuids;
@@ -45,15 +45,8 @@ JOIN {} t ON t.\"projectId\" = p.project_id AND t.\"branchId\" = p.branch_id ORD
 
 /// The tenancies that live at these places, or have lived there.
 pub(crate) async fn ever_at(client: &Client, places: &[Location]) -> Result<Vec<TenancyId>, OperationError> {
-    let sql = format!(
-        "SELECT t.\"id\" FROM unnest($1::text[], $2::text[]) AS p(project_id, branch_id)
-JOIN {} t ON t.\"projectId\" = p.project_id AND t.\"branchId\" = p.branch_id
-UNION SELECT l.tenancy_id FROM unnest($1::text[], $2::text[]) AS p(project_id, branch_id)
-JOIN lockstep.tenancy_location l ON l.project_id = p.project_id AND l.branch_id = p.branch_id ORDER BY 1",
-        table(&tenancy_table())
-    );
     let (projects, branches) = columns(places);
-    let rows = client.query(&sql, &[&projects, &branches]).await?;
+    let rows = client.query(&tenancies_ever_at(), &[&projects, &branches]).await?;
     Ok(rows.iter().map(|row| TenancyId::new(row.get(0))).collect())
 }
 

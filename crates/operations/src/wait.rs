@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
+use lockstep_schema::instances::{self, Instance};
 use lockstep_schema::quarantine::{QuarantineScope, count};
+use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::overview::{self, Behind, Scope};
-use lockstep_schema::{fills, progress};
+use lockstep_schema::{Control, fills, progress};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -52,6 +54,8 @@ pub struct WaitReport {
     pub quarantined_rows: i64,
     /// What is paused, where something is still on its way.
     pub paused: Vec<PausedPart>,
+    /// Which programs run and which of their tasks fail, where something is still on its way: in sentences.
+    pub known: Vec<String>,
     /// Tenants' own destinations that are behind and were not waited for, some of them.
     pub left_out: Vec<LeftOut>,
 }
@@ -258,8 +262,30 @@ pub async fn wait(
         lag,
         quarantined_rows,
         paused: if in_time { Vec::new() } else { paused_parts(deployment).await? },
+        known: if in_time { Vec::new() } else { known(control).await? },
         left_out: left_out.into_iter().map(LeftOut::from).collect(),
     })
+}
+
+/// Which programs run, and what fails in them.
+async fn known(control: &Control) -> Result<Vec<String>, OperationError> {
+    Ok(sentences_of(&instances::all(control).await?, &statuses(control).await?))
+}
+
+fn sentences_of(instances: &[Instance], tasks: &[TaskStatus]) -> Vec<String> {
+    let running = ["sequencer", "worker"].map(|role| {
+        let alive = instances.iter().filter(|instance| instance.is_alive && instance.role == role).count();
+        match alive {
+            0 => format!("no {role} has told of itself for half a minute: start lockstep-{role}"),
+            1 => format!("one {role} runs"),
+            more => format!("{more} {role}s run"),
+        }
+    });
+    let failing = tasks.iter().filter(|task| task.is_failing).map(|task| {
+        let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
+        format!("{} {} failed at {at}: {error}", task.program, task.name)
+    });
+    running.into_iter().chain(failing).collect()
 }
 
 /// Looks until there is no lag. Returns the last one, and whether it went in time.
@@ -274,7 +300,12 @@ async fn until_none(
         if lag.is_none() {
             return Ok((lag, true));
         }
-        if waiting.pause(|| lag.sentences().join(", ")).await.is_err() {
+        let paused = paused_parts(deployment).await?;
+        let what = || {
+            let paused = paused.iter().map(ToString::to_string);
+            lag.sentences().into_iter().chain(paused).collect::<Vec<_>>().join(", ")
+        };
+        if waiting.pause(what).await.is_err() {
             return Ok((lag, false));
         }
     }
@@ -313,8 +344,37 @@ mod tests {
             lag,
             quarantined_rows: 0,
             paused,
+            known: vec!["one worker runs".to_owned()],
             left_out: vec![LeftOut { id, why: "paused" }],
         };
-        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"known":["one worker runs"],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
+    }
+
+    #[test]
+    fn what_runs_and_what_fails_is_said_and_not_asked() {
+        let instance = |role: &str, is_alive| Instance {
+            id: Uuid::from_u128(1),
+            role: role.to_owned(),
+            version: String::new(),
+            started_at: String::new(),
+            seen_at: String::new(),
+            is_alive,
+            state: serde_json::Value::Null,
+        };
+        let sweep = TaskStatus {
+            program: "worker".to_owned(),
+            name: "sweep".to_owned(),
+            last_run: None,
+            took_ms: None,
+            did: 0,
+            failed_at: Some("then".to_owned()),
+            error: Some("LS-0201: away".to_owned()),
+            is_failing: true,
+        };
+        let instances = [instance("sequencer", true), instance("worker", true), instance("worker", true)];
+        let said = ["one sequencer runs", "2 workers run", "worker sweep failed at then: LS-0201: away"];
+        assert_eq!(sentences_of(&instances, &[sweep]), said);
+        let said = sentences_of(&[instance("worker", false)], &[]);
+        assert!(said[0].contains("start lockstep-sequencer") && said[1].contains("start lockstep-worker"), "{said:?}");
     }
 }

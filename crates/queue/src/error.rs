@@ -20,7 +20,7 @@ pub enum QueueError {
     /// The broker knows us and says no.
     #[error(
         "LS-0102: RabbitMQ at {url} refused access: {detail}; check user, password and virtual host of \
-         LOCKSTEP_AMQP_URL, and that the user may configure, write and read the queues of LOCKSTEP_QUEUE_PREFIX"
+         LOCKSTEP_AMQP_URL, and that the user may configure and read the queues of LOCKSTEP_QUEUE_PREFIX, and write to amq.default"
     )]
     AccessRefused {
         /// The address, without user and password.

@@ -43,6 +43,7 @@ mod metrics;
 mod outbound;
 mod publisher;
 mod reconnecting;
+mod rights;
 mod topology;
 
 pub use batch::{DecodeError, MAX_BYTES, MAX_TENANTS, TenantBatch, TenantHint};
@@ -52,4 +53,5 @@ pub use delivery::{Delivery, Retried};
 pub use depths::{DepthsReader, QueueDepths, depths};
 pub use error::QueueError;
 pub use publisher::Publisher;
+pub use rights::{MissingRight, missing_rights, permissions};
 pub use topology::Topology;

@@ -111,6 +111,11 @@ impl<W: Send + 'static> Link<W> {
         &mut self.parts.as_mut().expect("a link has its parts until it is dropped").work
     }
 
+    /// Another channel of the connection, for as long as this lives.
+    pub(crate) async fn channel(&self) -> Result<Channel, lapin::Error> {
+        self.parts().connection.create_channel().await
+    }
+
     /// Whether the connection was up when it was last heard of.
     pub(crate) fn is_open(&self) -> bool {
         self.parts().connection.status().connected()

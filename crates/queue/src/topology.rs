@@ -95,6 +95,11 @@ impl Topology {
         self
     }
 
+    /// What all names start with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The queue that workers consume.
     pub fn main_queue(&self) -> String {
         format!("{}.tenant-batches", self.prefix)

@@ -6,6 +6,19 @@ use tokio_postgres::{Client, Row};
 
 use crate::error::SourceError;
 
+/// Every kind of event that there is.
+pub const KINDS: [&str; 9] = [
+    "destination_down",
+    "erasure_done",
+    "mapping_stopped",
+    "needs_refill",
+    "paused",
+    "quarantine",
+    "task_failing",
+    "test",
+    "verification_differs",
+];
+
 /// An event `e` as it is told.
 pub const TOLD: &str = "jsonb_build_object('id', e.id, 'at', e.at, 'kind', e.kind, 'subject', e.subject, 'state', e.state, 'about', e.body)";
 

@@ -52,6 +52,11 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
     type Session = Control;
     type Error = SourceError;
 
+    /// A beat under way is finished, so that its connection is there to sign off.
+    fn grace(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     async fn open(&self, source: &Source) -> Result<Control, SourceError> {
         open_to_note(source).await
     }
@@ -74,6 +79,12 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
         let gone = instance::table.filter(instance::seen_at.lt(now() - 10.minutes()));
         diesel::delete(gone).execute(connection).await?;
         Ok(Ran::skipped(EVERY))
+    }
+
+    /// Who stops in good order is not there any more; who is killed becomes silent.
+    async fn sign_off(&mut self, connection: &mut Control) -> Result<(), SourceError> {
+        diesel::delete(instance::table.find(self.id)).execute(connection).await?;
+        Ok(())
     }
 }
 

@@ -11,6 +11,29 @@ use crate::error::SourceError;
 const CONTROL: EmbeddedMigrations = embed_migrations!("../../migrations/control");
 const STANDALONE: EmbeddedMigrations = embed_migrations!("../../migrations/source");
 
+macro_rules! of_control {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../migrations/control/", $name, "/up.sql")))
+    };
+}
+
+/// What those of the control schema run, for people: what is embedded to be run does not give its text.
+const TEXTS: [(&str, &str); 7] = [
+    of_control!("2026-11-25-000001_capture"),
+    of_control!("2026-11-25-000002_shipping"),
+    of_control!("2026-11-25-000003_operations"),
+    of_control!("2026-11-26-000004_tenants"),
+    of_control!("2026-11-26-000005_verification"),
+    of_control!("2026-11-27-000006_freshness"),
+    of_control!("2026-11-27-000007_events"),
+];
+
+/// What a migration of the control schema runs, without its last semicolon.
+pub(crate) fn text(name: &str) -> String {
+    let text = TEXTS.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text.trim().trim_end_matches(';'));
+    format!("-- migration {name}\n{text}").trim_end().to_owned()
+}
+
 /// Which migrations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Migrations {
@@ -69,4 +92,18 @@ pub async fn run(source: &Source, migrations: Migrations) -> Result<(), SourceEr
     let mut harness = AsyncMigrationHarness::new(connection);
     let ran = harness.run_pending_migrations(migrations.embedded());
     ran.map(drop).map_err(|error| SourceError::Migration(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_of_the_control_schema_can_be_shown() {
+        let all: Vec<Box<dyn Migration<Pg>>> = CONTROL.migrations().unwrap();
+        let mut names: Vec<_> = all.iter().map(|migration| migration.name().to_string()).collect();
+        names.sort();
+        assert_eq!(names, TEXTS.map(|(name, _)| name));
+        assert!(names.iter().all(|name| text(name).contains("CREATE ") || text(name).contains("ALTER ")));
+    }
 }

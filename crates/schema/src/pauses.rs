@@ -56,6 +56,10 @@ impl Part {
     }
 }
 
+/// What lets a mapping go on that Lockstep paused as it does not fit its table.
+pub const AFTER_MISFIT: &str = "mend the table, which is enough; or correct the definition, run `lockstep migrate`, and restart \
+                                lockstep-sequencer, lockstep-worker and lockstep console: they hold the definitions they started with";
+
 /// A part that is paused.
 #[derive(Clone, PartialEq, Eq, Debug, Queryable, Serialize)]
 pub struct PausedPart {
@@ -67,6 +71,13 @@ pub struct PausedPart {
     pub since: String,
     /// Why, if anybody said.
     pub reason: String,
+}
+
+impl PausedPart {
+    /// Whether Lockstep paused it as it does not fit its table.
+    pub fn is_of_misfit(&self) -> bool {
+        self.kind == "mapping" && self.reason.starts_with("LS-0508")
+    }
 }
 
 impl fmt::Display for PausedPart {

@@ -61,9 +61,6 @@ pub enum SequencerError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// Webhooks cannot be signed.
-    #[error("{0}")]
-    Events(String),
     /// A task of the sequencer's own ended unexpectedly.
     #[error("LS-0503: a part of the sequencer ended unexpectedly: {0}; start it again and report this")]
     Internal(String),
@@ -77,12 +74,9 @@ impl SequencerError {
             // Once it was mended, or is reachable.
             Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
-            Self::Definitions(_)
-            | Self::Sequence(_)
-            | Self::Outdated(_)
-            | Self::Listen { .. }
-            | Self::Events(_)
-            | Self::Internal(_) => false,
+            Self::Definitions(_) | Self::Sequence(_) | Self::Outdated(_) | Self::Listen { .. } | Self::Internal(_) => {
+                false
+            }
         }
     }
 
@@ -100,8 +94,7 @@ impl SequencerError {
             | Self::Queue(_)
             | Self::Sequence(_)
             | Self::Outdated(_)
-            | Self::Listen { .. }
-            | Self::Events(_) => exit::CONFIGURATION,
+            | Self::Listen { .. } => exit::CONFIGURATION,
         }
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::failpoint;
-use lockstep_core::settings::{EventSettings, EventsTo, Settings};
-use lockstep_core::webhook_secrets::{WebhookSecrets, WebhookSecretsError};
+use lockstep_core::settings::{EventSink, EventsTo, Settings};
+use lockstep_core::webhook_secrets::WebhookSecretsError;
 use lockstep_schema::tasks::{Driver, Ran, Task};
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::Mutex;
@@ -39,25 +39,10 @@ pub(crate) enum TellError {
     Sink(#[from] std::io::Error),
     #[error("LS-0516: events cannot be told: what was to be written before is not written yet")]
     Hangs,
-    #[error("LS-0516: events cannot be told: LOCKSTEP_EVENTS_SECRET_FILE: {0}")]
+    #[error("{0}")]
     Secrets(#[from] WebhookSecretsError),
-    #[error("LS-0516: events cannot be told: LOCKSTEP_EVENTS_SECRET_FILE {0}")]
-    NoSecret(String),
     #[error("LS-0516: events cannot be told: {0}")]
     Webhook(String),
-}
-
-/// Looks whether every webhook has a secret.
-pub(crate) fn check(settings: &EventSettings) -> Result<(), TellError> {
-    let mut webhooks = settings.sinks.iter().filter(|sink| matches!(sink.to, EventsTo::Webhook(_))).peekable();
-    if webhooks.peek().is_none() {
-        return Ok(());
-    }
-    let file = settings.secret_file.as_deref();
-    let file = file.ok_or_else(|| TellError::NoSecret("is missing: webhooks are signed".to_owned()))?;
-    let secrets = WebhookSecrets::load(file)?;
-    let without = webhooks.find(|sink| secrets.of(&sink.name).next().is_none());
-    without.map_or(Ok(()), |sink| Err(TellError::NoSecret(format!("has no secret of {}", sink.name))))
 }
 
 /// What tells events, while a sequencer leads.
@@ -76,12 +61,12 @@ impl EventTasks {
     pub(crate) fn spawn(&self, driver: &Driver, on: &mut JoinSet<()>) {
         let events = &self.settings.events;
         let sinks = events.sinks.iter().map(|sink| sink.name.clone()).collect();
-        driver.spawn(on, Events { sinks }, Arc::default());
+        let tasks = events.sinks.iter().map(task_of).collect();
+        driver.spawn(on, Events { sinks, tasks }, Arc::default());
         for sink in &events.sinks {
             match &sink.to {
                 EventsTo::Webhook(url) => {
-                    let send = SendEvents::new(&sink.name, url, events.secret_file.clone(), &self.settings);
-                    driver.spawn(on, send, Arc::default());
+                    driver.spawn(on, SendEvents::new(sink, url, &self.settings), Arc::default());
                 }
                 to => {
                     let (sink, to, writing) = (sink.name.clone(), to.clone(), Arc::clone(&self.writing));
@@ -97,10 +82,20 @@ impl EventTasks {
     }
 }
 
+/// What the task that tells a sink is called. A webhook that fails would not be seen behind another that does not.
+fn task_of(sink: &EventSink) -> String {
+    match sink.to {
+        EventsTo::Webhook(_) => format!("{} {}", SendEvents::NAME, sink.name),
+        EventsTo::StandardOutput | EventsTo::File(_) => TellEvents::NAME.to_owned(),
+    }
+}
+
 /// Looks for what is news, and how far the sinks are.
 pub(crate) struct Events {
     /// Everybody who is told.
     sinks: Vec<String>,
+    /// What the tasks that tell them are called.
+    tasks: Vec<String>,
 }
 
 impl Task for Events {
@@ -113,6 +108,7 @@ impl Task for Events {
         metrics::events_dropped(0);
         let mut session = EventSession::open(source).await?;
         session.follow(&self.sinks.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        session.forget_tasks(&self.tasks, (TellEvents::NAME, SendEvents::NAME)).await?;
         Ok(session)
     }
 

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::announce::Announcer;
 use crate::error::SequencerError;
-use crate::events::{self, EventTasks};
+use crate::events::EventTasks;
 use crate::expander::Expander;
 use crate::leader;
 use crate::metrics;
@@ -45,7 +45,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), SequencerError> {
     let mappings = Arc::new(MappingSet::load(&settings.mappings)?);
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    events::check(&settings.events).map_err(|error| SequencerError::Events(error.to_string()))?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
     let health = Health::default();
@@ -65,7 +64,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     looked?;
     let (leading, is_leading) = watch::channel(false);
     let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
-    let _beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
+    let mut beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let event_tasks = EventTasks::new(settings.clone());
     let announcer = Announcer {
@@ -101,6 +100,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     if let Some(leadership) = leadership {
         leader::release(leadership).await;
     }
+    // It signs off, in bounded time.
+    while beating.join_next().await.is_some() {}
     announcer_ended(announced)
 }
 

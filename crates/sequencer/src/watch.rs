@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use lockstep_core::DestinationId;
 use lockstep_mappings::{Mapping, MappingSet, SourceTable};
-use lockstep_schema::attach::{Flaw, Live, apply, flaws, inspect, mappings_of, may_have_changed, outflanked, shape};
+use lockstep_schema::attach::{
+    Flaw, Live, apply, flaws, inspect_catalog, mappings_of, may_have_changed, outflanked, shape,
+};
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Control, Session, Source, SourceError, pauses, refills};
 
@@ -37,7 +39,7 @@ impl Task for Watch {
     }
 
     async fn run(&mut self, source: &Source, control: &mut Control) -> Result<Ran, SourceError> {
-        let mut live = inspect(source, &self.mappings).await?;
+        let mut live = inspect_catalog(source, &self.mappings).await?;
         if live.captured.is_empty() {
             return Ok(Ran::did(0, EVERY));
         }
@@ -49,7 +51,7 @@ impl Task for Watch {
             return Ok(Ran::skipped(EVERY));
         }
         if self.mend_outflanked(source, control, &live).await? {
-            live = inspect(source, &self.mappings).await?;
+            live = inspect_catalog(source, &self.mappings).await?;
         }
         let flawed = self.tell_flaws(&live);
         let changed = self.changed_tables(&live);
@@ -173,12 +175,41 @@ impl Watch {
                 fitting.push(mapping);
                 continue;
             };
-            let reason = format!("LS-0508: {first}");
+            let reason = format!("LS-0508: {first}; {}", pauses::AFTER_MISFIT);
             if pauses::pause_automatically(control, &mapping.name, &reason).await? {
                 tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is paused; the others go on");
             }
         }
         metrics::set(metrics::MISFITS, self.mappings.iter().count() - fitting.len());
         Ok(fitting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_core::secret::SecretUrl;
+    use lockstep_schema::attach;
+    use lockstep_testkit::databases::{SOURCE_SCHEMA, TestDatabase};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_look_at_the_catalog_asks_for_no_tenancy() {
+        let database = TestDatabase::create().await.unwrap();
+        let client = database.connect().await.unwrap();
+        client.batch_execute(SOURCE_SCHEMA).await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        let mappings = Arc::new(MappingSet::built_in());
+        let live = attach::inspect(&source, &mappings).await.unwrap();
+        let steps = attach::plan(&mappings, &live, &attach::Wishes::default()).unwrap();
+        apply(&source, &steps, |_| {}).await.unwrap();
+        // However many there are: whoever reads where they are fails.
+        client.batch_execute("ALTER TABLE lockstep.tenancy_location RENAME TO away").await.unwrap();
+        assert!(attach::inspect(&source, &mappings).await.is_err());
+        let mut watch = Watch { mappings };
+        let mut control = watch.open(&source).await.unwrap();
+        watch.run(&source, &mut control).await.unwrap();
+        drop((control, client));
+        database.remove().await.unwrap();
     }
 }

@@ -1,11 +1,9 @@
 //! One difference, as it may be shown: ids and column names, never a tenant's values.
 
-use std::collections::BTreeMap;
-
 use lockstep_core::{DestinationId, SequenceId};
 use lockstep_mappings::postgres::compare::Key;
 use lockstep_mappings::{BaseType, Mapping};
-use lockstep_operations::shown;
+use lockstep_operations::shown::{self, ShownKey};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -47,7 +45,7 @@ pub struct Finding {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub branch_id: String,
     /// Its key, by column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
-    pub key: BTreeMap<String, String>,
+    pub key: ShownKey,
     /// Of a row that both sides have: the columns that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,

@@ -205,10 +205,7 @@ impl Canary<'_> {
                 .mappings
                 .iter()
                 .flat_map(|mapping| &mapping.findings)
-                .map(|finding| {
-                    let values = self.mapping.key_columns().map(|column| finding.key.get(&column.name));
-                    (values.map(|value| value.map_or("", String::as_str)).collect(), finding.class)
-                })
+                .map(|finding| (finding.key.values().collect(), finding.class))
                 .collect();
             for (key, class) in planted {
                 let values: Vec<_> = key.values.iter().map(String::as_str).collect();

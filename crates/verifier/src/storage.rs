@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Positions};
-use lockstep_mappings::postgres::{literal, table, tenancy_table};
+use lockstep_mappings::postgres::{literal, table, tenancies_ever_at, tenancy_table};
 use lockstep_schema::{definitions, row_security};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
@@ -32,12 +32,6 @@ UNION SELECT tenancy_id, project_id, branch_id FROM lockstep.tenancy_location WH
 /// Where a tenancy lives, and how many others live there.
 const PLACE: &str = r#"SELECT t."projectId", t."branchId", (SELECT count(*) - 1 FROM "public"."Tenancy" o WHERE o."projectId" = t."projectId" AND o."branchId" = t."branchId")
 FROM "public"."Tenancy" t WHERE t."id" = $1"#;
-
-/// Who is or was at these locations.
-const TENANCIES: &str = r#"SELECT t."id" FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
-JOIN "public"."Tenancy" t ON t."projectId" = w.project_id AND t."branchId" = w.branch_id
-UNION SELECT h.tenancy_id FROM unnest($1::text[], $2::text[]) AS w(project_id, branch_id)
-JOIN lockstep.tenancy_location h ON h.project_id = w.project_id AND h.branch_id = w.branch_id"#;
 
 /// The last number, and when it was given out.
 const LAST_PASS: &str =
@@ -218,7 +212,7 @@ pub(crate) async fn place(client: &Client, tenancy: TenancyId) -> Result<Option<
 pub(crate) async fn tenancies_at(client: &Client, locations: &[&Location]) -> Result<Vec<TenancyId>, VerifyError> {
     let projects: Vec<_> = locations.iter().map(|at| at.project_id.as_str()).collect();
     let branches: Vec<_> = locations.iter().map(|at| at.branch_id.as_str()).collect();
-    let rows = client.query(TENANCIES, &[&projects, &branches]).await?;
+    let rows = client.query(&tenancies_ever_at(), &[&projects, &branches]).await?;
     Ok(rows.iter().map(|row| TenancyId::new(row.get::<_, Uuid>(0))).collect())
 }
 

@@ -3,6 +3,7 @@
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::doctor::{missing_rights, remedy as remedy_of};
 use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};
@@ -16,7 +17,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
     let source = Source::of(settings)?;
     // Without the source it is not known whose tables they are: then they are taken for another system's.
-    let live = attach::inspect(&source, mappings).await.unwrap_or_default();
+    let live = attach::inspect_catalog(&source, mappings).await.unwrap_or_default();
     match clickhouse.plan(mappings, &known(&live, mappings, &Wanted::default())).await {
         Ok(plan) => {
             let differing = plan.changes.iter().map(|change| {
@@ -29,6 +30,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
             });
             let mut findings: Vec<_> = differing.chain(missing).collect();
             findings.extend(kept_limits(&clickhouse).await?);
+            findings.extend(missing_rights(CHECK, &clickhouse).await?);
             Ok(or_ok(CHECK, "tables and views are in place", findings))
         }
         Err(ProvisionError::Destination(error))
@@ -36,12 +38,18 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         {
             Ok(vec![Check::finding(CHECK, error.to_string(), error.remedy())])
         }
-        Err(ProvisionError::Destination(error)) => Err(error.into()),
+        // All rights that are missing say more than what failed for the first of them.
+        Err(ProvisionError::Destination(error)) => match missing_rights(CHECK, &clickhouse).await {
+            Ok(lacking) if !lacking.is_empty() => Ok(lacking),
+            _ => Err(error.into()),
+        },
         // Their texts say what differs and what the ways out are.
         Err(error) => {
             let text = error.to_string();
-            let (what, remedy) = text.rsplit_once('\n').unwrap_or((&text, "see docs/errors for the code"));
-            Ok(vec![Check::finding(CHECK, what, remedy)])
+            Ok(vec![match text.rsplit_once('\n') {
+                Some((what, remedy)) => Check::finding(CHECK, what, remedy),
+                None => Check::finding(CHECK, text.as_str(), remedy_of(&text, settings)),
+            }])
         }
     }
 }

@@ -38,11 +38,11 @@ pub(crate) async fn run(
 ) -> Result<DoctorReport, CliError> {
     let mut checks = source_checks(settings, mappings, args.transactions_longer_than).await?;
     let in_clickhouse = clickhouse::look(settings, mappings).await;
-    checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error)]));
+    checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error, settings)]));
     let access = access_checks(settings, mappings).await;
-    checks.extend(access.unwrap_or_else(|error| vec![Check::failed("access", &error)]));
+    checks.extend(access.unwrap_or_else(|error| vec![Check::failed("access", &error, settings)]));
     let tenants = destination_checks(settings, mappings).await;
-    checks.extend(tenants.unwrap_or_else(|error| vec![Check::failed("tenants' destinations", &error)]));
+    checks.extend(tenants.unwrap_or_else(|error| vec![Check::failed("tenants' destinations", &error, settings)]));
     Ok(checks.into())
 }
 

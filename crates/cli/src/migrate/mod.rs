@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, When};
-use lockstep_mappings::MappingSet;
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_operations::ActionRecord;
 use lockstep_schema::attach::{self, Applying, Live, Replaced, Step, Wishes};
-use lockstep_schema::{Source, definitions};
+use lockstep_schema::pauses::{self, PausedPart};
+use lockstep_schema::{Session, Source, definitions};
 
 use self::report::MigrateReport;
 pub(crate) use self::report::sentence;
@@ -88,10 +89,26 @@ pub(crate) async fn run(
     let live = source::look(&source, mappings).await?;
     let plans = plan(args, mappings, &live, &clickhouse).await?;
     let report = MigrateReport::new(only_looks, mappings, &plans).checked(args.check);
+    let report = report.with_restart(holds_others(&source, mappings, &live).await?);
     if !only_looks && !report.is_nothing() {
         apply(&source, &clickhouse, &plans).await?;
     }
     Ok(report)
+}
+
+/// Whether programs that run may hold other definitions: some were set up before and have changed, or a mapping is paused as it did not
+/// fit, and fits now.
+async fn holds_others(source: &Source, mappings: &MappingSet, live: &Live) -> Result<bool, CliError> {
+    if live.definitions.is_empty() {
+        return Ok(false);
+    }
+    let is_other =
+        |mapping: &Mapping| live.definitions.get(mapping.name.as_str()).is_none_or(|recorded| !recorded.is_of(mapping));
+    let is_paused = async || {
+        let control = source.connect_diesel(Session::Control).await?;
+        Ok::<_, CliError>(pauses::paused(&control).await?.iter().any(PausedPart::is_of_misfit))
+    };
+    Ok(mappings.iter().any(is_other) || is_paused().await?)
 }
 
 async fn plan(

@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::Plans;
 use crate::output::{Page, Report, say};
 
+const RESTART: &str = "Now restart lockstep-sequencer, lockstep-worker and lockstep console: they hold the definitions they started with.";
+
 /// One thing to do.
 #[derive(Serialize, Debug)]
 struct StepReport {
@@ -30,12 +32,20 @@ pub(crate) struct MigrateReport {
     /// Whether what is to be done makes the exit code.
     #[serde(skip)]
     is_check: bool,
+    /// Whether programs that run hold other definitions.
+    #[serde(skip)]
+    is_to_restart: bool,
 }
 
 impl MigrateReport {
     /// The same, as an answer to whether anything is to be done.
     pub(super) fn checked(self, is_check: bool) -> Self {
         Self { is_check, ..self }
+    }
+
+    /// The same, after definitions have changed that programs may hold.
+    pub(super) fn with_restart(self, is_to_restart: bool) -> Self {
+        Self { is_to_restart, ..self }
     }
 
     pub(super) fn new(dry_run: bool, mappings: &MappingSet, plans: &Plans) -> Self {
@@ -48,6 +58,7 @@ impl MigrateReport {
             source: plans.source.iter().map(|of| step(&of.what, &of.statements)).collect(),
             clickhouse: plans.clickhouse.steps.iter().map(|of| step(&of.what, &of.statements)).collect(),
             is_check: false,
+            is_to_restart: false,
         }
     }
 
@@ -60,7 +71,15 @@ impl MigrateReport {
             statements: Vec::new(),
         };
         let source = pending.iter().map(step).collect();
-        Self { dry_run: true, mappings: 0, tables: Vec::new(), source, clickhouse: Vec::new(), is_check: false }
+        Self {
+            dry_run: true,
+            mappings: 0,
+            tables: Vec::new(),
+            source,
+            clickhouse: Vec::new(),
+            is_check: false,
+            is_to_restart: false,
+        }
     }
 
     /// Whether everything is as it has to be.
@@ -90,6 +109,9 @@ impl Report for MigrateReport {
                 self.clickhouse.len(),
                 self.mappings
             );
+        }
+        if self.is_to_restart && !self.is_check && !self.dry_run {
+            say!(page, "{RESTART}");
         }
         for change in &self.tables {
             say!(page, "{} ({} rows): {}", change.table, change.rows, sentence(change.action));

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use lockstep_operations::{
@@ -25,6 +24,7 @@ use self::jobs::Job;
 pub(crate) use self::jobs::Jobs;
 use crate::access::Visitor;
 use crate::answer::{Answer, Refusal};
+use crate::extract::{Form, Path, Query};
 use crate::figures::whole;
 use crate::page::{Page, Region, View};
 use crate::state::Console;

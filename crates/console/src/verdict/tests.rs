@@ -54,10 +54,13 @@ fn seen() -> Seen {
             oldest_news_s: Some(1.3),
             leads: true,
             clickhouse: Ok("26.7.2.1".to_owned()),
+            clickhouse_remedy: None,
         },
         runs: Vec::new(),
         sessions: Vec::new(),
         quarantine: lockstep_operations::QuarantineGroups::default(),
+        events: lockstep_operations::LatestEvents::default(),
+        deliveries: Vec::new(),
     }
 }
 
@@ -128,9 +131,11 @@ fn news_that_waits_for_long_and_services_that_do_not_answer_are_wrong() {
     let mut seen = seen();
     seen.freshness.oldest_news_s = Some(3600.0);
     seen.freshness.clickhouse = Err("LS-0201: connection refused".to_owned());
+    seen.freshness.clickhouse_remedy = Some("start ClickHouse at http://away:8123".to_owned());
     seen.status.queue = Queue::Unknown { error: "LS-0301: connection refused".to_owned() };
     let verdict = judged(Ok(seen));
     assert!(verdict.troubles.iter().all(|trouble| trouble.level == Level::Wrong));
     assert_eq!(verdict.troubles.len(), 3);
+    assert!(verdict.troubles.iter().any(|trouble| trouble.remedy == "start ClickHouse at http://away:8123"));
     assert_eq!(code_in("none here: LS-12, LS-"), None);
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use lockstep_operations::{DESTINATION, MappingState, MappingStatements, MappingStatus, quarantined_of, show_mapping};
 
 use crate::answer::{Answer, Refusal};
+use crate::extract::Path;
 use crate::figures::{cut, whole};
 use crate::page::{Page, Region, View, taken};
 use crate::sample::{Sample, Seen};

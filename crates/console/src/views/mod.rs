@@ -1,5 +1,6 @@
 //! The pages, one module each.
 
+pub(crate) mod events;
 pub(crate) mod mappings;
 pub(crate) mod operations;
 pub(crate) mod overview;

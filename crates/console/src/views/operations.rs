@@ -44,7 +44,7 @@ pub(crate) fn regions(sample: &Sample, actions: bool) -> Vec<Region> {
         checks,
         actions,
     };
-    vec![Region::of("now", &region), taken(sample)]
+    vec![Region::of("now", &region), super::events::region(sample), taken(sample)]
 }
 
 #[derive(Template)]

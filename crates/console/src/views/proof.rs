@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use lockstep_operations::{
     FindingOf, OwnReceipt, RUNS_A_PAGE, Receipt, VerificationRun, all_findings, receipts, verification_runs,
@@ -12,6 +12,7 @@ use lockstep_operations::{
 use serde::Deserialize;
 
 use crate::answer::{Answer, Refusal};
+use crate::extract::{Path, Query};
 use crate::figures::{duration, whole};
 use crate::page::{Page, Region, View};
 use crate::state::Console;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     QuarantineGroup, QuarantineGroups, QuarantinePosition, QuarantineScope, Queue, quarantine_groups, quarantine_of,
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::tenants::encoded;
 use crate::answer::{Answer, Refusal};
+use crate::extract::Query;
 use crate::figures::counted;
 use crate::page::{Page, Region, View};
 use crate::sample::Sample;
@@ -157,6 +158,5 @@ fn dead(sample: &Sample) -> String {
 /// Ids and numbers as they are, of a text its hash.
 fn key(mappings: &MappingSet, of: &str, key: &serde_json::Value) -> String {
     let Some(mapping) = mappings.iter().find(|mapping| mapping.name.as_str() == of) else { return String::new() };
-    let shown = shown::object(mapping, key);
-    shown.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+    shown::object(mapping, key).to_string()
 }

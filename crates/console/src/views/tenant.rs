@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
 use lockstep_operations::{
-    ActionEntry, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven, TenantMappingProgress,
-    TenantReport, Verdict, VerifiedReport, actions, explain, tenant, verified,
+    ActionEntry, ChangedRow, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven,
+    TenantMappingProgress, TenantReport, Verdict, VerifiedReport, actions, explain, latest_changes, tenant, verified,
 };
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Refusal};
+use crate::extract::{Path, Query};
 use crate::figures::{at_least, whole};
 use crate::page::{Page, Region, View};
 use crate::pool::Lent;
 use crate::state::Console;
 use crate::tokens::now_s;
 use crate::verdict::Level;
+use crate::views::tenants::encoded;
 
 #[derive(Deserialize, Default)]
 pub(crate) struct Asked {
@@ -41,6 +43,8 @@ struct TenantRegion {
     own: bool,
     /// Who changed what of it; nothing on its own page.
     entries: Vec<ActionEntry>,
+    /// Rows to explain; none on its own page.
+    latest: Vec<Latest>,
     actions: bool,
     is_paused: bool,
     here: String,
@@ -56,6 +60,13 @@ struct Row {
     last_change: String,
     behind: String,
     proven: Option<Proven>,
+}
+
+/// A row that changed.
+struct Latest {
+    of: ChangedRow,
+    /// Where it is explained.
+    link: Option<String>,
 }
 
 /// The story of a row.
@@ -80,11 +91,16 @@ pub(crate) async fn page(
 /// The tenant's own page.
 pub(crate) async fn own(
     State(console): State<Arc<Console>>,
-    Path(link): Path<String>,
-    Query(asked): Query<Asked>,
+    link: Result<Path<String>, Refusal>,
+    asked: Result<Query<Asked>, Refusal>,
 ) -> Answer {
     let refused = |status: StatusCode, text: &str| {
         Ok((status, Page::refusal(View::Own, "This page is not shown", text)).into_response())
+    };
+    // Other pages of refusals lead to views that are not a tenant's.
+    let (link, asked) = match (link, asked) {
+        (Ok(Path(link)), Ok(Query(asked))) => (link, asked),
+        (Err(refusal), _) | (_, Err(refusal)) => return refused(StatusCode::BAD_REQUEST, &refusal.text()),
     };
     let opened = console.link_key.as_ref().and_then(|key| key.opens(&link, now_s()));
     let Some((id, _)) = opened else {
@@ -113,7 +129,13 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
     let told =
         if asked.key.trim().is_empty() { None } else { Some(story(&lent, tenancy, &asked, link.is_some()).await?) };
     let entries = if link.is_some() { Vec::new() } else { actions(&lent.deployment, Some(tenancy)).await? };
+    let latest = if link.is_some() { Vec::new() } else { latest_changes(&lent.deployment, tenancy).await? };
     lent.give_back();
+    let explained = |row: &ChangedRow| {
+        let key = row.typed.as_deref().map(encoded)?;
+        Some(format!("/tenants/{id}?mapping={}&key={key}#explain", encoded(&row.mapping)))
+    };
+    let latest = latest.into_iter().map(|row| Latest { link: explained(&row), of: row }).collect();
     let rows = report.mappings.iter().map(|mapping| row(mapping, &report, proven.as_ref())).collect();
     let is_paused = report.paused.iter().any(|part| part.kind == "tenancy");
     let region = TenantRegion {
@@ -122,6 +144,7 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
         verified: proven,
         own: link.is_some(),
         entries,
+        latest,
         actions: console.options.actions && link.is_none(),
         is_paused,
         here: link.map_or_else(|| format!("/tenants/{id}"), |link| format!("/t/{link}")),
@@ -164,6 +187,7 @@ async fn story(lent: &Lent<'_>, tenancy: TenancyId, asked: &Asked, is_own: bool)
         Ok(report) => {
             let (level, word) = match report.judgement.verdict {
                 Verdict::InStep => (Level::Well, "In step"),
+                Verdict::NeverSeen => (Level::Unknown, "Never seen"),
                 Verdict::OnItsWay => (Level::Attention, "On its way"),
                 Verdict::NotLookedAt => (Level::Unknown, "Unknown"),
                 Verdict::Wrong => (Level::Wrong, "Wrong"),
@@ -172,11 +196,15 @@ async fn story(lent: &Lent<'_>, tenancy: TenancyId, asked: &Asked, is_own: bool)
             let lines = if is_own { Vec::new() } else { report.sentences() };
             Ok(Told { level, word, sentence: format!("{}.", report.judgement.sentence), lines })
         }
-        Err(error @ (OperationError::NoKey { .. } | OperationError::UnknownMapping { .. })) => {
-            Ok(Told { level: Level::Wrong, word: "No such row", sentence: error.to_string(), lines: Vec::new() })
-        }
+        Err(error @ OperationError::NoKey { .. }) => Ok(not_asked("This is no key", &error)),
+        Err(error @ OperationError::UnknownMapping { .. }) => Ok(not_asked("No such mapping", &error)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Nothing was looked at.
+fn not_asked(word: &'static str, error: &OperationError) -> Told {
+    Told { level: Level::Attention, word, sentence: error.to_string(), lines: Vec::new() }
 }
 
 /// A destination's state in words.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use lockstep_operations::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantsPage, find_tenants};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::answer::Answer;
+use crate::extract::Query;
 use crate::page::{Page, Region, View};
 use crate::state::Console;
 

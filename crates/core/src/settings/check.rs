@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use hyper::Uri;
+
 use super::{ClickHouseSettings, Settings, SettingsErrors};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
@@ -12,6 +14,14 @@ pub(super) const DEFAULT_LOG: &str = "info,lapin=off";
 
 pub(super) fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Whether what stands in the place of a port is none: the parser takes any characters there, and leaves out what it does not know.
+pub(super) fn has_wrong_port(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| {
+        let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+        place != authority.host() && authority.port_u16().is_none_or(|port| port == 0)
+    })
 }
 
 /// Checks settings one by one and keeps what was wrong.
@@ -70,7 +80,12 @@ impl Check {
         let before = self.problems.len();
         let value = self.secret(name, from);
         match value {
-            Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => return SecretUrl::new(value),
+            Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => {
+                if value.starts_with("http") && value.parse().is_ok_and(|uri| has_wrong_port(&uri)) {
+                    self.problems.push(format!("{name}: its port must be a number from 1 to 65535"));
+                }
+                return SecretUrl::new(value);
+            }
             Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
             None if needed && self.problems.len() == before => {
                 self.problems.push(format!("{name} is missing: set it to {}…", schemes[0]));

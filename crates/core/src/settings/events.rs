@@ -1,12 +1,13 @@
 //! Where operators are told of events.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 
-use super::check::{Check, given};
+use super::check::{Check, given, has_wrong_port};
 use crate::secret::SecretUrl;
+use crate::webhook_secrets::{WebhookSecrets, WebhookSecretsError};
 
 /// Webhooks of one installation: each is asked for by itself, and has its own metrics.
 const MAX_WEBHOOKS: usize = 8;
@@ -66,9 +67,11 @@ pub enum EventsTo {
 impl EventArgs {
     pub(super) fn resolve(&self, check: &mut Check) -> EventSettings {
         let lines = self.lines(check).map(|to| EventSink { name: LINES.to_owned(), to });
-        let sinks = lines.into_iter().chain(self.webhooks(check)).collect();
+        let webhooks = self.webhooks(check);
         let secret_file = self.events_secret_file.clone().filter(|file| !file.as_os_str().is_empty());
-        EventSettings { sinks, secret_file }
+        let names: Vec<_> = webhooks.iter().map(|sink| sink.name.as_str()).collect();
+        lacks(&names, secret_file.as_deref()).into_iter().for_each(|lack| check.problem(lack.to_string()));
+        EventSettings { sinks: lines.into_iter().chain(webhooks).collect(), secret_file }
     }
 
     fn lines(&self, check: &mut Check) -> Option<EventsTo> {
@@ -105,6 +108,20 @@ impl EventArgs {
     }
 }
 
+/// Why requests to these webhooks cannot be signed, and which lines of the file are no secrets.
+fn lacks(webhooks: &[&str], file: Option<&Path>) -> Vec<WebhookSecretsError> {
+    if webhooks.is_empty() {
+        return Vec::new();
+    }
+    match WebhookSecrets::load(file) {
+        Ok(secrets) => {
+            let of_webhooks = webhooks.iter().filter_map(|name| secrets.of(name).err());
+            of_webhooks.chain(secrets.of_nobody(webhooks)).collect()
+        }
+        Err(unread) => vec![unread],
+    }
+}
+
 /// What is wrong is said by the webhook's name: its address may hold a secret.
 fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
     const FORM: &str = "each must be NAME=URL, with a name of at most 32 letters, digits, _ or -";
@@ -121,6 +138,9 @@ fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
     let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("{name}: its URL names no host"))?;
     if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(format!("{name}: its URL must not hold a user or password: requests are signed"));
+    }
+    if has_wrong_port(&parsed) {
+        return Err(format!("{name}: the port in its URL must be a number from 1 to 65535"));
     }
     match parsed.scheme_str() {
         Some("https") => {}
@@ -140,6 +160,8 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn resolved(args: &EventArgs) -> (Vec<String>, Vec<String>) {
@@ -158,10 +180,13 @@ mod tests {
         assert_eq!(to("/").1.len(), 1);
     }
 
+    /// Without a word of secrets.
     fn webhooks(list: &str, plain: &str) -> (Vec<String>, Vec<String>) {
         let given = |text: &str| Some(text.to_owned());
         let args = EventArgs { events_webhooks: given(list), events_plain_http: given(plain), ..EventArgs::default() };
-        resolved(&args)
+        let (sinks, mut problems) = resolved(&args);
+        problems.retain(|problem| !problem.starts_with("LS-0516"));
+        (sinks, problems)
     }
 
     #[test]
@@ -172,6 +197,41 @@ mod tests {
         assert!(sinks[0].starts_with("a Webhook") && !sinks[0].contains("hunter2"), "{sinks:?}");
         assert_eq!(webhooks("a=http://10.0.0.7/", "off").1.len(), 1);
         assert_eq!(webhooks("a=http://10.0.0.7/", "on").1.len(), 0);
+    }
+
+    /// Of what is set for two webhooks, with a file that holds this.
+    fn of_secrets(text: Option<&str>) -> Vec<String> {
+        let path = std::env::temp_dir().join(format!("lockstep-secrets-{}", uuid::Uuid::new_v4().simple()));
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let args = EventArgs {
+            events_webhooks: Some("pager=https://h:65535/,chat=https://h/".to_owned()),
+            events_secret_file: text.is_some().then(|| path.clone()),
+            ..EventArgs::default()
+        };
+        let (_, problems) = resolved(&args);
+        if text.is_some() {
+            std::fs::remove_file(&path).unwrap();
+        }
+        problems
+    }
+
+    #[test]
+    fn webhooks_without_a_secret_are_refused_wherever_settings_are_read() {
+        const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        assert_eq!(of_secrets(Some(&format!("pager:{SECRET}\nchat:{SECRET}"))), Vec::<String>::new());
+        let missing = of_secrets(None);
+        assert!(missing.len() == 1 && missing[0].contains("LOCKSTEP_EVENTS_SECRET_FILE is missing"), "{missing:?}");
+        let problems = of_secrets(Some(&format!("pager:{SECRET}\npager:whsec_hunter2\nhunter2\nother:{SECRET}")));
+        for (problem, said) in
+            problems.iter().zip(["line 2: the secret is not", "no secret of chat", "line 3: there is"])
+        {
+            assert!(problem.starts_with("LS-0516: ") && problem.contains(said), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+        assert_eq!(problems.len(), 3, "{problems:?}");
     }
 
     #[test]
@@ -186,6 +246,10 @@ mod tests {
             ("a=https://me:hunter2@h/", "a: its URL must not hold a user"),
             ("a=ftp://h/hunter2", "a: its URL must start with https://"),
             ("a=http://h/hunter2", "a: its URL must start with https://, unless"),
+            ("a=https://h:65536/hunter2", "a: the port in its URL must be"),
+            ("a=https://[::1]:99999/hunter2", "a: the port in its URL must be"),
+            ("a=https://h:0/hunter2", "a: the port in its URL must be"),
+            ("a=https://h:/hunter2", "a: the port in its URL must be"),
             ("a=https://h/hunter2,a=https://h/", "a is there twice"),
             (&many.join(","), "8 webhooks at most"),
         ] {

@@ -110,7 +110,7 @@ fn entry(path: &Path, name: &str, value: &DeValue<'_>, flags: &[Arg]) -> Result<
         refuse_secret(name, &text, flag, flags)?;
     }
     let id = flag.get_id().to_string();
-    if flag.get_value_hint() == ValueHint::AnyPath && !text.is_empty() {
+    if flag.get_value_hint() == ValueHint::AnyPath && !text.trim().is_empty() {
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
         return Ok((id, directory.join(text).into_os_string()));
     }

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use secrecy::SecretString;
 
 use super::file::{FileEntry, SettingsFile, is_url, name_of};
+use super::is_blank;
 use super::{Flags, Needs, Settings, SettingsErrors};
 use crate::secret::SecretUrl;
 
@@ -152,7 +153,7 @@ fn of_program(matches: &ArgMatches, flag: &Arg) -> Option<Chosen> {
         ValueSource::CommandLine => Origin::Flag(format!("--{}", flag.get_long()?)),
         _ => Origin::Environment(flag.get_env()?.to_string_lossy().into_owned()),
     };
-    (!value.is_empty() || matches!(origin, Origin::Flag(_))).then_some((value, origin))
+    (!is_blank(&value) || matches!(origin, Origin::Flag(_))).then_some((value, origin))
 }
 
 /// What the file gives, unless the same secret was given by itself, or by another file, with a flag or in the environment.
@@ -168,7 +169,7 @@ fn of_file(file: &SettingsFile, flag: &Arg, known: &[Arg], given: &[Option<Chose
 
 /// The values as the derived struct has them.
 fn as_flags(known: &[Arg], chosen: &[Chosen]) -> Result<Flags, clap::Error> {
-    let given = known.iter().zip(chosen).filter(|(_, (value, origin))| *origin != Origin::Default && !value.is_empty());
+    let given = known.iter().zip(chosen).filter(|(_, (value, origin))| *origin != Origin::Default && !is_blank(value));
     let arguments = given.filter_map(|(flag, (value, _))| {
         let mut argument = OsString::from(format!("--{}=", flag.get_long()?));
         argument.push(value);
@@ -182,7 +183,7 @@ fn as_flags(known: &[Arg], chosen: &[Chosen]) -> Result<Flags, clap::Error> {
 
 fn as_given(flag: &Arg, (value, origin): &Chosen) -> Option<Given> {
     let text = value.to_string_lossy();
-    let is_given = *origin != Origin::Default && !text.trim().is_empty();
+    let is_given = *origin != Origin::Default && !is_blank(value);
     is_given.then_some(Given {
         name: name_of(flag)?,
         value: SecretString::from(text.into_owned()),
@@ -195,7 +196,7 @@ fn as_given(flag: &Arg, (value, origin): &Chosen) -> Option<Given> {
 fn show(flag: &Arg, (value, origin): &Chosen) -> Option<ShownSetting> {
     let name = name_of(flag)?;
     let text = value.to_string_lossy();
-    let value = if *origin == Origin::Default || text.trim().is_empty() {
+    let value = if *origin == Origin::Default || is_blank(value) {
         default_of(flag)
     } else if !flag.is_hide_env_values_set() {
         Some(text.into_owned())

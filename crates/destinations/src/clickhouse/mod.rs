@@ -16,6 +16,7 @@ mod pinned;
 mod provision;
 mod quorum;
 mod reader;
+mod rights;
 mod servers;
 mod shape;
 mod stream;

@@ -119,7 +119,7 @@ async fn found(connection: &Connection) -> Result<HashMap<String, Found>, Destin
 }
 
 /// A short answer, with no setting set.
-async fn text(connection: &Connection, sql: &str) -> Result<String, DestinationError> {
+pub(super) async fn text(connection: &Connection, sql: &str) -> Result<String, DestinationError> {
     let chunks: Vec<_> = connection.ask("", sql).try_collect().await?;
     String::from_utf8(chunks.concat()).map_err(|_| error(Failure::Unexpected, "the answer is not UTF-8"))
 }

@@ -5,6 +5,7 @@ mod compare;
 mod cursors;
 pub mod erase;
 pub mod plant;
+pub mod rights;
 pub mod settings;
 mod source;
 mod stale;

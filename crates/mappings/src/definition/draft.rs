@@ -53,6 +53,17 @@ pub enum DraftError {
     /// The tenancy of a row is not said by a column with a usual name.
     #[error("its tenants' column is not plain; name a column of type uuid that holds \"Tenancy\".\"id\"{}", candidates(.0))]
     NoTenant(Vec<String>),
+    /// The column that would say it is of another type.
+    #[error(
+        "its tenants' column {column} is of type {type_name}, and Lockstep knows a tenant by a uuid: add a column of type uuid \
+         that holds \"Tenancy\".\"id\""
+    )]
+    OtherType {
+        /// In the source.
+        column: String,
+        /// What it is of.
+        type_name: String,
+    },
     /// No set of columns can tell rows apart.
     #[error(
         "no primary key, nor any other unique set of columns that cannot be null, consists of at most {MAX_OF_A_KIND} \
@@ -90,7 +101,7 @@ pub fn draft(request: &DraftRequest<'_>) -> Result<Draft, DraftError> {
                 }
             }
             Err(reason) => {
-                let text = column_text(&name, source, "text?", None).replace('\n', "\n# ");
+                let text = left_out_text(&name, source).replace('\n', "\n# ");
                 let _ = write!(body, "\n# {source}: {reason}{}", text.trim_end_matches("# "));
                 left_out.push(LeftOut { column: source.clone(), reason });
             }
@@ -127,25 +138,32 @@ fn column_text(name: &str, source: &str, column_type: &str, when_null: Option<&s
     )
 }
 
+/// What exports a column of a type that no definition takes.
+fn left_out_text(name: &str, source: &str) -> String {
+    let sql = quoted(&format!("{{{source}}}::text"));
+    format!("\n[[columns]]\nname = {}\ntype = \"text?\"\nsql = {sql}\n", quoted(name))
+}
+
 /// The tenancy's column: the one that was said, or one of a usual name, or project and branch.
 fn tenant(request: &DraftRequest<'_>) -> Result<Tenant, DraftError> {
     let columns = &request.facts.columns;
     let is = |name: &str, typnames: &[&str]| {
         columns.get(name).is_some_and(|column| !column.is_array && typnames.contains(&column.typname.as_str()))
     };
-    if let Some(said) = request.tenant.filter(|said| is(said, &["uuid"])) {
-        return Ok(Tenant::Column(said.to_owned()));
+    const USUAL: [&str; 4] = ["tenancyId", "tenancy_id", "tenantId", "tenant_id"];
+    let named = request.tenant.map_or(USUAL.to_vec(), |said| vec![said]);
+    if let Some(column) = named.iter().find(|name| is(name, &["uuid"])) {
+        return Ok(Tenant::Column((*column).to_owned()));
     }
     if request.tenant.is_none() {
-        let usual = ["tenancyId", "tenancy_id", "tenantId", "tenant_id"].into_iter().find(|name| is(name, &["uuid"]));
-        if let Some(column) = usual {
-            return Ok(Tenant::Column(column.to_owned()));
-        }
         let places = [("projectId", "branchId"), ("project_id", "branch_id")];
         let texts = &["text", "varchar"];
         if let Some((project, branch)) = places.into_iter().find(|(one, other)| is(one, texts) && is(other, texts)) {
             return Ok(Tenant::ProjectAndBranch { project: project.to_owned(), branch: branch.to_owned() });
         }
+    }
+    if let Some((column, facts)) = named.iter().find_map(|name| columns.get_key_value(*name)) {
+        return Err(DraftError::OtherType { column: column.clone(), type_name: facts.type_name() });
     }
     Err(DraftError::NoTenant(columns.keys().filter(|name| is(name, &["uuid"])).cloned().collect()))
 }

@@ -127,6 +127,28 @@ SELECT (SELECT count(*) FROM k), (SELECT count(*) = {LOOKED_THROUGH} FROM c), AR
     )
 }
 
+/// Changes of a tenancy's mapping among which its latest changed rows are looked for.
+const LATEST_OF: u32 = 50;
+
+/// The latest changed rows of a tenancy, the last first: `sequence bigint`, `target integer` (see [`Target::row`]), and `key text[]`
+/// in the order of the mapping's key. Each mapping's last changes come from the end of an index; a row that changed more often
+/// than that has one place.
+pub fn latest<'m>(mappings: impl Iterator<Item = &'m Mapping>, tenancy: TenancyId, limit: u32) -> String {
+    let of = mappings.map(|mapping| {
+        let key: Vec<_> = slots(mapping).iter().map(|slot| format!("c.{}::text", slot.name)).collect();
+        format!(
+            "(SELECT c.sequence, c.mapping AS target, ARRAY[{key}] AS key FROM {CONTROL_SCHEMA}.change c WHERE c.tenancy_id = {id} AND c.mapping = {row} ORDER BY c.sequence DESC LIMIT {LATEST_OF})",
+            key = key.join(", "),
+            id = of(tenancy),
+            row = Target::row(mapping).id(),
+        )
+    });
+    format!(
+        "SELECT max(l.sequence), l.target, l.key FROM (\n{}\n) l GROUP BY l.target, l.key ORDER BY 1 DESC LIMIT {limit}",
+        of.collect::<Vec<_>>().join("\nUNION ALL\n")
+    )
+}
+
 /// What the quarantine has of the key: `destination`, `sequence`, `code`, `first_refused_at`, `last_refused_at`, `attempts`.
 pub fn refused(mapping: &Mapping, tenancy: TenancyId, key: &[String]) -> String {
     format!(

@@ -16,6 +16,8 @@ pub mod indexes;
 mod key;
 pub mod mark;
 mod names;
+pub mod passes;
+mod places;
 pub mod quarantine;
 mod row;
 mod target;
@@ -24,5 +26,6 @@ pub mod tenant_fill;
 
 pub(crate) use key::MAX_OF_A_KIND;
 pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, stable_hash, table, tenancy_table};
+pub use places::tenancies_ever_at;
 pub use target::Target;
 pub use tenancies::{KEEPER, tenancies_kept_from};

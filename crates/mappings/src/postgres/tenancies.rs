@@ -3,11 +3,12 @@
 use super::names::{identifier, table, tenancy_table};
 use crate::mapping::SourceTable;
 
-/// The function that keeps the table, and the first of its triggers.
-pub const KEEPER: &str = "keep_tenancies";
+/// The function that keeps the table, and the first of its triggers: no name of an application's, and not one of capture's, which begin
+/// with `lockstep_`.
+pub const KEEPER: &str = "keep_lockstep_tenancies";
 
-/// Statements that make the table of tenancies and keep a row in it for each row of `tenants`, whose primary key is the one column
-/// `key` of type `uuid`. A tenancy has its key as id and as project, the branch `main`, and no organisation. For people to read and to
+/// Statements that make the table of tenancies and keep a row in it for each row of `tenants`, which has the unique column `key` of
+/// type `uuid`. A tenancy has its key as id and as project, the branch `main`, and no organisation. For people to read and to
 /// run: Lockstep itself runs none of them. Names stand in statements only, quoted: in a comment one with a line end would end it.
 ///
 /// Making the triggers locks the tenants' table against writes until the transaction ends, and READ COMMITTED sees what had

@@ -1,6 +1,7 @@
 //! What goes on in the source: who leads, and what waits for too long.
 
 use lockstep_mappings::postgres::inbox;
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_schema::locks::LEADER_LOCK;
 use tokio_postgres::Client;
 
@@ -20,14 +21,18 @@ const LEADER: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d
 /// A running sequencer never has so many lines before it for long.
 const MANY_LINES: i64 = 100_000;
 
-/// Since when expansions wait, and how many numbers are not announced.
-const WAITING: &str = "
-SELECT (SELECT extract(epoch FROM now() - requested_at)::float8 FROM lockstep.expansion ORDER BY id LIMIT 1),
-  (SELECT passed_at < now() - interval '60 s' FROM lockstep.pass WHERE last_sequence > (SELECT max(sequence) FROM lockstep.announced) ORDER BY id LIMIT 1)";
+/// Since when expansions wait, and whether what is not announced has waited for long.
+fn waiting() -> String {
+    format!(
+        "SELECT (SELECT extract(epoch FROM now() - requested_at)::float8 FROM lockstep.expansion ORDER BY id LIMIT 1),
+  (SELECT p.passed_at < now() - interval '60 s' FROM {} p)",
+        first_beyond("(SELECT max(sequence) FROM lockstep.announced)")
+    )
+}
 
 pub(super) async fn look(client: &Client) -> Result<Vec<Check>, OperationError> {
     let mut checks = vec![sequence(client).await?, leader(client).await?];
-    let waiting = client.query_one(WAITING, &[]).await?;
+    let waiting = client.query_one(&waiting(), &[]).await?;
     checks.push(age("expansions", waiting.get(0), "does a sequencer run? See its log"));
     let remedy = "is the broker away? See the sequencer's log and `lockstep status`";
     checks.push(match waiting.get::<_, Option<bool>>(1) {

@@ -5,9 +5,15 @@
 mod activity;
 mod capture;
 mod destinations;
+mod remedy;
+mod rights;
 mod vacuum;
 
+use std::fmt::Display;
+
 pub(crate) use self::activity::leads;
+pub use self::remedy::remedy;
+pub use self::rights::missing_rights;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
@@ -64,8 +70,10 @@ impl Check {
     }
 
     /// Looking has failed.
-    pub fn failed(check: &'static str, error: &OperationError) -> Self {
-        Self::unknown(check, error.to_string(), "see docs/errors for the code")
+    pub fn failed(check: &'static str, error: &impl Display, settings: &Settings) -> Self {
+        let error = error.to_string();
+        let remedy = remedy(&error, settings);
+        Self::unknown(check, error, remedy)
     }
 }
 
@@ -103,25 +111,27 @@ pub async fn source_checks(
     open_for_s: u32,
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
-    let look = async { Ok((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?)) };
+    let look = async {
+        Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?))
+    };
     let (live, client) = match look.await {
         Ok(seen) => seen,
-        Err(error) => return Ok(vec![Check::failed("Postgres", &error)]),
+        Err(error) => return Ok(vec![Check::failed("Postgres", &error, settings)]),
     };
     let mut checks = capture::look(mappings, &live);
-    checks.push(hidden_rows(&client, mappings).await);
+    checks.push(hidden_rows(&client, (settings, mappings)).await);
     // Without Lockstep's own tables there is nothing more to ask.
     if live.pending_migrations.is_empty() {
         let active = activity::look(&client).await;
-        checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error)]));
+        checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error, settings)]));
         let held_back = vacuum::look(&client, mappings, open_for_s).await;
-        checks.extend(held_back.unwrap_or_else(|error| vec![Check::failed(vacuum::CHECK, &error)]));
+        checks.extend(held_back.unwrap_or_else(|error| vec![Check::failed(vacuum::CHECK, &error, settings)]));
     }
     Ok(checks)
 }
 
 /// Whether policies hide rows from the role.
-async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
+async fn hidden_rows(client: &Client, (settings, mappings): (&Settings, &MappingSet)) -> Check {
     const CHECK: &str = "row level security";
     let tables = tables_needed(mappings);
     match row_security::refuse(client, &tables.iter().collect::<Vec<_>>()).await {
@@ -129,7 +139,7 @@ async fn hidden_rows(client: &Client, mappings: &MappingSet) -> Check {
         Err(error @ SourceError::RowSecurity(_)) => {
             Check::finding(CHECK, error.to_string(), "ALTER ROLE … BYPASSRLS, by a superuser")
         }
-        Err(error) => Check::failed(CHECK, &error.into()),
+        Err(error) => Check::failed(CHECK, &error, settings),
     }
 }
 

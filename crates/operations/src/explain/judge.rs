@@ -7,8 +7,12 @@
 use std::collections::BTreeMap;
 
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_schema::pauses;
 
-use super::report::{DestinationFacts, Difference, FillState, HeldRow, Judgement, TenancyFacts, TenancyStory, Verdict};
+use super::report::{
+    DestinationFacts, Difference, FillState, HeldRow, Holds, Judgement, SourceState, TenancyFacts, TenancyStory,
+    Verdict,
+};
 use crate::DESTINATION;
 
 /// A tenancy that may decide what a place shows of a key: see [`lockstep_mappings::postgres::compare::claims`].
@@ -195,7 +199,11 @@ impl Judge<'_> {
     /// Why nothing gets there, and what to do about that, where something stands still.
     fn stands_still(&self, what: &str) -> Option<(String, String)> {
         if let Some(paused) = self.to.paused.first() {
-            let command = format!("lockstep resume {} {}", paused.kind, paused.name);
+            let command = if paused.is_of_misfit() {
+                pauses::AFTER_MISFIT.to_owned()
+            } else {
+                format!("lockstep resume {} {}", paused.kind, paused.name)
+            };
             return Some((format!("{what}, and {paused}"), command.trim_end().to_owned()));
         }
         let show = || format!("lockstep destination show {}", self.to.destination);
@@ -249,12 +257,31 @@ pub(super) fn of_all(tenancies: &[TenancyStory], not_searched: Option<&str>) -> 
             let next = "name the tenancy with --tenant".to_owned();
             judgement(Verdict::NotLookedAt, format!("Not everywhere was looked: {why}"), next)
         }
-        (None, _) => judgement(verdict, "Nobody has or had a row of this key".to_owned(), None),
+        _ if verdict == Verdict::InStep && tenancies.iter().all(is_never_seen) => {
+            let sentence = "Never seen: the source has no row of this key, no change of it is kept, and no destination holds anything of it";
+            judgement(Verdict::NeverSeen, sentence.to_owned(), "look whether the key is right".to_owned())
+        }
+        (None, _) => judgement(verdict, "Nobody is told of this row".to_owned(), None),
         (Some(_), _) if verdict == Verdict::InStep && all().count() > 1 => {
             judgement(verdict, format!("In step in all {} destinations", all().count()), None)
         }
         (Some(worst), _) => worst.clone(),
     }
+}
+
+/// Whether nothing says that a tenancy ever had the key.
+pub(super) fn is_strangers(story: &TenancyStory) -> bool {
+    let TenancyFacts { source, waiting, changes, .. } = &story.facts;
+    source.state == SourceState::Absent
+        && waiting.lines == 0
+        && changes.count == 0
+        && story.destinations.iter().all(|to| to.facts.quarantine.is_empty())
+}
+
+/// The same where all of its changes were looked through, and nobody holds anything of it either.
+fn is_never_seen(story: &TenancyStory) -> bool {
+    let mut rows = story.destinations.iter().flat_map(|to| &to.facts.rows);
+    is_strangers(story) && !story.facts.changes.cut && rows.all(|row| row.holds == Holds::Nothing)
 }
 
 #[cfg(test)]

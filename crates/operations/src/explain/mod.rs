@@ -7,6 +7,7 @@
 mod held;
 mod judge;
 mod key;
+mod latest;
 mod look;
 mod own;
 mod owners;
@@ -22,7 +23,9 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::tenancy_table;
 use lockstep_schema::row_security;
 
+use self::judge::is_strangers;
 pub use self::key::KeyProblem;
+pub use self::latest::{ChangedRow, latest_changes};
 use self::look::story;
 use self::owners::Owners;
 pub use self::report::{
@@ -85,13 +88,4 @@ async fn refuse_row_security(deployment: &Deployment<'_>, mapping: &Mapping) -> 
     let joined = mapping.joins.iter().map(|join| &join.table);
     let tables: BTreeSet<_> = joined.chain([&mapping.source, &tenancies]).collect();
     Ok(row_security::refuse(&deployment.client, &tables.into_iter().collect::<Vec<_>>()).await?)
-}
-
-/// Whether nothing says that a tenancy ever had the key.
-fn is_strangers(story: &TenancyStory) -> bool {
-    let TenancyFacts { source, waiting, changes, .. } = &story.facts;
-    source.state == SourceState::Absent
-        && waiting.lines == 0
-        && changes.count == 0
-        && story.destinations.iter().all(|to| to.facts.quarantine.is_empty())
 }

@@ -1,12 +1,11 @@
 //! What is told of a row: facts by tenancy and destination, and what follows from them.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::sentences;
 use crate::pause::PausedPart;
+use crate::shown::ShownKey;
 
 /// What it comes to. Of several, the greatest is that of all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Debug)]
@@ -14,6 +13,8 @@ use crate::pause::PausedPart;
 pub enum Verdict {
     /// What the destination holds is what the source has.
     InStep,
+    /// Nothing is known of the key anywhere; only of all.
+    NeverSeen,
     /// Something that is known has still to happen.
     OnItsWay,
     /// Nobody can say.
@@ -39,7 +40,7 @@ pub struct ExplainReport {
     /// Of which mapping.
     pub mapping: String,
     /// By column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
-    pub key: BTreeMap<String, String>,
+    pub key: ShownKey,
     /// Of all.
     #[serde(flatten)]
     pub judgement: Judgement,

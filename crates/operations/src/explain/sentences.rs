@@ -7,8 +7,7 @@ use super::report::{
 
 /// All of it, a line each.
 pub(super) fn of(report: &ExplainReport) -> Vec<String> {
-    let key: Vec<_> = report.key.iter().map(|(column, value)| format!("{column}={value}")).collect();
-    let mut lines = vec![format!("{} {}", report.mapping, key.join(", "))];
+    let mut lines = vec![format!("{} {}", report.mapping, report.key)];
     for tenancy in &report.tenancies {
         lines.push(String::new());
         lines.push(format!("Tenancy {}{}", tenancy.facts.tenancy, whose(&tenancy.facts)));

@@ -22,6 +22,7 @@ use tokio_postgres::Client;
 
 use self::services::{of_clickhouse, of_queue, of_source};
 use self::suggest::suggest;
+pub(crate) use self::suggest::tenant_column;
 use self::tenants::Tenants;
 pub use self::tenants::TenantsReport;
 use crate::doctor::{Check, Outcome};
@@ -119,7 +120,7 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
         next: Vec::new(),
     };
     report.services.push(of_queue(settings).await);
-    report.services.push(of_clickhouse(settings).await);
+    report.services.extend(of_clickhouse(settings).await);
     if let Some(client) = client {
         of_database(&client, settings, request, &mut report).await?;
     }
@@ -149,14 +150,17 @@ async fn of_database(
     let of_tenancies = misfits_of_tenancies(&facts(client, &[tenancy_table()]).await?);
     let of_tenancies: Vec<_> = of_tenancies.into_iter().map(DefinitionFinding::from).collect();
     report.findings.retain(|finding| !of_tenancies.contains(finding));
-    if statements.is_none() && tenants.remedy().is_none() {
+    if statements.is_none() && tenants.problem().is_none() {
         // It is there, and has to fit also where no mapping reads it yet.
         report.findings.extend(of_tenancies);
     }
-    if let Some(remedy) = tenants.remedy() {
-        report.services.push(Check::finding("tenants", "there is no table of tenancies", remedy));
+    if let Some((problem, remedy)) = tenants.problem() {
+        report.services.push(Check::finding("tenants", problem, remedy));
     }
-    report.next = next(&request.to, statements.is_some(), &request.settings);
+    report.next = match tenants.problem() {
+        Some(_) => vec![again(&request.to, tenants.are_to_be_named())],
+        None => next(&request.to, statements.is_some(), &request.settings),
+    };
     Ok(())
 }
 
@@ -191,6 +195,13 @@ fn write_settings(request: &InitRequest, report: &mut InitReport) -> Result<(), 
     );
     make_directory(&request.to, 0o755)?;
     write(&request.to.join("lockstep.toml"), &text, 0o644, request.force, report).map(drop)
+}
+
+/// The same command once more, which names the table of tenants where nobody knows it.
+fn again(to: &Path, names_tenants: bool) -> String {
+    let named = if names_tenants { " --tenants-table TABLE" } else { "" };
+    let to = if to == Path::new(".") { String::new() } else { format!(" --to {}", word(to)) };
+    format!("lockstep init{named}{to}")
 }
 
 /// What to run now. `makes_tenancies`: the file that makes the table of tenancies comes first.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use lockstep_core::settings::Settings;
-use lockstep_destinations::{ClickHouse, Destination};
-use lockstep_queue::{QueueError, Topology, depths};
+use lockstep_destinations::{ClickHouse, Destination, DestinationError};
+use lockstep_queue::{MissingRight, QueueError, Topology, depths, missing_rights, permissions};
 use lockstep_schema::attach::{OF_APPLICATION, ORDINARY};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use crate::doctor::{Check, or_ok};
+use crate::doctor::{self, Check, or_ok};
 use crate::error::OperationError;
 
 /// For each of the three services.
@@ -21,7 +21,7 @@ const POSTGRES: &str = "Postgres";
 pub(super) async fn of_source(settings: &Settings) -> (Option<Client>, Vec<Check>) {
     match timeout(PROBE_TIMEOUT, look_at_source(settings)).await {
         Ok(Ok((client, checks))) => (Some(client), checks),
-        Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error)]),
+        Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error, settings)]),
         Err(_) => (None, vec![too_late(POSTGRES)]),
     }
 }
@@ -68,38 +68,70 @@ pub(super) async fn of_queue(settings: &Settings) -> Check {
 }
 
 async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
-    if settings.amqp_url.expose().is_empty() {
+    let (url, ca) = (&settings.amqp_url, settings.tls_ca_file.as_deref());
+    if url.expose().is_empty() {
         return Check::unknown(name, "no URL was given", "set LOCKSTEP_AMQP_URL");
     }
     let topology = Topology::new(&settings.queue_prefix);
-    match depths(&settings.amqp_url, settings.tls_ca_file.as_deref(), &topology).await {
-        Ok(_) => Check::ok(name, "answers; queues of this prefix are there already"),
-        Err(QueueError::NoQueue { .. }) => Check::ok(name, "answers; programs declare their queues when they start"),
-        Err(error) => Check::unknown(name, error.to_string(), "see docs/errors for the code"),
+    let looking = async {
+        let lacking = missing_rights(url, ca, &topology).await?;
+        let are_there = match depths(url, ca, &topology).await {
+            Ok(_) => true,
+            Err(QueueError::NoQueue { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        Ok((lacking, are_there))
+    };
+    match looking.await {
+        Ok((lacking, _)) if !lacking.is_empty() => {
+            let [configure, write, read] = permissions(&topology);
+            let remedy = format!(
+                "rabbitmqctl set_permissions --vhost VHOST USER '{configure}' '{write}' '{read}', which takes the place of what the user has there"
+            );
+            Check::finding(name, format!("the user may not {}", lacking_of(&lacking)), remedy)
+        }
+        Ok((_, true)) => {
+            Check::ok(name, "answers, with all rights that are needed; queues of this prefix are there already")
+        }
+        Ok((_, false)) => {
+            Check::ok(name, "answers, with all rights that are needed; programs declare their queues when they start")
+        }
+        Err(error) => Check::failed(name, &error, settings),
     }
 }
 
-/// Looks at ClickHouse.
-pub(super) async fn of_clickhouse(settings: &Settings) -> Check {
-    const NAME: &str = "ClickHouse";
-    timeout(PROBE_TIMEOUT, look_at_clickhouse(NAME, settings)).await.unwrap_or_else(|_| too_late(NAME))
+/// Of each kind of right the first, and how many more.
+fn lacking_of(missing: &[MissingRight]) -> String {
+    let mut said: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    said.sort_by_key(|right| right.split(' ').next().map(str::to_owned));
+    let of_kind = said.chunk_by(|one, other| one.split(' ').next() == other.split(' ').next());
+    let shown = of_kind.map(|of_kind| match of_kind.len() - 1 {
+        0 => of_kind[0].clone(),
+        more => format!("{} and {more} more", of_kind[0]),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
-async fn look_at_clickhouse(name: &'static str, settings: &Settings) -> Check {
+/// Looks at ClickHouse.
+pub(super) async fn of_clickhouse(settings: &Settings) -> Vec<Check> {
+    const NAME: &str = "ClickHouse";
+    timeout(PROBE_TIMEOUT, look_at_clickhouse(NAME, settings)).await.unwrap_or_else(|_| vec![too_late(NAME)])
+}
+
+async fn look_at_clickhouse(name: &'static str, settings: &Settings) -> Vec<Check> {
     if settings.clickhouse.url.expose().is_empty() {
-        return Check::unknown(name, "no URL was given", "set LOCKSTEP_CLICKHOUSE_URL");
+        return vec![Check::unknown(name, "no URL was given", "set LOCKSTEP_CLICKHOUSE_URL")];
     }
     let looking = async {
         let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
         clickhouse.check_version().await?;
-        clickhouse.fetch_text("SELECT version()").await
+        let version = clickhouse.fetch_text("SELECT version()").await?;
+        Ok::<_, DestinationError>((version, doctor::missing_rights(name, &clickhouse).await?))
     };
     match looking.await {
-        // A session that only reads is told of no right to write, so `migrate` is the first to know.
-        Ok(version) => Check::ok(
-            name,
-            format!("{} answers; whether it may be written `lockstep migrate` says", version.trim_end()),
-        ),
-        Err(error) => Check::failed(name, &OperationError::Destination(error)),
+        Ok((version, lacking)) => {
+            or_ok(name, &format!("{}, with all rights that are needed", version.trim_end()), lacking)
+        }
+        Err(error) => vec![Check::failed(name, &error, settings)],
     }
 }

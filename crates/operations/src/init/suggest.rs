@@ -2,7 +2,7 @@
 
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
-use lockstep_mappings::{DraftError, MappingSet};
+use lockstep_mappings::{Draft, DraftError, MappingSet, SourceTable};
 use lockstep_schema::attach::{ApplicationTable, application_tables};
 use tokio_postgres::Client;
 
@@ -42,8 +42,9 @@ pub(super) async fn suggest(
         let tenant = request.tenant_column.as_deref().or_else(|| tenants.column(&of, usual.as_deref()));
         let is_guessed = request.tenant_column.is_none() && of.references.is_empty();
         let mut draft = draft_of(client, table, tenant, &taken).await;
-        if is_guessed && matches!(draft, Err(OperationError::NoDraft { why: DraftError::NoTenant(_), .. })) {
-            draft = draft_of(client, table, None, &taken).await;
+        if is_guessed && has_no_tenant(&draft) {
+            let by_usual_name = draft_of(client, table, None, &taken).await;
+            draft = if has_no_tenant(&by_usual_name) { draft } else { by_usual_name };
         }
         match draft {
             Ok(draft) => {
@@ -52,6 +53,10 @@ pub(super) async fn suggest(
                 taken.extend([format!("{}_truncated", draft.name), draft.name.clone()]);
                 write(&mappings.join(format!("{}.toml", draft.name)), &draft.text, 0o644, request.force, report)?;
                 report.suggested.push(SuggestedMapping { name: draft.name, table: shown(table), left_out });
+            }
+            Err(OperationError::NoDraft { why: DraftError::NoTenant(_), .. }) if tenants.are_to_be_named() => {
+                let reason = "who the tenants are is not known yet: name their table with --tenants-table".to_owned();
+                report.unmapped.push(UnmappedTable { table: shown(table), reason });
             }
             Err(OperationError::NoDraft { why, .. }) => {
                 report.unmapped.push(UnmappedTable { table: shown(table), reason: why.to_string() });
@@ -63,4 +68,18 @@ pub(super) async fn suggest(
         }
     }
     Ok(())
+}
+
+/// The column by which `lockstep init` would tell a table's tenants.
+pub(crate) async fn tenant_column(client: &Client, table: &SourceTable) -> Result<Option<String>, OperationError> {
+    let tenants = Tenants::find(client, None).await?;
+    let tables = application_tables(client, &tenants.referred()).await?;
+    let usual = usual_column(&tables);
+    let of = tables.iter().find(|of| of.table == *table);
+    Ok(of.and_then(|of| tenants.column(of, usual.as_deref())).map(str::to_owned))
+}
+
+fn has_no_tenant(draft: &Result<Draft, OperationError>) -> bool {
+    use DraftError::{NoTenant, OtherType};
+    matches!(draft, Err(OperationError::NoDraft { why: NoTenant(_) | OtherType { .. }, .. }))
 }

@@ -95,6 +95,6 @@ async fn against_database(settings: &Settings, set: &MappingSet) -> Result<Vec<D
         problem: "row level security hides rows from the role that Lockstep connects as (LS-0031)".to_owned(),
         remedy: "let a superuser run ALTER ROLE … BYPASSRLS for it".to_owned(),
     });
-    let live = attach::inspect(&source, set).await?;
+    let live = attach::inspect_catalog(&source, set).await?;
     Ok(hidden.chain(attach::misfits(set, &live).into_iter().map(Into::into)).collect())
 }

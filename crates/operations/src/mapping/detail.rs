@@ -4,7 +4,7 @@ use lockstep_core::settings::Settings;
 use lockstep_mappings::postgres::capture::objects_of;
 use lockstep_mappings::{Column, Mapping, MappingSet, Value};
 use lockstep_schema::Source;
-use lockstep_schema::attach::{FlawKind, Live, flaws, inspect};
+use lockstep_schema::attach::{FlawKind, Live, flaws, inspect_catalog};
 use serde::Serialize;
 
 use super::show::loaded;
@@ -64,7 +64,7 @@ pub struct MappingTrigger {
 /// When there is no such mapping, definitions are wrong and it may be one of those, or Postgres cannot be asked.
 pub async fn mapping_detail(settings: &Settings, name: &str) -> Result<MappingDetail, OperationError> {
     let (set, mapping) = loaded(settings, name)?;
-    let live = inspect(&Source::of(settings)?, &set).await?;
+    let live = inspect_catalog(&Source::of(settings)?, &set).await?;
     let table = |table: &lockstep_mappings::SourceTable| format!("{}.{}", table.schema, table.name);
     Ok(MappingDetail {
         name: name.to_owned(),

@@ -6,13 +6,14 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use lockstep_core::settings::Settings;
-use lockstep_mappings::{Draft, DraftRequest, MappingSet, SourceTable, draft};
+use lockstep_mappings::{Draft, DraftError, DraftRequest, MappingSet, SourceTable, draft};
 use lockstep_schema::attach::{facts, tables_named, unique_keys};
 use lockstep_schema::{Session, Source};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::error::OperationError;
+use crate::init::tenant_column;
 
 /// What a definition is written of.
 #[derive(Clone, Debug)]
@@ -59,7 +60,13 @@ pub async fn init_mapping(settings: &Settings, request: &MappingInitRequest) -> 
     let client = source.connect(Session::Control).await?;
     let table = table(&client, &request.table).await?;
     let taken = taken(&MappingSet::load_right(&settings.mappings, None).0);
-    let draft = draft_of(&client, &table, request.tenant_column.as_deref(), &taken).await?;
+    let mut draft = draft_of(&client, &table, request.tenant_column.as_deref(), &taken).await;
+    if let (None, Err(OperationError::NoDraft { why: DraftError::NoTenant(_), .. })) = (&request.tenant_column, &draft)
+        && let Some(column) = tenant_column(&client, &table).await?
+    {
+        draft = draft_of(&client, &table, Some(&column), &taken).await;
+    }
+    let draft = draft?;
     if let Some(file) = &request.to {
         let made = OpenOptions::new().write(true).create_new(true).open(file);
         made.and_then(|mut made| made.write_all(draft.text.as_bytes()))

@@ -4,11 +4,13 @@ use std::fmt;
 
 use lockstep_core::SequenceId;
 use lockstep_mappings::postgres::Target;
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_schema::progress;
 use lockstep_schema::verifications::latest::latest;
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::own::{OwnDatabases, own_databases};
 use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::error::OperationError;
@@ -16,9 +18,6 @@ use crate::limit::COUNT_LIMIT;
 use crate::pause::{PausedPart, paused_parts};
 use crate::quarantine::{QuarantineGroup, QuarantineScope, quarantine_groups};
 use crate::status::{MappingStatus, mapping_statuses};
-
-/// Passes that are looked through for when a change got its number.
-const PASSES: i64 = 5_000;
 
 /// Every mapping.
 #[derive(Serialize, Debug)]
@@ -50,6 +49,8 @@ pub struct MappingEntry {
     pub last_verdict: Option<String>,
     /// When such a run last found it equal, in UTC.
     pub equal_at: Option<String>,
+    /// How tenants' own databases are with it.
+    pub own_databases: OwnDatabases,
 }
 
 /// What a mapping is doing; what matters most of all that is so.
@@ -138,12 +139,15 @@ pub async fn mappings(deployment: &Deployment<'_>) -> Result<MappingsReport, Ope
     })
 }
 
-/// When the first change of each mapping above `$1 bigint` got its number: `$2` changes and `$3` passes at most are looked through.
-const OLDEST: &str = "WITH recent AS (SELECT id, last_sequence, passed_at FROM lockstep.pass ORDER BY id DESC LIMIT $3)
-SELECT f.mapping, (SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8
-  FROM recent p WHERE p.last_sequence >= f.sequence ORDER BY p.id LIMIT 1)
+/// How long ago the first change of each mapping above `$1 bigint` got its number: `$2` changes at most are looked through.
+fn oldest() -> String {
+    format!(
+        "SELECT f.mapping, (SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8 FROM {} p)
 FROM (SELECT c.mapping, min(c.sequence) AS sequence FROM (
-  SELECT mapping, sequence FROM lockstep.change WHERE sequence > $1 ORDER BY sequence LIMIT $2) c GROUP BY 1) f";
+  SELECT mapping, sequence FROM lockstep.change WHERE sequence > $1 ORDER BY sequence LIMIT $2) c GROUP BY 1) f",
+        first_beyond("f.sequence - 1")
+    )
+}
 
 /// The same, from what is known of them already.
 ///
@@ -156,7 +160,8 @@ pub async fn mapping_entries(
     groups: &[QuarantineGroup],
 ) -> Result<Vec<MappingEntry>, OperationError> {
     let client = &deployment.client;
-    let oldest = client.query(OLDEST, &[&passed.get(), &COUNT_LIMIT, &PASSES]).await?;
+    let oldest = client.query(&oldest(), &[&passed.get(), &COUNT_LIMIT]).await?;
+    let own = own_databases(deployment, groups).await?;
     let oldest = |name: &str| {
         let id = deployment.mappings.iter().find(|of| of.name.as_str() == name).map(|of| Target::row(of).id())?;
         let is_of = |row: &&Row| row.get::<_, i32>(0) == id;
@@ -177,6 +182,7 @@ pub async fn mapping_entries(
             quarantined,
             last_verdict: found.as_ref().map(|found| found.verdict.clone()),
             equal_at: found.and_then(|found| found.equal_at),
+            own_databases: own.get(&status.name).copied().unwrap_or_default(),
         }
     };
     Ok(statuses.iter().map(&mut entry).collect())

@@ -8,4 +8,5 @@ mod observing;
 mod proxy;
 mod reconnecting;
 mod retrying;
+mod rights;
 mod topology;

@@ -32,7 +32,7 @@ ORDER BY n.nspname <> 'public', n.nspname, c.relname"
 pub struct ApplicationTable {
     /// The table.
     pub table: SourceTable,
-    /// Its columns that refer to the table of tenants, in the order of the table.
+    /// Its columns that refer to the table of tenants, those of type `uuid` first.
     pub references: Vec<String>,
     /// Whether it is partitioned. Triggers cannot capture such a table.
     pub is_partitioned: bool,
@@ -48,7 +48,7 @@ pub async fn application_tables(client: &Client, tenants: &SourceTable) -> Resul
 SELECT n.nspname, c.relname, c.relkind = 'p', ARRAY(
   SELECT a.attname::text FROM pg_constraint f JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
   WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid = to_regclass($1) AND cardinality(f.conkey) = 1
-  ORDER BY a.attnum)
+  ORDER BY a.atttypid <> 'uuid'::regtype, a.attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE {OF_APPLICATION} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY n.nspname, c.relname"
@@ -67,8 +67,10 @@ ORDER BY n.nspname, c.relname"
 pub struct TenantsTable {
     /// The table.
     pub table: SourceTable,
-    /// Its primary key: one column of type `uuid`.
+    /// Its key of one column: a unique one of type `uuid` where it has any, else the primary key.
     pub key: String,
+    /// The type of that column, as people write it.
+    pub key_type: String,
     /// Whether triggers keep a table of tenancies from it.
     pub is_kept: bool,
     /// How many other tables refer to it.
@@ -82,22 +84,26 @@ pub struct TenantsTable {
 pub async fn tenants_tables(client: &Client) -> Result<Vec<TenantsTable>, SourceError> {
     let sql = format!(
         r"
-SELECT n.nspname, c.relname, a.attname,
+SELECT n.nspname, c.relname, k.attname, format_type(k.atttypid, NULL),
   EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
     WHERE g.tgrelid = c.oid AND p.proname = '{KEEPER}' AND p.pronamespace = 'public'::regnamespace),
   (SELECT count(DISTINCT f.conrelid) FROM pg_constraint f
-    WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conrelid <> c.oid AND f.confkey = ARRAY[a.attnum])
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index x ON x.indrelid = c.oid AND x.indisprimary AND x.indnkeyatts = 1
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.atttypid = 'uuid'::regtype
+    WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conrelid <> c.oid AND cardinality(f.confkey) = 1)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (
+  SELECT a.attname, a.atttypid FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+  WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indnkeyatts = 1 AND x.indpred IS NULL AND a.attnotnull
+    AND (x.indisprimary OR a.atttypid = 'uuid'::regtype)
+  ORDER BY a.atttypid <> 'uuid'::regtype, NOT x.indisprimary, a.attnum LIMIT 1) k
 WHERE {OF_APPLICATION} AND {ORDINARY} AND NOT EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent))
-ORDER BY 5 DESC, n.nspname <> 'public', n.nspname, c.relname"
+ORDER BY 6 DESC, n.nspname <> 'public', n.nspname, c.relname"
     );
     let rows = client.query(&sql, &[]).await?;
     let tables = rows.iter().map(|row| TenantsTable {
         table: SourceTable { schema: row.get(0), name: row.get(1) },
         key: row.get(2),
-        is_kept: row.get(3),
-        referring: row.get(4),
+        key_type: row.get(3),
+        is_kept: row.get(4),
+        referring: row.get(5),
     });
     Ok(tables.collect())
 }

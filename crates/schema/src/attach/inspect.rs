@@ -63,8 +63,8 @@ pub struct Live {
     pub captured: BTreeMap<SourceTable, Captured>,
     /// The targets that `lockstep.target` explains.
     pub targets: BTreeSet<i32>,
-    /// Whether every tenancy has its place in `lockstep.tenancy_location`.
-    pub tenancies_known: bool,
+    /// Whether every tenancy has its place in `lockstep.tenancy_location`; none where only the catalog was looked at.
+    pub tenancies_known: Option<bool>,
     /// Mappings that have a fill for ClickHouse, begun or finished.
     pub fills: BTreeSet<String>,
     /// What mappings were last set up as, by name.
@@ -88,37 +88,53 @@ impl Live {
     }
 }
 
-/// Looks at the live database. Changes nothing.
+/// Looks at the live database. Changes nothing. Reads the table of tenancies and their places whole: whoever does not plan what
+/// is to be set up looks at the catalog alone.
 ///
 /// # Errors
 /// When it cannot be asked.
 pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceError> {
     let client = source.connect(Session::Control).await?;
+    let live = look(source, &client, set).await?;
+    let is_readable = live.pending_migrations.is_empty() && misfits_of_tenancies(&live.facts).is_empty();
+    let tenancies_known = Some(is_readable && tenancies_known(&client).await?);
+    Ok(Live { tenancies_known, ..live })
+}
+
+/// The same without what is known of tenancies: costs the same however many there are.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn inspect_catalog(source: &Source, set: &MappingSet) -> Result<Live, SourceError> {
+    look(source, &source.connect(Session::Control).await?, set).await
+}
+
+async fn look(source: &Source, client: &Client, set: &MappingSet) -> Result<Live, SourceError> {
     let tables = tables_needed(set);
     // Asked before the facts: what is renamed in between is a misfit of the newer ones, which name it.
-    let mut refused = refused(&client, set).await?;
-    let facts = facts(&client, &tables).await?;
+    let mut refused = refused(client, set).await?;
+    let facts = facts(client, &tables).await?;
     let named = |mapping: &Mapping| !misfits_of(mapping, &facts).is_empty();
     set.iter().filter(|mapping| named(mapping)).for_each(|mapping| drop(refused.remove(mapping.name.as_str())));
     let pending_migrations = crate::migrations::pending(source, crate::migrations::Migrations::Control).await?;
     let controlled = pending_migrations.is_empty();
     // Without its tables, nothing of Lockstep's is there.
     let own = async |sql: &str, arguments: &[&(dyn ToSql + Sync)]| {
-        if controlled { names(&client, sql, arguments).await } else { Ok(BTreeSet::new()) }
+        if controlled { names(client, sql, arguments).await } else { Ok(BTreeSet::new()) }
     };
     let server: Row = client.query_one(SERVER, &[]).await?;
     let mut live = Live {
         server_version: server.get(0),
-        indexes: indexes(&client, &tables).await?,
-        triggers: triggers(&client).await?,
-        event_triggers: event_triggers(&client).await?,
+        indexes: indexes(client, &tables).await?,
+        triggers: triggers(client).await?,
+        event_triggers: event_triggers(client).await?,
         may_watch_ddl: server.get(1),
-        targets: if controlled { targets(&client).await? } else { BTreeSet::new() },
-        tenancies_known: controlled && misfits_of_tenancies(&facts).is_empty() && tenancies_known(&client).await?,
+        targets: if controlled { targets(client).await? } else { BTreeSet::new() },
+        tenancies_known: None,
         fills: own(FILLS, &[&CLICKHOUSE]).await?,
-        definitions: if controlled { recorded(&client, CLICKHOUSE).await? } else { BTreeMap::new() },
+        definitions: if controlled { recorded(client, CLICKHOUSE).await? } else { BTreeMap::new() },
         is_controlled: server.get(2),
-        captured: if controlled { captured(&client).await? } else { BTreeMap::new() },
+        captured: if controlled { captured(client).await? } else { BTreeMap::new() },
         refused,
         facts,
         pending_migrations,
@@ -126,7 +142,7 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
     };
     let mut expected = capture::objects(set, &live.facts, &live.relaxed());
     expected.push(capture::ddl_function(set));
-    live.functions = functions(&client, &expected).await?;
+    live.functions = functions(client, &expected).await?;
     Ok(live)
 }
 

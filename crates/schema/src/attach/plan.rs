@@ -100,7 +100,7 @@ pub fn plan(set: &MappingSet, live: &Live, wishes: &Wishes) -> Result<Vec<Step>,
     }
     let mut steps = Vec::new();
     if !live.pending_migrations.is_empty() {
-        let statements = live.pending_migrations.iter().map(|name| format!("-- migration {name}")).collect();
+        let statements = live.pending_migrations.iter().map(|name| crate::migrations::text(name)).collect();
         let what = "create Lockstep's own tables in schema lockstep";
         steps.push(step(Part::Control, what, Mode::ControlMigrations, statements));
     }
@@ -109,7 +109,7 @@ pub fn plan(set: &MappingSet, live: &Live, wishes: &Wishes) -> Result<Vec<Step>,
     steps.extend(objects(set, live, relaxed));
     steps.extend(event_triggers(set, live));
     steps.extend(captured_tables(set, live, relaxed));
-    if !live.tenancies_known {
+    if live.tenancies_known == Some(false) {
         let what = "write down where every tenancy is";
         steps.push(step(Part::Control, what, Mode::Transaction, vec![note_tenancies()]));
     }

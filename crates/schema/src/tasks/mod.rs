@@ -19,10 +19,13 @@ pub use self::status::{TaskStatus, statuses};
 use crate::connect::Source;
 use crate::error::SourceError;
 
+/// How long a task may take for its last word: a database that is away does not hold up the end of a program.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Work that a program does again and again. It carries no truth: what is not finished is done by the next run, or by
 /// another process.
 pub trait Task: Send + 'static {
-    /// Its name in logs, metrics and `lockstep.task`.
+    /// What it is called in logs, metrics and `lockstep.task`, unless there are several of it.
     const NAME: &'static str;
     /// A run that takes longer has failed.
     const TIMEOUT: Duration;
@@ -30,6 +33,11 @@ pub trait Task: Send + 'static {
     type Session: Send;
     /// Why a run fails. Its text holds no values of rows.
     type Error: Display + From<SourceError> + Send;
+
+    /// Its name: where there are several of a kind in a program, each has one of its own, out of what is configured.
+    fn name(&self) -> String {
+        Self::NAME.to_owned()
+    }
 
     /// How long a run may go on after the signal to stop.
     fn grace(&self) -> Duration {
@@ -51,6 +59,15 @@ pub trait Task: Send + 'static {
         source: &Source,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<Ran, Self::Error>> + Send;
+
+    /// What is left to be said when the program stops in good order. It is given up after [`FAREWELL`].
+    ///
+    /// # Errors
+    /// When that fails; it is logged, and the program ends.
+    fn sign_off(&mut self, session: &mut Self::Session) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = session;
+        async { Ok(()) }
+    }
 }
 
 /// What a run did.
@@ -103,7 +120,7 @@ impl Driver {
     }
 
     async fn repeat<T: Task>(self, mut task: T, wake: Arc<Notify>) {
-        let (mut session, mut backoff) = (None, Backoff::for_connections());
+        let (mut session, mut backoff, name) = (None, Backoff::for_connections(), task.name());
         while !self.stop.is_cancelled() {
             let (began, grace) = (Instant::now(), task.grace());
             let running = timeout(T::TIMEOUT, run_once(&mut task, &self.source, session.take()));
@@ -114,7 +131,7 @@ impl Driver {
                     session = Some(open);
                     backoff.reset();
                     if let Some(did) = ran.did {
-                        self.statuses.ran(T::NAME, took, did);
+                        self.statuses.ran(&name, took, did);
                     }
                     self.stop.run_until_cancelled(timeout(ran.next_in, wake.notified())).await;
                     continue;
@@ -124,13 +141,22 @@ impl Driver {
             };
             let wait = backoff.next_wait();
             tracing::warn!(
-                task = T::NAME,
+                task = name,
                 wait_ms = wait.as_millis(),
                 error = failed,
                 "a periodic task failed, trying again"
             );
-            self.statuses.failed(T::NAME, took, failed);
+            self.statuses.failed(&name, took, failed);
             self.stop.run_until_cancelled(sleep(wait)).await;
+        }
+        if let Some(mut session) = session {
+            match timeout(FAREWELL, task.sign_off(&mut session)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(task = name, error = error.to_string(), "a periodic task could not sign off")
+                }
+                Err(_) => tracing::warn!(task = name, "a periodic task did not sign off in time"),
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl Unwritten {
     }
 }
 
-type AllUnwritten = BTreeMap<&'static str, Unwritten>;
+type AllUnwritten = BTreeMap<String, Unwritten>;
 
 /// What the tasks of one process did. Cheap to clone; all clones share it.
 #[derive(Clone, Default)]
@@ -67,23 +67,23 @@ pub(super) struct Statuses(Arc<Mutex<AllUnwritten>>);
 
 impl Statuses {
     /// A run has ended.
-    pub(super) fn ran(&self, name: &'static str, took: Duration, did: usize) {
+    pub(super) fn ran(&self, name: &str, took: Duration, did: usize) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
-        gauge!(LAST_RUN, "task" => name).set(now.as_secs_f64());
-        counter!(DONE, "task" => name).increment(did as u64);
+        histogram!(SECONDS, "task" => name.to_owned()).record(took.as_secs_f64());
+        gauge!(LAST_RUN, "task" => name.to_owned()).set(now.as_secs_f64());
+        counter!(DONE, "task" => name.to_owned()).increment(did as u64);
         self.add(name, Unwritten { ran: Some((Instant::now(), took)), did, failed: None });
     }
 
     /// A run has failed.
-    pub(super) fn failed(&self, name: &'static str, took: Duration, error: String) {
-        histogram!(SECONDS, "task" => name).record(took.as_secs_f64());
-        counter!(FAILURES, "task" => name).increment(1);
+    pub(super) fn failed(&self, name: &str, took: Duration, error: String) {
+        histogram!(SECONDS, "task" => name.to_owned()).record(took.as_secs_f64());
+        counter!(FAILURES, "task" => name.to_owned()).increment(1);
         self.add(name, Unwritten { failed: Some((Instant::now(), error)), ..Unwritten::default() });
     }
 
-    fn add(&self, name: &'static str, told: Unwritten) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().add(told);
+    fn add(&self, name: &str, told: Unwritten) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().add(told);
     }
 
     /// Takes all that is unwritten, if some of it is urgent or `is_time` for the others too.
@@ -95,7 +95,7 @@ impl Statuses {
     fn put_back(&self, older: AllUnwritten) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, mut unwritten) in older {
-            unwritten.add(all.remove(name).unwrap_or_default());
+            unwritten.add(all.remove(&name).unwrap_or_default());
             all.insert(name, unwritten);
         }
     }
@@ -159,7 +159,7 @@ async fn write(connection: &mut Control, program: &str, unwritten: &AllUnwritten
             let error = unwritten.failed.as_ref().map(|(_, error)| error.chars().take(ERROR_CHARS).collect::<String>());
             (
                 task::program.eq(program),
-                task::name.eq(*name),
+                task::name.eq(name),
                 unwritten.ran.map(|(ended, _)| task::last_run.eq(at(ended))),
                 task::took_ms.eq(unwritten.ran.map(|(_, took)| i64::try_from(took.as_millis()).unwrap_or(i64::MAX))),
                 task::did.eq(i64::try_from(unwritten.did).unwrap_or(i64::MAX)),

@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use lockstep_core::failpoint;
 use lockstep_core::http::{HttpClient, class};
 use lockstep_core::secret::SecretUrl;
-use lockstep_core::settings::Settings;
+use lockstep_core::settings::{EventSettings, EventSink, Settings};
 use lockstep_core::webhook_secrets::WebhookSecrets;
 use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
@@ -18,7 +18,7 @@ use rand::Rng;
 use tokio::time::timeout;
 
 use super::signature::signatures;
-use super::{EVERY, TellError};
+use super::{EVERY, TellError, task_of};
 use crate::metrics;
 use crate::plan::deliveries::{Answer, JITTER, judge, next_wait};
 use crate::storage::deliveries::Due;
@@ -34,9 +34,12 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Sends events to one receiver, each at least once.
 pub(super) struct SendEvents {
     sink: String,
+    name: String,
     url: SecretUrl,
-    secret_file: Option<PathBuf>,
+    settings: EventSettings,
     tls_ca_file: Option<PathBuf>,
+    /// Lines of the file of secrets that are nobody's, as they were said last.
+    said: Vec<String>,
 }
 
 /// What came of a request.
@@ -48,19 +51,34 @@ enum Sent {
 }
 
 impl SendEvents {
-    pub(super) fn new(sink: &str, url: &SecretUrl, secret_file: Option<PathBuf>, settings: &Settings) -> Self {
-        let tls_ca_file = settings.tls_ca_file.clone();
-        Self { sink: sink.to_owned(), url: url.clone(), secret_file, tls_ca_file }
+    pub(super) fn new(sink: &EventSink, url: &SecretUrl, settings: &Settings) -> Self {
+        Self {
+            sink: sink.name.clone(),
+            name: task_of(sink),
+            url: url.clone(),
+            settings: settings.events.clone(),
+            tls_ca_file: settings.tls_ca_file.clone(),
+            said: Vec::new(),
+        }
     }
 
     /// Read at every look that has something to send: a secret is replaced without a restart.
-    fn secrets(&self) -> Result<WebhookSecrets, TellError> {
-        let missing = || TellError::NoSecret(format!("has no secret of {}", self.sink));
-        let secrets = WebhookSecrets::load(self.secret_file.as_deref().ok_or_else(missing)?)?;
-        if secrets.of(&self.sink).next().is_none() { Err(missing()) } else { Ok(secrets) }
+    fn secrets(&mut self) -> Result<WebhookSecrets, TellError> {
+        let secrets = WebhookSecrets::load(self.settings.secret_file.as_deref())?;
+        let names: Vec<_> = self.settings.sinks.iter().map(|sink| &sink.name).collect();
+        let nobodys: Vec<_> = secrets.of_nobody(&names).iter().map(ToString::to_string).collect();
+        for error in nobodys.iter().filter(|line| !self.said.contains(line)) {
+            tracing::warn!(
+                sink = self.sink,
+                error,
+                "a line of the webhooks' secrets names no webhook and is no secret"
+            );
+        }
+        self.said = nobodys;
+        Ok(secrets)
     }
 
-    fn request(&self, due: &Due, secrets: &WebhookSecrets, now: SystemTime) -> Result<Request<Bytes>, TellError> {
+    fn request(&self, due: &Due, secrets: &[&[u8]], now: SystemTime) -> Result<Request<Bytes>, TellError> {
         let timestamp_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let body = due.event.to_string();
         Request::post(self.url.expose())
@@ -68,13 +86,13 @@ impl SendEvents {
             .header(USER_AGENT, concat!("lockstep/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", &due.webhook_id)
             .header("webhook-timestamp", timestamp_s)
-            .header("webhook-signature", signatures(secrets.of(&self.sink), &due.webhook_id, timestamp_s, &body))
+            .header("webhook-signature", signatures(secrets.iter().copied(), &due.webhook_id, timestamp_s, &body))
             .body(Bytes::from(body))
             .map_err(|error| TellError::Webhook(format!("{}: {error}", self.sink)))
     }
 
     /// The body of the answer is not read.
-    async fn send(&self, client: &HttpClient, due: &Due, secrets: &WebhookSecrets) -> Result<Sent, TellError> {
+    async fn send(&self, client: &HttpClient, due: &Due, secrets: &[&[u8]]) -> Result<Sent, TellError> {
         let now = SystemTime::now();
         let request = self.request(due, secrets, now)?;
         let answer = match timeout(ANSWER_WITHIN, client.send(request)).await {
@@ -134,6 +152,10 @@ impl Task for SendEvents {
     type Session = (EventSession, HttpClient);
     type Error = TellError;
 
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     async fn open(&self, source: &Source) -> Result<Self::Session, TellError> {
         metrics::none_given_up(&self.sink);
         let is_encrypted = self.url.expose().to_ascii_lowercase().starts_with("https:");
@@ -147,6 +169,7 @@ impl Task for SendEvents {
             return Ok(Ran::did(0, EVERY));
         }
         let (secrets, began, mut tried) = (self.secrets()?, Instant::now(), 0);
+        let secrets = secrets.of(&self.sink)?;
         for due in &due {
             let sent = self.send(client, due, &secrets).await?;
             failpoint!("sequencer::events::sent", return Err(std::io::Error::other("failpoint").into()));

@@ -7,7 +7,7 @@ use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::telemetry::Origin;
 
 /// Passes that are remembered one by one, while nothing can be announced.
-pub(crate) const MOST: usize = 4096;
+pub(crate) const MOST: u16 = 4096;
 
 /// A pass that gave out numbers.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Stamps(VecDeque<Stamp>);
 impl Stamps {
     /// A pass has given out numbers.
     pub(crate) fn push(&mut self, stamp: Stamp) {
-        if self.0.len() >= MOST {
+        if self.0.len() >= usize::from(MOST) {
             // Two become one, with the times of the first: a change may look later than it is, never fresher.
             let pairs: Vec<_> = self.0.drain(..).collect();
             let both = |pair: &[Stamp]| Stamp { through: pair[pair.len() - 1].through, ..pair[0].clone() };
@@ -39,7 +39,7 @@ impl Stamps {
     pub(crate) fn add_older(&mut self, older: Vec<Stamp>) {
         let first = self.0.front().map(|stamp| stamp.through);
         let unknown = older.into_iter().filter(|stamp| first.is_none_or(|first| stamp.through < first));
-        unknown.rev().take(MOST).for_each(|stamp| self.0.push_front(stamp));
+        unknown.rev().take(MOST.into()).for_each(|stamp| self.0.push_front(stamp));
     }
 
     /// The times of the first numbers above this one, unknown ones where no pass with such numbers is known. What is before
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn of_too_many_the_earlier_of_two_counts() {
         let mut stamps = Stamps::default();
-        let most = i64::try_from(MOST).unwrap();
+        let most = i64::from(MOST);
         (1..=most + 1).for_each(|through| stamps.push(stamp(through)));
-        assert_eq!(stamps.0.len(), MOST / 2 + 1);
+        assert_eq!(stamps.0.len(), usize::from(MOST) / 2 + 1);
         assert_eq!([0, 1, 2, most].map(|announced| first_above(&mut stamps, announced)), [10, 10, 30, (most + 1) * 10]);
     }
 }

@@ -73,8 +73,7 @@ impl Announcements {
 
     /// Passes whose numbers are not announced, the latest of them where they are very many.
     pub(crate) async fn unannounced_passes(&self) -> Result<Vec<Stamp>, SourceError> {
-        let most = i64::try_from(stamps::MOST).unwrap_or(i64::MAX);
-        let rows = self.client.query(PASSES, &[&self.at, &most]).await?;
+        let rows = self.client.query(PASSES, &[&self.at, &i64::from(stamps::MOST)]).await?;
         let stamp = |row: &Row| {
             let ago = Duration::from_secs_f64(row.try_get::<_, f64>(1)?.max(0.0));
             let times = ChangeTimes::stamped(ago, None);

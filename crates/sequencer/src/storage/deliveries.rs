@@ -14,6 +14,10 @@ const NOTHING_IS_WRITTEN: &str = "LOCK TABLE lockstep.event IN SHARE MODE";
 /// Sinks that are not set any more: what they had is forgotten.
 const UNFOLLOW: &str = "DELETE FROM lockstep.event_sink WHERE sink <> ALL ($1)";
 
+/// What tasks of sinks that are not set any more did: one that failed last would be told of for ever.
+const FORGET_TASKS: &str = "DELETE FROM lockstep.task
+WHERE program = 'sequencer' AND (name = $2 OR starts_with(name, $3)) AND name <> ALL ($1)";
+
 /// A sink that is new begins with what is open: it needs not be told what is over.
 const FOLLOW: &str = "
 WITH begun AS (INSERT INTO lockstep.event_sink (sink) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING sink)
@@ -61,6 +65,16 @@ impl EventSession {
         transaction.execute(UNFOLLOW, &[&sinks]).await?;
         transaction.execute(FOLLOW, &[&sinks]).await?;
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets what tasks that tell events did, but these.
+    pub(crate) async fn forget_tasks(
+        &self,
+        tasks: &[String],
+        (lines, webhooks): (&str, &str),
+    ) -> Result<(), SourceError> {
+        self.client.execute(FORGET_TASKS, &[&tasks, &lines, &webhooks]).await?;
         Ok(())
     }
 

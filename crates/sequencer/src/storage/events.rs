@@ -24,11 +24,16 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
 /// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
-/// Lockstep has paused something by itself. Texts of errors are left out: a code is enough.
+/// Lockstep has paused something by itself. ClickHouse is down where workers' sweep has not got through to it for half a minute: then what
+/// else fails for that is not told beside it. Texts of errors are left out: a code is enough.
 const NOW: &str = "
+WITH away AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep' AND failed_at > COALESCE(last_run, '-infinity')
+    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '30 seconds' AND error ~ 'LS-020[124]: clickhouse ')
 (SELECT 'destination_down', id::text, TRUE, jsonb_build_object('destination', id, 'tenancy', tenancy_id, 'code', error_code,
     'since', failing_since, 'failures', failures, 'look', 'lockstep destination show ' || id)
   FROM lockstep.tenant_destination WHERE failing_since < clock_timestamp() - interval '30 seconds' ORDER BY id LIMIT $1)
+UNION ALL (SELECT 'destination_down', 'clickhouse', TRUE, jsonb_build_object('destination', 'clickhouse', 'failed_at', failed_at,
+    'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep doctor') FROM away)
 UNION ALL (SELECT 'mapping_stopped', destination_id || ' ' || mapping_name, TRUE, jsonb_build_object('destination', destination_id,
     'mapping', mapping_name, 'code', error_code, 'look', 'lockstep destination show ' || destination_id)
   FROM lockstep.tenant_mapping WHERE state = 'stopped' ORDER BY destination_id, mapping_name LIMIT $1)
@@ -45,7 +50,8 @@ UNION ALL (SELECT 'paused', rtrim(kind || ' ' || name), TRUE, jsonb_build_object
 UNION ALL (SELECT 'task_failing', program || ' ' || name, TRUE, jsonb_build_object('program', program, 'task', name,
     'failed_at', failed_at, 'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep status')
   FROM lockstep.task WHERE failed_at > COALESCE(last_run, '-infinity')
-    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '1 minute' ORDER BY program, name LIMIT $1)";
+    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '1 minute'
+    AND NOT (EXISTS (SELECT FROM away) AND error ~ 'LS-020[124]: clickhouse ') ORDER BY program, name LIMIT $1)";
 
 /// The same of quarantine: the next mapping at a destination that has rows there, and again, each by one step in the primary key.
 /// `$2`: how far its rows are counted.
@@ -60,6 +66,8 @@ SELECT 'quarantine', of.destination || ' ' || of.mapping_name, TRUE, jsonb_build
   FROM (SELECT * FROM of LIMIT $1) of, LATERAL (SELECT min(c.code) AS code, min(c.first_refused_at) AS since, count(*) AS rows
     FROM (SELECT q.code, q.first_refused_at FROM lockstep.quarantine q
       WHERE q.destination = of.destination AND q.mapping_name = of.mapping_name LIMIT $2) c) r";
+
+const VERIFICATION_DIFFERS: &str = "verification_differs";
 
 const OPEN: &str = "SELECT kind, subject FROM lockstep.event WHERE open";
 
@@ -108,7 +116,7 @@ impl EventSession {
             self.slow = conditions(&self.client.query(QUARANTINE, &[&limit, &COUNTED]).await?)?;
             let differs = latest(&self.client).await?.into_iter().filter(|latest| latest.verdict == "different");
             self.slow.extend(differs.map(|latest| Condition {
-                topic: ("verification_differs".to_owned(), latest.mapping.clone()),
+                topic: (VERIFICATION_DIFFERS.to_owned(), latest.mapping.clone()),
                 lasts: true,
                 body: json!({ "mapping": latest.mapping, "missing": latest.rows[0], "unexpected": latest.rows[1],
                     "different": latest.rows[2], "look": "lockstep verified" }),
@@ -156,4 +164,51 @@ fn conditions(rows: &[Row]) -> Result<Vec<Condition>, SourceError> {
         Ok(Condition { topic, lasts: row.try_get(2)?, body: row.try_get(3)? })
     };
     rows.iter().map(condition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_core::secret::SecretUrl;
+    use lockstep_schema::events::KINDS;
+    use lockstep_schema::migrations::{self, Migrations};
+    use lockstep_testkit::databases::TestDatabase;
+
+    use super::*;
+
+    /// Commands refuse other kinds.
+    #[test]
+    fn every_kind_that_is_written_is_known() {
+        let of_statement = |sql: &'static str| sql.split("SELECT '").skip(1).filter_map(|rest| rest.split('\'').next());
+        let mut written: BTreeSet<_> = of_statement(NOW).chain(of_statement(QUARANTINE)).collect();
+        // One comes of verifications, the other of a command.
+        written.extend([VERIFICATION_DIFFERS, "test"]);
+        assert_eq!(written, BTreeSet::from(KINDS));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clickhouse_is_down_where_the_sweep_does_not_get_through_and_nothing_else_is_told_of_that() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let client = database.connect().await.unwrap();
+        let told = async |tasks: &str| {
+            client.batch_execute("TRUNCATE lockstep.task").await.unwrap();
+            let sql = format!(
+                "INSERT INTO lockstep.task (program, name, last_run, did, failed_at, error)
+                   SELECT program, name, now() - past, 0, now(), error FROM (VALUES {tasks}) t (program, name, past, error)"
+            );
+            client.batch_execute(&sql).await.unwrap();
+            let now = conditions(&client.query(NOW, &[&1000_i64]).await.unwrap()).unwrap();
+            now.into_iter().map(|condition| format!("{} {}", condition.topic.0, condition.topic.1)).collect::<Vec<_>>()
+        };
+        let away = "interval '1 hour', 'LS-0201: clickhouse is not available: connection refused'";
+        let other = "('worker', 'fill', interval '1 hour', 'LS-0012: Postgres: no')";
+        let all = format!("('worker', 'sweep', {away}), ('worker', 'janitor', {away}), {other}");
+        assert_eq!(told(&all).await, ["destination_down clickhouse", "task_failing worker fill"]);
+        let janitor = format!("('worker', 'janitor', {away})");
+        assert_eq!(told(&janitor).await, ["task_failing worker janitor"], "the sweep gets through");
+        assert!(told(&format!("('worker', 'sweep', -{away})")).await.is_empty(), "it has got through since");
+        drop(client);
+        database.remove().await.unwrap();
+    }
 }

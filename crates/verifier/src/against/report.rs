@@ -8,6 +8,7 @@ use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_core::exit;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::Key;
+use lockstep_operations::shown::ShownKey;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -65,7 +66,7 @@ pub struct FileFinding {
     /// Missing in the side, unexpected there, or different.
     pub kind: Kind,
     /// Its key, by column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
-    pub key: BTreeMap<String, String>,
+    pub key: ShownKey,
     /// Of a row that both have: the columns that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
@@ -215,12 +216,11 @@ impl FileReport {
 
 impl FileFinding {
     fn line(&self, side: &str) -> String {
-        let key: Vec<_> = self.key.iter().map(|(column, value)| format!("{column}={value}")).collect();
         let what = match self.kind {
             Kind::Missing => format!("missing in {side}"),
             Kind::Unexpected => format!("only in {side}"),
             Kind::Different | Kind::Unreadable => format!("different in {}", self.columns.join(", ")),
         };
-        format!("{what}: {}", key.join(" "))
+        format!("{what}: {}", self.key)
     }
 }

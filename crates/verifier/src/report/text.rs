@@ -218,7 +218,6 @@ fn findings(text: &mut String, mapping: &MappingReport, name: &str) {
 }
 
 fn line(finding: &Finding) -> String {
-    let key: Vec<_> = finding.key.iter().map(|(column, value)| format!("{column}={value}")).collect();
     let is_own = finding.destination != CLICKHOUSE;
     let what = match finding.kind {
         Kind::Missing if is_own => "missing there",
@@ -236,7 +235,7 @@ fn line(finding: &Finding) -> String {
         None => format!(" ({})", finding.class.name()),
         Some(why) => format!(" (in flight: {})", waiting(why, finding.since.as_deref())),
     };
-    let key = key.join(" ");
+    let key = &finding.key;
     if is_own {
         return format!("{what}{columns}{why}: {key}");
     }

@@ -148,7 +148,8 @@ async fn ver_1_rows_from_elsewhere_are_compared_by_the_rules_of_the_mapping() {
             [("created_at", 1), ("display_name", 1)]
         );
         assert_eq!((report.ignored_values, report.ignored_fields.first().map(String::as_str)), (1, Some("members")));
-        let found: Vec<_> = report.findings.iter().map(|one| (one.kind, one.key["id"].clone())).collect();
+        let found: Vec<_> =
+            report.findings.iter().map(|one| (one.kind, one.key.get("id").unwrap().to_owned())).collect();
         let expected = [(Kind::Different, id(10)), (Kind::Unexpected, id(12)), (Kind::Missing, id(77))]
             .map(|(kind, id)| (kind, id.to_string()));
         assert_eq!(found, expected);

@@ -61,7 +61,7 @@ async fn with_defects() -> Fixture {
 
 fn found(report: &Report) -> BTreeMap<Uuid, Class> {
     let teams = report.mappings.iter().find(|mapping| mapping.name == "teams").unwrap();
-    teams.findings.iter().map(|finding| (finding.key["id"].parse().unwrap(), finding.class)).collect()
+    teams.findings.iter().map(|finding| (finding.key.get("id").unwrap().parse().unwrap(), finding.class)).collect()
 }
 
 fn at(level: Level) -> VerifyOptions {

@@ -64,8 +64,11 @@ async fn ver_1_one_changed_column_of_each_type_is_found() {
     let report = fixture.verify_with(options).await.unwrap();
     let found = report.mappings.iter().find(|mapping| mapping.name == "everything").unwrap();
     assert_eq!((found.missing, found.unexpected, found.different), (0, 0, expected.len() as u64));
-    let told: BTreeSet<_> =
-        found.findings.iter().map(|finding| (finding.key["number"].clone(), finding.columns.clone())).collect();
+    let told: BTreeSet<_> = found
+        .findings
+        .iter()
+        .map(|finding| (finding.key.get("number").unwrap().to_owned(), finding.columns.clone()))
+        .collect();
     assert_eq!(told, expected.into_iter().collect());
 }
 
@@ -85,7 +88,7 @@ async fn ver_1_rows_too_few_and_too_many_are_found() {
     fixture.in_clickhouse("teams", &hide(1)).await.unwrap();
     let missing = fixture.expect_one(Verdict::Different, "teams").await;
     assert_eq!((missing.kind, missing.tenancy_id, missing.in_flight), (Kind::Missing, Some(id(1)), None));
-    assert_eq!((missing.project_id.as_str(), missing.key["id"].as_str()), ("p1", id(12).to_string().as_str()));
+    assert_eq!((missing.project_id.as_str(), missing.key.get("id").unwrap()), ("p1", id(12).to_string().as_str()));
     fixture.in_clickhouse("teams", &hide(0)).await.unwrap();
     fixture.expect_equal().await;
 
@@ -130,7 +133,7 @@ async fn ver_1_a_tombstone_that_did_not_arrive_is_found() {
     // The cursor says that the tombstone arrived.
     fixture.advance(i64::MAX).await.unwrap();
     let found = fixture.expect_one(Verdict::Different, "teams").await;
-    assert_eq!((found.kind, found.key["id"].clone()), (Kind::Unexpected, id(11).to_string()));
+    assert_eq!((found.kind, found.key.get("id").unwrap().to_owned()), (Kind::Unexpected, id(11).to_string()));
     fixture.ship().await.unwrap();
     fixture.expect_equal().await;
 
@@ -148,7 +151,7 @@ async fn ver_1_a_row_of_the_base_that_did_not_arrive_is_found() {
     fixture.expect_equal().await;
     fixture.in_clickhouse("teams", &format!("DELETE FROM {{t}} WHERE id = '{}'", id(11))).await.unwrap();
     let found = fixture.expect_one(Verdict::Different, "teams").await;
-    assert_eq!((found.kind, found.key["id"].clone()), (Kind::Missing, id(11).to_string()));
+    assert_eq!((found.kind, found.key.get("id").unwrap().to_owned()), (Kind::Missing, id(11).to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,7 +120,7 @@ async fn ver_1_tenancies_that_share_a_location_are_compared_together() {
     fixture.number().await.unwrap();
     fixture.ship().await.unwrap();
     let twice = fixture.expect_one(Verdict::Different, "refresh_tokens").await;
-    assert_eq!((twice.kind, twice.key["id"].clone()), (Kind::Missing, id(50).to_string()));
+    assert_eq!((twice.kind, twice.key.get("id").unwrap().to_owned()), (Kind::Missing, id(50).to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

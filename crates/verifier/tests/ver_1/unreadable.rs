@@ -48,7 +48,8 @@ async fn ver_1_rows_that_cannot_be_read_are_named_whatever_clickhouse_holds_of_t
     fixture.advance(i64::MAX).await.unwrap();
     let shares = fixture.expect(Verdict::Unfinished, "shares").await;
     assert_eq!((shares.unreadable, shares.equal_rows, shares.differences()), (2, 599, 0), "{shares:?}");
-    let named: Vec<_> = shares.findings.iter().map(|found| (found.kind, found.key["id"].clone())).collect();
+    let named: Vec<_> =
+        shares.findings.iter().map(|found| (found.kind, found.key.get("id").unwrap().to_owned())).collect();
     assert_eq!(named, [333, 700].map(|row| (Kind::Unreadable, id(row).to_string())));
     assert!(shares.findings.iter().all(|found| found.tenancy_id == Some(id(1))));
     let of_tenant = VerifyOptions { tenants: vec![TenancyId::new(id(1))], ..at_once() };

@@ -51,6 +51,18 @@ fn a_table_becomes_a_definition_that_fits_it() {
     insta::assert_snapshot!(draft.text);
     assert_eq!(draft.name, "usage_2");
     assert_eq!(draft.left_out.iter().map(|left_out| left_out.column.as_str()).collect::<Vec<_>>(), ["shape"]);
+    let uncommented = draft
+        .text
+        .replace("# [[", "[[")
+        .replace("\n# name", "\nname")
+        .replace("\n# type", "\ntype")
+        .replace("\n# sql", "\nsql");
+    let set = MappingSet::from_texts(&[("usage.toml".to_owned(), uncommented)]).unwrap();
+    let table = SourceTable { schema: "billing".to_owned(), name: "Usage".to_owned() };
+    let mapping = set.iter().next().unwrap();
+    assert!(mapping.columns.iter().any(|column| column.name.as_str() == "shape"));
+    let misfits = misfits_of(mapping, &[(table, facts(TABLE))].into());
+    assert!(misfits.iter().all(|misfit| misfit.file != "usage.toml"), "{misfits:?}");
 }
 
 #[test]
@@ -76,7 +88,12 @@ fn tenants_are_told_by_a_column_that_was_said_or_has_a_usual_name() {
     assert_eq!(tenant(&own, Some("owner")), Ok("tenant = { column = \"owner\" }".to_owned()));
     let candidates = DraftError::NoTenant(vec!["id".to_owned(), "owner".to_owned()]);
     assert_eq!(tenant(&own, None), Err(candidates.clone()));
-    assert_eq!(tenant(&own, Some("name")), Err(candidates));
+    assert_eq!(tenant(&own, Some("nobody")), Err(candidates));
+    let other = |column: &str, type_name: &str| {
+        Err(DraftError::OtherType { column: column.to_owned(), type_name: type_name.to_owned() })
+    };
+    assert_eq!(tenant(&own, Some("name")), other("name", "text"));
+    assert_eq!(tenant(&[("id", "uuid"), ("tenant_id", "int8")], None), other("tenant_id", "int8"));
     let placed = [("id", "uuid"), ("projectId", "text"), ("branchId", "varchar")];
     let by_place = "tenant = { project = \"projectId\", branch = \"branchId\" }";
     assert_eq!(tenant(&placed, None), Ok(by_place.to_owned()));

@@ -129,6 +129,10 @@ fn what_waits_is_named_with_what_keeps_it() {
     let still = DestinationFacts { paused: vec![paused("mapping", "users")], ..different() };
     let sentence = "ClickHouse is behind: change 44 has not arrived, it is at 41, and mapping users paused since 2026-11-26T01:02:03Z: away";
     ends(&of(), &still, &above, Verdict::OnItsWay, sentence, "lockstep resume mapping users");
+    let misfit = PausedPart { reason: "LS-0508: no column".to_owned(), ..paused("mapping", "users") };
+    let still = DestinationFacts { paused: vec![misfit], ..different() };
+    let sentence = "ClickHouse is behind: change 44 has not arrived, it is at 41, and mapping users paused since 2026-11-26T01:02:03Z: LS-0508: no column";
+    ends(&of(), &still, &above, Verdict::OnItsWay, sentence, pauses::AFTER_MISFIT);
 
     let breaker = BreakerState {
         failures: 3,
@@ -242,7 +246,7 @@ fn the_gravest_is_that_of_all() {
         (&[alike.clone(), behind.clone()][..], Verdict::OnItsWay),
         (&[behind, away.clone()], Verdict::NotLookedAt),
         (&[away, wrong], Verdict::Wrong),
-        (&[], Verdict::InStep),
+        (&[], Verdict::NeverSeen),
     ] {
         assert_eq!(of_all(&story(parts), None).verdict, verdict);
     }
@@ -250,7 +254,32 @@ fn the_gravest_is_that_of_all() {
     assert_eq!(of_all(&story(&both), None).sentence, "In step in all 2 destinations");
     let not_searched = of_all(&story(&[alike]), Some("ClickHouse: it is away"));
     assert_eq!(not_searched.verdict, Verdict::NotLookedAt);
-    assert_eq!(of_all(&[], None).sentence, "Nobody has or had a row of this key");
+}
+
+#[test]
+fn a_key_of_which_nothing_is_known_is_not_in_step() {
+    let nothing = || DestinationFacts {
+        rows: vec![HeldRow { holds: Holds::Nothing, version: None, ..row(None) }],
+        ..to(DESTINATION, None)
+    };
+    let strangers = |to: DestinationFacts| {
+        let mut tenancies = story(&[(to, seen(claim()))]);
+        tenancies[0].facts.source.state = SourceState::Absent;
+        tenancies
+    };
+    let said = of_all(&strangers(nothing()), None);
+    assert_eq!(said.verdict, Verdict::NeverSeen);
+    assert!(said.sentence.starts_with("Never seen: "), "{}", said.sentence);
+    let tombstone = HeldRow { holds: Holds::Tombstone, ..row(None) };
+    let was_there = strangers(DestinationFacts { rows: vec![tombstone], ..nothing() });
+    assert_eq!(of_all(&was_there, None).verdict, Verdict::InStep);
+    let mut changed = strangers(nothing());
+    changed[0].facts.changes.count = 1;
+    assert_eq!(of_all(&changed, None).verdict, Verdict::InStep);
+    changed[0].facts.changes = Changes { cut: true, ..Changes::default() };
+    assert_eq!(of_all(&changed, None).verdict, Verdict::InStep, "not all changes were looked through");
+    let filtered = story(&[(nothing(), seen(claim()))]);
+    assert_eq!(of_all(&filtered, None).verdict, Verdict::InStep);
 }
 
 #[test]
@@ -266,7 +295,7 @@ fn the_story_is_told_in_sentences() {
         Changes { count: 2, cut: false, last: vec![changed(41), changed(40)], unannounced: true };
     let report = ExplainReport {
         mapping: "users".to_owned(),
-        key: [("id".to_owned(), tenancy().to_string())].into(),
+        key: [("id".to_owned(), tenancy().to_string())].into_iter().collect(),
         judgement: of_all(&tenancies, None),
         cut: true,
         not_searched: None,

@@ -46,13 +46,21 @@ fn facts(set: &MappingSet) -> SourceFacts {
 /// A database to which nothing was done yet.
 fn untouched(set: &MappingSet) -> Live {
     let pending_migrations = vec!["first".to_owned()];
-    Live { server_version: 160_000, facts: facts(set), pending_migrations, may_watch_ddl: true, ..Live::default() }
+    let tenancies_known = Some(false);
+    Live {
+        server_version: 160_000,
+        facts: facts(set),
+        pending_migrations,
+        may_watch_ddl: true,
+        tenancies_known,
+        ..Live::default()
+    }
 }
 
 /// A database to which everything was done that a plan for it says.
 fn attached(set: &MappingSet, relaxed: &BTreeSet<SourceTable>) -> Live {
     let mut live =
-        Live { pending_migrations: Vec::new(), tenancies_known: true, is_controlled: true, ..untouched(set) };
+        Live { pending_migrations: Vec::new(), tenancies_known: Some(true), is_controlled: true, ..untouched(set) };
     let mut objects = capture::objects(set, &live.facts, relaxed);
     objects.push(capture::ddl_function(set));
     for object in objects {

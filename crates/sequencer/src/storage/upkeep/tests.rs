@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockstep_core::secret::SecretUrl;
 use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_schema::attach;
 use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase, eventually};
 use uuid::Uuid;
@@ -315,5 +316,26 @@ async fn the_oldest_of_what_is_not_announced_and_of_what_is_to_be_searched_is_kn
         .await
         .unwrap();
     assert_eq!(session.oldest(true).await.unwrap(), told::Oldest { unannounced: None, expansion: None });
+    fixture.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_first_pass_beyond_a_number_is_found_among_any_number_of_them_and_whichever_are_kept() {
+    let fixture = Fixture::new().await;
+    let session = UpkeepSession::open(&fixture.source).await.unwrap();
+    // Some passes move nothing, and of the older most are gone.
+    let many = "INSERT INTO lockstep.pass (last_sequence, consumed, passed_at)
+          SELECT n / 3 * 2, '1:1:', clock_timestamp() - make_interval(secs => 20000 - n) FROM generate_series(1, 10000) n;
+        DELETE FROM lockstep.pass WHERE id BETWEEN 100 AND 4000 AND id % 97 <> 0;
+        INSERT INTO lockstep.announced VALUES (20)";
+    fixture.client.batch_execute(many).await.unwrap();
+    let unlike = format!(
+        "SELECT count(*) FROM generate_series(-2, 6670) n
+        WHERE (SELECT p.id FROM {} p) IS DISTINCT FROM (SELECT min(p.id) FROM lockstep.pass p WHERE p.last_sequence > n)",
+        first_beyond("n")
+    );
+    assert_eq!(fixture.number(&unlike).await, 0);
+    let oldest = session.oldest(true).await.unwrap().unannounced.unwrap().as_secs();
+    assert!((19_960..19_990).contains(&oldest), "{oldest}");
     fixture.remove().await;
 }

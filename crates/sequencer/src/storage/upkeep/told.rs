@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_schema::SourceError;
 use lockstep_schema::verifications::latest::{Latest, latest};
 use tokio_postgres::Row;
@@ -25,11 +26,14 @@ LEFT JOIN lockstep.pause p ON p.kind = k.kind GROUP BY 1";
 const ERASURES: &str = "SELECT count(*), extract(epoch FROM clock_timestamp() - min(requested_at))::float8
 FROM lockstep.erasure WHERE finished_at IS NULL";
 
-/// `$1`: whether something is not announced. Of very many passes the latest are looked at: it is at least that old.
-const OLDEST: &str = "SELECT CASE WHEN $1 THEN (
-  SELECT extract(epoch FROM clock_timestamp() - min(p.passed_at))::float8 FROM (SELECT * FROM lockstep.pass ORDER BY id DESC LIMIT 4096) p
-  WHERE p.last_sequence > (SELECT max(sequence) FROM lockstep.announced)) END,
-  (SELECT extract(epoch FROM clock_timestamp() - e.requested_at)::float8 FROM lockstep.expansion e ORDER BY e.id LIMIT 1)";
+/// `$1`: whether something is not announced.
+fn oldest() -> String {
+    format!(
+        "SELECT CASE WHEN $1 THEN (SELECT extract(epoch FROM clock_timestamp() - p.passed_at)::float8 FROM {} p) END,
+  (SELECT extract(epoch FROM clock_timestamp() - e.requested_at)::float8 FROM lockstep.expansion e ORDER BY e.id LIMIT 1)",
+        first_beyond("(SELECT max(sequence) FROM lockstep.announced)")
+    )
+}
 
 impl UpkeepSession {
     /// How many parts of each kind are paused.
@@ -51,7 +55,7 @@ impl UpkeepSession {
 
     /// How old the oldest is of what waits. What is not announced is looked for where there is any.
     pub(crate) async fn oldest(&self, is_unannounced: bool) -> Result<Oldest, SourceError> {
-        let row = self.client.query_one(OLDEST, &[&is_unannounced]).await?;
+        let row = self.client.query_one(&oldest(), &[&is_unannounced]).await?;
         Ok(Oldest { unannounced: age(&row, 0)?, expansion: age(&row, 1)? })
     }
 }

@@ -139,7 +139,7 @@ async fn ver_tenants_every_defect_is_found_and_told_of_its_destination() {
     let told = found.findings.iter().map(|finding| {
         assert_eq!((finding.destination.as_str(), finding.tenancy_id), (one.id.to_string().as_str(), Some(id(1))));
         assert_eq!((finding.project_id.as_str(), finding.in_flight), ("", None));
-        (finding.key["id"].clone(), (finding.kind, finding.columns.clone()))
+        (finding.key.get("id").unwrap().to_owned(), (finding.kind, finding.columns.clone()))
     });
     assert_eq!(told.collect::<BTreeMap<_, _>>(), expected);
     let text = report.to_text();
