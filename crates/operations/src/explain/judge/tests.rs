@@ -246,7 +246,7 @@ fn the_gravest_is_that_of_all() {
         (&[alike.clone(), behind.clone()][..], Verdict::OnItsWay),
         (&[behind, away.clone()], Verdict::NotLookedAt),
         (&[away, wrong], Verdict::Wrong),
-        (&[], Verdict::NeverSeen),
+        (&[], Verdict::InStep),
     ] {
         assert_eq!(of_all(&story(parts), None).verdict, verdict);
     }
@@ -267,6 +267,7 @@ fn a_key_of_which_nothing_is_known_is_not_in_step() {
         tenancies[0].facts.source.state = SourceState::Absent;
         tenancies
     };
+    assert_eq!(of_all(&[], None).verdict, Verdict::NeverSeen);
     let said = of_all(&strangers(nothing()), None);
     assert_eq!(said.verdict, Verdict::NeverSeen);
     assert!(said.sentence.starts_with("Never seen: "), "{}", said.sentence);
