@@ -69,7 +69,7 @@ async fn webhooks_whose_line_is_wrong_say_so_by_themselves_and_the_others_go_on(
         "SELECT count(*) FROM lockstep.task WHERE program = 'sequencer' AND failed_at > COALESCE(last_run, '-infinity')
       AND name = 'send events chat' AND error LIKE 'LS-0516%line 2: the secret does not begin with whsec_%'";
     stage.until("chat to fail by itself", failing, 1).await?;
-    let status = json(&stage, "status", &[], 0).await?;
+    let status = json(&stage, "status", &[], 1).await?;
     let failing: Vec<_> =
         status["tasks"].as_array().into_iter().flatten().filter(|task| task["is_failing"] == true).collect();
     ensure!(failing.len() == 1 && failing[0]["name"] == "send events chat", "{status}");

@@ -13,7 +13,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "NAME")]
     mapping: String,
     /// The row's key: values in the mapping's order, or COLUMN=VALUE pairs, separated by commas; a text with a comma is a JSON string
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     /// Whose row it is ("Tenancy"."id"); without it all that have or had the key are told of
     #[arg(long, value_name = "ID")]

@@ -40,6 +40,10 @@ pub enum PrivateFileError {
 pub(crate) fn read(file: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let name = file.display().to_string();
     let unreadable = |why| PrivateFileError::Unreadable { file: name.clone(), why };
+    // A pipe would be waited for.
+    if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
+        return Err(unreadable(std::io::Error::other("it is no file")));
+    }
     let opened = File::open(file).map_err(unreadable)?;
     // What was opened is asked, not what may be in its place by now.
     if let Some(mode) = too_open(&opened).map_err(unreadable)? {

@@ -11,6 +11,7 @@ use self::types::exported_as;
 use crate::mapping::{SourceTable, Tenant};
 use crate::postgres::MAX_OF_A_KIND;
 use crate::postgres::facts::{ColumnFacts, TableFacts};
+use crate::{ColumnRef, Template};
 
 /// What is known of a table.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +103,7 @@ pub fn draft(request: &DraftRequest<'_>) -> Result<Draft, DraftError> {
             }
             Err(reason) => {
                 let text = left_out_text(&name, source).replace('\n', "\n# ");
-                let _ = write!(body, "\n# {source}: {reason}{}", text.trim_end_matches("# "));
+                let _ = write!(body, "\n# {}: {reason}{}", source.escape_debug(), text.trim_end_matches("# "));
                 left_out.push(LeftOut { column: source.clone(), reason });
             }
         }
@@ -140,8 +141,12 @@ fn column_text(name: &str, source: &str, column_type: &str, when_null: Option<&s
 
 /// What exports a column of a type that no definition takes.
 fn left_out_text(name: &str, source: &str) -> String {
-    let sql = quoted(&format!("{{{source}}}::text"));
-    format!("\n[[columns]]\nname = {}\ntype = \"text?\"\nsql = {sql}\n", quoted(name))
+    let sql = format!("{{{source}}}::text");
+    let names_it = |template: Template| template.reads() == [&ColumnRef::Source(source.to_owned())];
+    if !Template::parse(&sql).is_ok_and(names_it) {
+        return "; no expression can name it\n".to_owned();
+    }
+    format!("\n[[columns]]\nname = {}\ntype = \"text?\"\nsql = {}\n", quoted(name), quoted(&sql))
 }
 
 /// The tenancy's column: the one that was said, or one of a usual name, or project and branch.

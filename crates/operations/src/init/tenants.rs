@@ -57,10 +57,12 @@ pub struct TenantsReport {
 impl Tenants {
     /// The tenants by the table that was named, or else the platform's, or else a table with a usual name that others refer to.
     pub(super) async fn find(client: &Client, named: Option<&str>) -> Result<Self, OperationError> {
-        const PLATFORM: &str = "SELECT to_regclass($1) IS NOT NULL, to_regtype($1) IS NOT NULL";
+        const PLATFORM: &str =
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')),
+  to_regclass($1) IS NOT NULL OR to_regtype($1) IS NOT NULL";
         let name = lockstep_mappings::postgres::table(&tenancy_table());
         let row = client.query_one(PLATFORM, &[&name]).await.map_err(lockstep_schema::SourceError::from)?;
-        let (is_platform, is_type) = (row.get(0), row.get(1));
+        let (is_platform, is_taken) = (row.get(0), row.get(1));
         let tables = tenants_tables(client).await?;
         if is_platform && named.is_none() {
             let kept = tables.into_iter().find(|tenants| tenants.is_kept);
@@ -71,9 +73,9 @@ impl Tenants {
             }));
         }
         Ok(match choose(tables, named, is_platform)? {
-            Self::Of { tenants, is_there: false, .. } if is_type => Self::Unknown {
-                problem: format!("a type is called {name}, as the table of tenancies has to be"),
-                remedy: "rename the type: ALTER TYPE … RENAME TO …".to_owned(),
+            Self::Of { tenants, is_there: false, .. } if is_taken => Self::Unknown {
+                problem: format!("something else is called {name}, as the table of tenancies has to be"),
+                remedy: "rename it: ALTER TYPE, VIEW, FOREIGN TABLE or SEQUENCE … RENAME TO …".to_owned(),
                 would_be: Some(tenants),
             },
             chosen => chosen,

@@ -11,7 +11,7 @@ use lockstep_destinations::postgres::reach;
 use lockstep_schema::{Source, SourceError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use super::visit::{Visited, Visitor};
@@ -114,22 +114,24 @@ impl Tenants {
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                Some(hinted) = self.hints.recv() => hinted.into_iter().for_each(|(id, times)| self.hinted(id, times)),
-                Some(ended) = self.visits.join_next() => match ended {
-                    Ok(ended) => self.ended(ended),
-                    Err(joined) => self.panicked(joined.id()).await,
-                },
-                _ = ticks.tick() => self.tick().await,
-            }
-            self.begin_visits().await;
-        }
+        // A source that does not answer holds up no end: what is dropped with a step is found again.
+        while shutdown.run_until_cancelled(self.step(&mut ticks)).await.is_some() {}
         let finishing = async { while self.visits.join_next().await.is_some() {} };
         if timeout(STOP_WITHIN, finishing).await.is_err() {
             tracing::warn!("visits to tenants' destinations are given up: they begin again elsewhere");
         }
+    }
+
+    async fn step(&mut self, ticks: &mut Interval) {
+        tokio::select! {
+            Some(hinted) = self.hints.recv() => hinted.into_iter().for_each(|(id, times)| self.hinted(id, times)),
+            Some(ended) = self.visits.join_next() => match ended {
+                Ok(ended) => self.ended(ended),
+                Err(joined) => self.panicked(joined.id()).await,
+            },
+            _ = ticks.tick() => self.tick().await,
+        }
+        self.begin_visits().await;
     }
 
     fn hinted(&mut self, id: Uuid, times: ChangeTimes) {

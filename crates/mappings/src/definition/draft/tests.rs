@@ -46,6 +46,18 @@ fn drafted(columns: &[(&str, &str)], keys: &[&[&str]], tenant: Option<&str>) -> 
 }
 
 #[test]
+fn a_left_out_column_that_no_expression_can_name_gets_no_block() {
+    for name in ["weird name", "b}race{", "{b}", "dot.geo", "q\"uote", "=a", "new\nline {"] {
+        let draft = drafted(&[("tenancyId", "uuid"), ("id", "uuid"), (name, "polygon")], &[&["tenancyId", "id"]], None);
+        let text = draft.unwrap().text;
+        assert!(text.contains("no expression can name it") && !text.contains("sql = "), "{text}");
+    }
+    let draft =
+        drafted(&[("tenancyId", "uuid"), ("id", "uuid"), ("new\nline", "polygon")], &[&["tenancyId", "id"]], None);
+    assert!(draft.unwrap().text.contains("# new\\nline: "));
+}
+
+#[test]
 fn a_table_becomes_a_definition_that_fits_it() {
     let draft = drafted(TABLE, &[&["tenancyId", "id", "day"]], None).unwrap();
     insta::assert_snapshot!(draft.text);
