@@ -1,9 +1,14 @@
 //! A source that takes no writes, or is not there: everything waits, says why, and goes on by itself.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use lockstep_testkit::data::{Shape, seed};
 use lockstep_testkit::databases::{PrivatePostgres, TestDatabase, connect, eventually};
 use lockstep_testkit::installation::Installation;
+use lockstep_testkit::proxy::{Mode, Proxy};
+
+use tokio::time::timeout;
 
 use crate::programs::{ended, with_changed};
 use crate::stage::{DEADLINE, Stage};
@@ -44,4 +49,20 @@ async fn outages_a_source_that_has_become_a_standby_is_waited_for() -> Result<()
     standby.stop().await?;
     stage.end([]).await?;
     server.stop().await
+}
+
+/// Whoever stops a worker waits for 45 s at most, and kills it then; what it has in hand is given 30.
+#[tokio::test]
+async fn outages_a_source_that_is_silent_holds_up_no_workers_end() -> Result<()> {
+    const ENDS_WITHIN: Duration = Duration::from_secs(40);
+    let stage = Stage::small().await?;
+    let (proxy, url) = Proxy::before(stage.installation.database().url()).await?;
+    let sequencer = stage.sequencer()?;
+    let worker = stage.start_with("lockstep-worker", &[("LOCKSTEP_SOURCE_URL", &url)])?;
+    stage.in_step().await?;
+    proxy.set(Mode::HalfOpen);
+    let asks = "the registry of tenants' destinations does not answer";
+    eventually("it to ask in vain", DEADLINE, async || Ok(worker.logged()?.contains(asks))).await?;
+    timeout(ENDS_WITHIN, worker.stop()).await.context("it waits for the source")??;
+    stage.end([sequencer]).await
 }
