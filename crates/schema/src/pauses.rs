@@ -56,9 +56,14 @@ impl Part {
     }
 }
 
+/// What is left to do once definitions have changed.
+pub const RESTART: &str =
+    "restart lockstep-sequencer, lockstep-worker and lockstep console: they hold the definitions they started with";
+
 /// What lets a mapping go on that Lockstep paused as it does not fit its table.
-pub const AFTER_MISFIT: &str = "mend the table, which is enough; or correct the definition, run `lockstep migrate`, and restart \
-                                lockstep-sequencer, lockstep-worker and lockstep console: they hold the definitions they started with";
+pub fn after_misfit() -> String {
+    format!("mend the table, which is enough; or correct the definition, run `lockstep migrate`, and {RESTART}")
+}
 
 /// A part that is paused.
 #[derive(Clone, PartialEq, Eq, Debug, Queryable, Serialize)]

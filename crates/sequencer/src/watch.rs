@@ -175,7 +175,7 @@ impl Watch {
                 fitting.push(mapping);
                 continue;
             };
-            let reason = format!("LS-0508: {first}; {}", pauses::AFTER_MISFIT);
+            let reason = format!("LS-0508: {first}; {}", pauses::after_misfit());
             if pauses::pause_automatically(control, &mapping.name, &reason).await? {
                 tracing::error!(mapping = %mapping.name, reason, "a mapping no longer fits its table and is paused; the others go on");
             }

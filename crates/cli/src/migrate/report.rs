@@ -3,12 +3,11 @@
 use lockstep_core::exit;
 use lockstep_destinations::{TableAction, TableChange};
 use lockstep_mappings::MappingSet;
+use lockstep_schema::pauses::RESTART;
 use serde::Serialize;
 
 use super::Plans;
 use crate::output::{Page, Report, say};
-
-const RESTART: &str = "Now restart lockstep-sequencer, lockstep-worker and lockstep console: they hold the definitions they started with.";
 
 /// One thing to do.
 #[derive(Serialize, Debug)]
@@ -111,7 +110,7 @@ impl Report for MigrateReport {
             );
         }
         if self.is_to_restart && !self.is_check && !self.dry_run {
-            say!(page, "{RESTART}");
+            say!(page, "Now {RESTART}.");
         }
         for change in &self.tables {
             say!(page, "{} ({} rows): {}", change.table, change.rows, sentence(change.action));

@@ -200,7 +200,7 @@ impl Judge<'_> {
     fn stands_still(&self, what: &str) -> Option<(String, String)> {
         if let Some(paused) = self.to.paused.first() {
             let command = if paused.is_of_misfit() {
-                pauses::AFTER_MISFIT.to_owned()
+                pauses::after_misfit()
             } else {
                 format!("lockstep resume {} {}", paused.kind, paused.name)
             };

@@ -19,8 +19,8 @@ pub use self::status::{TaskStatus, statuses};
 use crate::connect::Source;
 use crate::error::SourceError;
 
-/// How long a task may take for its last word: a database that is away does not hold up the end of a program.
-pub const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a task may take to sign off: a database that is away does not hold up the end of a program.
+pub const SIGN_OFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Work that a program does again and again. It carries no truth: what is not finished is done by the next run, or by
 /// another process.
@@ -60,7 +60,7 @@ pub trait Task: Send + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<Ran, Self::Error>> + Send;
 
-    /// What is left to be said when the program stops in good order. It is given up after [`FAREWELL`].
+    /// Runs once when the program stops in good order. It is given up after [`SIGN_OFF_TIMEOUT`].
     ///
     /// # Errors
     /// When that fails; it is logged, and the program ends.
@@ -150,7 +150,7 @@ impl Driver {
             self.stop.run_until_cancelled(sleep(wait)).await;
         }
         if let Some(mut session) = session {
-            match timeout(FAREWELL, task.sign_off(&mut session)).await {
+            match timeout(SIGN_OFF_TIMEOUT, task.sign_off(&mut session)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(task = name, error = error.to_string(), "a periodic task could not sign off")

@@ -132,7 +132,7 @@ fn what_waits_is_named_with_what_keeps_it() {
     let misfit = PausedPart { reason: "LS-0508: no column".to_owned(), ..paused("mapping", "users") };
     let still = DestinationFacts { paused: vec![misfit], ..different() };
     let sentence = "ClickHouse is behind: change 44 has not arrived, it is at 41, and mapping users paused since 2026-11-26T01:02:03Z: LS-0508: no column";
-    ends(&of(), &still, &above, Verdict::OnItsWay, sentence, pauses::AFTER_MISFIT);
+    ends(&of(), &still, &above, Verdict::OnItsWay, sentence, &pauses::after_misfit());
 
     let breaker = BreakerState {
         failures: 3,
