@@ -5,15 +5,14 @@
 mod activity;
 mod capture;
 mod destinations;
-mod remedy;
 mod rights;
 mod vacuum;
 
 use std::fmt::Display;
 
 pub(crate) use self::activity::leads;
-pub use self::remedy::remedy;
 pub use self::rights::missing_rights;
+use lockstep_core::remedy::remedy;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
