@@ -3,6 +3,7 @@
 //! The checks of a destination are its own: whoever asks adds them to the report.
 
 mod activity;
+mod broker;
 mod capture;
 mod destinations;
 mod remedy;
@@ -10,8 +11,10 @@ mod rights;
 mod vacuum;
 
 use std::fmt::Display;
+use std::time::Duration;
 
 pub(crate) use self::activity::leads;
+pub use self::broker::broker_check;
 pub use self::remedy::remedy;
 pub use self::rights::missing_rights;
 use lockstep_core::settings::Settings;
@@ -75,6 +78,14 @@ impl Check {
         let remedy = remedy(&error, settings);
         Self::unknown(check, error, remedy)
     }
+}
+
+/// For a whole service to tell how it is.
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(crate) fn too_late(service: &'static str) -> Check {
+    let what = format!("no answer within {} s", PROBE_TIMEOUT.as_secs());
+    Check::unknown(service, what, "check host, port and what is between")
 }
 
 /// These findings, or that there are none.
