@@ -123,7 +123,10 @@ pub async fn source_checks(
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
     let look = async {
-        Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?))
+        Ok::<_, OperationError>((
+            attach::inspect_catalog(&source, mappings).await?,
+            source.connect(Session::Control).await?,
+        ))
     };
     let (live, client) = match look.await {
         Ok(seen) => seen,
@@ -133,6 +136,7 @@ pub async fn source_checks(
     checks.push(hidden_rows(&client, (settings, mappings)).await);
     // Without Lockstep's own tables there is nothing more to ask.
     if live.pending_migrations.is_empty() {
+        checks.extend(capture::tenancies(&client, (settings, &live)).await);
         let active = activity::look(&client).await;
         checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error, settings)]));
         let held_back = vacuum::look(&client, mappings, open_for_s).await;
