@@ -171,7 +171,7 @@ impl Judge<'_> {
             }
             None => (
                 "a change waits for its number".to_owned(),
-                "`lockstep status`, should that last: is lockstep-sequencer running?".to_owned(),
+                "`lockstep doctor`, should that last: it says whether a sequencer leads, and what waits".to_owned(),
             ),
         }
     }
@@ -181,7 +181,8 @@ impl Judge<'_> {
         let what = format!("change {sequence} has not arrived, it is at {cursor}");
         self.stands_still(&what).unwrap_or_else(|| {
             if self.of.changes.unannounced {
-                let next = "`lockstep status`, should that last: are RabbitMQ and lockstep-sequencer running?";
+                let next =
+                    "`lockstep doctor`, should that last: it says whether RabbitMQ answers, and a sequencer leads";
                 return (format!("change {sequence} waits to be announced"), next.to_owned());
             }
             (what, format!("lockstep wait --tenant {}", self.of.tenancy))
