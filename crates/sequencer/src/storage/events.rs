@@ -235,6 +235,37 @@ mod tests {
         database.remove().await.unwrap();
     }
 
+    /// What one has, and what others lack, is not looked at, and what one lacks not beyond what is told.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn how_far_sinks_are_is_counted_up_to_a_limit_and_costs_no_more() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let mut client = database.connect().await.unwrap();
+        let fill = "INSERT INTO lockstep.event_sink (sink, begun_at) SELECT unnest(ARRAY['chat', 'file', 'pager']), now() - interval '1 day';
+            INSERT INTO lockstep.event (at, kind, subject, state, open, body)
+              SELECT now() - make_interval(secs => 6000 - n), 'paused', n::text, 'resolved', FALSE, '{}' FROM generate_series(1, 5000) n;
+            INSERT INTO lockstep.event_delivery (event_id, sink, delivered_at, next_at) SELECT id, sink,
+              CASE WHEN sink = 'file' AND id <= 4990 THEN now() END, CASE WHEN sink = 'chat' THEN now() END FROM lockstep.event, lockstep.event_sink;
+            ANALYZE lockstep.event_delivery";
+        client.batch_execute(fill).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let sinks = events::sinks(transaction.client()).await.unwrap();
+        let read = "SELECT (SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = i.indrelid) + sum(pg_stat_get_xact_tuples_returned(i.indexrelid))
+            FROM pg_index i WHERE i.indrelid = 'lockstep.event_delivery'::regclass GROUP BY i.indrelid";
+        let read: String = transaction.query_one(&format!("SELECT ({read})::text"), &[]).await.unwrap().get(0);
+        let far: Vec<_> =
+            sinks.iter().map(|of| (&*of.sink, of.waiting, of.given_up, of.oldest_waiting_s.is_some())).collect();
+        let counted = events::COUNTED;
+        assert_eq!(far, [("chat", counted, 0, true), ("file", 0, 10, false), ("pager", 0, counted, false)]);
+        let oldest = sinks[0].oldest_waiting_s.unwrap();
+        assert!((5999.0..6060.0).contains(&oldest), "since the first event: {oldest}");
+        assert!(read.parse::<i64>().unwrap() <= 6 * counted, "{read} rows of deliveries were read");
+        transaction.rollback().await.unwrap();
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
     /// What is told where these tasks are all there are.
     async fn told_of(client: &Client, tasks: &str) -> Vec<String> {
         client.batch_execute(&format!("TRUNCATE lockstep.task; INSERT INTO lockstep.task {tasks}")).await.unwrap();
