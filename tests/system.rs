@@ -4,6 +4,7 @@ mod another_database;
 mod app_1;
 mod attached;
 mod background_edits;
+mod before_migrate;
 mod book;
 mod cap_1;
 mod cap_1_indirect;
