@@ -8,6 +8,7 @@ mod access;
 mod actions;
 mod backlog;
 mod broker;
+pub mod claims;
 mod deployment;
 mod destinations;
 pub mod doctor;
