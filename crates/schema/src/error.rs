@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_postgres::error::DbError;
 
 use crate::connect::PoolerSign;
-use crate::sqlstate::{SqlStateKind, waited_for, without_values};
+use crate::sqlstate::{SqlStateKind, remedy_of, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ fn listed(tables: &[SourceTable]) -> String {
 fn describe(error: &tokio_postgres::Error) -> String {
     let Some(db) = error.as_db_error() else { return format!("LS-0012: Postgres: {}", with_causes(error)) };
     let sqlstate = db.code().code();
-    let (code, remedy) = waited_for(sqlstate).unzip();
+    let (code, remedy) = remedy_of(sqlstate).unzip();
     let message = without_values(sqlstate, is_raised(db), db.position().is_some()).unwrap_or(db.message());
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
     format!("{}: Postgres: {message} (SQLSTATE {sqlstate}){remedy}", code.unwrap_or("LS-0012"))

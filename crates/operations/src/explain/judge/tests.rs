@@ -1,5 +1,6 @@
 //! Every way in which a story can end, in one sentence each.
 
+use lockstep_core::TenancyId;
 use uuid::Uuid;
 
 use super::*;
