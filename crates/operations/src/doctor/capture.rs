@@ -63,10 +63,9 @@ pub(super) async fn tenancies(client: &Client, (settings, live): (&Settings, &Li
     if !misfits_of_tenancies(&live.facts).is_empty() {
         return None;
     }
-    let remedy = "`lockstep migrate`";
     Some(match attach::tenancies_known(client, TENANCIES_LIMIT).await {
         Ok(true) => Check::ok(TENANCIES, "it is written down where every one is"),
-        Ok(false) => Check::finding(TENANCIES, "to do: write down where every one is", remedy),
+        Ok(false) => Check::finding(TENANCIES, "to do: write down where every one is", "`lockstep migrate`"),
         Err(error) if error.kind() == Some(SqlStateKind::Cancelled) => {
             let what = format!(
                 "whether it is written down where every one is could not be looked at within {} s",
