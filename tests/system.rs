@@ -3,6 +3,7 @@
 mod another_database;
 mod app_1;
 mod attached;
+mod away;
 mod background_edits;
 mod before_migrate;
 mod book;

@@ -91,7 +91,7 @@ pub use runs::{
 };
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Status, TenantsStatus, status, status_with};
-pub use tenant::{TenantMappingProgress, TenantReport, tenant};
+pub use tenant::{ProgressState, TenantMappingProgress, TenantReport, tenant};
 pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};
 pub use verified::{

@@ -6,7 +6,6 @@ mod activity;
 mod broker;
 mod capture;
 mod destinations;
-mod remedy;
 mod rights;
 mod vacuum;
 
@@ -15,8 +14,8 @@ use std::time::Duration;
 
 pub(crate) use self::activity::leads;
 pub use self::broker::broker_check;
-pub use self::remedy::remedy;
 pub use self::rights::missing_rights;
+use lockstep_core::remedy::remedy;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
