@@ -51,7 +51,7 @@ const OF_CLICKHOUSE: [&str; 8] = [
 ];
 
 /// Those that ask RabbitMQ.
-const OF_QUEUE: [&str; 2] = ["status", "top --once"];
+const OF_QUEUE: [&str; 3] = ["status", "top --once", "doctor"];
 
 #[tokio::test]
 async fn a_service_that_is_away_is_named_with_its_address_and_what_mends_it() -> Result<()> {

@@ -113,7 +113,7 @@ enum Command {
     Settings(Reporting<settings::SettingsCommand>),
     /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
     Console(console::ConsoleCommand),
-    /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
+    /// Say what is wrong with capture, RabbitMQ and ClickHouse, and what to do about it; exit 1 if anything is
     Doctor(Watching<doctor::DoctorArgs>),
     /// Print what each exit code means
     ExitCodes(NoArgs),
@@ -133,10 +133,9 @@ impl Command {
             | Self::Explain(_)
             | Self::Resync(_)
             | Self::Rewind(_)
-            | Self::Access(_)
-            | Self::Doctor(_) => (false, true),
+            | Self::Access(_) => (false, true),
             Self::Console(command) => (command.serves(), command.serves()),
-            Self::Status(_) | Self::Top(_) => (true, true),
+            Self::Status(_) | Self::Top(_) | Self::Doctor(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
             | Self::Paused(_)

@@ -8,6 +8,7 @@ mod access;
 mod actions;
 mod backlog;
 mod broker;
+pub mod claims;
 mod deployment;
 mod destinations;
 pub mod doctor;
@@ -65,7 +66,7 @@ pub use explain::{
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
-pub use lockstep_schema::events::{KINDS as EVENT_KINDS, SinkState};
+pub use lockstep_schema::events::{COUNTED as EVENTS_COUNTED, KINDS as EVENT_KINDS, SinkState};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{

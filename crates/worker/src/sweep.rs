@@ -22,7 +22,7 @@ use self::told::Told;
 pub(crate) use self::told::{Found, OfMapping};
 use crate::hints::Hints;
 use crate::pace::jittered;
-use crate::pauses::SEEN_BY_ALL;
+use crate::pauses::{PAUSED, SEEN_BY_ALL};
 use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
 use crate::storage::restarts::LOOK_EVERY;
@@ -129,7 +129,7 @@ impl<D: Destination> Task for Sweep<D> {
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
     async fn run(&mut self, _: &Source, progress: &mut Progress) -> Result<Ran, SweepError> {
         let every = jittered(self.shared.limits.sweep_every);
-        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
+        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::waits(PAUSED, every)) };
         // Changes were passed over that nobody announces any more: everything that is behind is announced.
         let at_once = self.resumed.is_some_and(|before| before != pauses.resumed);
         if at_once {
@@ -137,7 +137,7 @@ impl<D: Destination> Task for Sweep<D> {
         }
         if !progress.session.lead().await? {
             self.told.left_to_another(self.shared.mappings.names().into_iter());
-            return Ok(Ran::skipped(every));
+            return Ok(Ran::left_to_another(every));
         }
         let began = Instant::now();
         let (passed, head) = progress.session.position().await?;
