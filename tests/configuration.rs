@@ -25,7 +25,7 @@ const PROGRAMS: [(&str, &[&str], &[&str]); 12] = [
     ("lockstep", &["paused"], &[SOURCE]),
     ("lockstep", &["resync"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["rewind"], &[SOURCE, CLICKHOUSE]),
-    ("lockstep", &["doctor"], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["doctor"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["console"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["detach"], &[SOURCE]),
 ];

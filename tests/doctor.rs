@@ -5,6 +5,7 @@ use lockstep_testkit::databases::{PrivatePostgres, TestDatabase};
 use lockstep_testkit::installation::Installation;
 use serde_json::Value;
 
+use crate::programs::{ended, with_changed};
 use crate::stage::Stage;
 
 /// Runs it; its findings as `check: detail → remedy`. Its exit code has to fit.
@@ -39,7 +40,7 @@ async fn finds_nothing(stage: &Stage, when: &str) -> Result<()> {
 }
 
 /// What is done to the source, and what is said of it. `lockstep migrate` mends all of it.
-const DAMAGES: [(&str, &str, &[&str]); 11] = [
+const DAMAGES: [(&str, &str, &[&str]); 12] = [
     (
         "a trigger is dropped",
         r#"DROP TRIGGER lockstep_teams_deleted ON "Team""#,
@@ -90,6 +91,11 @@ const DAMAGES: [(&str, &str, &[&str]); 11] = [
         "what a table was is forgotten",
         "DELETE FROM lockstep.captured_table WHERE table_name = 'Team'",
         &["control tables: ", "write down the shape of 1 captured tables"],
+    ),
+    (
+        "where a tenancy is, is forgotten",
+        "DELETE FROM lockstep.tenancy_location WHERE tenancy_id = id('engines')",
+        &["tenancies: to do: write down where every one is", "lockstep migrate"],
     ),
     (
         "a fill is forgotten",
@@ -257,6 +263,56 @@ async fn doctor_comes_before_migrate_too() -> Result<()> {
     finds(&stage, "nothing was done", &["control tables: to do: create Lockstep's own tables"]).await?;
     finds(&stage, "nothing was done", &["triggers: lockstep_teams_inserted on Team is missing"]).await?;
     stage.end([]).await
+}
+
+/// A look that takes too long is not known, and hides no other.
+#[tokio::test]
+async fn doctor_gives_up_what_takes_too_long_and_tells_the_rest() -> Result<()> {
+    let stage = Stage::small().await?;
+    let holding = stage.connect().await?;
+    holding.batch_execute("BEGIN; LOCK TABLE lockstep.tenancy_location").await?;
+    let found = findings(&stage, &[]).await?;
+    let late = "tenancies: whether it is written down where every one is could not be looked at within 8 s";
+    ensure!(found.iter().any(|finding| finding.starts_with(late)), "{found:#?}");
+    ensure!(found.iter().any(|finding| finding.starts_with("sequencer: none leads")), "{found:#?}");
+    holding.batch_execute("ROLLBACK").await?;
+    let found = findings(&stage, &[]).await?;
+    ensure!(!found.iter().any(|finding| finding.starts_with("tenancies: ")), "{found:#?}");
+    stage.end([]).await
+}
+
+/// The broker is asked as the two others are, by the settings of the programs.
+#[tokio::test]
+async fn doctor_asks_the_broker_whether_it_answers() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let broker = async |changed: &[(&str, &str)]| {
+        let told = ended(with_changed(&stage, "lockstep", changed).args(["doctor", "--output", "json"])).await?;
+        let report: Value = serde_json::from_slice(&told.stdout)?;
+        let is_it = |check: &&Value| check["check"] == "RabbitMQ";
+        let check = report["checks"].as_array().and_then(|checks| checks.iter().find(is_it)).cloned();
+        Ok::<_, anyhow::Error>((told.status.code(), check.with_context(|| report.to_string())?))
+    };
+    let (code, there) = broker(&[]).await?;
+    ensure!(code == Some(0) && there["outcome"] == "ok", "{there}");
+    ensure!(
+        there["detail"].as_str().is_some_and(|said| said.ends_with("queues of this prefix are there already")),
+        "{there}"
+    );
+    let (code, other) = broker(&[("LOCKSTEP_QUEUE_PREFIX", "nobody-has-this")]).await?;
+    ensure!(
+        code == Some(0) && other["detail"].as_str().is_some_and(|said| said.contains("declare their queues")),
+        "{other}"
+    );
+    let (code, away) = broker(&[("LOCKSTEP_AMQP_URL", "amqp://me:hunter2@127.0.0.1:1/%2f")]).await?;
+    ensure!(code == Some(1) && away["outcome"] == "unknown", "{away}");
+    ensure!(
+        away["remedy"].as_str().is_some_and(|said| said.starts_with("start RabbitMQ at amqp://127.0.0.1:1")),
+        "{away}"
+    );
+    ensure!(!away.to_string().contains("hunter2"), "{away}");
+    stage.end(programs).await
 }
 
 /// What nobody remembers: a prepared transaction, and a slot that nobody reads.

@@ -51,6 +51,49 @@ async fn pause_stops_the_sequencer() -> Result<()> {
     stage.end(programs).await
 }
 
+/// Whoever waits is told what keeps the answer: nobody who could give it, or one who has not come to it.
+#[tokio::test]
+async fn wait_says_whether_a_sequencer_leads_where_it_has_no_answer() -> Result<()> {
+    let stage = Stage::small().await?;
+    let waits_in_vain = async |what: &str| {
+        let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "3"]).await?;
+        ensure!(waited.code == Some(2) && waited.stderr.contains(what), "{waited:?}");
+        Ok::<_, anyhow::Error>(())
+    };
+    waits_in_vain("changes get no numbers, as no sequencer leads").await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let holding = stage.connect().await?;
+    holding.batch_execute("BEGIN; LOCK TABLE lockstep.pass IN EXCLUSIVE MODE").await?;
+    waits_in_vain("the sequencer that leads has not answered yet").await?;
+    holding.batch_execute("ROLLBACK").await?;
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
+#[tokio::test]
+async fn what_stands_still_holds_up_no_number_before_its_first_change() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    lockstep(&stage, &["pause", "mapping", "teams", "--reason", "for a test"]).await?;
+    says(&programs[1], "some_paused=true", 1).await?;
+    let head = stage.number(HEAD).await?;
+    stage.sql(r#"BEGIN; UPDATE "ProjectUser" SET "displayName" = 'renamed'; UPDATE "Team" SET "displayName" = 'renamed'; COMMIT"#).await?;
+    stage.numbered().await?;
+    let first = format!(
+        "SELECT min(c.sequence) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'teams' AND c.sequence > {head}"
+    );
+    let first = stage.number(&first).await?;
+    ensure!(first > head + 1, "users come first");
+    const PASSED: &str = "SELECT passed FROM lockstep.destination WHERE name = 'clickhouse'";
+    stage.until("all before the first team to be known as shipped", PASSED, first - 1).await?;
+    assert_eq!(stage.seen(RENAMED).await?, "4");
+    lockstep(&stage, &["resume", "mapping", "teams"]).await?;
+    stage.equal().await?;
+    stage.end(programs).await
+}
+
 #[tokio::test]
 async fn pause_stops_workers_and_a_destination() -> Result<()> {
     let stage = Stage::seeded(Shape { tenants: 4, rows: 20, seed: 71 }).await?;

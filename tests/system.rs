@@ -3,7 +3,9 @@
 mod another_database;
 mod app_1;
 mod attached;
+mod away;
 mod background_edits;
+mod before_migrate;
 mod book;
 mod cap_1;
 mod cap_1_indirect;

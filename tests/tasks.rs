@@ -70,3 +70,56 @@ async fn status_shows_what_each_task_did_and_why_one_fails() -> Result<()> {
     ensure!(task(&stage, "upkeep").await?["error"] == upkeep["error"], "the last failure stays to be read");
     stage.end(programs).await
 }
+
+/// Pausing mends nothing: what failed is told as it was, and why nobody knows more.
+#[tokio::test]
+async fn a_task_that_failed_and_is_not_tried_since_is_told_so_until_it_is() -> Result<()> {
+    let stage = Stage::small().await?;
+    stage.sql("ALTER TABLE lockstep.sweep_result RENAME TO out_of_sight").await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let sweep_is = async |what: &str| {
+        let is = async || Ok(task(&stage, "sweep").await.is_ok_and(|sweep| sweep[what] == true));
+        eventually(&format!("the sweep to be {what}"), DEADLINE, is).await
+    };
+    sweep_is("is_failing").await?;
+    stage.installation.succeed("lockstep", &["pause", "workers"]).await?;
+    sweep_is("is_untried").await?;
+    let sweep = task(&stage, "sweep").await?;
+    ensure!(
+        sweep["is_failing"] == false && sweep["error"].as_str().is_some_and(|why| why.contains("42P01")),
+        "{sweep}"
+    );
+    ensure!(sweep["waits_for"] == "shipping is paused (`lockstep paused`)", "{sweep}");
+    let fill = task(&stage, "fill").await?;
+    ensure!(fill["waits_for"] == sweep["waits_for"] && fill["is_untried"] == false, "it has not failed: {fill}");
+    stage.sql("ALTER TABLE lockstep.out_of_sight RENAME TO sweep_result").await?;
+    stage.installation.succeed("lockstep", &["resume", "workers"]).await?;
+    let well = async || {
+        let sweep = task(&stage, "sweep").await?;
+        let is_not = |what: &str| sweep[what] == false;
+        Ok(is_not("is_failing")
+            && is_not("is_untried")
+            && sweep["waits_for"].is_null()
+            && sweep["last_run"].is_string())
+    };
+    eventually("the sweep to be tried and to be well", DEADLINE, well).await?;
+    stage.end(programs).await
+}
+
+/// Whoever writes down how others are does so of itself only when it has failed: then also that it does no more.
+#[tokio::test]
+async fn a_task_that_nobody_is_told_of_is_not_called_failing_for_ever() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.in_step().await?;
+    stage.sql("ALTER TABLE lockstep.task RENAME TO out_of_sight").await?;
+    for program in &programs {
+        let failed = async || Ok(program.metric(r#"lockstep_task_failures_total{task="status"}"#).await? >= Some(1.0));
+        eventually("statuses not to be written", DEADLINE, failed).await?;
+    }
+    stage.sql("ALTER TABLE lockstep.out_of_sight RENAME TO task").await?;
+    let over = "SELECT count(*) FROM lockstep.task WHERE name = 'status' AND failed_at < last_run";
+    stage.until("both to have told that they write again", over, 2).await?;
+    ensure!(tasks(&stage).await?.iter().all(|task| task["is_failing"] == false), "{:?}", tasks(&stage).await?);
+    stage.end(programs).await
+}

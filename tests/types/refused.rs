@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use lockstep_testkit::databases::SOURCE_SCHEMA;
 
 use crate::custom_mapping::Definitions;
+use crate::json::json;
 use crate::quarantine::{listed, quarantine};
+use crate::stage::Stage;
 
 const DEFINITION: &str = r#"
 name = "amounts"
@@ -25,7 +27,7 @@ const TABLE: &str = r#"CREATE TABLE "Amount" ("tenancyId" uuid NOT NULL, "day" d
     "names" text[], PRIMARY KEY ("tenancyId", "day"))"#;
 
 /// Each with what is said about it; the second is there before capture.
-const REFUSED: [(&str, &str, &str); 9] = [
+const REFUSED: [(&str, &str, &str); 12] = [
     ("2024-01-01", "1.234, NULL, NULL", "column amount: has more digits than its type"),
     ("2024-01-02", "100000000, NULL, NULL", "column amount: has more digits than its type"),
     ("2024-01-03", "'NaN', NULL, NULL", "column amount: is not a number or infinite"),
@@ -35,6 +37,9 @@ const REFUSED: [(&str, &str, &str); 9] = [
     ("2024-01-07", "1, NULL, '{a,NULL}'", "column names: has an element that is null"),
     ("infinity", "1, NULL, NULL", "column day: is a day outside 1900-01-01 to 2299-12-31"),
     ("1899-12-31", "1, NULL, NULL", "column day: is a day outside 1900-01-01 to 2299-12-31"),
+    ("2300-01-01", "1, NULL, NULL", "column day: is a day outside 1900-01-01 to 2299-12-31"),
+    ("10000-01-01", "1, NULL, NULL", "column day: is a day outside 1900-01-01 to 2299-12-31"),
+    ("0044-03-15 BC", "1, NULL, NULL", "column day: is a day outside 1900-01-01 to 2299-12-31"),
 ];
 
 fn insert(day: &str, values: &str) -> String {
@@ -72,13 +77,14 @@ async fn types_that_do_not_hold_a_value_refuse_its_row_alone() -> Result<()> {
         assert!(code == "LS-0407" && error.contains(said), "{day}: {code} {error}");
         assert!(!error.contains("1.234") && !error.contains(day), "{error}");
     }
+    their_stories_are_told(&stage).await?;
     let shown = "SELECT day, amount, grid, names FROM {views}.amounts ORDER BY day FORMAT TSV";
     assert_eq!(stage.seen(shown).await?, "1900-01-01\t-99999999.99\t[]\t['a']\n2299-12-31\t1.5\t[1,NULL]\t[]");
     let different = stage.verifier(&["--mapping", "amounts"]).await?;
     assert_eq!(different.code, Some(1), "rows that were refused are missing: {different:?}");
 
     stage.sql(r#"UPDATE "Amount" SET "amount" = 1, "grid" = '{}', "names" = '{}'"#).await?;
-    stage.until("mended rows to leave", "SELECT count(*) FROM lockstep.quarantine", 2).await?;
+    stage.until("mended rows to leave", "SELECT count(*) FROM lockstep.quarantine", 5).await?;
     // What never arrived under such a key needs no tombstone: its deletion is forgotten by hand.
     stage.sql(r#"DELETE FROM "Amount" WHERE "day" NOT BETWEEN '1900-01-01' AND '2299-12-31'"#).await?;
     stage.numbered().await?;
@@ -89,4 +95,22 @@ async fn types_that_do_not_hold_a_value_refuse_its_row_alone() -> Result<()> {
     stage.verified().await?;
     assert_eq!(stage.seen("SELECT count() FROM {views}.amounts").await?, "9");
     stage.end(programs).await
+}
+
+/// Of each the source has the row, ClickHouse nothing, and the quarantine says why; the tenancy is named, or found.
+async fn their_stories_are_told(stage: &Stage) -> Result<()> {
+    let engines = stage.id("engines").await?;
+    for (day, ..) in REFUSED {
+        for tenant in [&["--tenant", &*engines][..], &[]] {
+            let arguments = [&["--mapping", "amounts", "--key", day], tenant].concat();
+            let story = json(stage, "explain", &arguments, 1).await?;
+            let of = &story["tenancies"][0];
+            let there = &of["destinations"][0];
+            assert!(story["key"]["day"] == day && story["verdict"] == "wrong", "{story}");
+            assert!(of["tenancy"] == *engines && of["source"]["state"] == "exported", "{story}");
+            assert!(there["quarantine"][0]["code"] == "LS-0407" && there["rows"][0]["holds"] == "nothing", "{story}");
+            assert_eq!(story["sentence"], "ClickHouse is wrong: the row is in quarantine with LS-0407");
+        }
+    }
+    Ok(())
 }

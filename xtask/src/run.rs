@@ -33,7 +33,7 @@ Exits with 1 when anything differs.";
 /// What `bench --help` adds.
 pub(crate) const BENCH_HELP: &str = "\
 Passed on to the benchmarks:
-      [SCENARIO]   One of source, pass, bulk, fan-in, lag, backlog, million, postgres, verify, verify-one, console; all when none is named
+      [SCENARIO]   One of source, pass, bulk, fan-in, lag, backlog, million, postgres, verify, verify-one, console, traces; all when none is named
       --json       Print one JSON object a line for each scenario, with at least `scenario` and `ratio`";
 
 /// What `chaos --help` adds.

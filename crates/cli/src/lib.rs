@@ -33,7 +33,7 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use lockstep_core::output::{OutputArgs, chosen, fail, print};
+use lockstep_core::output::{OutputArgs, chosen, fail, fail_at, print};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::{exit, telemetry};
 use lockstep_mappings::{DefinitionErrors, MappingSet};
@@ -113,7 +113,7 @@ enum Command {
     Settings(Reporting<settings::SettingsCommand>),
     /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
     Console(console::ConsoleCommand),
-    /// Say what is wrong with capture and ClickHouse, and what to do about it; exit 1 if anything is
+    /// Say what is wrong with capture, RabbitMQ and ClickHouse, and what to do about it; exit 1 if anything is
     Doctor(Watching<doctor::DoctorArgs>),
     /// Print what each exit code means
     ExitCodes(NoArgs),
@@ -133,10 +133,9 @@ impl Command {
             | Self::Explain(_)
             | Self::Resync(_)
             | Self::Rewind(_)
-            | Self::Access(_)
-            | Self::Doctor(_) => (false, true),
+            | Self::Access(_) => (false, true),
             Self::Console(command) => (command.serves(), command.serves()),
-            Self::Status(_) | Self::Top(_) => (true, true),
+            Self::Status(_) | Self::Top(_) | Self::Doctor(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
             | Self::Paused(_)
@@ -231,7 +230,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            fail(&error.to_string());
+            fail_at(&error.to_string(), &settings);
             ExitCode::from(error.exit_code())
         }
     }
@@ -271,7 +270,8 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         Command::Console(command) => console::run(command, settings, mappings).await,
         Command::Detach(args) => detach::run(args, settings, mappings).await?,
         Command::Doctor(command) => {
-            watch(command.watch.every(), async || doctor::run(&command.args, settings, mappings).await).await?
+            watch(command.watch.every(), settings, async || doctor::run(&command.args, settings, mappings).await)
+                .await?
         }
         Command::Tenants(command) => {
             let look = async |deployment: &Deployment<'_>| tenants::run(&command.args, deployment).await;
@@ -285,7 +285,8 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
             watch_deployment(command.watch.every(), at, look).await?
         }
         Command::Verified(command) => {
-            watch(command.watch.every(), async || verified::run(&command.args, settings, mappings).await).await?
+            watch(command.watch.every(), settings, async || verified::run(&command.args, settings, mappings).await)
+                .await?
         }
         Command::Pause(command) => {
             let PauseArgs { part, reason } = &command.args;

@@ -58,7 +58,7 @@ pub(crate) async fn run(
     parts.push(part("doctor", doctor::run(&DoctorArgs::default(), settings, mappings)).await);
     let status = async { lockstep_operations::status(&Deployment::connect(settings, mappings).await?).await };
     parts.push(part("status", status).await);
-    let source = async { support::of_source(&Deployment::connect(settings, mappings).await?).await };
+    let source = async { support::of_source(&Deployment::connect_before_migrate(settings, mappings).await?).await };
     parts.push(part("source", source).await);
     parts.push(part("clickhouse", support::of_clickhouse(settings)).await);
     write(args, &parts).map_err(|why| CliError::File { file: args.to.clone(), why })?;

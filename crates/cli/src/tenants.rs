@@ -2,10 +2,11 @@
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use lockstep_core::TenancyId;
 use lockstep_core::output::{Tone, toned};
+use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{
-    Deployment, TENANTS_A_PAGE, TenantEntry, TenantReport, TenantSearch, TenantState, TenantsPage, find_tenants,
+    Deployment, ProgressState, TENANTS_A_PAGE, TenantEntry, TenantReport, TenantSearch, TenantState, TenantsPage,
+    find_tenants,
 };
 
 use crate::destination::state as state_of_destination;
@@ -117,17 +118,19 @@ impl Report for TenantReport {
             "state",
         ]);
         for one in &self.mappings {
-            let number = |number: Option<i64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
-            let behind =
-                if one.behind >= self.behind_limit { format!("≥ {}", one.behind) } else { one.behind.to_string() };
-            let state = match (one.is_paused, self.unreachable.is_some(), one.behind) {
-                (true, ..) => toned("paused", Tone::Attention),
-                (_, true, _) => "not known".to_owned(),
-                (_, _, 0) => toned("in step", Tone::Good),
-                _ => toned("behind", Tone::Attention),
+            let number = |number: Option<i64>, none: &str| number.map_or_else(|| none.to_owned(), |it| it.to_string());
+            let behind = match one.behind {
+                Some(behind) if behind >= self.behind_limit => format!("≥ {behind}"),
+                behind => number(behind, "unknown"),
             };
-            let numbers = [number(one.cursor), number(one.last_change), behind, one.quarantined.to_string()];
-            table.add_row([one.mapping.clone()].into_iter().chain(numbers).chain([state]));
+            let tone = match one.state {
+                ProgressState::InStep => Tone::Good,
+                ProgressState::Behind | ProgressState::Paused => Tone::Attention,
+                ProgressState::Unknown | ProgressState::RowsRefused => Tone::Wrong,
+            };
+            let cursor = number(one.cursor, if self.unreachable.is_some() { "unknown" } else { "none" });
+            let numbers = [cursor, number(one.last_change, "none"), behind, one.quarantined.to_string()];
+            table.add_row([one.mapping.clone()].into_iter().chain(numbers).chain([toned(one.state.word(), tone)]));
         }
         align_right(&mut table, &[1, 2, 3, 4]);
         say!(page, "{table}");
@@ -138,5 +141,9 @@ impl Report for TenantReport {
             let state = erasure.receipt.finished_at.as_deref().unwrap_or("not finished");
             say!(page, "erasure         {} from {}: {state}", erasure.id, erasure.receipt.destination);
         }
+    }
+
+    fn exit_code(&self) -> u8 {
+        if self.unreachable.is_some() { exit::UNFINISHED } else { exit::OK }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &TopArgs, settings: &Settings, mappings: &MappingS
     let mut top = Top::new(settings, mappings);
     let is_watched = output::chosen().form() == Form::Table && output::terminal_rows().is_some();
     if is_watched && !args.once {
-        return watch(Some(EVERY), async || top.look().await).await;
+        return watch(Some(EVERY), settings, async || top.look().await).await;
     }
     // What goes on each second is known from two looks.
     top.look().await?;

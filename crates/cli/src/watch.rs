@@ -59,7 +59,7 @@ pub(crate) async fn watch_deployment<'a, R: Report>(
         open = Some(deployment);
         Ok(report)
     };
-    watch(every, look).await
+    watch(every, settings, look).await
 }
 
 /// Shows what a look finds: once, or every so often. Returns the exit code.
@@ -68,6 +68,7 @@ pub(crate) async fn watch_deployment<'a, R: Report>(
 /// When the one look fails, or the first finds that it is asked for wrongly, or too many fail one after the other.
 pub(crate) async fn watch<R: Report>(
     every: Option<Duration>,
+    settings: &Settings,
     mut look: impl AsyncFnMut() -> Result<R, CliError>,
 ) -> Result<u8, CliError> {
     let Some(every) = every else { return Ok(show(&look().await?)) };
@@ -87,11 +88,11 @@ pub(crate) async fn watch<R: Report>(
             }
             Ok(Err(error)) => {
                 failures += 1;
-                screen.failed(&error.to_string())
+                screen.failed(&error.to_string(), settings)
             }
             Err(_) => {
                 failures += 1;
-                screen.failed(&format!("there was no answer within {} s", LIMIT.as_secs()))
+                screen.failed(&format!("there was no answer within {} s", LIMIT.as_secs()), settings)
             }
         };
         match written {
@@ -133,11 +134,11 @@ impl Screen {
         self.draw(&page.whole())
     }
 
-    fn failed(&self, error: &str) -> std::io::Result<Written> {
+    fn failed(&self, error: &str, settings: &Settings) -> std::io::Result<Written> {
         if self.is_terminal {
-            return self.draw(&format!("Failed, and is tried again: {error}\n"));
+            return self.draw(&format!("Failed, and is tried again: {}\n", output::failed_at(error, settings)));
         }
-        output::fail(error);
+        output::fail_at(error, settings);
         Ok(Written::Whole)
     }
 

@@ -2,7 +2,7 @@
 
 use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
-use lockstep_operations::{PausedPart, Queue, TenantsStatus, VerificationRun};
+use lockstep_operations::{PausedPart, Queue, TaskStatus, TenantsStatus, VerificationRun};
 use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, whole};
@@ -156,13 +156,8 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         let behind = cut(freshness.behind, freshness.behind_cut);
         add(level, format!("{behind} tenants wait for news, the oldest for {}", duration(age)), "lockstep status");
     }
-    for task in status.tasks.iter().filter(|task| task.is_failing) {
-        let why = task.error.as_deref().unwrap_or("no reason was given");
-        add(
-            Level::Attention,
-            format!("the task {} of the {} fails: {why}", task.name, task.program),
-            "lockstep status",
-        );
+    for trouble in status.tasks.iter().filter_map(TaskStatus::trouble) {
+        add(Level::Attention, trouble, "lockstep status");
     }
     if status.quarantine > 0 {
         let rows = at_least(status.quarantine, status.count_limit);

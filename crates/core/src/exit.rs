@@ -57,7 +57,10 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 21] = [
     ("lockstep rewind", &[(IN_FLIGHT, "not finished; the same command continues")]),
     (
         "lockstep status",
-        &[(DIFFERENT, "a task fails, tables in a tenant's database do not fit, or RabbitMQ does not answer")],
+        &[
+            (DIFFERENT, "a task fails, tables in a tenant's database do not fit, or RabbitMQ does not answer"),
+            (UNFINISHED, "with --tenant: ClickHouse could not be asked"),
+        ],
     ),
     ("lockstep top", &[(DIFFERENT, "something is wrong"), (UNFINISHED, "not known: the source cannot be asked")]),
     ("lockstep verified", &[(DIFFERENT, "rows differ"), (UNFINISHED, "something is not proven")]),

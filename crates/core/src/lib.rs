@@ -15,6 +15,7 @@ pub mod instance;
 pub mod mapping_name;
 pub mod output;
 pub mod private_file;
+pub mod remedy;
 pub mod retry;
 pub mod secret;
 pub mod secret_keys;

@@ -13,6 +13,8 @@ use serde_json::json;
 pub use self::keys::Keys;
 use self::tone::colored;
 pub use self::tone::{Tone, plain, toned};
+use crate::remedy::of_service;
+use crate::settings::Settings;
 
 /// The form of a result on standard output.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -165,15 +167,28 @@ pub fn unwritten(error: &io::Error) -> u8 {
 
 /// Says on standard error that the program fails: as text, or as one object where JSON was asked for.
 pub fn fail(message: &str) {
-    fail_as(chosen().form(), message);
+    fail_as(chosen().form(), message, None);
 }
 
-fn fail_as(form: Form, message: &str) {
-    if form.is_json() {
-        write_aside(&format!("{}\n", failure(message)));
-    } else {
-        write_aside(&format!("{}\n", message.trim_end()));
-    }
+/// The same, with what to do about a service that does not answer.
+pub fn fail_at(message: &str, settings: &Settings) {
+    fail_as(chosen().form(), message, of_service(message, settings).as_deref());
+}
+
+fn fail_as(form: Form, message: &str, remedy: Option<&str>) {
+    let text = if form.is_json() { failure(message, remedy).to_string() } else { failed(message, remedy) };
+    write_aside(&format!("{text}\n"));
+}
+
+/// What [`fail_at`] says to people.
+pub fn failed_at(message: &str, settings: &Settings) -> String {
+    failed(message, of_service(message, settings).as_deref())
+}
+
+/// What has failed, and on a line of its own what to do about it.
+fn failed(message: &str, remedy: Option<&str>) -> String {
+    let message = message.trim_end();
+    remedy.map_or_else(|| message.to_owned(), |remedy| format!("{message}\n  {remedy}"))
 }
 
 /// Where the pages of error codes are.
@@ -184,10 +199,10 @@ pub fn page_of(code: &str) -> String {
     format!("{PAGES}/{code}.md")
 }
 
-fn failure(message: &str) -> serde_json::Value {
+fn failure(message: &str, remedy: Option<&str>) -> serde_json::Value {
     let code = code_in(message);
     let docs = code.map(page_of);
-    json!({ "code": code, "message": message.trim_end(), "docs": docs })
+    json!({ "code": code, "message": message.trim_end(), "remedy": remedy, "docs": docs })
 }
 
 /// The first `LS-` with four digits in a text.
@@ -228,7 +243,7 @@ impl Guess {
     /// Tells what is wrong with the command line.
     pub(crate) fn fail(&self, error: &clap::Error) {
         if self.form.is_json() {
-            fail_as(self.form, &format!("LS-0001: {error}"));
+            fail_as(self.form, &format!("LS-0001: {error}"), None);
         } else {
             // Printing to a closed pipe is no failure of ours.
             let _ = error.print();
@@ -242,11 +257,11 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_object_with_its_code_and_its_page() {
-        let said = failure("LS-0041: there is no destination \"x\"\n");
+        let said = failure("LS-0041: there is no destination \"x\"\n", None);
         assert_eq!(said["code"], "LS-0041");
         assert_eq!(said["message"], "LS-0041: there is no destination \"x\"");
         assert!(said["docs"].as_str().is_some_and(|docs| docs.ends_with("docs/errors/LS-0041.md")));
-        assert!(failure("nobody knows LS-1").get("code").is_some_and(serde_json::Value::is_null));
+        assert!(failure("nobody knows LS-1", None).get("code").is_some_and(serde_json::Value::is_null));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{ClickHouse, Destination, Selection};
 use lockstep_mappings::postgres::Target;
+use lockstep_schema::progress::Unanswered;
 use lockstep_schema::{Control, pauses, progress};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -22,9 +23,10 @@ pub(crate) async fn fence(control: &Control, waiting: &mut Waiting<'_>) -> Resul
             break Ok(sequence);
         }
         let paused = pauses::paused(control).await?.into_iter().find(|part| part.kind == "sequencer");
+        let unanswered = progress::unanswered(control).await?;
         let what = || match &paused {
             Some(paused) => format!("changes get no numbers, as {paused}"),
-            None => "changes get no numbers; is lockstep-sequencer running?".to_owned(),
+            None => why(unanswered).to_owned(),
         };
         if let Err(unfinished) = waiting.pause(what).await {
             break Err(unfinished);
@@ -32,6 +34,21 @@ pub(crate) async fn fence(control: &Control, waiting: &mut Waiting<'_>) -> Resul
     };
     progress::forget(control, question).await?;
     answer.map_err(Unfinished::into)
+}
+
+const fn why(unanswered: Unanswered) -> &'static str {
+    match unanswered {
+        Unanswered::NobodyLeads => {
+            "changes get no numbers, as no sequencer leads; start lockstep-sequencer, or see its log"
+        }
+        Unanswered::InShares => "a large transaction gets its numbers in shares",
+        Unanswered::Searching => {
+            "rows are still to be searched that earlier changes concern (`lockstep status`: expansions)"
+        }
+        Unanswered::NotYet => {
+            "the sequencer that leads has not answered yet; if it lasts, see `lockstep doctor` and its log"
+        }
+    }
 }
 
 /// Mappings of which these tenancies have changes up to a number that have not arrived, each with how many tenancies.

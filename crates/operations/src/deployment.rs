@@ -26,11 +26,24 @@ pub struct Deployment<'a> {
 }
 
 impl<'a> Deployment<'a> {
-    /// Connects to the source database.
+    /// Connects to the source database, which has to have Lockstep's own tables.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, Postgres cannot be reached, or `lockstep migrate` has not run there.
+    pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
+        let deployment = Self::connect_before_migrate(settings, mappings).await?;
+        deployment.control()?;
+        Ok(deployment)
+    }
+
+    /// The same where it is told what there is, whether or not `lockstep migrate` has run.
     ///
     /// # Errors
     /// When the settings cannot be used, or Postgres cannot be reached.
-    pub async fn connect(settings: &'a Settings, mappings: &'a MappingSet) -> Result<Self, OperationError> {
+    pub async fn connect_before_migrate(
+        settings: &'a Settings,
+        mappings: &'a MappingSet,
+    ) -> Result<Self, OperationError> {
         let source = Source::of(settings)?;
         let (client, control) = try_join!(source.connect(Session::Control), source.connect_diesel(Session::Control))?;
         let is_migrated = client.query_one("SELECT to_regclass('lockstep.task') IS NOT NULL", &[]).await?.get(0);

@@ -141,12 +141,14 @@ const NEXT_AT: &str = r#"CASE WHEN s.stopped_at IS NULL AND d.next_at IS NOT NUL
 
 /// Of each sink: the newest event that it has, and since when; of what it does not have, what went wrong last, and when it is tried next.
 fn last_of_each() -> String {
+    // The last of a sink, or of one before it: read from the end of one index, however much of the others there is.
+    let up_to = "(sink, event_id) <= (s.sink, 9223372036854775807) ORDER BY sink DESC, event_id DESC";
     format!(
         r#"SELECT s.sink, l.event_id, to_char(l.delivered_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), d.last_error, {NEXT_AT}
-FROM lockstep.event_sink s LEFT JOIN LATERAL (SELECT event_id, delivered_at FROM lockstep.event_delivery
-    WHERE sink = s.sink AND delivered_at IS NOT NULL ORDER BY event_id DESC LIMIT 1) l ON TRUE
-  LEFT JOIN LATERAL (SELECT last_error, next_at FROM lockstep.event_delivery
-    WHERE sink = s.sink AND delivered_at IS NULL AND attempts > 0 ORDER BY event_id DESC LIMIT 1) d ON TRUE
+FROM lockstep.event_sink s LEFT JOIN LATERAL (SELECT sink, event_id, delivered_at FROM lockstep.event_delivery
+    WHERE delivered_at IS NOT NULL AND {up_to} LIMIT 1) l ON l.sink = s.sink
+  LEFT JOIN LATERAL (SELECT sink, last_error, next_at FROM lockstep.event_delivery
+    WHERE delivered_at IS NULL AND attempts > 0 AND {up_to} LIMIT 1) d ON d.sink = s.sink
 ORDER BY s.sink"#
     )
 }

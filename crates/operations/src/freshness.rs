@@ -1,6 +1,7 @@
 //! How fresh everything is: who is behind, since when the oldest news waits, who leads, and who is connected. Each question is
 //! bounded, so that it can be asked every few seconds.
 
+use lockstep_core::remedy::remedy;
 use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_mappings::postgres::{table, tenancy_table};
 use lockstep_schema::progress;
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
-use crate::doctor::{leads, remedy};
+use crate::doctor::leads;
 use crate::error::OperationError;
 use crate::limit::COUNT_LIMIT;
 

@@ -8,6 +8,7 @@ mod access;
 mod actions;
 mod backlog;
 mod broker;
+pub mod claims;
 mod config;
 mod deployment;
 mod destinations;
@@ -67,7 +68,7 @@ pub use explain::{
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
 pub use init::{FileConflict, InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
-pub use lockstep_schema::events::{KINDS as EVENT_KINDS, SinkState};
+pub use lockstep_schema::events::{COUNTED as EVENTS_COUNTED, KINDS as EVENT_KINDS, SinkState};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;
 pub use mapping::{
@@ -92,7 +93,7 @@ pub use runs::{
 };
 pub use settings::{Setting, SettingsReport, set_setting, settings};
 pub use status::{MappingStatus, Status, TenantsStatus, status, status_with};
-pub use tenant::{TenantMappingProgress, TenantReport, tenant};
+pub use tenant::{ProgressState, TenantMappingProgress, TenantReport, tenant};
 pub use tenants::{TENANTS_A_PAGE, TenantEntry, TenantSearch, TenantState, TenantsPage, find_tenants};
 pub use under_way::{ResyncEntry, resyncs};
 pub use verified::{

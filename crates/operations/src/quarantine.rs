@@ -12,6 +12,7 @@ use crate::deployment::Deployment;
 use crate::destinations::Named;
 use crate::error::OperationError;
 use crate::limit::COUNT_LIMIT;
+use crate::shown::{self, ShownKey};
 
 /// Destinations and mappings of which rows are in quarantine. One that no definition has any more is passed over.
 async fn places<'a>(
@@ -52,8 +53,8 @@ pub struct QuarantineEntry {
     pub tenancy: String,
     /// The number of the change that named it.
     pub sequence: i64,
-    /// By destination column.
-    pub key: serde_json::Value,
+    /// By destination column, as it may be shown.
+    pub key: ShownKey,
     /// The error's code.
     pub code: String,
     /// The error, without values of the row.
@@ -202,7 +203,7 @@ async fn of_place(
             mapping: position.mapping.clone(),
             tenancy: position.tenancy.to_string(),
             sequence: position.sequence,
-            key: row.get(2),
+            key: shown::object(mapping, &row.get(2)),
             code: row.get(3),
             error: row.get(4),
             first_refused_at: row.get(5),

@@ -1,8 +1,8 @@
-//! Keys as they may be shown: ids and numbers as they are, texts by a short hash.
+//! Keys as they may be shown, whoever shows them: ids, numbers and days as they are, texts by a short hash.
 
 use std::fmt;
 
-use lockstep_mappings::{BaseType, Mapping};
+use lockstep_mappings::{BaseType, Column, Mapping};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -50,26 +50,27 @@ impl Serialize for ShownKey {
 /// The values of a key by column.
 pub(crate) fn key(mapping: &Mapping, values: &[String]) -> ShownKey {
     let columns = mapping.key_columns().zip(values);
-    columns.map(|(column, value)| (column.name.clone(), of(column.column_type.base, value))).collect()
+    columns.map(|(column, value)| (column.name.clone(), value_of(column.column_type.base, value))).collect()
 }
 
 /// The values of a key that is an object by column.
-pub fn object(mapping: &Mapping, key: &serde_json::Value) -> ShownKey {
-    let text = |column: &str| match &key[column] {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
+pub(crate) fn object(mapping: &Mapping, key: &serde_json::Value) -> ShownKey {
+    let shown = |column: &Column| match &key[&column.name] {
+        serde_json::Value::Null => "?".to_owned(),
+        serde_json::Value::String(text) => value_of(column.column_type.base, text),
+        other => value_of(column.column_type.base, &other.to_string()),
     };
-    let columns = mapping.key_columns();
-    columns.map(|column| (column.name.clone(), of(column.column_type.base, &text(&column.name)))).collect()
+    mapping.key_columns().map(|column| (column.name.clone(), shown(column))).collect()
 }
 
-fn of(base: BaseType, value: &str) -> String {
+/// A value of a key.
+pub fn value_of(base: BaseType, value: &str) -> String {
     if is_plain(base) { value.to_owned() } else { hashed(value) }
 }
 
 /// Whether values of the type are shown as they are.
 pub(crate) const fn is_plain(base: BaseType) -> bool {
-    matches!(base, BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64)
+    matches!(base, BaseType::Uuid | BaseType::Int16 | BaseType::Int32 | BaseType::Int64 | BaseType::Date)
 }
 
 /// Projects and branches are ids that the platform gave, of type text: what does not look like one is not shown.
@@ -79,7 +80,7 @@ pub fn id(text: &str) -> String {
 }
 
 /// A text by its hash, so that whoever has the text finds the row. In Postgres: `left(encode(sha256(convert_to(…, 'UTF8')), 'hex'), 12)`; in ClickHouse: `lower(left(hex(SHA256(…)), 12))`.
-pub fn hashed(text: &str) -> String {
+fn hashed(text: &str) -> String {
     let digits: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{}", &digits[..HASH_DIGITS])
 }
@@ -98,10 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_shown_and_values_are_not() {
+    fn ids_and_days_are_shown_and_texts_are_not() {
         let id_of_a_row = "00000000-0000-4000-8000-000000000001";
-        assert_eq!(of(BaseType::Uuid, id_of_a_row), id_of_a_row);
-        assert_eq!(of(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
+        assert_eq!(value_of(BaseType::Uuid, id_of_a_row), id_of_a_row);
+        assert_eq!(value_of(BaseType::Date, "0044-03-15 BC"), "0044-03-15 BC");
+        assert_eq!(value_of(BaseType::Text, "ada@example.com"), "sha256:b5fc85e55755");
         assert_eq!(id("internal"), "internal");
         assert!(id("Ada Lovelace").starts_with("sha256:"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lockstep_core::remedy::told;
 use lockstep_core::{Location, TenancyId};
 use lockstep_destinations::{Destination, Selection};
 use lockstep_mappings::postgres::Target;
@@ -53,16 +54,45 @@ pub struct TenantReport {
 pub struct TenantMappingProgress {
     /// Its name.
     pub mapping: String,
-    /// Through which number ClickHouse holds it; none before its first change.
+    /// In one word.
+    pub state: ProgressState,
+    /// Through which number ClickHouse holds it; none before its first change, and where ClickHouse could not be asked.
     pub cursor: Option<i64>,
     /// The number of its last change that is still known.
     pub last_change: Option<i64>,
-    /// Its changes above the cursor.
-    pub behind: i64,
+    /// Its changes above the cursor; none where ClickHouse could not be asked.
+    pub behind: Option<i64>,
     /// Its rows that ClickHouse refused, or the source could not give.
     pub quarantined: i64,
-    /// Whether the mapping is paused.
-    pub is_paused: bool,
+}
+
+/// How a tenant's mapping is. Of several, the first.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressState {
+    /// Nothing of the mapping is shipped until it is resumed.
+    Paused,
+    /// ClickHouse could not be asked.
+    Unknown,
+    /// Rows were refused.
+    RowsRefused,
+    /// ClickHouse has not passed all changes.
+    Behind,
+    /// It has.
+    InStep,
+}
+
+impl ProgressState {
+    /// As it is shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Unknown => "unknown",
+            Self::RowsRefused => "rows refused",
+            Self::Behind => "behind",
+            Self::InStep => "in step",
+        }
+    }
 }
 
 /// The last change and those above the cursor, of the targets `$2 int[]` of the tenancy `$1 uuid`, whose cursors are `$3 bigint[]`.
@@ -132,7 +162,7 @@ async fn progress(
     };
     let (unreachable, cursors) = match asked.await {
         Ok(cursors) => (None, cursors),
-        Err(error) => (Some(error.to_string()), BTreeMap::default().into_iter().collect()),
+        Err(error) => (Some(told(&error.to_string(), deployment.settings)), BTreeMap::default().into_iter().collect()),
     };
     let cursor = |name| cursors.get(&(tenancy, name)).map(|cursor| cursor.get());
     let targets: Vec<i32> = deployment.mappings.iter().map(|mapping| Target::row(mapping).id()).collect();
@@ -143,13 +173,22 @@ async fn progress(
         let (name, target) = (mapping.name.as_str(), Target::row(mapping).id());
         let change = changes.iter().find(|row| row.get::<_, i32>(0) == target);
         let refused = refused.iter().find(|row| row.get::<_, String>(0) == name);
+        let behind = unreachable.is_none().then(|| change.map_or(0, |row| row.get(2)));
+        let quarantined = refused.map_or(0, |row| row.get(1));
+        let state = match (quarantined, behind) {
+            _ if paused.iter().any(|part| part.kind == "mapping" && part.name == name) => ProgressState::Paused,
+            (_, None) => ProgressState::Unknown,
+            (0, Some(0)) => ProgressState::InStep,
+            (0, Some(_)) => ProgressState::Behind,
+            _ => ProgressState::RowsRefused,
+        };
         TenantMappingProgress {
             mapping: name.to_owned(),
+            state,
             cursor: cursor(mapping.name.clone()),
             last_change: change.and_then(|row| row.get(1)),
-            behind: if unreachable.is_some() { 0 } else { change.map_or(0, |row| row.get(2)) },
-            quarantined: refused.map_or(0, |row| row.get(1)),
-            is_paused: paused.iter().any(|part| part.kind == "mapping" && part.name == name),
+            behind,
+            quarantined,
         }
     };
     let mappings = deployment.mappings.iter().map(progress).collect();

@@ -369,7 +369,9 @@ mod tests {
             did: 0,
             failed_at: Some("then".to_owned()),
             error: Some("LS-0201: away".to_owned()),
+            waits_for: None,
             is_failing: true,
+            is_untried: false,
         };
         let instances = [instance("sequencer", true), instance("worker", true), instance("worker", true)];
         let said = ["one sequencer runs", "2 workers run", "worker sweep failed at then: LS-0201: away"];

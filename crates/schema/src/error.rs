@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use lockstep_mappings::SourceTable;
+use lockstep_mappings::postgres::CONTROL_SCHEMA;
 use tokio::time::timeout;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::connect::PoolerSign;
-use crate::sqlstate::{SqlStateKind, waited_for, without_values};
+use crate::sqlstate::{SqlStateKind, remedy_of, without_values};
 
 /// An error of the source database. Its text never holds parameters or rows.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +71,19 @@ impl SourceError {
         matches!(self, Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_))
     }
 
-    /// What it speaks of, where Postgres said so. Without a code it is no answer of Postgres: the connection broke, or none came.
+    /// What it speaks of, where Postgres said so; tables are [`SqlStateKind::Missing`] where they are Lockstep's own. Without a code it
+    /// is no answer of Postgres: the connection broke, or none came.
     pub fn kind(&self) -> Option<SqlStateKind> {
         match self {
             Self::Postgres(error) => {
                 let kind = error.code().map_or(SqlStateKind::Server, |state| SqlStateKind::of(state.code()));
                 // A function raises what it raises for a row, whatever code it chooses.
                 let is_of_row = error.as_db_error().is_some_and(is_raised) && !kind.is_passing();
-                Some(if is_of_row { SqlStateKind::Outcome } else { kind })
+                Some(match kind {
+                    _ if is_of_row => SqlStateKind::Outcome,
+                    SqlStateKind::Missing if error.as_db_error().is_some_and(is_anothers) => SqlStateKind::Statement,
+                    kind => kind,
+                })
             }
             Self::Timeout(_) => Some(SqlStateKind::Server),
             _ => None,
@@ -104,7 +110,7 @@ fn listed(tables: &[SourceTable]) -> String {
 fn describe(error: &tokio_postgres::Error) -> String {
     let Some(db) = error.as_db_error() else { return format!("LS-0012: Postgres: {}", with_causes(error)) };
     let sqlstate = db.code().code();
-    let (code, remedy) = waited_for(sqlstate).unzip();
+    let (code, remedy) = remedy_of(sqlstate).unzip();
     let message = without_values(sqlstate, is_raised(db), db.position().is_some()).unwrap_or(db.message());
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
     format!("{}: Postgres: {message} (SQLSTATE {sqlstate}){remedy}", code.unwrap_or("LS-0012"))
@@ -113,6 +119,11 @@ fn describe(error: &tokio_postgres::Error) -> String {
 /// Whether a function in PL/pgSQL said it, and not the server: by the server's routine.
 fn is_raised(error: &DbError) -> bool {
     error.routine() == Some("exec_stmt_raise")
+}
+
+/// Whether the table or schema that is not there is not Lockstep's own. A column is named without its table's schema.
+fn is_anothers(error: &DbError) -> bool {
+    *error.code() != SqlState::UNDEFINED_COLUMN && !error.message().contains(CONTROL_SCHEMA)
 }
 
 /// An error that no server has worded.

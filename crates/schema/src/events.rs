@@ -36,12 +36,20 @@ const END: &str = "WITH over AS (UPDATE lockstep.event SET open = FALSE WHERE ki
 written AS (INSERT INTO lockstep.event (kind, subject, state, open, body)
   SELECT $1, $2, 'resolved', FALSE, (body - 'look') || jsonb_build_object('raised_by', id, 'raised_at', at) FROM over RETURNING id), ";
 
-/// What is given up is neither delivered nor tried again. A sink that was set later has waited since then.
-const SINKS: &str = "SELECT s.sink, to_char(s.stopped_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-  count(*) FILTER (WHERE d.next_at IS NOT NULL), count(*) FILTER (WHERE d.event_id IS NOT NULL AND d.next_at IS NULL),
-  extract(epoch FROM clock_timestamp() - greatest(s.begun_at, min(e.at) FILTER (WHERE d.next_at IS NOT NULL)))::float8
-FROM lockstep.event_sink s LEFT JOIN lockstep.event_delivery d ON d.sink = s.sink AND d.delivered_at IS NULL
-  LEFT JOIN lockstep.event e ON e.id = d.event_id GROUP BY s.sink ORDER BY s.sink";
+/// What a sink does not have is counted up to this; beyond it a number is "at least".
+pub const COUNTED: i64 = 1_000;
+
+/// What is given up is neither delivered nor tried again. A sink that was set later has waited since then. What begins at a sink is
+/// read in the order of one index, and not of that of all events: so what it has, and what others lack, is not looked at.
+const SINKS: &str = "SELECT s.sink, to_char(s.stopped_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), w.count, g.count,
+  extract(epoch FROM clock_timestamp() - greatest(s.begun_at, e.at))::float8
+FROM lockstep.event_sink s CROSS JOIN LATERAL (SELECT count(*), min(d.event_id) AS first FROM (
+    SELECT sink, event_id FROM lockstep.event_delivery
+    WHERE next_at IS NOT NULL AND (sink, event_id) >= (s.sink, 0) ORDER BY sink, event_id LIMIT $1) d WHERE d.sink = s.sink) w
+  CROSS JOIN LATERAL (SELECT count(*) FROM (
+    SELECT sink FROM lockstep.event_delivery
+    WHERE delivered_at IS NULL AND next_at IS NULL AND (sink, event_id) >= (s.sink, 0) ORDER BY sink, event_id LIMIT $1) d WHERE d.sink = s.sink) g
+  LEFT JOIN lockstep.event e ON e.id = w.first ORDER BY s.sink";
 
 /// How far a sink is.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -50,9 +58,9 @@ pub struct SinkState {
     pub sink: String,
     /// Since when it is told nothing, since its receiver said that it is gone; in UTC.
     pub stopped_at: Option<String>,
-    /// Events that it does not have yet.
+    /// Events that it does not have yet, up to [`COUNTED`].
     pub waiting: i64,
-    /// Events that it was not told in all attempts.
+    /// Events that it was not told in all attempts, up to [`COUNTED`].
     pub given_up: i64,
     /// For how long the first of those that wait has waited.
     pub oldest_waiting_s: Option<f64>,
@@ -92,5 +100,5 @@ pub async fn sinks(client: &Client) -> Result<Vec<SinkState>, SourceError> {
         let (sink, stopped_at) = (row.try_get(0)?, row.try_get(1)?);
         Ok(SinkState { sink, stopped_at, waiting, given_up: row.try_get(3)?, oldest_waiting_s })
     };
-    client.query(SINKS, &[]).await?.iter().map(state).collect()
+    client.query(SINKS, &[&COUNTED]).await?.iter().map(state).collect()
 }

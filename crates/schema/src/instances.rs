@@ -78,7 +78,7 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
             .await?;
         let gone = instance::table.filter(instance::seen_at.lt(now() - 10.minutes()));
         diesel::delete(gone).execute(connection).await?;
-        Ok(Ran::skipped(EVERY))
+        Ok(Ran::untold(EVERY))
     }
 
     /// Who stops in good order is not there any more; who is killed becomes silent.

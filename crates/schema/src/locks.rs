@@ -14,6 +14,15 @@ pub const LEADER_LOCK: i64 = i64::from_be_bytes(*b"lockseqr");
 /// The bytes of `lockfill`.
 pub const FILL_LOCK: i64 = i64::from_be_bytes(*b"lockfill");
 
+/// An expression: whether a sequencer leads.
+pub fn leads() -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+  WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.classid::bigint = {LEADER_LOCK}::bigint >> 32 AND l.objid::bigint = {LEADER_LOCK}::bigint & 4294967295)"
+    )
+}
+
 /// A session-level lock for work that one process at a time does. It is held from the moment it was taken for as long as the
 /// connection lives.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ impl Migrations {
     const fn prepare(self) -> &'static str {
         match self {
             Self::Control => "CREATE SCHEMA IF NOT EXISTS lockstep; SET search_path = lockstep;",
-            Self::Standalone => "SET search_path = public;",
+            Self::Standalone => "CREATE SCHEMA IF NOT EXISTS public; SET search_path = public;",
         }
     }
 

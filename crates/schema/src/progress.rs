@@ -2,13 +2,15 @@
 //!
 //! Each question fails where Postgres cannot be asked.
 
-use diesel::dsl::{exists, max, select};
+use diesel::dsl::{exists, max, select, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use lockstep_core::{DestinationId, SequenceId};
 
 use crate::connect::Control;
 use crate::error::SourceError;
+use crate::locks::leads;
 use crate::tables::{announced, destination, fence};
 
 /// Asks the sequencer for the number that covers everything committed before this call; returns the question's id.
@@ -21,6 +23,32 @@ pub async fn ask(control: &Control) -> Result<i64, SourceError> {
 pub async fn answer(control: &Control, question: i64) -> Result<Option<SequenceId>, SourceError> {
     let sequence = fence::table.find(question).select(fence::sequence).first(&mut &*control).await.optional()?;
     Ok(sequence.flatten().map(SequenceId::new))
+}
+
+/// Why a question has no answer yet, as far as the source shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unanswered {
+    /// Nobody is there who could answer.
+    NobodyLeads,
+    /// A large transaction gets its numbers in shares.
+    InShares,
+    /// Rows are still to be searched that changes before the question concern.
+    Searching,
+    /// The sequencer that leads has not come to it.
+    NotYet,
+}
+
+/// Why a question has no answer yet.
+pub async fn unanswered(control: &Control) -> Result<Unanswered, SourceError> {
+    let shares = "COALESCE((SELECT unfinished <> '[]' FROM lockstep.pass ORDER BY id DESC LIMIT 1), FALSE)";
+    let searches = "EXISTS (SELECT 1 FROM lockstep.expansion)";
+    let asked = select((sql::<Bool>(&leads()), sql::<Bool>(shares), sql::<Bool>(searches)));
+    Ok(match asked.get_result::<(bool, bool, bool)>(&mut &*control).await? {
+        (false, ..) => Unanswered::NobodyLeads,
+        (true, true, _) => Unanswered::InShares,
+        (true, false, true) => Unanswered::Searching,
+        (true, false, false) => Unanswered::NotYet,
+    })
 }
 
 /// Takes a question back.

@@ -78,8 +78,8 @@ impl SqlStateKind {
     }
 }
 
-/// The code of Lockstep's own for a state of the server in which everything waits, and what to do about it where it lasts.
-pub(crate) fn waited_for(sqlstate: &str) -> Option<(&'static str, &'static str)> {
+/// What to do about it, where that is known, and the code of Lockstep's own: states of the server in which everything waits have one each.
+pub(crate) fn remedy_of(sqlstate: &str) -> Option<(&'static str, &'static str)> {
     Some(match sqlstate {
         "53300" => (
             "LS-0032",
@@ -91,6 +91,7 @@ pub(crate) fn waited_for(sqlstate: &str) -> Option<(&'static str, &'static str)>
             "everything waits until it takes writes again: it is a standby, so let the URL name the primary",
         ),
         "57P03" => ("LS-0035", "everything waits until it has started or recovered"),
+        "3F000" => ("LS-0012", "create that schema, or let the URL name the database that has it"),
         _ => return None,
     })
 }
@@ -170,9 +171,9 @@ mod tests {
     #[test]
     fn states_of_the_server_that_everything_waits_for_have_codes_of_their_own() {
         for state in ["53300", "53100", "25006", "57P03"] {
-            assert!(waited_for(state).is_some() && SqlStateKind::of(state) == SqlStateKind::Server, "{state}");
+            assert!(remedy_of(state).is_some() && SqlStateKind::of(state) == SqlStateKind::Server, "{state}");
         }
-        assert_eq!(waited_for("42P01"), None);
+        assert_eq!(remedy_of("42P01"), None);
     }
 
     #[test]

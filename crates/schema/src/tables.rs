@@ -88,7 +88,7 @@ diesel::table! {
 diesel::table! {
     lockstep.task (program, name) {
         program -> Text, name -> Text, last_run -> Nullable<Timestamptz>, took_ms -> Nullable<Int8>, did -> Int8,
-        failed_at -> Nullable<Timestamptz>, error -> Nullable<Text>,
+        failed_at -> Nullable<Timestamptz>, error -> Nullable<Text>, waits_for -> Nullable<Text>,
     }
 }
 

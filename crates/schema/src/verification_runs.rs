@@ -39,7 +39,7 @@ pub struct FindingOf {
     pub mapping: String,
     /// Whose it is, where that is known.
     pub tenancy: Option<uuid::Uuid>,
-    /// Its key, by column: ids and numbers as they are, of a text its hash.
+    /// Its key, by column: ids, numbers and days as they are, of a text its hash.
     pub key: serde_json::Value,
     /// How it came to.
     pub class: String,

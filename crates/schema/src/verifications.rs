@@ -294,7 +294,7 @@ pub struct OpenFinding {
     pub destination: String,
     /// The mapping.
     pub mapping: String,
-    /// Its key, by column: ids and numbers as they are, of a text its hash.
+    /// Its key, by column: ids, numbers and days as they are, of a text its hash.
     pub key: serde_json::Value,
     /// How it came to.
     pub class: String,

@@ -72,14 +72,18 @@ pub(crate) fn describe() {
         "Rows that the last such run did not find equal, by mapping and result"
     );
     describe_counter!(EVENTS, Unit::Count, "Events that were written down for operators, by kind");
-    describe_gauge!(EVENTS_WAITING, Unit::Count, "Events that a sink was not told of yet");
+    describe_gauge!(EVENTS_WAITING, Unit::Count, "Events that a sink was not told of yet, counted up to 1,000");
     describe_counter!(EVENTS_DROPPED, Unit::Count, "Events that were forgotten before every sink was told of them");
     describe_gauge!(
         EVENTS_OLDEST,
         Unit::Seconds,
         "For how long the first event that a sink was not told of yet has waited; 0 where none waits"
     );
-    describe_gauge!(EVENTS_GIVEN_UP, Unit::Count, "Events that a sink was not told of in all attempts");
+    describe_gauge!(
+        EVENTS_GIVEN_UP,
+        Unit::Count,
+        "Events that a sink was not told of in all attempts, counted up to 1,000"
+    );
     describe_gauge!(EVENTS_STOPPED, Unit::Count, "1 where a sink's receiver said that it is gone: it is told nothing");
     describe_counter!(
         EVENTS_ATTEMPTS,

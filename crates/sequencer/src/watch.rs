@@ -48,7 +48,7 @@ impl Task for Watch {
             tracing::warn!(
                 "LS-0515: `lockstep migrate` was last run with other definitions: nobody looks for migrations of the platform until this sequencer has the same"
             );
-            return Ok(Ran::skipped(EVERY));
+            return Ok(Ran::waits("LS-0515: `lockstep migrate` was last run with other definitions", EVERY));
         }
         if self.mend_outflanked(source, control, &live).await? {
             live = inspect_catalog(source, &self.mappings).await?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lockstep_core::output::{OutputArgs, Written, chosen, fail, unwritten, write_out};
+use lockstep_core::output::{OutputArgs, Written, chosen, fail, fail_at, unwritten, write_out};
 use lockstep_core::settings::{Needs, Settings, SettingsArgs};
 use lockstep_core::telemetry::{Kind, Span, Telemetry};
 use lockstep_core::{TenancyId, exit, shutdown, telemetry};
@@ -174,18 +174,19 @@ async fn verified(settings: &SettingsArgs, arguments: VerifyArguments) -> ExitCo
     drop(span);
     telemetry.end().await;
     drop(shown);
-    told(result.map(|report| {
+    let result = result.map(|report| {
         let text = if chosen().form().is_json() { format!("{}\n", report.to_json()) } else { report.to_text() };
         (text, report.exit_code())
-    }))
+    });
+    told(result, &settings)
 }
 
 /// Prints what a run came to, or why it came to nothing, and says it with the exit code.
-fn told(result: Result<(String, u8), VerifyError>) -> ExitCode {
+fn told(result: Result<(String, u8), VerifyError>, settings: &Settings) -> ExitCode {
     let (text, code) = match result {
         Ok(told) => told,
         Err(error) => {
-            fail(&error.to_string());
+            fail_at(&error.to_string(), settings);
             return ExitCode::from(error.exit_code());
         }
     };

@@ -127,7 +127,7 @@ async fn written_later<D>(
     let written: Vec<(Key, i64)> = rows.iter().map(|row| (key(row, mapping), row.get(2 + mapping.key.len()))).collect();
     let (keys, xids): (Vec<Key>, Vec<i64>) = written.into_iter().unzip();
     let numbers: Vec<i64> = keys.iter().map(|key| expected.get(key).map_or(0, |number| number.get())).collect();
-    let later = sides.source.query(compare::NOT_SEEN, &[&xids, &numbers]).await?;
+    let later = sides.source.query(&compare::not_seen(), &[&xids, &numbers]).await?;
     let place = |row: &Row| usize::try_from(row.get::<_, i64>(0) - 1).ok();
     Ok(later.iter().filter_map(|row| keys.get(place(row)?).cloned()).collect())
 }

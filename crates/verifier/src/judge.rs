@@ -40,9 +40,8 @@
 //!
 //! **Nothing that differs is called equal.** [`Judgement::Settled`] needs all columns of both sides alike, in one look.
 
-use std::collections::BTreeMap;
-
 use lockstep_core::{SequenceId, TenancyId};
+use lockstep_operations::claims::{self, Claim, Pending, Version};
 use serde::Serialize;
 
 /// How the two sides differ at a key.
@@ -75,18 +74,15 @@ pub enum Why {
     StillChanging,
 }
 
-/// A tenancy that is or was at the place of a key, and what it can still change there: see
-/// [`lockstep_mappings::postgres::compare::claims`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Claim {
-    pub(crate) tenancy: TenancyId,
-    pub(crate) gone: bool,
-    /// Its last change of the key, if there is one above the cursor that the first look found.
-    pub(crate) sequence: Option<SequenceId>,
-    /// Something that concerns the key has no number yet, or the tenancy is to be erased.
-    pub(crate) waiting: bool,
-    /// Where the cursor of the tenancy was before the source was read.
-    pub(crate) cursor: SequenceId,
+impl From<Pending> for Why {
+    fn from(pending: Pending) -> Self {
+        match pending {
+            Pending::Number => Self::Unnumbered,
+            Pending::Change(_) => Self::AboveCursor,
+            Pending::Fill => Self::Filling,
+            Pending::Erasure => Self::TenantGone,
+        }
+    }
 }
 
 /// What one look found at one key.
@@ -98,9 +94,6 @@ pub(crate) struct Look {
     /// Whether the fill of the mapping had ended.
     pub(crate) filled: bool,
 }
-
-/// What must stay the same from one look to the next for a difference to be real: each claim with its last change.
-pub(crate) type Version = BTreeMap<TenancyId, Option<SequenceId>>;
 
 /// What follows from a look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,11 +115,10 @@ pub(crate) fn judge(look: &Look, before: Option<&Judgement>) -> Judgement {
     if look.kind.is_none() {
         return Judgement::Settled;
     }
-    let filling = (!look.filled).then_some(Why::Filling);
-    if let Some(why) = look.claims.iter().find_map(Claim::on_its_way).or(filling) {
-        return Judgement::InFlight(why);
+    if let Some(pending) = claims::pending(&look.claims, look.filled) {
+        return Judgement::InFlight(pending.into());
     }
-    let version = look.claims.iter().map(|claim| (claim.tenancy, claim.sequence)).collect();
+    let version = claims::version(&look.claims);
     match before {
         Some(Judgement::Owed(same)) if *same == version => Judgement::Real,
         _ => Judgement::Owed(version),
@@ -143,19 +135,7 @@ impl Look {
 
     /// The first change that has not arrived.
     pub(crate) fn waits_for(&self) -> Option<SequenceId> {
-        let above = |claim: &Claim| claim.sequence.filter(|sequence| *sequence > claim.cursor);
-        self.claims.iter().filter_map(above).min()
-    }
-}
-
-impl Claim {
-    /// Why it may still change what the destination shows.
-    fn on_its_way(&self) -> Option<Why> {
-        match self {
-            Self { gone: true, waiting, .. } => waiting.then_some(Why::TenantGone),
-            Self { waiting: true, .. } => Some(Why::Unnumbered),
-            Self { sequence, cursor, .. } => (*sequence > Some(*cursor)).then_some(Why::AboveCursor),
-        }
+        self.claims.iter().filter_map(Claim::above_cursor).min()
     }
 }
 

@@ -11,10 +11,11 @@ use lockstep_destinations::{Destination, Selection};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{Key, Part, Scope};
 use lockstep_mappings::postgres::fetch::ReadFrom;
+use lockstep_operations::claims::Claim;
 use tokio_postgres::Client;
 
 use crate::error::VerifyError;
-use crate::judge::{Claim, Kind, Look};
+use crate::judge::{Kind, Look};
 use crate::source_rows::SourceRows;
 use crate::storage;
 use crate::whose::Whose;
@@ -150,16 +151,8 @@ impl<'a> Looker<'a> {
         for row in sides.source.query(&sql, &[]).await? {
             let location = Location { project_id: row.get(0), branch_id: row.get(1) };
             let values = (0..fields).map(|index| row.get(2 + index)).collect();
-            let tenancy = TenancyId::new(row.get(2 + fields));
-            let claim = Claim {
-                tenancy,
-                gone: row.get(3 + fields),
-                sequence: row.get::<_, Option<i64>>(4 + fields).map(SequenceId::new),
-                waiting: row.get(5 + fields),
-                cursor: cursors.get(&tenancy).copied().unwrap_or_default(),
-            };
             let known = found.entry(Key { location, values }).or_default();
-            known.claims.push(claim);
+            known.claims.push(Claim::read(&row, 2 + fields, cursors));
             known.quarantined |= row.get::<_, bool>(6 + fields);
         }
         Ok(found)

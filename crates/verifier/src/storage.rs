@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::compare::{self, Key, Positions};
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_mappings::postgres::{literal, table, tenancies_ever_at, tenancy_table};
 use lockstep_schema::{definitions, row_security};
 use tokio_postgres::types::ToSql;
@@ -39,10 +40,6 @@ const LAST_PASS: &str =
 
 /// The last number that was drawn.
 const LAST_DRAWN: &str = "SELECT last_value FROM lockstep.sequence";
-
-/// When each of these numbers was given out, in their order.
-const PASSED_AT: &str = "SELECT (SELECT to_json(p.passed_at AT TIME ZONE 'UTC') #>> '{}' FROM lockstep.pass p WHERE p.last_sequence >= w.number ORDER BY p.id LIMIT 1)
-FROM unnest($1::bigint[]) WITH ORDINALITY w(number, place) ORDER BY w.place";
 
 /// The number through which everything was shipped.
 const PASSED: &str = "SELECT passed FROM lockstep.destination WHERE name = $1";
@@ -107,12 +104,16 @@ pub(crate) async fn last_drawn(client: &Client) -> Result<SequenceId, VerifyErro
     Ok(SequenceId::new(client.query_one(LAST_DRAWN, &[]).await?.get(0)))
 }
 
-/// When each of these numbers was given out, where that is known.
+/// When each of these numbers was given out, where that is known, in their order.
 pub(crate) async fn passed_at(client: &Client, numbers: &[i64]) -> Result<Vec<Option<String>>, VerifyError> {
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(client.query(PASSED_AT, &[&numbers]).await?.iter().map(|row| row.get(0)).collect())
+    let sql = format!(
+        "SELECT (SELECT to_json(p.passed_at AT TIME ZONE 'UTC') #>> '{{}}' FROM {} p) FROM unnest($1::bigint[]) WITH ORDINALITY w(number, place) ORDER BY w.place",
+        first_beyond("w.number - 1")
+    );
+    Ok(client.query(&sql, &[&numbers]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// Opens a snapshot in which a table may be read as a whole.

@@ -11,6 +11,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::flush::DESTINATION;
 
+/// Why what ships is not tried.
+pub(crate) const PAUSED: &str = "shipping is paused (`lockstep paused`)";
 /// Half of what an operator may wait for a pause to take effect.
 const READ_EVERY: Duration = Duration::from_millis(500);
 /// How long after one worker has seen a change all have: then none drops messages any more for what was resumed.

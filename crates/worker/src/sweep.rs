@@ -22,7 +22,7 @@ use self::told::Told;
 pub(crate) use self::told::{Found, OfMapping};
 use crate::hints::Hints;
 use crate::pace::jittered;
-use crate::pauses::SEEN_BY_ALL;
+use crate::pauses::{PAUSED, SEEN_BY_ALL};
 use crate::shared::Shared;
 use crate::storage::progress::{Changed, ProgressSession};
 use crate::storage::restarts::LOOK_EVERY;
@@ -45,6 +45,9 @@ struct Behind {
     /// The last change that is known.
     last: SequenceId,
     cursor: SequenceId,
+    /// Through which number all of its changes are there. It may be far above the cursor, which a tenancy without changes leaves
+    /// where it is.
+    through: SequenceId,
     /// Since when its first change has waited, at the earliest.
     waits: Instant,
     /// Since when the cursor has stood there.
@@ -59,6 +62,7 @@ impl Behind {
     /// Takes note of where the cursor is.
     fn moved(&mut self, cursor: SequenceId, now: Instant) {
         if cursor != self.cursor {
+            self.through = if cursor < self.cursor { cursor } else { self.through.max(cursor) };
             (self.cursor, self.since, self.announced, self.from_before) = (cursor, now, 0, false);
         }
     }
@@ -125,7 +129,7 @@ impl<D: Destination> Task for Sweep<D> {
     /// Follows what is new and looks at who is behind, if it is this worker that sweeps.
     async fn run(&mut self, _: &Source, progress: &mut Progress) -> Result<Ran, SweepError> {
         let every = jittered(self.shared.limits.sweep_every);
-        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::skipped(every)) };
+        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::waits(PAUSED, every)) };
         // Changes were passed over that nobody announces any more: everything that is behind is announced.
         let at_once = self.resumed.is_some_and(|before| before != pauses.resumed);
         if at_once {
@@ -133,7 +137,7 @@ impl<D: Destination> Task for Sweep<D> {
         }
         if !progress.session.lead().await? {
             self.told.left_to_another(self.shared.mappings.names().into_iter());
-            return Ok(Ran::skipped(every));
+            return Ok(Ran::left_to_another(every));
         }
         let began = Instant::now();
         let (passed, head) = progress.session.position().await?;
@@ -151,7 +155,7 @@ impl<D: Destination> Task for Sweep<D> {
         }
         self.look_again(progress).await?;
         let followed = self.follow(progress, passed, head, began).await?;
-        let through = progress.behind.values().map(|behind| behind.cursor).min().unwrap_or(followed).min(followed);
+        let through = progress.behind.values().map(|behind| behind.through).min().unwrap_or(followed).min(followed);
         if through > passed {
             failpoint!("worker::passed::before", return Err(SourceError::Timeout(Duration::ZERO).into()));
             progress.session.advance(through).await?;
@@ -224,7 +228,7 @@ impl<D: Destination> Sweep<D> {
 
     /// Asks again for the cursors of those who were behind.
     async fn look_again(&self, progress: &mut Progress) -> Result<(), SweepError> {
-        let changed = progress.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last)).collect();
+        let changed = progress.behind.iter().map(|(pair, behind)| (pair.clone(), behind.last..=behind.last)).collect();
         self.note(progress, changed, Instant::now(), false).await
     }
 
@@ -244,8 +248,8 @@ impl<D: Destination> Sweep<D> {
         let cursors = self.shared.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
         let late: Changed = changed
             .into_iter()
-            .filter(|(pair, last)| {
-                let is_late = cursor_of(&cursors, pair) < *last;
+            .filter(|(pair, changes)| {
+                let is_late = cursor_of(&cursors, pair) < *changes.end();
                 if !is_late {
                     progress.behind.remove(pair);
                 }
@@ -255,21 +259,22 @@ impl<D: Destination> Sweep<D> {
         // A tenancy that lives nowhere has nothing to ship, so nothing of it is missing.
         let known = progress.session.known(&tenancies_of(&late)).await?;
         let now = Instant::now();
-        for (pair, last) in late {
+        for (pair, changes) in late {
             if known.get(pair.0).is_none() {
                 progress.behind.remove(&pair);
                 continue;
             }
             let cursor = cursor_of(&cursors, &pair);
             let behind = progress.behind.entry(pair).or_insert(Behind {
-                last,
+                last: *changes.end(),
                 cursor,
+                through: cursor.max(SequenceId::new(changes.start().get() - 1)),
                 waits,
                 since: now,
                 announced: 0,
                 from_before,
             });
-            behind.last = behind.last.max(last);
+            behind.last = behind.last.max(*changes.end());
             behind.moved(cursor, now);
         }
         Ok(())
@@ -328,6 +333,7 @@ mod tests {
         let mut behind = Behind {
             last: SequenceId::new(9),
             cursor: at,
+            through: at,
             waits: start,
             since: start,
             announced: 0,
@@ -342,5 +348,25 @@ mod tests {
         assert!(!behind.is_due(start + minute * 8, minute) && behind.is_due(start + minute * 9, minute));
         behind.announced = u32::MAX;
         assert!(behind.is_due(start + minute * 33, minute), "never given up");
+    }
+
+    #[test]
+    fn what_is_there_goes_up_to_the_first_change_that_is_not_and_back_with_the_cursor() {
+        let [two, five, seven, nine] = [2, 5, 7, 9].map(SequenceId::new);
+        let start = Instant::now();
+        let mut behind = Behind {
+            last: nine,
+            cursor: two,
+            through: seven,
+            waits: start,
+            since: start,
+            announced: 0,
+            from_before: false,
+        };
+        let mut through = |cursor| {
+            behind.moved(cursor, start);
+            behind.through
+        };
+        assert_eq!([five, SequenceId::new(8), five].map(&mut through), [seven, SequenceId::new(8), five]);
     }
 }

@@ -122,5 +122,7 @@ CREATE TABLE lockstep.task (
     -- When a run last failed, and why, without values of rows.
     failed_at timestamptz,
     error text,
+    -- Why it is not tried at the moment; null where it is.
+    waits_for text,
     PRIMARY KEY (program, name)
 );

@@ -41,5 +41,8 @@ CREATE TABLE lockstep.event_delivery (
     PRIMARY KEY (event_id, sink),
     CHECK (delivered_at IS NULL OR next_at IS NULL)
 );
--- What a sink does not have yet is found without looking at all that it has.
-CREATE INDEX event_delivery_undelivered_idx ON lockstep.event_delivery (sink, event_id) WHERE delivered_at IS NULL;
+-- What a sink has, waits for, was not told in all attempts, and was tried in vain: each is found without looking at the others.
+CREATE INDEX event_delivery_delivered_idx ON lockstep.event_delivery (sink, event_id) WHERE delivered_at IS NOT NULL;
+CREATE INDEX event_delivery_waiting_idx ON lockstep.event_delivery (sink, event_id) WHERE next_at IS NOT NULL;
+CREATE INDEX event_delivery_given_up_idx ON lockstep.event_delivery (sink, event_id) WHERE delivered_at IS NULL AND next_at IS NULL;
+CREATE INDEX event_delivery_tried_idx ON lockstep.event_delivery (sink, event_id) WHERE delivered_at IS NULL AND attempts > 0;

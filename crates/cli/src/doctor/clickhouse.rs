@@ -1,9 +1,10 @@
 //! Whether tables and views in ClickHouse are in place.
 
+use lockstep_core::remedy::remedy as remedy_of;
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Failure, Provision, ProvisionError, TableAction, Wanted};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::doctor::{missing_rights, remedy as remedy_of};
+use lockstep_operations::doctor::missing_rights;
 use lockstep_schema::{Source, attach};
 
 use super::{Check, or_ok};

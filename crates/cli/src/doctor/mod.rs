@@ -9,7 +9,7 @@ use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::doctor::{
-    Check, DoctorReport, Outcome, access_checks, destination_checks, or_ok, source_checks,
+    Check, DoctorReport, Outcome, access_checks, broker_check, destination_checks, or_ok, source_checks,
 };
 
 use crate::error::CliError;
@@ -37,6 +37,7 @@ pub(crate) async fn run(
     mappings: &MappingSet,
 ) -> Result<DoctorReport, CliError> {
     let mut checks = source_checks(settings, mappings, args.transactions_longer_than).await?;
+    checks.push(broker_check(settings).await);
     let in_clickhouse = clickhouse::look(settings, mappings).await;
     checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error, settings)]));
     let access = access_checks(settings, mappings).await;

@@ -78,7 +78,8 @@ async fn erased(deployment: &Deployment<'_>, id: TenancyId) -> Result<String, Re
 }
 
 fn behind(report: &TenantReport) -> String {
-    at_least(report.mappings.iter().map(|mapping| mapping.behind).sum(), report.behind_limit)
+    let behind: Option<i64> = report.mappings.iter().map(|mapping| mapping.behind).sum();
+    behind.map_or_else(|| "an unknown number of".to_owned(), |behind| at_least(behind, report.behind_limit))
 }
 
 async fn paused(deployment: &Deployment<'_>, part: &Part) -> Result<String, Refusal> {

@@ -1,9 +1,9 @@
 //! What operators are told: the latest events, and how far each sink is with them. A region of the view of operations.
 
 use askama::Template;
-use lockstep_operations::{EventEntry, LatestEvents, SinkDeliveries, SinkState, shell};
+use lockstep_operations::{EVENTS_COUNTED, EventEntry, LatestEvents, SinkDeliveries, SinkState, shell};
 
-use crate::figures::{duration, whole};
+use crate::figures::{at_least, duration, whole};
 use crate::page::Region;
 use crate::sample::{Sample, Seen};
 use crate::verdict::Level;
@@ -97,9 +97,9 @@ fn sink<'a>(of: &'a SinkState, last: Option<&'a SinkDeliveries>) -> SinkRow<'a> 
         SinkState { .. } => (Level::Well, "has everything".to_owned(), None),
     };
     let waiting = match of.oldest_waiting_s {
-        Some(oldest_s) => format!("{}, for {}", whole(of.waiting), duration(oldest_s)),
+        Some(oldest_s) => format!("{}, for {}", at_least(of.waiting, EVENTS_COUNTED), duration(oldest_s)),
         None => whole(of.waiting),
     };
     let last = last.and_then(|last| Some((last.last_event?, last.last_delivered_at.as_ref()?)));
-    SinkRow { sink: &of.sink, level, state, last, waiting, given_up: whole(of.given_up), command }
+    SinkRow { sink: &of.sink, level, state, last, waiting, given_up: at_least(of.given_up, EVENTS_COUNTED), command }
 }

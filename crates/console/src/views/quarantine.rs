@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use lockstep_mappings::MappingSet;
 use lockstep_operations::{
     QuarantineGroup, QuarantineGroups, QuarantinePosition, QuarantineScope, Queue, quarantine_groups, quarantine_of,
-    quarantined_page, shown,
+    quarantined_page,
 };
 use serde::Deserialize;
 
@@ -120,7 +119,7 @@ pub(crate) async fn page(
     let page = quarantined_page(&lent.deployment, &scope, after.as_ref(), ROWS_A_PAGE).await?;
     lent.give_back();
     let rows = page.entries.into_iter().map(|entry| Row {
-        key: key(console.mappings, &entry.mapping, &entry.key),
+        key: entry.key.to_string(),
         tenancy: entry.tenancy,
         mapping: entry.mapping,
         code: entry.code,
@@ -153,10 +152,4 @@ fn dead(sample: &Sample) -> String {
         Ok(Queue::Unknown { error }) => format!("Unknown: {error}."),
         Err(error) => format!("Unknown: {error}."),
     }
-}
-
-/// Ids and numbers as they are, of a text its hash.
-fn key(mappings: &MappingSet, of: &str, key: &serde_json::Value) -> String {
-    let Some(mapping) = mappings.iter().find(|mapping| mapping.name.as_str() == of) else { return String::new() };
-    shown::object(mapping, key).to_string()
 }

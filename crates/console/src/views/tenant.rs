@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use lockstep_core::TenancyId;
 use lockstep_operations::{
-    ActionEntry, ChangedRow, DESTINATION, DestinationState, ExplainRequest, OperationError, Proven,
+    ActionEntry, ChangedRow, DESTINATION, DestinationState, ExplainRequest, OperationError, ProgressState, Proven,
     TenantMappingProgress, TenantReport, Verdict, VerifiedReport, actions, explain, latest_changes, tenant, verified,
 };
 use serde::Deserialize;
@@ -55,7 +55,6 @@ struct TenantRegion {
 struct Row {
     of: TenantMappingProgress,
     level: Level,
-    state: &'static str,
     cursor: String,
     last_change: String,
     behind: String,
@@ -157,24 +156,21 @@ async fn region(console: &Console, id: Uuid, asked: Asked, link: Option<&str>) -
 
 fn row(mapping: &TenantMappingProgress, report: &TenantReport, verified: Option<&VerifiedReport>) -> Row {
     let number = |number: Option<i64>, none: &str| number.map_or_else(|| none.to_owned(), whole);
-    let (level, state) = match mapping {
-        _ if report.unreachable.is_some() => (Level::Unknown, "unknown"),
-        mapping if mapping.is_paused => (Level::Attention, "paused"),
-        mapping if mapping.quarantined > 0 => (Level::Attention, "rows refused"),
-        mapping if mapping.behind > 0 => (Level::Well, "on its way"),
-        _ => (Level::Well, "in step"),
+    let level = match mapping.state {
+        ProgressState::Unknown => Level::Unknown,
+        ProgressState::Paused | ProgressState::RowsRefused => Level::Attention,
+        ProgressState::Behind | ProgressState::InStep => Level::Well,
     };
     let proven = verified.into_iter().flat_map(|verified| &verified.proven);
     let is_of = |proof: &&Proven| {
         proof.destination == DESTINATION && proof.mapping == mapping.mapping && proof.level != "versions"
     };
-    let unknown = report.unreachable.is_some();
+    let unknown = "unknown";
     Row {
         level,
-        state,
-        cursor: if unknown { "unknown".to_owned() } else { number(mapping.cursor, "nothing came yet") },
+        cursor: number(mapping.cursor, if report.unreachable.is_some() { unknown } else { "nothing came yet" }),
         last_change: number(mapping.last_change, "none is kept"),
-        behind: if unknown { "unknown".to_owned() } else { at_least(mapping.behind, report.behind_limit) },
+        behind: mapping.behind.map_or_else(|| unknown.to_owned(), |behind| at_least(behind, report.behind_limit)),
         proven: proven.filter(is_of).max_by_key(|proof| proof.through).cloned(),
         of: mapping.clone(),
     }

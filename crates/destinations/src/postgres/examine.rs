@@ -41,7 +41,8 @@ struct Facts {
     version: u64,
     takes_writes: bool,
     has_tls: bool,
-    may_create: bool,
+    /// None where there is no schema `public`.
+    may_create: Option<bool>,
     may_stage: bool,
     free_connections: i64,
 }
@@ -54,7 +55,7 @@ async fn facts(to: &Postgres) -> Result<Facts, Trouble> {
         version: text(0).parse().map_err(|_| to.odd_answer())?,
         takes_writes: text(1) == "t",
         has_tls: text(2) == "t",
-        may_create: text(3) == "t",
+        may_create: row.get(3).and_then(Option::as_deref).map(|may| may == "t"),
         may_stage: text(4) == "t",
         free_connections: text(5).parse().map_err(|_| to.odd_answer())?,
     })
@@ -90,11 +91,11 @@ fn of_server(facts: &Facts, needs_tls: bool) -> Vec<Finding> {
             if facts.takes_writes { "it takes writes" } else { "it takes no writes: a standby, or read-only" },
         ),
         finding(
-            facts.may_create,
-            if facts.may_create {
-                "the role may create tables in schema public"
-            } else {
-                "the role may not create tables in schema public: GRANT CREATE, USAGE ON SCHEMA public"
+            facts.may_create == Some(true),
+            match facts.may_create {
+                Some(true) => "the role may create tables in schema public",
+                Some(false) => "the role may not create tables in schema public: GRANT CREATE, USAGE ON SCHEMA public",
+                None => "there is no schema public: CREATE SCHEMA public, and GRANT CREATE, USAGE ON SCHEMA public",
             },
         ),
         finding(

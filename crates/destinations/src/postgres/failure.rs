@@ -134,6 +134,7 @@ fn of_code(code: &str) -> (Failure, &'static str) {
         "25006" => (Failure::Unavailable, "it takes no writes"),
         "28P01" | "28000" => (Failure::Misconfigured, "it refused user, password or the address of Lockstep"),
         "3D000" => (Failure::Misconfigured, "the database is not there"),
+        "3F000" => (Failure::Misconfigured, "the schema public is not there: CREATE SCHEMA public"),
         "42501" => (Failure::Misconfigured, "the role lacks a right"),
         "42P01" => (Failure::Misconfigured, "a table is not there"),
         "53100" => (Failure::Overloaded, "its disk is full"),
@@ -176,6 +177,11 @@ mod tests {
         ] {
             assert_eq!(of_code(code).0, failure, "{code}");
         }
+    }
+
+    #[test]
+    fn a_schema_that_is_not_there_is_named() {
+        assert_eq!(of_code("3F000").1, "the schema public is not there: CREATE SCHEMA public");
     }
 
     #[test]

@@ -67,6 +67,18 @@ async fn a_database_that_takes_no_writes_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_database_without_the_schema_of_tables_is_told() {
+    let fixture = Fixture::filled().await;
+    fixture.run("DROP SCHEMA public CASCADE").await;
+    let findings = fixture.postgres.examine(&[&fixture.mapping]).await;
+    let is_it = |what: &str| what.starts_with("there is no schema public: CREATE SCHEMA public");
+    assert!(findings.iter().any(|finding| !finding.ok && is_it(&finding.what)), "{findings:?}");
+    assert!(findings.iter().all(|finding| !finding.what.contains("no connection")), "{findings:?}");
+    fixture.postgres.check_version().await.unwrap();
+    fixture.end().await;
+}
+
+#[tokio::test]
 async fn a_role_without_rights_is_told() {
     let fixture = Fixture::filled().await;
     let role = format!("weak_{}", fixture.database.name());

@@ -15,7 +15,7 @@ use lockstep_core::Location;
 
 pub(super) use self::claims::searches;
 pub use self::claims::{claims, own_claims};
-pub use self::evidence::{NOT_SEEN, own_written, owners, written};
+pub use self::evidence::{not_seen, own_written, owners, written};
 pub use self::own::own_rows;
 pub use self::part::{Part, Positions, keys_at};
 pub use self::scope::{Projects, Scope};

@@ -9,6 +9,7 @@ use super::erase::is_being_erased;
 use super::inbox;
 use super::key::slots;
 use super::names::{CONTROL_SCHEMA, identifier, literal, table, tenancy_table};
+use super::passes::first_beyond;
 use super::row;
 use super::target::Target;
 use crate::mapping::{Mapping, Tenant};
@@ -111,10 +112,7 @@ SELECT (SELECT count(*) FROM i WHERE i.target = {row} AND (i.tenancy_id = {id} O
 /// the tenancy's mapping were looked through (`bool`), the last numbers (`bigint[]`), when each was given out (`text[]`; a pass
 /// that is long ago may have been forgotten for the next one), and whether the last one is still to be announced (`bool`).
 pub fn changes(mapping: &Mapping, tenancy: TenancyId, key: &[String]) -> String {
-    let passed = format!(
-        "SELECT {} FROM {CONTROL_SCHEMA}.pass p WHERE p.last_sequence >= k.sequence ORDER BY p.id LIMIT 1",
-        utc("p.passed_at")
-    );
+    let passed = format!("SELECT {} FROM {} p", utc("p.passed_at"), first_beyond("k.sequence - 1"));
     format!(
         "WITH c AS MATERIALIZED (SELECT c.* FROM {CONTROL_SCHEMA}.change c WHERE c.tenancy_id = {id} AND c.mapping = {row} ORDER BY c.sequence DESC LIMIT {LOOKED_THROUGH}),
 k AS (SELECT c.sequence FROM c WHERE {is_key} ORDER BY c.sequence DESC)

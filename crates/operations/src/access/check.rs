@@ -59,7 +59,7 @@ pub async fn access_check(deployment: &Deployment<'_>) -> Result<AccessCheckRepo
 
 /// The same as checks of `lockstep doctor`.
 pub(crate) async fn doctor_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
-    let deployment = Deployment::connect(settings, mappings).await?;
+    let deployment = Deployment::connect_before_migrate(settings, mappings).await?;
     let (state, found) = look(&deployment).await?;
     // What `lockstep migrate` mends is told as its steps.
     let findings = found

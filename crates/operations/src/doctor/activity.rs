@@ -2,7 +2,7 @@
 
 use lockstep_mappings::postgres::inbox;
 use lockstep_mappings::postgres::passes::first_beyond;
-use lockstep_schema::locks::LEADER_LOCK;
+use lockstep_schema::locks;
 use tokio_postgres::Client;
 
 use super::Check;
@@ -13,10 +13,6 @@ const WAITING_S: f64 = 60.0;
 
 /// Numbers that do not only grow would break the order of everything.
 const SEQUENCE: &str = "SELECT increment_by > 0 AND NOT cycle AND cache_size = 1 FROM pg_sequences WHERE schemaname = 'lockstep' AND sequencename = 'sequence'";
-
-const LEADER: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-  WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-    AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295)";
 
 /// A running sequencer never has so many lines before it for long.
 const MANY_LINES: i64 = 100_000;
@@ -60,7 +56,7 @@ async fn sequence(client: &Client) -> Result<Check, OperationError> {
 
 /// Whether a sequencer leads.
 pub(crate) async fn leads(client: &Client) -> Result<bool, OperationError> {
-    Ok(client.query_one(LEADER, &[&LEADER_LOCK]).await?.get(0))
+    Ok(client.query_one(&format!("SELECT {}", locks::leads()), &[]).await?.get(0))
 }
 
 async fn leader(client: &Client) -> Result<Check, OperationError> {

@@ -1,13 +1,23 @@
 //! Whether everything that capture needs is in the source, and as it was installed.
 
+use std::time::Duration;
+
+use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
+use lockstep_mappings::postgres::facts::misfits_of_tenancies;
+use lockstep_schema::SqlStateKind;
 use lockstep_schema::attach::{self, Flaw, FlawKind, Live, Part, Wishes};
+use tokio_postgres::Client;
 
 use super::{Check, or_ok};
 
 const FIT: &str = "definitions";
 const TRIGGERS: &str = "triggers";
 const RELAXED: &str = "relaxed capture";
+const TENANCIES: &str = "tenancies";
+
+/// Eight million tenancies and their places are read in this time; less than a lock is waited for.
+const TENANCIES_LIMIT: Duration = Duration::from_secs(8);
 
 /// Steps of `lockstep migrate` by what they are about; triggers are told one by one instead.
 const PARTS: [(Part, &str, &str); 4] = [
@@ -46,6 +56,25 @@ pub(super) fn look(mappings: &MappingSet, live: &Live) -> Vec<Check> {
     let flaws = attach::flaws(mappings, live).iter().map(of_flaw).collect();
     checks.extend(or_ok(TRIGGERS, "all there, firing always, as they were installed", flaws));
     checks
+}
+
+/// Whether it is written down where every tenancy is. Nothing is told where the table of tenancies does not fit: that is told already.
+pub(super) async fn tenancies(client: &Client, (settings, live): (&Settings, &Live)) -> Option<Check> {
+    if !misfits_of_tenancies(&live.facts).is_empty() {
+        return None;
+    }
+    Some(match attach::tenancies_known(client, TENANCIES_LIMIT).await {
+        Ok(true) => Check::ok(TENANCIES, "it is written down where every one is"),
+        Ok(false) => Check::finding(TENANCIES, "to do: write down where every one is", "`lockstep migrate`"),
+        Err(error) if error.kind() == Some(SqlStateKind::Cancelled) => {
+            let what = format!(
+                "whether it is written down where every one is could not be looked at within {} s",
+                TENANCIES_LIMIT.as_secs()
+            );
+            Check::unknown(TENANCIES, what, "`lockstep migrate --check` takes the time that it takes")
+        }
+        Err(error) => Check::failed(TENANCIES, &error, settings),
+    })
 }
 
 fn of_flaw(flaw: &Flaw) -> Check {

@@ -3,17 +3,19 @@
 //! The checks of a destination are its own: whoever asks adds them to the report.
 
 mod activity;
+mod broker;
 mod capture;
 mod destinations;
-mod remedy;
 mod rights;
 mod vacuum;
 
 use std::fmt::Display;
+use std::time::Duration;
 
 pub(crate) use self::activity::leads;
-pub use self::remedy::remedy;
+pub use self::broker::broker_check;
 pub use self::rights::missing_rights;
+use lockstep_core::remedy::remedy;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
@@ -77,6 +79,14 @@ impl Check {
     }
 }
 
+/// For a whole service to tell how it is.
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(crate) fn too_late(service: &'static str) -> Check {
+    let what = format!("no answer within {} s", PROBE_TIMEOUT.as_secs());
+    Check::unknown(service, what, "check host, port and what is between")
+}
+
 /// These findings, or that there are none.
 pub fn or_ok(check: &'static str, detail: &str, findings: Vec<Check>) -> Vec<Check> {
     if findings.is_empty() { vec![Check::ok(check, detail)] } else { findings }
@@ -112,7 +122,10 @@ pub async fn source_checks(
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
     let look = async {
-        Ok::<_, OperationError>((attach::inspect(&source, mappings).await?, source.connect(Session::Control).await?))
+        Ok::<_, OperationError>((
+            attach::inspect_catalog(&source, mappings).await?,
+            source.connect(Session::Control).await?,
+        ))
     };
     let (live, client) = match look.await {
         Ok(seen) => seen,
@@ -122,6 +135,7 @@ pub async fn source_checks(
     checks.push(hidden_rows(&client, (settings, mappings)).await);
     // Without Lockstep's own tables there is nothing more to ask.
     if live.pending_migrations.is_empty() {
+        checks.extend(capture::tenancies(&client, (settings, &live)).await);
         let active = activity::look(&client).await;
         checks.extend(active.unwrap_or_else(|error| vec![Check::failed("activity", &error, settings)]));
         let held_back = vacuum::look(&client, mappings, open_for_s).await;

@@ -4,9 +4,7 @@
 //! its way that could mend it, in two looks in a row with the same changes of the same tenancies: the module `judge` of the
 //! verifier has the argument.
 
-use std::collections::BTreeMap;
-
-use lockstep_core::{SequenceId, TenancyId};
+use lockstep_core::SequenceId;
 use lockstep_schema::pauses;
 
 use super::report::{
@@ -14,33 +12,7 @@ use super::report::{
     Verdict,
 };
 use crate::DESTINATION;
-
-/// A tenancy that may decide what a place shows of a key: see [`lockstep_mappings::postgres::compare::claims`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Claim {
-    pub(super) tenancy: TenancyId,
-    pub(super) gone: bool,
-    /// Its last change of the key above the cursor of the first look.
-    pub(super) sequence: Option<SequenceId>,
-    pub(super) waiting: bool,
-    pub(super) cursor: SequenceId,
-}
-
-/// What may still mend a difference.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pending {
-    /// Something that concerns the key has no number.
-    Number,
-    /// The tenancy is gone, and its rows are to be erased.
-    Erasure,
-    /// This change has not arrived.
-    Change(SequenceId),
-    /// The mapping's fill has not ended.
-    Fill,
-}
-
-/// What has to stay the same from one look to the next.
-pub(super) type Version = BTreeMap<TenancyId, Option<SequenceId>>;
+use crate::claims::{self, Claim, Pending};
 
 /// What was seen of the claims on the key, beside the facts that are told.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -53,23 +25,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn version(&self) -> Version {
-        self.claims.iter().map(|claim| (claim.tenancy, claim.sequence)).collect()
-    }
-
     pub(super) fn pending(&self, fill: FillState) -> Option<Pending> {
-        let of_claims = self.claims.iter().find_map(Claim::pending);
-        of_claims.or((fill != FillState::Filled).then_some(Pending::Fill))
-    }
-}
-
-impl Claim {
-    fn pending(&self) -> Option<Pending> {
-        match *self {
-            Self { gone: true, waiting, .. } => waiting.then_some(Pending::Erasure),
-            Self { waiting: true, .. } => Some(Pending::Number),
-            Self { sequence, cursor, .. } => sequence.filter(|sequence| *sequence > cursor).map(Pending::Change),
-        }
+        claims::pending(&self.claims, fill == FillState::Filled)
     }
 }
 
@@ -171,7 +128,7 @@ impl Judge<'_> {
             }
             None => (
                 "a change waits for its number".to_owned(),
-                "`lockstep status`, should that last: is lockstep-sequencer running?".to_owned(),
+                "`lockstep doctor`, should that last: it says whether a sequencer leads, and what waits".to_owned(),
             ),
         }
     }
@@ -181,7 +138,8 @@ impl Judge<'_> {
         let what = format!("change {sequence} has not arrived, it is at {cursor}");
         self.stands_still(&what).unwrap_or_else(|| {
             if self.of.changes.unannounced {
-                let next = "`lockstep status`, should that last: are RabbitMQ and lockstep-sequencer running?";
+                let next =
+                    "`lockstep doctor`, should that last: it says whether RabbitMQ answers, and a sequencer leads";
                 return (format!("change {sequence} waits to be announced"), next.to_owned());
             }
             (what, format!("lockstep wait --tenant {}", self.of.tenancy))

@@ -134,27 +134,46 @@ fn canonical(column: &Column, value: &str) -> Result<String, KeyProblem> {
         BaseType::Int16 => whole(i16::MIN.into(), i16::MAX.into(), "a whole number of 16 bits"),
         BaseType::Int32 => whole(i32::MIN.into(), i32::MAX.into(), "a whole number of 32 bits"),
         BaseType::Int64 => whole(i64::MIN, i64::MAX, "a whole number of 64 bits"),
-        BaseType::Date if !is_day(value) => Err(none("a day such as 2026-11-26")),
+        BaseType::Date => day(value).ok_or_else(|| none("a day such as 2026-11-26, 0044-03-15 BC or infinity")),
         // No text of Postgres holds one, and no statement does.
         _ if value.contains('\0') => Err(none("a text without NUL")),
         _ => Ok(value.to_owned()),
     }
 }
 
-/// Whether Postgres reads it as a day, whatever follows from it.
-fn is_day(value: &str) -> bool {
-    let mut parts = value.split('-').map(|part| part.parse::<u32>().ok().filter(|_| part.len() >= 2));
-    let (year, month, day) = (parts.next().flatten(), parts.next().flatten(), parts.next().flatten());
-    let longest = match month {
-        Some(4 | 6 | 9 | 11) => 30,
-        Some(2) if year.is_some_and(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) => 29,
-        Some(2) => 28,
-        _ => 31,
+/// The last year of `date` in Postgres, whatever destinations hold: a row that they refuse has a story too.
+const LAST_YEAR: u32 = 5_874_897;
+/// The year before Christ, month and day with which it begins: those of the Julian period.
+const FIRST_DAY: (u32, (u32, u32)) = (4714, (11, 24));
+
+/// A day as Postgres writes it, if it is one that `date` holds.
+fn day(value: &str) -> Option<String> {
+    if ["infinity", "-infinity"].contains(&value) {
+        return Some(value.to_owned());
+    }
+    let (date, before_christ) = value.strip_suffix(" BC").map_or((value, false), |date| (date, true));
+    let number = |text: &str, digits: std::ops::RangeInclusive<usize>| {
+        let is_number = digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|_| is_number)
     };
-    parts.next().is_none()
-        && year.is_some_and(|year| (1..=9999).contains(&year))
-        && month.is_some_and(|month| (1..=12).contains(&month))
-        && day.is_some_and(|day| (1..=longest).contains(&day))
+    let parts: Vec<_> = date.split('-').collect();
+    let [year, month, day] = parts[..] else { return None };
+    let (year, month, day) = (number(year, 4..=7)?, number(month, 2..=2)?, number(day, 2..=2)?);
+    // There is no year 0: 1 BC, which was a leap year, is the one before 1.
+    let leaps = if before_christ { year.checked_sub(1)? } else { year };
+    let longest = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leaps % 4 == 0 && (leaps % 100 != 0 || leaps % 400 == 0) => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let is_held = match (before_christ, year) {
+        (false, year) => (1..=LAST_YEAR).contains(&year),
+        (true, year) => year < FIRST_DAY.0 || (year == FIRST_DAY.0 && (month, day) >= FIRST_DAY.1),
+    };
+    let era = if before_christ { " BC" } else { "" };
+    (is_held && (1..=longest).contains(&day)).then(|| format!("{year:04}-{month:02}-{day:02}{era}"))
 }
 
 #[cfg(test)]
@@ -210,12 +229,43 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_calendar() {
-        for day in ["2024-02-29", "0001-01-01", "9999-12-31"] {
-            assert!(is_day(day), "{day}");
+    fn days_are_those_that_postgres_holds_as_it_writes_them() {
+        for held in [
+            "2024-02-29",
+            "0001-01-01",
+            "9999-12-31",
+            "1899-12-31",
+            "2300-01-01",
+            "10000-02-29",
+            "5874897-12-31",
+            "0001-02-29 BC",
+            "0044-03-15 BC",
+            "4714-11-24 BC",
+            "infinity",
+            "-infinity",
+        ] {
+            assert_eq!(day(held).as_deref(), Some(held));
         }
-        for none in ["2023-02-29", "2024-13-01", "2024-1-1", "2024-01-01-01", "infinity", ""] {
-            assert!(!is_day(none), "{none}");
+        assert_eq!(day("0010000-01-01").as_deref(), Some("10000-01-01"));
+        for none in [
+            "2023-02-29",
+            "2024-13-01",
+            "2024-00-01",
+            "2024-01-00",
+            "2024-1-1",
+            "24-01-01",
+            "+2024-01-01",
+            "2024-01-01-01",
+            "0000-01-01",
+            "0000-01-01 BC",
+            "0044-02-29 BC",
+            "4714-11-23 BC",
+            "5874898-01-01",
+            "J2451545",
+            "today",
+            "",
+        ] {
+            assert_eq!(day(none), None, "{none}");
         }
     }
 }

@@ -11,11 +11,12 @@ use lockstep_mappings::postgres::fetch::ReadFrom;
 use tokio::time::sleep;
 
 use super::held::{self, Unreachable, Wanted};
-use super::judge::{self, Claim, Seen, Version, is_owed};
+use super::judge::{self, Seen, is_owed};
 use super::own::OwnDestination;
 use super::placed::Placed;
 use super::report::{DestinationFacts, DestinationStory, Fill, FillState, HeldRow, TenancyStory};
 use super::source::{Known, Rows, Snapshot};
+use crate::claims::{self, Claim, Version};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::tenancies::{ever_at, places};
@@ -239,7 +240,7 @@ impl Looker<'_> {
 
     fn confirm(&mut self, facts: &DestinationFacts, seen: &mut Seen) {
         if is_owed(facts, seen) {
-            let version = seen.version();
+            let version = claims::version(&seen.claims);
             seen.is_confirmed = self.owed.insert(facts.destination.clone(), version.clone()) == Some(version);
         } else {
             self.owed.remove(&facts.destination);

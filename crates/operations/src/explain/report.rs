@@ -39,7 +39,7 @@ pub struct Judgement {
 pub struct ExplainReport {
     /// Of which mapping.
     pub mapping: String,
-    /// By column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
+    /// By column: ids, numbers and days as they are, of a text `sha256:` and the first 12 digits of its hash.
     pub key: ShownKey,
     /// Of all.
     #[serde(flatten)]

@@ -99,7 +99,11 @@ fn changes(of: &TenancyFacts) -> String {
 
 fn of_destination(to: &DestinationFacts) -> Vec<String> {
     let mut lines = Vec::new();
-    let cursor = to.cursor.map_or_else(|| "no cursor".to_owned(), |cursor| format!("cursor {cursor}"));
+    let cursor = match (to.cursor, &to.unreachable) {
+        (Some(cursor), _) => format!("cursor {cursor}"),
+        (None, None) => "no cursor".to_owned(),
+        (None, Some(_)) => "cursor unknown".to_owned(),
+    };
     let fill = match to.fill.state {
         FillState::Filled => "filled".to_owned(),
         FillState::Filling => "being filled".to_owned(),

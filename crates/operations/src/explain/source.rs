@@ -11,8 +11,8 @@ use lockstep_mappings::postgres::{explain, inbox};
 use lockstep_schema::{SourceError, SqlStateKind, fits_its_table};
 use tokio_postgres::Client;
 
-use super::judge::Claim;
 use super::report::{Change, Changes, Place, Refused, SourceRow, SourceState, TenancyFacts, Waiting};
+use crate::claims::Claim;
 use crate::error::OperationError;
 use crate::pause::PausedPart;
 use crate::shown;
@@ -201,17 +201,7 @@ impl<'a> Snapshot<'a> {
         // Project, branch and key stand before the rest.
         let first = 2 + self.key.len();
         let rows = self.client.query(sql, &[]).await?;
-        let claim = |row: &tokio_postgres::Row| {
-            let tenancy = TenancyId::new(row.get(first));
-            Claim {
-                tenancy,
-                gone: row.get(first + 1),
-                sequence: row.get::<_, Option<i64>>(first + 2).map(SequenceId::new),
-                waiting: row.get(first + 3),
-                cursor: cursors.get(&tenancy).copied().unwrap_or_default(),
-            }
-        };
-        Ok(rows.iter().map(claim).collect())
+        Ok(rows.iter().map(|row| Claim::read(row, first, cursors)).collect())
     }
 }
 

@@ -20,12 +20,12 @@ use tokio_postgres::Client;
 
 pub use self::files::FileConflict;
 use self::files::{Target, make_directory, write};
-use self::services::{of_clickhouse, of_queue, of_source};
+use self::services::{of_clickhouse, of_source};
 use self::suggest::suggest;
 pub(crate) use self::suggest::tenant_column;
 use self::tenants::Tenants;
 pub use self::tenants::TenantsReport;
-use crate::doctor::{Check, Outcome};
+use crate::doctor::{Check, Outcome, broker_check};
 use crate::error::OperationError;
 use crate::mapping::{DefinitionFinding, check_mappings};
 
@@ -121,7 +121,7 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
         conflicts: Vec::new(),
         next: Vec::new(),
     };
-    report.services.push(of_queue(settings).await);
+    report.services.push(broker_check(settings).await);
     report.services.extend(of_clickhouse(settings).await);
     if let Some(client) = client {
         of_database(&client, settings, request, &mut report).await?;

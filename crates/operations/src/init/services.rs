@@ -1,20 +1,15 @@
-//! Whether the three services answer, and give the rights that are needed.
-
-use std::time::Duration;
+//! Whether Postgres and ClickHouse answer, and give the rights that are needed.
 
 use lockstep_core::settings::Settings;
 use lockstep_destinations::{ClickHouse, Destination, DestinationError};
-use lockstep_queue::{MissingRight, QueueError, Topology, depths, missing_rights, permissions};
 use lockstep_schema::attach::{OF_APPLICATION, ORDINARY};
 use lockstep_schema::{Session, Source, SourceError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use crate::doctor::{self, Check, or_ok};
+use crate::doctor::{self, Check, PROBE_TIMEOUT, or_ok, too_late};
 use crate::error::OperationError;
 
-/// For each of the three services.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 const POSTGRES: &str = "Postgres";
 
 /// Looks at Postgres. Returns a session where it answers.
@@ -24,11 +19,6 @@ pub(super) async fn of_source(settings: &Settings) -> (Option<Client>, Vec<Check
         Ok(Err(error)) => (None, vec![Check::failed(POSTGRES, &error, settings)]),
         Err(_) => (None, vec![too_late(POSTGRES)]),
     }
-}
-
-fn too_late(service: &'static str) -> Check {
-    let what = format!("no answer within {} s", PROBE_TIMEOUT.as_secs());
-    Check::unknown(service, what, "check host, port and what is between")
 }
 
 async fn look_at_source(settings: &Settings) -> Result<(Client, Vec<Check>), OperationError> {
@@ -59,57 +49,6 @@ async fn look_at_source(settings: &Settings) -> Result<(Client, Vec<Check>), Ope
     let findings = findings.map(|(_, what, remedy)| Check::finding(POSTGRES, what, remedy)).collect();
     let version: String = server.get(0);
     Ok((client, or_ok(POSTGRES, &format!("{version}, with all rights that are needed"), findings)))
-}
-
-/// Looks at RabbitMQ.
-pub(super) async fn of_queue(settings: &Settings) -> Check {
-    const NAME: &str = "RabbitMQ";
-    timeout(PROBE_TIMEOUT, look_at_queue(NAME, settings)).await.unwrap_or_else(|_| too_late(NAME))
-}
-
-async fn look_at_queue(name: &'static str, settings: &Settings) -> Check {
-    let (url, ca) = (&settings.amqp_url, settings.tls_ca_file.as_deref());
-    if url.expose().is_empty() {
-        return Check::unknown(name, "no URL was given", "set LOCKSTEP_AMQP_URL");
-    }
-    let topology = Topology::new(&settings.queue_prefix);
-    let looking = async {
-        let lacking = missing_rights(url, ca, &topology).await?;
-        let are_there = match depths(url, ca, &topology).await {
-            Ok(_) => true,
-            Err(QueueError::NoQueue { .. }) => false,
-            Err(error) => return Err(error),
-        };
-        Ok((lacking, are_there))
-    };
-    match looking.await {
-        Ok((lacking, _)) if !lacking.is_empty() => {
-            let [configure, write, read] = permissions(&topology);
-            let remedy = format!(
-                "rabbitmqctl set_permissions --vhost VHOST USER '{configure}' '{write}' '{read}', which takes the place of what the user has there"
-            );
-            Check::finding(name, format!("the user may not {}", lacking_of(&lacking)), remedy)
-        }
-        Ok((_, true)) => {
-            Check::ok(name, "answers, with all rights that are needed; queues of this prefix are there already")
-        }
-        Ok((_, false)) => {
-            Check::ok(name, "answers, with all rights that are needed; programs declare their queues when they start")
-        }
-        Err(error) => Check::failed(name, &error, settings),
-    }
-}
-
-/// Of each kind of right the first, and how many more.
-fn lacking_of(missing: &[MissingRight]) -> String {
-    let mut said: Vec<_> = missing.iter().map(ToString::to_string).collect();
-    said.sort_by_key(|right| right.split(' ').next().map(str::to_owned));
-    let of_kind = said.chunk_by(|one, other| one.split(' ').next() == other.split(' ').next());
-    let shown = of_kind.map(|of_kind| match of_kind.len() - 1 {
-        0 => of_kind[0].clone(),
-        more => format!("{} and {more} more", of_kind[0]),
-    });
-    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Looks at ClickHouse.

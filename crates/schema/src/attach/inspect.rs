@@ -1,6 +1,7 @@
 //! What the live database has, from its catalogs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_mappings::postgres::capture::CaptureObject;
@@ -97,7 +98,7 @@ pub async fn inspect(source: &Source, set: &MappingSet) -> Result<Live, SourceEr
     let client = source.connect(Session::Control).await?;
     let live = look(source, &client, set).await?;
     let is_readable = live.pending_migrations.is_empty() && misfits_of_tenancies(&live.facts).is_empty();
-    let tenancies_known = Some(is_readable && tenancies_known(&client).await?);
+    let tenancies_known = Some(is_readable && tenancies_known(&client, PLANNED_WITHIN).await?);
     Ok(Live { tenancies_known, ..live })
 }
 
@@ -302,11 +303,21 @@ async fn captured(client: &Client) -> Result<BTreeMap<SourceTable, Captured>, So
     Ok(rows.iter().map(captured).collect())
 }
 
-async fn tenancies_known(client: &Client) -> Result<bool, SourceError> {
+/// How long it may take to find out whether a step is needed: a second for each million tenancies.
+const PLANNED_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// Whether every tenancy has its place in `lockstep.tenancy_location`. Reads both whole, where it is so.
+///
+/// # Errors
+/// When Postgres cannot be asked; [`SqlStateKind::Cancelled`] where it takes longer than `limit`.
+pub async fn tenancies_known(client: &Client, limit: Duration) -> Result<bool, SourceError> {
     let sql = format!(
         "SELECT NOT EXISTS (SELECT 1 FROM {} t WHERE NOT EXISTS (SELECT 1 FROM lockstep.tenancy_location l
            WHERE l.tenancy_id = t.\"id\" AND l.project_id = t.\"projectId\" AND l.branch_id = t.\"branchId\"))",
         table(&tenancy_table())
     );
-    Ok(client.query_one(&sql, &[]).await?.get(0))
+    client.batch_execute(&format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis())).await?;
+    let asked = client.query_one(&sql, &[]).await;
+    client.batch_execute("ROLLBACK").await?;
+    Ok(asked?.get(0))
 }

@@ -23,6 +23,6 @@ pub use detach::detach;
 pub use extent::{Extent, extent};
 pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
-pub use inspect::{Captured, Live, LiveObject, facts, inspect, inspect_catalog};
+pub use inspect::{Captured, Live, LiveObject, facts, inspect, inspect_catalog, tenancies_known};
 pub use plan::{Mode, Part, Step, Wishes, misfits, note_tenancies, outflanked, plan};
 pub use shape::{mappings_of, may_have_changed, note_shape, shape};

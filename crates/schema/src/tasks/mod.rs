@@ -70,24 +70,42 @@ pub trait Task: Send + 'static {
     }
 }
 
-/// What a run did.
+/// A run that has not failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ran {
-    /// How many things; `None` where the run had nothing to look at.
-    pub did: Option<usize>,
+    what: What,
     /// The longest pause before the next.
-    pub next_in: Duration,
+    next_in: Duration,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    Did(usize),
+    Untold,
+    LeftToAnother,
+    Waits(&'static str),
 }
 
 impl Ran {
     /// It has looked, and did so many things.
     pub const fn did(things: usize, next_in: Duration) -> Self {
-        Self { did: Some(things), next_in }
+        Self { what: What::Did(things), next_in }
     }
 
-    /// It was not its turn: another process does it, or it is paused. Its status stays.
-    pub const fn skipped(next_in: Duration) -> Self {
-        Self { did: None, next_in }
+    /// It has done what it always does, of which nobody is told, unless the run before has failed.
+    pub const fn untold(next_in: Duration) -> Self {
+        Self { what: What::Untold, next_in }
+    }
+
+    /// Another process does it, and tells how that goes: its status stays.
+    pub const fn left_to_another(next_in: Duration) -> Self {
+        Self { what: What::LeftToAnother, next_in }
+    }
+
+    /// It was not tried on purpose, and why: whether a failure before is over nobody knows.
+    pub const fn waits(why: &'static str, next_in: Duration) -> Self {
+        Self { what: What::Waits(why), next_in }
     }
 }
 
@@ -121,6 +139,7 @@ impl Driver {
 
     async fn repeat<T: Task>(self, mut task: T, wake: Arc<Notify>) {
         let (mut session, mut backoff, name) = (None, Backoff::for_connections(), task.name());
+        let mut has_failed = false;
         while !self.stop.is_cancelled() {
             let (began, grace) = (Instant::now(), task.grace());
             let running = timeout(T::TIMEOUT, run_once(&mut task, &self.source, session.take()));
@@ -130,9 +149,13 @@ impl Driver {
                 Ok(Ok((open, ran))) => {
                     session = Some(open);
                     backoff.reset();
-                    if let Some(did) = ran.did {
-                        self.statuses.ran(&name, took, did);
+                    match ran.what {
+                        What::Did(did) => self.statuses.ran(&name, took, did),
+                        What::Untold if has_failed => self.statuses.ran(&name, took, 0),
+                        What::Untold | What::LeftToAnother => {}
+                        What::Waits(why) => self.statuses.waits(&name, why),
                     }
+                    has_failed = false;
                     self.stop.run_until_cancelled(timeout(ran.next_in, wake.notified())).await;
                     continue;
                 }
@@ -147,6 +170,7 @@ impl Driver {
                 "a periodic task failed, trying again"
             );
             self.statuses.failed(&name, took, failed);
+            has_failed = true;
             self.stop.run_until_cancelled(sleep(wait)).await;
         }
         if let Some(mut session) = session {

@@ -45,13 +45,27 @@ struct Unwritten {
     did: usize,
     /// When it last failed, and why.
     failed: Option<(Instant, String)>,
+    /// What the last of these runs came to; none where there was none.
+    last: Option<Last>,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Last {
+    Tried,
+    Waited(&'static str),
 }
 
 impl Unwritten {
+    fn tried() -> Self {
+        Self { last: Some(Last::Tried), ..Self::default() }
+    }
+
     fn add(&mut self, later: Self) {
         self.ran = later.ran.or(self.ran);
         self.did += later.did;
         self.failed = later.failed.or_else(|| self.failed.take());
+        self.last = later.last.or(self.last);
     }
 
     const fn is_urgent(&self) -> bool {
@@ -72,14 +86,19 @@ impl Statuses {
         histogram!(SECONDS, "task" => name.to_owned()).record(took.as_secs_f64());
         gauge!(LAST_RUN, "task" => name.to_owned()).set(now.as_secs_f64());
         counter!(DONE, "task" => name.to_owned()).increment(did as u64);
-        self.add(name, Unwritten { ran: Some((Instant::now(), took)), did, failed: None });
+        self.add(name, Unwritten { ran: Some((Instant::now(), took)), did, ..Unwritten::tried() });
     }
 
     /// A run has failed.
     pub(super) fn failed(&self, name: &str, took: Duration, error: String) {
         histogram!(SECONDS, "task" => name.to_owned()).record(took.as_secs_f64());
         counter!(FAILURES, "task" => name.to_owned()).increment(1);
-        self.add(name, Unwritten { failed: Some((Instant::now(), error)), ..Unwritten::default() });
+        self.add(name, Unwritten { failed: Some((Instant::now(), error)), ..Unwritten::tried() });
+    }
+
+    /// It was not tried.
+    pub(super) fn waits(&self, name: &str, why: &'static str) {
+        self.add(name, Unwritten { last: Some(Last::Waited(why)), ..Unwritten::default() });
     }
 
     fn add(&self, name: &str, told: Unwritten) {
@@ -141,7 +160,7 @@ impl Task for Writer {
             }
             self.wrote = Some(Instant::now());
         }
-        Ok(Ran::skipped(WRITE_EVERY))
+        Ok(Ran::untold(WRITE_EVERY))
     }
 }
 
@@ -165,6 +184,10 @@ async fn write(connection: &mut Control, program: &str, unwritten: &AllUnwritten
                 task::did.eq(i64::try_from(unwritten.did).unwrap_or(i64::MAX)),
                 unwritten.failed.as_ref().map(|(failed, _)| task::failed_at.eq(at(*failed))),
                 task::error.eq(error),
+                task::waits_for.eq(match unwritten.last {
+                    Some(Last::Waited(why)) => Some(why),
+                    Some(Last::Tried) | None => None,
+                }),
             )
         })
         .collect();
@@ -178,6 +201,7 @@ async fn write(connection: &mut Control, program: &str, unwritten: &AllUnwritten
             task::did.eq(task::did + excluded(task::did)),
             task::failed_at.eq(coalesce(excluded(task::failed_at), task::failed_at)),
             task::error.eq(coalesce(excluded(task::error), task::error)),
+            task::waits_for.eq(excluded(task::waits_for)),
         ))
         .execute(connection)
         .await?;
@@ -201,8 +225,26 @@ pub struct TaskStatus {
     pub failed_at: Option<String>,
     /// Why.
     pub error: Option<String>,
-    /// No run has ended well since it failed.
+    /// Why it is not tried at the moment; none where it is.
+    pub waits_for: Option<String>,
+    /// No run has ended well since it failed, and it is tried again and again.
     pub is_failing: bool,
+    /// No run has ended well since it failed, and it is not tried: nobody knows whether it would fail again.
+    pub is_untried: bool,
+}
+
+impl TaskStatus {
+    /// What is wrong with it, or was when it was last tried.
+    pub fn trouble(&self) -> Option<String> {
+        let [at, error, why] =
+            [&self.failed_at, &self.error, &self.waits_for].map(|text| text.as_deref().unwrap_or("?"));
+        let failed = format!("{} {} failed at {at}: {error}", self.program, self.name);
+        if self.is_failing {
+            Some(failed)
+        } else {
+            self.is_untried.then(|| format!("{failed}; not tried since: {why}"))
+        }
+    }
 }
 
 /// The periodic tasks of all programs, by program and name.
@@ -210,7 +252,8 @@ pub struct TaskStatus {
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn statuses(connection: &Control) -> Result<Vec<TaskStatus>, SourceError> {
-    let is_failing = task::failed_at.is_not_null().and(task::last_run.is_null().or(task::last_run.lt(task::failed_at)));
+    let has_failed =
+        || task::failed_at.is_not_null().and(task::last_run.is_null().or(task::last_run.lt(task::failed_at)));
     let rows = task::table
         .select((
             task::program,
@@ -220,7 +263,9 @@ pub async fn statuses(connection: &Control) -> Result<Vec<TaskStatus>, SourceErr
             task::did,
             to_char(task::failed_at, UTC),
             task::error,
-            is_failing.assume_not_null(),
+            task::waits_for,
+            has_failed().and(task::waits_for.is_null()).assume_not_null(),
+            has_failed().and(task::waits_for.is_not_null()).assume_not_null(),
         ))
         .order((task::program, task::name))
         .load(&mut &*connection)
@@ -260,5 +305,42 @@ mod tests {
         assert_eq!((sweep.did, sweep.ran.map(|(_, took)| took)), (5, Some(TOOK)));
         assert_eq!(sweep.failed.as_ref().map(|(_, why)| why.as_str()), Some("first"), "a failure is not forgotten");
         assert!(fill.ran.is_none() && fill.failed.is_some());
+    }
+
+    #[test]
+    fn what_a_task_waits_for_is_known_until_it_is_tried() {
+        let statuses = Statuses::default();
+        statuses.failed("sweep", TOOK, "why".to_owned());
+        statuses.waits("sweep", "paused");
+        let sweep = &statuses.take(false)["sweep"];
+        assert!(sweep.last == Some(Last::Waited("paused")) && sweep.failed.is_some() && sweep.ran.is_none());
+        statuses.waits("sweep", "paused");
+        assert!(statuses.take(false).is_empty(), "nobody waits for that to be told");
+        let lost = statuses.take(true);
+        statuses.put_back(lost);
+        assert_eq!(statuses.take(true)["sweep"].last, Some(Last::Waited("paused")), "no run came meanwhile");
+        statuses.waits("sweep", "paused");
+        statuses.ran("sweep", TOOK, 1);
+        assert_eq!(statuses.take(false)["sweep"].last, Some(Last::Tried));
+    }
+
+    #[test]
+    fn of_a_task_that_is_not_tried_it_is_said_what_was_wrong_and_why_nobody_knows_more() {
+        let of = |is_failing, is_untried| TaskStatus {
+            program: "worker".to_owned(),
+            name: "sweep".to_owned(),
+            last_run: None,
+            took_ms: None,
+            did: 0,
+            failed_at: Some("then".to_owned()),
+            error: Some("LS-0201: away".to_owned()),
+            waits_for: is_untried.then(|| "paused".to_owned()),
+            is_failing,
+            is_untried,
+        };
+        let failed = "worker sweep failed at then: LS-0201: away";
+        assert_eq!(of(true, false).trouble().as_deref(), Some(failed));
+        assert_eq!(of(false, true).trouble(), Some(format!("{failed}; not tried since: paused")));
+        assert_eq!(of(false, false).trouble(), None);
     }
 }

@@ -24,11 +24,13 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
 /// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
-/// Lockstep has paused something by itself. ClickHouse is down where workers' sweep has not got through to it for half a minute: then what
+/// Lockstep has paused something by itself. Of a task that is not tried at the moment only the time counts in which it was: what was told
+/// stays so until it is tried and does not fail, and one failure before a pause is not taken for a minute of them. ClickHouse is down where workers' sweep has not got through to it for half a minute: then what
 /// else fails for that is not told beside it. Texts of errors are left out: a code is enough.
 const NOW: &str = "
 WITH away AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep' AND failed_at > COALESCE(last_run, '-infinity')
-    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '30 seconds' AND error ~ 'LS-020[124]: clickhouse ')
+    AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '30 seconds'
+    AND error ~ 'LS-020[124]: clickhouse ')
 (SELECT 'destination_down', id::text, TRUE, jsonb_build_object('destination', id, 'tenancy', tenancy_id, 'code', error_code,
     'since', failing_since, 'failures', failures, 'look', 'lockstep destination show ' || id)
   FROM lockstep.tenant_destination WHERE failing_since < clock_timestamp() - interval '30 seconds' ORDER BY id LIMIT $1)
@@ -50,7 +52,7 @@ UNION ALL (SELECT 'paused', rtrim(kind || ' ' || name), TRUE, jsonb_build_object
 UNION ALL (SELECT 'task_failing', program || ' ' || name, TRUE, jsonb_build_object('program', program, 'task', name,
     'failed_at', failed_at, 'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep status')
   FROM lockstep.task WHERE failed_at > COALESCE(last_run, '-infinity')
-    AND COALESCE(last_run, '-infinity') < clock_timestamp() - interval '1 minute'
+    AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '1 minute'
     AND NOT (EXISTS (SELECT FROM away) AND error ~ 'LS-020[124]: clickhouse ') ORDER BY program, name LIMIT $1)";
 
 /// The same of quarantine: the next mapping at a destination that has rows there, and again, each by one step in the primary key.
@@ -192,14 +194,8 @@ mod tests {
         migrations::run(&source, Migrations::Control).await.unwrap();
         let client = database.connect().await.unwrap();
         let told = async |tasks: &str| {
-            client.batch_execute("TRUNCATE lockstep.task").await.unwrap();
-            let sql = format!(
-                "INSERT INTO lockstep.task (program, name, last_run, did, failed_at, error)
-                   SELECT program, name, now() - past, 0, now(), error FROM (VALUES {tasks}) t (program, name, past, error)"
-            );
-            client.batch_execute(&sql).await.unwrap();
-            let now = conditions(&client.query(NOW, &[&1000_i64]).await.unwrap()).unwrap();
-            now.into_iter().map(|condition| format!("{} {}", condition.topic.0, condition.topic.1)).collect::<Vec<_>>()
+            let columns = "program, name, last_run, did, failed_at, error";
+            told_of(&client, &format!("({columns}) SELECT program, name, now() - past, 0, now(), error FROM (VALUES {tasks}) t (program, name, past, error)")).await
         };
         let away = "interval '1 hour', 'LS-0201: clickhouse is not available: connection refused'";
         let other = "('worker', 'fill', interval '1 hour', 'LS-0012: Postgres: no')";
@@ -210,5 +206,70 @@ mod tests {
         assert!(told(&format!("('worker', 'sweep', -{away})")).await.is_empty(), "it has got through since");
         drop(client);
         database.remove().await.unwrap();
+    }
+
+    /// A failure is not over because nobody tries again, and does not last longer for it either.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_task_that_is_not_tried_is_told_of_as_it_was_when_it_was() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let client = database.connect().await.unwrap();
+        let told = async |(ran, failed): (i32, i32), error: &str| {
+            let columns = "program, name, did, last_run, failed_at, error, waits_for";
+            let ago = |seconds: i32| format!("now() - make_interval(secs => {seconds})");
+            let (ran, failed) = (ago(ran), ago(failed));
+            told_of(
+                &client,
+                &format!("({columns}) VALUES ('worker', 'sweep', 0, {ran}, {failed}, '{error}', 'paused')"),
+            )
+            .await
+        };
+        let (other, away) = ("LS-0012: Postgres: no", "LS-0201: clickhouse is not available: connection refused");
+        assert_eq!(told((7300, 7200), other).await, ["task_failing worker sweep"], "it failed for more than a minute");
+        assert_eq!(told((7300, 7200), away).await, ["destination_down clickhouse"]);
+        for error in [other, away] {
+            assert!(told((7201, 7200), error).await.is_empty(), "it failed once, and was not tried since: {error}");
+        }
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
+    /// What one has, and what others lack, is not looked at, and what one lacks not beyond what is told.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn how_far_sinks_are_is_counted_up_to_a_limit_and_costs_no_more() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let mut client = database.connect().await.unwrap();
+        let fill = "INSERT INTO lockstep.event_sink (sink, begun_at) SELECT unnest(ARRAY['chat', 'file', 'pager']), now() - interval '1 day';
+            INSERT INTO lockstep.event (at, kind, subject, state, open, body)
+              SELECT now() - make_interval(secs => 6000 - n), 'paused', n::text, 'resolved', FALSE, '{}' FROM generate_series(1, 5000) n;
+            INSERT INTO lockstep.event_delivery (event_id, sink, delivered_at, next_at) SELECT id, sink,
+              CASE WHEN sink = 'file' AND id <= 4990 THEN now() END, CASE WHEN sink = 'chat' THEN now() END FROM lockstep.event, lockstep.event_sink;
+            ANALYZE lockstep.event_delivery";
+        client.batch_execute(fill).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let sinks = events::sinks(transaction.client()).await.unwrap();
+        let read = "SELECT (SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = i.indrelid) + sum(pg_stat_get_xact_tuples_returned(i.indexrelid))
+            FROM pg_index i WHERE i.indrelid = 'lockstep.event_delivery'::regclass GROUP BY i.indrelid";
+        let read: String = transaction.query_one(&format!("SELECT ({read})::text"), &[]).await.unwrap().get(0);
+        let far: Vec<_> =
+            sinks.iter().map(|of| (&*of.sink, of.waiting, of.given_up, of.oldest_waiting_s.is_some())).collect();
+        let counted = events::COUNTED;
+        assert_eq!(far, [("chat", counted, 0, true), ("file", 0, 10, false), ("pager", 0, counted, false)]);
+        let oldest = sinks[0].oldest_waiting_s.unwrap();
+        assert!((5999.0..6060.0).contains(&oldest), "since the first event: {oldest}");
+        assert!(read.parse::<i64>().unwrap() <= 6 * counted, "{read} rows of deliveries were read");
+        transaction.rollback().await.unwrap();
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
+    /// What is told where these tasks are all there are.
+    async fn told_of(client: &Client, tasks: &str) -> Vec<String> {
+        client.batch_execute(&format!("TRUNCATE lockstep.task; INSERT INTO lockstep.task {tasks}")).await.unwrap();
+        let now = conditions(&client.query(NOW, &[&1000_i64]).await.unwrap()).unwrap();
+        now.into_iter().map(|condition| format!("{} {}", condition.topic.0, condition.topic.1)).collect()
     }
 }

@@ -65,7 +65,7 @@ pub struct FileReport {
 pub struct FileFinding {
     /// Missing in the side, unexpected there, or different.
     pub kind: Kind,
-    /// Its key, by column: ids and numbers as they are, of a text `sha256:` and the first 12 digits of its hash.
+    /// Its key, by column: ids, numbers and days as they are, of a text `sha256:` and the first 12 digits of its hash.
     pub key: ShownKey,
     /// Of a row that both have: the columns that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]

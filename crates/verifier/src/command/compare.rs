@@ -74,7 +74,7 @@ pub(super) async fn run(settings: &SettingsArgs, arguments: CompareArguments) ->
     };
     let result = until_stopped(done(&settings, &options, arguments)).await;
     telemetry.end().await;
-    told(result)
+    told(result, &settings)
 }
 
 /// What is printed, and the exit code.

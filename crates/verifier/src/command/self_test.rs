@@ -38,7 +38,8 @@ pub(super) async fn run(settings: &SettingsArgs, arguments: SelfTestArguments) -
     let options = SelfTestOptions { tenant, mapping, limit: Duration::from_secs(timeout) };
     let result = until_stopped(self_test(&settings, &options)).await;
     telemetry.end().await;
-    told(result.map(|report| (text(&report), if report.is_passed() { exit::OK } else { exit::DIFFERENT })))
+    let code = |is_passed| if is_passed { exit::OK } else { exit::DIFFERENT };
+    told(result.map(|report| (text(&report), code(report.is_passed()))), &settings)
 }
 
 fn text(report: &SelfTestReport) -> String {

@@ -42,7 +42,7 @@ impl<D: Destination + Erase + Swap> Task for FillEnd<D> {
     async fn run(&mut self, _: &Source, session: &mut FillEndSession) -> Result<Ran, ShipError> {
         let every = jittered(self.limits.fill_poll_every / 2);
         if !session.lead().await? {
-            return Ok(Ran::skipped(every));
+            return Ok(Ran::left_to_another(every));
         }
         for mapping in session.beside().await?.iter().filter_map(|name| self.mapping(name)) {
             // Whoever exchanged the tables did not come to write it down, nor perhaps to make the view.

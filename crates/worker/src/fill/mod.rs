@@ -22,6 +22,7 @@ use crate::error::{Retry, ShipError};
 use crate::flush::{DurablePage, OpenPage, copy_rows};
 use crate::metrics;
 use crate::pace::jittered;
+use crate::pauses::PAUSED;
 use crate::shared::Shared;
 use crate::storage::fills::{CLAIM_FOR, Claim, Fills, RENEW_EVERY, Scan, open_scan};
 
@@ -71,8 +72,10 @@ impl<D: Destination> Task for Filler<D> {
     /// taken, so that none of its rows is left out for good.
     async fn run(&mut self, source: &Source, fills: &mut Fills) -> Result<Ran, ShipError> {
         let every = jittered(self.shared.limits.fill_poll_every);
-        let pauses = self.shared.pauses.if_shipping().filter(|pauses| !pauses.is_some_tenancy_paused());
-        let Some(pauses) = pauses else { return Ok(Ran::skipped(every)) };
+        let Some(pauses) = self.shared.pauses.if_shipping() else { return Ok(Ran::waits(PAUSED, every)) };
+        if pauses.is_some_tenancy_paused() {
+            return Ok(Ran::waits("a tenancy is paused, and a range holds rows of all (`lockstep paused`)", every));
+        }
         for mapping in fills.catch_up(&self.shared.mappings).await? {
             failpoint!("worker::fill_catch_up::after", return Err(SourceError::Timeout(Duration::ZERO).into()));
             tracing::info!(mapping, "all ranges are filled; what was written meanwhile follows");

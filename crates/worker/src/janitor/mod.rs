@@ -96,8 +96,8 @@ impl<D: Destination + Erase> Task for Janitor<D> {
 
     async fn run(&mut self, _: &Source, (): &mut ()) -> Result<Ran, JanitorError> {
         let (round, every) = self.round_and_wait().await?;
-        let did = round.map(|round| round.erased + usize::try_from(round.dropped).unwrap_or(usize::MAX));
-        Ok(Ran { did, next_in: every })
+        let Some(round) = round else { return Ok(Ran::left_to_another(every)) };
+        Ok(Ran::did(round.erased + usize::try_from(round.dropped).unwrap_or(usize::MAX), every))
     }
 }
 

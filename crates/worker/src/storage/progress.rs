@@ -1,6 +1,7 @@
 //! How far the destination has come, as the source keeps it (`lockstep.destination`).
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lockstep_core::{MappingName, SequenceId, TenancyId};
@@ -26,12 +27,12 @@ pub const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"locksswp");
 const BEGIN: &str = "INSERT INTO lockstep.destination (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
 const ADVANCE: &str =
     "UPDATE lockstep.destination SET passed = $2, passed_at = clock_timestamp() WHERE name = $1 AND passed < $2";
-/// Whose rows, of which mappings, changed in ($1, $2], and the last change of each.
+/// Whose rows, of which mappings, changed in ($1, $2], and the first and the last change of each.
 const CHANGED: &str = "
-SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2";
+SELECT tenancy_id, mapping, min(sequence), max(sequence) FROM lockstep.change WHERE sequence > $1 AND sequence <= $2 GROUP BY 1, 2";
 
-/// The last change of a mapping of a tenancy.
-pub(crate) type Changed = HashMap<(TenancyId, MappingName), SequenceId>;
+/// The first and the last change of a mapping of a tenancy.
+pub(crate) type Changed = HashMap<(TenancyId, MappingName), RangeInclusive<SequenceId>>;
 
 /// A connection for sweeping. While it lives and holds the lock, no other worker sweeps.
 pub(crate) struct ProgressSession {
@@ -91,7 +92,8 @@ impl ProgressSession {
         let mut changed = Changed::new();
         for row in self.client.query(CHANGED, &[&after.get(), &up_to.get()]).await? {
             if let Some(name) = self.mappings.get(&row.try_get(1)?) {
-                changed.insert((TenancyId::new(row.try_get(0)?), name.clone()), SequenceId::new(row.try_get(2)?));
+                let changes = SequenceId::new(row.try_get(2)?)..=SequenceId::new(row.try_get(3)?);
+                changed.insert((TenancyId::new(row.try_get(0)?), name.clone()), changes);
             }
         }
         Ok(changed)

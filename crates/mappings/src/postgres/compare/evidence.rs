@@ -5,6 +5,7 @@ use lockstep_core::TenancyId;
 use super::{Key, at_wanted, key_is_wanted, key_text, part, wanted};
 use crate::mapping::Mapping;
 use crate::postgres::names::table;
+use crate::postgres::passes::first_beyond;
 use crate::postgres::row;
 
 /// A transaction's id with its epoch, from the 32 bits that a row has of it.
@@ -62,7 +63,10 @@ pub fn owners(mapping: &Mapping, keys: &[Key]) -> String {
 
 /// Which transactions (`$1 bigint[]`) the passes had not seen that gave out the numbers beside them (`$2 bigint[]`): what these
 /// wrote came after. An ordinary query: `place bigint` from 1, in order; numbers of passes that are forgotten are left out.
-pub const NOT_SEEN: &str =
-    "SELECT w.place FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY w(xid, number, place)
-JOIN LATERAL (SELECT p.consumed FROM lockstep.pass p WHERE p.last_sequence >= w.number ORDER BY p.id LIMIT 1) p
-  ON NOT pg_visible_in_snapshot(w.xid::text::xid8, p.consumed) ORDER BY w.place";
+pub fn not_seen() -> String {
+    format!(
+        "SELECT w.place FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY w(xid, number, place)
+CROSS JOIN LATERAL {} p WHERE NOT pg_visible_in_snapshot(w.xid::text::xid8, p.consumed) ORDER BY w.place",
+        first_beyond("w.number - 1")
+    )
+}

@@ -1,5 +1,6 @@
 //! Every way in which a story can end, in one sentence each.
 
+use lockstep_core::TenancyId;
 use uuid::Uuid;
 
 use super::*;
@@ -110,7 +111,7 @@ fn alike_is_in_step_whatever_is_on_its_way() {
 #[test]
 fn what_waits_is_named_with_what_keeps_it() {
     let number = seen(Claim { waiting: true, ..claim() });
-    let next = "`lockstep status`, should that last: is lockstep-sequencer running?";
+    let next = "`lockstep doctor`, should that last: it says whether a sequencer leads, and what waits";
     let sentence = "ClickHouse is behind: a change waits for its number";
     ends(&of(), &different(), &number, Verdict::OnItsWay, sentence, next);
     let stopped = TenancyFacts { sequencer_paused: Some(paused("sequencer", "")), ..of() };
@@ -123,7 +124,7 @@ fn what_waits_is_named_with_what_keeps_it() {
     let next = format!("lockstep wait --tenant {}", tenancy());
     ends(&of(), &different(), &above, Verdict::OnItsWay, sentence, &next);
     let silent = TenancyFacts { changes: Changes { unannounced: true, ..Changes::default() }, ..of() };
-    let next = "`lockstep status`, should that last: are RabbitMQ and lockstep-sequencer running?";
+    let next = "`lockstep doctor`, should that last: it says whether RabbitMQ answers, and a sequencer leads";
     let sentence = "ClickHouse is behind: change 44 waits to be announced";
     ends(&silent, &different(), &above, Verdict::OnItsWay, sentence, next);
     let still = DestinationFacts { paused: vec![paused("mapping", "users")], ..different() };

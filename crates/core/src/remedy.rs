@@ -1,0 +1,108 @@
+//! What to do about an error that carries no remedy of its own.
+
+use crate::output::{code_in, page_of};
+use crate::secret::SecretUrl;
+use crate::settings::Settings;
+
+/// By its code: of a service that does not answer or lets nobody in, where it was looked for, and what mends that; of any other
+/// error its page.
+pub fn remedy(error: &str, settings: &Settings) -> String {
+    of_service(error, settings).unwrap_or_else(|| {
+        code_in(error).map_or_else(|| "see docs/errors".to_owned(), |code| format!("see {}", page_of(code)))
+    })
+}
+
+/// The same of services alone; none for any other error.
+pub fn of_service(error: &str, settings: &Settings) -> Option<String> {
+    by_code(error, [&settings.clickhouse.url, &settings.amqp_url, &settings.source_url])
+}
+
+/// An error, and behind it what to do about a service that does not answer.
+pub fn told(error: &str, settings: &Settings) -> String {
+    of_service(error, settings).map_or_else(|| error.to_owned(), |remedy| format!("{error}; {remedy}"))
+}
+
+/// The states with which Postgres refuses whoever connects, and the one for a database that is not there.
+const NOT_LET_IN: [&str; 3] = ["(SQLSTATE 28P01)", "(SQLSTATE 28000)", "(SQLSTATE 3D000)"];
+/// The same of ClickHouse: user, password and address.
+const NOT_LET_IN_BY_CLICKHOUSE: [&str; 5] = ["Code: 192 ", "Code: 193 ", "Code: 194 ", "Code: 195 ", "Code: 516 "];
+
+fn by_code(error: &str, [clickhouse, broker, source]: [&SecretUrl; 3]) -> Option<String> {
+    let says = |one_of: &[&str]| one_of.iter().any(|said| error.contains(said));
+    // What Postgres itself has said ends with its state: then it is there.
+    let has_answered = error.contains("SQLSTATE");
+    let (service, setting, url) = match code_in(error)? {
+        "LS-0201" if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
+        "LS-0204" if error.contains(": clickhouse ") && says(&NOT_LET_IN_BY_CLICKHOUSE) => {
+            return Some(format!(
+                "correct LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD for ClickHouse at {clickhouse}, or give it \
+                 that user"
+            ));
+        }
+        "LS-0101" | "LS-0108" => ("RabbitMQ", "LOCKSTEP_AMQP_URL", broker),
+        "LS-0012" if says(&NOT_LET_IN) => {
+            return Some(format!(
+                "correct user, password and database in LOCKSTEP_SOURCE_URL for Postgres at {source}, or have it let them in"
+            ));
+        }
+        "LS-0012" | "LS-0014" if !has_answered => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
+        _ => return None,
+    };
+    Some(format!(
+        "start {service} at {url}, or correct {setting} or the network between; programs that run go on by themselves once it \
+         answers"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said_of(error: &str) -> Option<String> {
+        let url = |scheme: &str, host: &str| SecretUrl::new(format!("{scheme}://me:hunter2@{host}"));
+        let urls = [url("http", "away:8123"), url("amqp", "broker:5672/%2f"), url("postgres", "db:5432/app")];
+        by_code(error, urls.each_ref())
+    }
+
+    #[test]
+    fn of_a_service_that_is_away_or_lets_nobody_in_it_names_the_address_and_no_secret() {
+        for (error, begins) in [
+            (
+                "LS-0201: clickhouse is not available: connection refused",
+                "start ClickHouse at http://away:8123, or correct LOCKSTEP_CLICKHOUSE_URL ",
+            ),
+            (
+                "LS-0101: no connection to RabbitMQ",
+                "start RabbitMQ at amqp://broker:5672/%2f, or correct LOCKSTEP_AMQP_URL ",
+            ),
+            (
+                "LS-0012: Postgres: error connecting to server",
+                "start Postgres at postgres://db:5432/app, or correct LOCKSTEP_SOURCE_URL ",
+            ),
+            (
+                "LS-0012: Postgres: password authentication failed (SQLSTATE 28P01)",
+                "correct user, password and database in LOCKSTEP_SOURCE_URL for Postgres at postgres://db:5432/app",
+            ),
+            (
+                "LS-0204: clickhouse does not let Lockstep do its work: Code: 516 (AUTHENTICATION_FAILED): …",
+                "correct LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD for ClickHouse at http://away:8123",
+            ),
+        ] {
+            let said = said_of(error).unwrap_or_default();
+            assert!(said.starts_with(begins), "{error}: {said}");
+            assert!(!said.contains("hunter2") && !said.contains("me:"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_any_other_error_it_names_nobody() {
+        for error in [
+            "LS-0012: Postgres: no such table (SQLSTATE 42P01)",
+            "LS-0204: clickhouse does not let Lockstep do its work: Code: 497 (ACCESS_DENIED): …",
+            "LS-0201: 5f0c5d4e-0000-4000-8000-000000000000 is not available: connection refused",
+            "no code",
+        ] {
+            assert_eq!(said_of(error), None, "{error}");
+        }
+    }
+}
