@@ -69,7 +69,7 @@ impl NewConnectionArgs {
 /// Reads standard input, where the word on the command line is `-`. Another may be a connection string, so it is not shown.
 fn from_stdin(word: Option<&str>) -> Result<SecretString, CliError> {
     if word == Some("-") {
-        return checked(small_file::read_text_from(std::io::stdin(), MAX_BYTES), "standard input");
+        return checked(small_file::read_text_from(io::stdin(), MAX_BYTES), "standard input");
     }
     let why = "it is not taken from the command line, which every process of the machine can read; give - and write it to \
                standard input, or --connection-file, or --connection-env";

@@ -29,7 +29,7 @@ pub(super) struct Target {
     pub(super) file: PathBuf,
     /// Its permissions.
     pub(super) mode: u32,
-    force: bool,
+    pub(super) force: bool,
 }
 
 impl Target {
