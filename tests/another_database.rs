@@ -261,5 +261,30 @@ async fn another_database_with_two_tables_of_tenants_asks_which() -> Result<()> 
     ensure!(services.contains("--tenants-table") && !to.path("tenancy.sql").exists(), "{report:#}");
     let (code, report) = init(&stage, &to, &["--tenants-table", "workspace"]).await?;
     ensure!(code == Some(0) && report["tenants"]["table"] == "public.workspace", "{report:#}");
+
+    // The same once more finds all as it is; other tenants are told apart from those, and nothing is replaced without --force.
+    let (code, report) = init(&stage, &to, &["--tenants-table", "workspace"]).await?;
+    ensure!(code == Some(0) && report["conflicts"] == serde_json::json!([]), "{report:#}");
+    let written = || ["tenancy.sql", "mappings/bill.toml"].map(|file| std::fs::read_to_string(to.path(file)).unwrap());
+    let of_workspace = written();
+    let (code, report) = init(&stage, &to, &["--tenants-table", "account"]).await?;
+    ensure!(code == Some(1) && report["ready"] == false && report["next"] == serde_json::json!([]), "{report:#}");
+    let conflicts = report["conflicts"].to_string();
+    for told in ["tenancy.sql", "of public.account", "bill.toml", "of public.bill by workspace, not by account"] {
+        ensure!(conflicts.contains(told), "{told} is not in {conflicts}");
+    }
+    assert_eq!(written(), of_workspace);
+    let (code, report) = init(&stage, &to, &["--tenants-table", "account", "--force"]).await?;
+    ensure!(code == Some(0) && report["conflicts"] == serde_json::json!([]), "{report:#}");
+    let [tenancy, bill] = written();
+    ensure!(tenancy.contains("account") && bill.contains("tenant = { column = \"account\" }"), "{tenancy}\n{bill}");
+
+    // Once the table of tenancies is there, it is of one table.
+    stage.sql(&tenancy).await?;
+    let (code, report) = init(&stage, &to, &["--tenants-table", "workspace"]).await?;
+    ensure!(
+        code == Some(1) && report["services"].to_string().contains("kept from public.account already"),
+        "{report:#}"
+    );
     stage.end([]).await
 }

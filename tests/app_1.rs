@@ -45,7 +45,7 @@ async fn app_1_no_row_of_the_platform_is_written() -> Result<()> {
     let edited = rows(&stage.client).await?;
     stage.equal().await?;
     assert_eq!(rows(&stage.client).await?, edited, "a row was written after the application's own edits");
-    stage.installation.succeed("lockstep", &["detach"]).await?;
+    stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
     assert_eq!(rows(&stage.client).await?, edited, "a row was written by `lockstep detach`");
     stage.end(programs).await
 }

@@ -78,6 +78,29 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     stage.end([]).await
 }
 
+/// Every setting is set, and none is needed on the command line.
+#[tokio::test]
+async fn configuration_of_the_environment_is_in_no_usage_line() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    for (arguments, usage) in [
+        (&["wait", "--nonsense"][..], "Usage: lockstep wait"),
+        (&["wait"], "Usage: lockstep wait"),
+        (&["quarantine", "retry"], "Usage: lockstep quarantine retry"),
+        (&["explain"], "Usage: lockstep explain"),
+        (&["destination", "add"], "Usage: lockstep destination add"),
+    ] {
+        let refused = ended(with_changed(&stage, "lockstep", &[]).args(arguments)).await?;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        let named = said.lines().find(|line| line.starts_with("Usage: ")).unwrap_or_default();
+        ensure!(refused.status.code() == Some(78) && named.starts_with(usage), "{arguments:?}: {said}");
+        ensure!(
+            !["--source-url", "--amqp-url", "--clickhouse", "--queue"].iter().any(|flag| said.contains(flag)),
+            "{said}"
+        );
+    }
+    stage.end([]).await
+}
+
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// As files of compose and charts pass them.

@@ -107,9 +107,21 @@ async fn setup_begins_with_init_and_ends_with_rows() -> Result<()> {
     ensure!(waited.status.success(), "{}", said(&waited));
     assert_eq!(stage.seen("SELECT sum(total) FROM {views}.order").await?, "15");
 
-    // Run again it replaces nothing.
-    let again = object(&mut with_changed(&stage, "lockstep", &[]), "init", &["--to", &directory], 0).await?;
-    ensure!(again["written"] == json!([]) && again["suggested"] == json!([]), "{again}");
+    // Run again it replaces nothing, whatever else somebody has written there, and says which file holds something else.
+    std::fs::write(to.path("lockstep.toml"), format!("# mine\n{file}listen = \"127.0.0.1:0\"\n"))?;
+    let other = format!("{source}?application_name=other");
+    for (source, prefix, code, told) in [
+        (&source, "", 0, &[][..]),
+        (&other, "other", 1, &["secrets/source_url", "another value", "lockstep.toml", "queue_prefix"]),
+    ] {
+        let changed = [("LOCKSTEP_SOURCE_URL", source.as_str()), ("LOCKSTEP_QUEUE_PREFIX", prefix)];
+        let changed = &changed[..if prefix.is_empty() { 1 } else { 2 }];
+        let again = object(&mut with_changed(&stage, "lockstep", changed), "init", &["--to", &directory], code).await?;
+        ensure!(again["written"] == json!([]) && again["suggested"] == json!([]), "{again}");
+        let conflicts = again["conflicts"].to_string();
+        ensure!(told.is_empty() == (conflicts == "[]") && !conflicts.contains(MARK), "{again}");
+        ensure!(told.iter().all(|told| conflicts.contains(told)), "{conflicts}");
+    }
     assert_eq!(std::fs::read_to_string(to.path("secrets/source_url"))?.trim(), source);
     stage.end(programs).await
 }
@@ -138,7 +150,11 @@ async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> R
 #[tokio::test]
 async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Result<()> {
     let stage = Stage::of(Installation::create().await?).await?;
-    let secret = secret_file(&std::env::temp_dir(), "source", "postgres://me:hunter2@db.internal:5432/main?x=hunter2")?;
+    let secret = secret_file(
+        &std::env::temp_dir(),
+        "source",
+        "postgres://me:hunter2@db.internal:5432/main?application_name=hunter2",
+    )?;
     let text =
         format!("source_url_file = \"{secret}\"\nqueue_prefix = \"from-file\"\nclickhouse_user = \"from-file\"\n");
     let files = Definitions::new(&[("lockstep.toml", &text)])?;
@@ -208,6 +224,50 @@ async fn setup_config_check_tells_all_that_is_wrong_with_a_file_and_programs_ref
     // Programs refuse what it finds.
     let refused = ended(&mut with_settings(&stage, "lockstep-worker", &[("LOCKSTEP_CONFIG", &wrong)])).await?;
     ensure!(refused.status.code() == Some(78) && said(&refused).contains("queue_prefx"), "{}", said(&refused));
+    stage.end([]).await
+}
+
+/// What only those can tell who use a setting: the libraries that connect, and the definitions.
+#[tokio::test]
+async fn setup_config_check_refuses_what_programs_refuse_when_they_start() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let files = Definitions::new(&[("broken.toml", "name = 7\n")])?;
+    let directory = files.path("").display().to_string();
+    let wrong = [
+        ("LOCKSTEP_SOURCE_URL", "postgres://me:hunter2@one:5432,two:65536/main"),
+        ("LOCKSTEP_SOURCE_READ_URL", "postgres://me:hunter2@/main?host=/run/postgresql&port=0"),
+        ("LOCKSTEP_AMQP_URL", "amqp://me:hunter2@broker:0/%2f"),
+        ("LOCKSTEP_CLICKHOUSE_URL", "http://me:hunter2@clickhouse:8123"),
+        ("LOCKSTEP_BUILT_IN_MAPPINGS", "users,nope"),
+        ("LOCKSTEP_MAPPINGS_DIR", directory.as_str()),
+    ];
+    let checked = object(&mut with_settings(&stage, "lockstep", &wrong), "config check", &[], 78).await?;
+    let problems: Vec<_> = checked["problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for told in [
+        "LOCKSTEP_SOURCE_URL: LS-0010: ",
+        "LOCKSTEP_SOURCE_READ_URL: LS-0010: ",
+        "LS-0103: LOCKSTEP_AMQP_URL",
+        "LOCKSTEP_CLICKHOUSE_URL must not hold a user or password: set LOCKSTEP_CLICKHOUSE_USER",
+        "no built-in mapping is called nope",
+        "broken.toml:1: ",
+    ] {
+        let times = problems.iter().filter(|problem| problem.contains(told)).count();
+        ensure!(times == 1, "{told:?} is told {times} times: {problems:#?}");
+    }
+    ensure!(!checked.to_string().contains(MARK), "{problems:#?}");
+    stage.end([]).await
+}
+
+/// Whoever reads what would be run sees the statements of the source tables too, and can run them.
+#[tokio::test]
+async fn setup_of_a_database_of_our_own_can_be_read_before_it_is_run() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let statements = stage.installation.succeed("lockstep", &["migrate", "--standalone", "--dry-run"]).await?.stdout;
+    const TABLES: &str = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    ensure!(stage.number(TABLES).await? == 0, "it was changed");
+    stage.sql(&statements).await?;
+    let made = stage.number(TABLES).await?;
+    ensure!(made > 12 && statements.contains("CREATE TABLE \"Tenancy\""), "{made} tables of\n{statements}");
     stage.end([]).await
 }
 

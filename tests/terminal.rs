@@ -99,6 +99,37 @@ async fn top_is_drawn_on_a_terminal_until_q_which_gets_its_cursor_back() -> Resu
     stage.end([]).await
 }
 
+/// What somebody answers at a terminal when `lockstep detach` asks, and its exit code.
+async fn detach_answered(stage: &Stage, answer: &str) -> Result<Option<i32>> {
+    let mut command = Command::new("script");
+    command.envs(stage.installation.environment()).env("TERM", "dumb").kill_on_drop(true);
+    command.args(["--quiet", "--return", "--command"]);
+    command.arg(format!("{} detach", stage.installation.program("lockstep").display())).arg("/dev/null");
+    let mut asking = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("script, of bsdutils")?;
+    let mut output = asking.stdout.take().context("its output")?;
+    let (mut screen, mut part) = (String::new(), [0; 4096]);
+    while !screen.contains("[yes/no]") {
+        let read = timeout(DEADLINE, output.read(&mut part)).await.with_context(|| format!("only: {screen}"))??;
+        ensure!(read > 0, "it ended: {screen}");
+        screen.push_str(&String::from_utf8_lossy(&part[..read]));
+    }
+    ensure!(screen.contains("What goes") && screen.contains("What stays"), "{screen}");
+    asking.stdin.as_mut().context("its input")?.write_all(format!("{answer}\n").as_bytes()).await?;
+    timeout(DEADLINE, output.read_to_string(&mut screen)).await.context("an answer does not end it")??;
+    Ok(asking.wait().await?.code())
+}
+
+#[tokio::test]
+async fn detach_asks_at_a_terminal_and_does_nothing_without_a_yes() -> Result<()> {
+    const THERE: &str = "SELECT count(*) FROM pg_namespace WHERE nspname = 'lockstep'";
+    let stage = Stage::small().await?;
+    for (answer, code, there) in [("", 78, 1), ("y", 78, 1), ("yes", 0, 0)] {
+        assert_eq!(detach_answered(&stage, answer).await?, Some(code), "{answer:?}");
+        assert_eq!(stage.number(THERE).await?, there, "{answer:?}");
+    }
+    stage.end([]).await
+}
+
 #[tokio::test]
 async fn colors_follow_one_policy_in_every_command() -> Result<()> {
     let stage = Stage::small().await?;

@@ -21,7 +21,7 @@ async fn versions_detach_leaves_the_catalogs_as_they_were_and_migrate_begins_ane
         for program in programs {
             program.stop().await?;
         }
-        stage.installation.succeed("lockstep", &["detach"]).await?;
+        stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
         assert_eq!(catalog::lines(&stage.client).await?, before);
     }
     stage.end([]).await

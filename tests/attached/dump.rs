@@ -41,6 +41,10 @@ fn theirs(dump: Option<Vec<String>>) -> Option<Vec<String>> {
     dump.map(|statements| statements.into_iter().filter(|statement| !is_ours(statement)).collect())
 }
 
+async fn own_tables(stage: &Stage) -> Result<i64> {
+    stage.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'lockstep'").await
+}
+
 #[tokio::test]
 async fn attached_a_dump_of_the_platform_differs_in_triggers_alone_and_after_detach_in_nothing() -> Result<()> {
     for kind in [Platform::Bare, Platform::FormerSync] {
@@ -74,7 +78,17 @@ async fn attached_a_dump_of_the_platform_differs_in_triggers_alone_and_after_det
             ensure!(printed.lines().any(|line| line == told), "{told} is not in\n{printed}");
         }
 
-        stage.installation.succeed("lockstep", &["detach"]).await?;
+        // Nobody is asked without a terminal, and nothing is done without a yes.
+        let refused = stage.installation.run("lockstep", &["detach"]).await?;
+        ensure!(refused.code == Some(78) && refused.stderr.contains("LS-0028"), "{}", refused.stderr);
+        let told = format!("schema lockstep: {} tables", own_tables(&stage).await?);
+        for told in ["What goes", &told, "What stays", "views of 12 mappings", "6 queues"] {
+            ensure!(refused.stderr.contains(told), "{told} is not in\n{}", refused.stderr);
+        }
+        assert_eq!(catalog::lines(&stage.client).await?, catalog_attached, "it was not confirmed");
+
+        let done = stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
+        ensure!(done.stdout.contains("What stays"), "{}", done.stdout);
         assert_eq!(statements(&stage).await?, before);
         assert_eq!(catalog::lines(&stage.client).await?, catalog_before);
         assert_eq!(rows(&stage.client).await?, written, "detach wrote to rows");

@@ -64,8 +64,8 @@ pub(crate) fn run(command: &Reporting<ConfigArgs>, settings: &SettingsArgs) -> u
             command.show(&ConfigReport { settings: settings.shown().iter().map(SettingReport::from).collect() })
         }
         Action::Check => {
-            let wrong = settings.resolve(Needs { source: true, amqp: true, clickhouse: true }).err();
-            let problems = wrong.map(|errors| errors.0).unwrap_or_default();
+            let of_all = Needs { source: true, amqp: true, clickhouse: true };
+            let problems = settings.problems(of_all, lockstep_operations::wrong_settings);
             command.show(&ConfigCheckReport { clean: problems.is_empty(), problems })
         }
     }

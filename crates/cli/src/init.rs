@@ -6,7 +6,7 @@ use clap::Args;
 use lockstep_core::exit;
 use lockstep_core::settings::{Settings, SettingsArgs};
 use lockstep_operations::doctor::Outcome;
-use lockstep_operations::{InitReport, InitRequest, TenantsReport, init};
+use lockstep_operations::{FileConflict, InitReport, InitRequest, TenantsReport, init};
 
 use crate::error::CliError;
 use crate::output::{Page, Report, say, table};
@@ -22,7 +22,7 @@ pub(crate) struct InitArgs {
     /// The column of type uuid that holds the tenant's id in every table (default: what refers to it, or has a usual name)
     #[arg(long, value_name = "COLUMN")]
     tenant_column: Option<String>,
-    /// Write files anew that are there
+    /// Write anew what is there: settings, secrets, tenancy.sql, and definitions that tell tenants by another column
     #[arg(long)]
     force: bool,
 }
@@ -67,9 +67,10 @@ impl Report for InitReport {
             say!(page, "{}: {subject}{}; {}", finding.file, finding.problem, finding.remedy);
         }
         self.written.iter().for_each(|file| say!(page, "wrote {}", file.display()));
-        self.kept.iter().for_each(|file| say!(page, "kept {} (--force writes it anew)", file.display()));
-        for name in &self.in_environment {
-            say!(page, "{name} has a password, and no file for it: it stays in the environment");
+        let is_other = |file: &&PathBuf| self.conflicts.iter().any(|conflict| conflict.file == **file);
+        self.kept.iter().filter(|file| !is_other(file)).for_each(|file| say!(page, "kept {}", file.display()));
+        for FileConflict { file, problem } in &self.conflicts {
+            say!(page, "kept {}, but {problem}: --force writes it anew, or remove it", file.display());
         }
         if !self.next.is_empty() {
             say!(page, "\nNow, no database was changed yet:");

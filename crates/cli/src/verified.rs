@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockstep_core::settings::Settings;
-use lockstep_core::{TenancyId, exit};
+use lockstep_core::{TenancyId, exit, small_file};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::{Certificate, Deployment, Proven, SigningKey, VerifiedReport, VerifyingKey, verified};
+use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::output::{Page, Report, align_right, aside, say, table};
+
+/// A certificate names what is proven of each mapping of one tenancy; keys are shorter.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifiedArgs {
@@ -62,8 +66,8 @@ pub(crate) async fn run(args: &VerifiedArgs, settings: &Settings, mappings: &Map
     })
 }
 
-fn read(file: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(file)
+fn read(file: &Path) -> Result<Zeroizing<String>, CliError> {
+    small_file::read_text(file, MAX_BYTES)
         .map_err(|error| CliError::CertificateFile { file: file.to_owned(), why: error.to_string() })
 }
 

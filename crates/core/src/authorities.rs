@@ -7,6 +7,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::small_file;
+
 /// The system's certificate authorities, and those in the file.
 ///
 /// # Errors
@@ -16,18 +18,27 @@ pub fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     // Single certificates of the system that cannot be used are no reason to stop.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca_file {
-        let unreadable = |why: &dyn Display| format!("cannot read {}: {why}", file.display());
-        let mut found = 0;
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|why| unreadable(&why))? {
-            roots.add(certificate.map_err(|why| unreadable(&why))?).map_err(|why| unreadable(&why))?;
-            found += 1;
-        }
-        if found == 0 {
-            return Err(unreadable(&"it holds no certificate"));
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|why| unreadable(file, &why))?;
         }
     }
     if roots.is_empty() {
         return Err("no certificate authorities: install the system's, or set LOCKSTEP_TLS_CA_FILE".to_owned());
     }
     Ok(roots)
+}
+
+/// The certificates in a file of PEM: one at least.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = small_file::read(file, small_file::CERTIFICATES_BYTES).map_err(|why| unreadable(file, &why))?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|why| unreadable(file, &why))?;
+    if found.is_empty() { Err(unreadable(file, &"it holds no certificate")) } else { Ok(found) }
+}
+
+fn unreadable(file: &Path, why: &dyn Display) -> String {
+    format!("cannot read {}: {why}", file.display())
 }

@@ -22,6 +22,7 @@ pub mod secret_keys;
 pub mod sequence;
 pub mod settings;
 pub mod shutdown;
+pub mod small_file;
 pub mod source_identity;
 pub mod telemetry;
 pub mod tenancy;

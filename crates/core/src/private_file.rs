@@ -1,15 +1,11 @@
 //! Files that hold secrets: nobody but their owner may read them.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use secrecy::zeroize::Zeroizing;
 
-use crate::core_dumps;
-
-/// Such files have few lines; one that is longer is none.
-const MAX_BYTES: u64 = 64 * 1024;
+use crate::{core_dumps, small_file};
 
 /// Why such a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -40,19 +36,13 @@ pub enum PrivateFileError {
 pub(crate) fn read(file: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let name = file.display().to_string();
     let unreadable = |why| PrivateFileError::Unreadable { file: name.clone(), why };
-    // A pipe would be waited for.
-    if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
-        return Err(unreadable(std::io::Error::other("it is no file")));
-    }
-    let opened = File::open(file).map_err(unreadable)?;
+    let opened = small_file::open(file).map_err(unreadable)?;
     // What was opened is asked, not what may be in its place by now.
     if let Some(mode) = too_open(&opened).map_err(unreadable)? {
         return Err(PrivateFileError::Exposed { file: name, mode });
     }
     core_dumps::turn_off();
-    let mut text = Zeroizing::new(String::new());
-    opened.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+    small_file::read_text_from(opened, small_file::SECRET_BYTES).map_err(unreadable)
 }
 
 /// The lines that hold something, each with its number, counted from 1. Empty ones, and those that begin with `#`, are passed over.

@@ -44,6 +44,11 @@ impl SecretUrl {
 }
 
 impl SecretUrl {
+    /// Whether it names a user, with a password or without.
+    pub fn has_user(&self) -> bool {
+        self.expose().split(['?', '#']).next().is_some_and(|before| before.contains('@'))
+    }
+
     /// Whether it carries a password: behind the user's name, or in a parameter of such a name.
     pub fn has_password(&self) -> bool {
         let Some((_, rest)) = self.expose().split_once("://") else { return true };
@@ -109,6 +114,18 @@ mod tests {
             ("http://[::1]:8123", false),
         ] {
             assert_eq!(SecretUrl::new(url).has_password(), has, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_what_stands_before_the_host() {
+        for (url, has) in [
+            ("http://me@h", true),
+            ("http://me:p/w@h/x", true),
+            ("http://h/?x=a@b", false),
+            ("http://[::1]:8123", false),
+        ] {
+            assert_eq!(SecretUrl::new(url).has_user(), has, "{url}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Settings: the same names as flags and in the environment, for every program; wrong ones are reported as one list.
 
 mod check;
+mod command_line;
 mod destinations;
 mod events;
 mod file;
@@ -12,19 +13,16 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::{Command, Parser};
 use secrecy::SecretString;
 
 use self::check::{Check, given};
+pub use self::command_line::parse_command_line;
 pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTls};
 pub use self::events::{EventArgs, EventSettings, EventSink, EventsTo};
 pub use self::mappings::{BuiltInMappings, MappingArgs, MappingSources};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
-pub use self::written::WrittenSettings;
-use crate::exit;
-use crate::output::{Guess, choose_colors};
+pub use self::written::{WrittenSettings, lacking};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
 
@@ -199,8 +197,8 @@ impl fmt::Display for SettingsErrors {
 impl std::error::Error for SettingsErrors {}
 
 impl Flags {
-    /// Checks all settings. What is wrong is added to `problems`.
-    fn resolve(&self, needs: Needs, problems: &[String]) -> Result<Settings, SettingsErrors> {
+    /// Checks all settings. What is wrong is added to `problems`; a setting that is wrong is as if it was not set.
+    fn resolve(&self, needs: Needs, problems: &[String]) -> (Settings, Vec<String>) {
         let mut check = Check::after(problems);
         let source_url = check.url(
             "LOCKSTEP_SOURCE_URL",
@@ -242,15 +240,15 @@ impl Flags {
             destinations: self.destinations.resolve(&mut check),
             events: self.events.resolve(&mut check),
         };
-        check.result(settings)
+        (settings, check.into_problems())
     }
 
     fn clickhouse(&self, needs: Needs, check: &mut Check) -> ClickHouseSettings {
-        let url = check.url(
+        let url = check.http_url(
             "LOCKSTEP_CLICKHOUSE_URL",
             needs.clickhouse,
-            (self.clickhouse_url.as_deref(), None),
-            &["http://", "https://"],
+            self.clickhouse_url.as_deref(),
+            "LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD_FILE or LOCKSTEP_CLICKHOUSE_PASSWORD",
         );
         let password = check.secret(
             "LOCKSTEP_CLICKHOUSE_PASSWORD",
@@ -279,39 +277,9 @@ impl Flags {
     }
 }
 
-/// Parses the command line; what is wrong with it counts as wrong settings.
-///
-/// # Errors
-/// The exit code to end with: 0 after `--help` and `--version`, otherwise 78, after the message was printed.
-pub fn parse_command_line<T: Parser>() -> Result<T, ExitCode> {
-    let guess = Guess::of(std::env::args().skip(1));
-    choose_colors(guess.colors);
-    let command = without_empty_variables(T::command());
-    let parsed = command
-        .try_get_matches()
-        .and_then(|matches| T::from_arg_matches(&matches).map_err(|error| error.format(&mut T::command())));
-    parsed.map_err(|error| {
-        if error.use_stderr() {
-            guess.fail(&error);
-            return ExitCode::from(exit::CONFIGURATION);
-        }
-        // Printing to a closed pipe is no failure of ours.
-        let _ = error.print();
-        ExitCode::from(exit::OK)
-    })
-}
-
 /// Whether a value counts as not given.
 fn is_blank(value: &OsStr) -> bool {
     value.to_string_lossy().trim().is_empty()
-}
-
-/// A variable that is empty is as if it was not set, whatever its setting takes: files of compose and charts pass such ones.
-fn without_empty_variables(command: Command) -> Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| is_blank(&value));
-    let command = command
-        .mut_args(|flag| if flag.get_env().is_some_and(is_empty) { flag.env(None::<&'static str>) } else { flag });
-    command.mut_subcommands(without_empty_variables)
 }
 
 #[cfg(test)]
@@ -325,7 +293,7 @@ mod tests {
         let args = Flags {
             amqp_url: Some("http://hunter2@host".into()),
             clickhouse_raw_database: Some("a b".into()),
-            clickhouse_url: Some("http://me:hunter2@h:65536".into()),
+            clickhouse_url: Some("http://h:65536".into()),
             clickhouse_cluster: Some("a'b".into()),
             clickhouse_fsync: Some("yes".into()),
             clickhouse_password_file: Some("/nonexistent/secret".into()),
@@ -334,7 +302,7 @@ mod tests {
             listen: Some("nowhere".into()),
             ..Flags::default()
         };
-        let said = args.resolve(ALL, &[]).unwrap_err().to_string();
+        let said = SettingsErrors(args.resolve(ALL, &[]).1).to_string();
         for expected in [
             "LOCKSTEP_SOURCE_URL is missing",
             "LOCKSTEP_AMQP_URL must start with amqp:// or amqps://",
@@ -353,10 +321,41 @@ mod tests {
     }
 
     #[test]
+    fn the_url_of_clickhouse_holds_a_host_and_neither_user_nor_password() {
+        let problems =
+            |url: &str| Flags { clickhouse_url: Some(url.to_owned()), ..Flags::default() }.resolve(ALL, &[]).1;
+        let of_url = |url: &str| {
+            let said: Vec<_> =
+                problems(url).into_iter().filter(|problem| problem.starts_with("LOCKSTEP_CLICKHOUSE_URL")).collect();
+            assert!(!said.iter().any(|problem| problem.contains("hunter2")), "{said:?}");
+            said
+        };
+        for (url, said) in [
+            (
+                "http://hunter2@h",
+                "must not hold a user or password: set LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD",
+            ),
+            ("https://me:hunter2@h:8443", "must not hold a user"),
+            ("http://h/?password=hunter2", "must not hold a user"),
+            ("http://h:0", ": its port must be"),
+            ("http://h:hunter2", ": its port must be"),
+            ("http://[::1]:65536/", ": its port must be"),
+            ("http://hunter2 x/", " is no URL"),
+            ("http://", " is no URL"),
+        ] {
+            let all = of_url(url);
+            assert!(all.len() == 1 && all[0].contains(said), "{url}: {all:?}");
+        }
+        for url in ["http://h", "https://[::1]:8443/", "http://h:8123/?x=a@b"] {
+            assert_eq!(of_url(url), Vec::<String>::new(), "{url}");
+        }
+    }
+
+    #[test]
     fn empty_counts_as_not_given_and_defaults_apply() {
         let args = Flags { listen: Some(String::new()), log: Some(" ".into()), ..Flags::default() };
-        let settings = args.resolve(Needs::default(), &[]).unwrap();
-        assert_eq!(settings.listen, None);
+        let (settings, problems) = args.resolve(Needs::default(), &[]);
+        assert_eq!((settings.listen, problems), (None, Vec::new()));
         assert_eq!(settings.log, check::DEFAULT_LOG);
         assert_eq!(settings.max_value_bytes, DEFAULT_MAX_VALUE_BYTES);
         assert_eq!(settings.queue_prefix, "lockstep");

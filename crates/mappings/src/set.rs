@@ -5,8 +5,8 @@ use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lockstep_core::MappingName;
 use lockstep_core::settings::{BuiltInMappings, MappingSources};
+use lockstep_core::{MappingName, small_file};
 
 use crate::definition::{DefinitionError, DefinitionErrors, parse_definition};
 use crate::mapping::{Mapping, SourceTable};
@@ -188,9 +188,6 @@ fn definitions_in(directory: &Path) -> Result<Vec<PathBuf>, DefinitionError> {
 }
 
 fn read(path: &Path) -> Result<String, DefinitionError> {
-    let bytes = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
-    if bytes > MAX_DEFINITION_BYTES {
-        return Err(failed(path, format!("is {bytes} bytes long; a definition has at most {MAX_DEFINITION_BYTES}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    let text = small_file::read_text(path, MAX_DEFINITION_BYTES).map_err(|error| unreadable(path, &error))?;
+    Ok(text.to_string())
 }

@@ -27,6 +27,12 @@ pub enum Queue {
     },
 }
 
+/// The queues that programs declare under the prefix of these settings.
+pub fn queue_names(settings: &Settings) -> Vec<String> {
+    let topology = Topology::new(&settings.queue_prefix);
+    [vec![topology.main_queue()], topology.retry_queues(), vec![topology.dead_queue()]].concat()
+}
+
 /// Asks the broker again and again over one connection. After a failure the next question opens another.
 pub struct Broker {
     reader: DepthsReader,

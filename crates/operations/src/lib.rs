@@ -9,6 +9,7 @@ mod actions;
 mod backlog;
 mod broker;
 pub mod claims;
+mod config;
 mod deployment;
 mod destinations;
 pub mod doctor;
@@ -44,7 +45,8 @@ pub use access::{
     access_check, access_list, grant_access, revoke_access,
 };
 pub use actions::{ActionEntry, ActionRecord, actions, begin_action, end_action};
-pub use broker::{Broker, Queue};
+pub use broker::{Broker, Queue, queue_names};
+pub use config::wrong_settings;
 pub use deployment::Deployment;
 pub use destinations::{
     AddDestinationReport, AddDestinationRequest, ChangeDestinationReport, ChangeDestinationRequest, DestinationDetail,
@@ -65,7 +67,7 @@ pub use explain::{
     TenancyFacts, TenancyStory, Verdict, Waiting, explain, latest_changes,
 };
 pub use freshness::{Freshness, SessionCount, freshness, sessions};
-pub use init::{InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
+pub use init::{FileConflict, InitReport, InitRequest, SuggestedMapping, TenantsReport, UnmappedTable, init};
 pub use lockstep_schema::events::{COUNTED as EVENTS_COUNTED, KINDS as EVENT_KINDS, SinkState};
 pub use lockstep_schema::instances::Instance;
 pub use lockstep_schema::tasks::TaskStatus;

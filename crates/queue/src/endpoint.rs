@@ -1,14 +1,15 @@
 //! Where the broker is and how it is trusted: address, heartbeat, time limits, TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
+use lockstep_core::authorities::certificates;
 use lockstep_core::secret::SecretUrl;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
+use crate::declare::visitor;
 use crate::error::QueueError;
 
 /// A peer that says nothing for twice this long counts as gone.
@@ -33,10 +34,11 @@ impl Endpoint {
     /// The address, with our limits applied.
     pub(crate) fn uri(&self) -> Result<AMQPUri, QueueError> {
         // The parser's error may repeat the address and with it the password.
-        let mut uri: AMQPUri = self.url.expose().parse().map_err(|_| QueueError::Misconfigured {
+        let parsed = self.url.expose().parse().ok().filter(|uri: &AMQPUri| uri.authority.port > 0);
+        let mut uri = parsed.ok_or_else(|| QueueError::Misconfigured {
             detail:
-                "write amqp://user:password@host:5672/virtual-host, or amqps:// for TLS, with / written as %2f and \
-                     other special characters percent-encoded"
+                "write amqp://user:password@host:5672/virtual-host, or amqps:// for TLS, with a port from 1 to 65535, / written \
+                 as %2f and other special characters percent-encoded"
                     .to_owned(),
         })?;
         if let Some(host) = ipv6_host(self.url.expose()) {
@@ -75,11 +77,7 @@ impl Endpoint {
     }
 
     fn extra_authorities(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let Some(file) = &self.tls_ca_file else { return Ok(Vec::new()) };
-        let said = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| said(&error))?;
-        let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| said(&error))?;
-        if certificates.is_empty() { Err(said(&"no certificate in it")) } else { Ok(certificates) }
+        self.tls_ca_file.as_deref().map_or_else(|| Ok(Vec::new()), certificates)
     }
 
     pub(crate) fn unreachable(&self, detail: &dyn std::fmt::Display) -> QueueError {
@@ -93,6 +91,15 @@ impl Endpoint {
     pub(crate) fn timeout(&self, doing: &'static str, after: Duration) -> QueueError {
         QueueError::Timeout { url: self.url.to_string(), doing, after_ms: after.as_millis() }
     }
+}
+
+/// Whether this is an address of a broker, and its certificates can be read. Connects to nothing.
+///
+/// # Errors
+/// [`QueueError::Misconfigured`] or [`QueueError::BadCertificates`], without user and password.
+pub fn check(url: &SecretUrl, tls_ca_file: Option<&Path>) -> Result<(), QueueError> {
+    let endpoint = visitor(url, tls_ca_file);
+    endpoint.tls(&endpoint.uri()?).map(drop)
 }
 
 /// The address between brackets, as in `amqp://user:password@[::1]:5672/`.
@@ -132,7 +139,13 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_said_without_its_password() {
-        for url in ["amqp:hunter2", "amqp://u:hunter2@host:notaport/", "hunter2"] {
+        for url in [
+            "amqp:hunter2",
+            "amqp://u:hunter2@host:notaport/",
+            "amqp://u:hunter2@host:65536/",
+            "amqp://u:hunter2@host:0/",
+            "hunter2",
+        ] {
             let said = endpoint(url, None).uri().unwrap_err().to_string();
             assert!(said.contains("LS-0103") && !said.contains("hunter2"), "{said}");
         }

@@ -11,25 +11,26 @@ use crate::error::SourceError;
 const CONTROL: EmbeddedMigrations = embed_migrations!("../../migrations/control");
 const STANDALONE: EmbeddedMigrations = embed_migrations!("../../migrations/source");
 
-macro_rules! of_control {
-    ($name:literal) => {
-        ($name, include_str!(concat!("../../../migrations/control/", $name, "/up.sql")))
+macro_rules! embedded {
+    ($of:literal, $name:literal) => {
+        ($name, include_str!(concat!("../../../migrations/", $of, "/", $name, "/up.sql")))
     };
 }
 
-/// What those of the control schema run, for people: what is embedded to be run does not give its text.
-const TEXTS: [(&str, &str); 7] = [
-    of_control!("2026-11-25-000001_capture"),
-    of_control!("2026-11-25-000002_shipping"),
-    of_control!("2026-11-25-000003_operations"),
-    of_control!("2026-11-26-000004_tenants"),
-    of_control!("2026-11-26-000005_verification"),
-    of_control!("2026-11-27-000006_freshness"),
-    of_control!("2026-11-27-000007_events"),
+/// What they run, for people: what is embedded to be run does not give its text.
+const TEXTS: [(&str, &str); 8] = [
+    embedded!("source", "2026-01-01-000000_source_schema"),
+    embedded!("control", "2026-11-25-000001_capture"),
+    embedded!("control", "2026-11-25-000002_shipping"),
+    embedded!("control", "2026-11-25-000003_operations"),
+    embedded!("control", "2026-11-26-000004_tenants"),
+    embedded!("control", "2026-11-26-000005_verification"),
+    embedded!("control", "2026-11-27-000006_freshness"),
+    embedded!("control", "2026-11-27-000007_events"),
 ];
 
-/// What a migration of the control schema runs, without its last semicolon.
-pub(crate) fn text(name: &str) -> String {
+/// What a migration runs, without its last semicolon.
+pub fn text(name: &str) -> String {
     let text = TEXTS.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text.trim().trim_end_matches(';'));
     format!("-- migration {name}\n{text}").trim_end().to_owned()
 }
@@ -99,9 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_migration_of_the_control_schema_can_be_shown() {
-        let all: Vec<Box<dyn Migration<Pg>>> = CONTROL.migrations().unwrap();
-        let mut names: Vec<_> = all.iter().map(|migration| migration.name().to_string()).collect();
+    fn every_migration_can_be_shown() {
+        let names = |migrations: Migrations| -> Vec<String> {
+            let all: Vec<Box<dyn Migration<Pg>>> = migrations.embedded().migrations().unwrap();
+            all.iter().map(|migration| migration.name().to_string()).collect()
+        };
+        let mut names = [names(Migrations::Standalone), names(Migrations::Control)].concat();
         names.sort();
         assert_eq!(names, TEXTS.map(|(name, _)| name));
         assert!(names.iter().all(|name| text(name).contains("CREATE ") || text(name).contains("ALTER ")));

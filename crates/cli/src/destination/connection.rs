@@ -1,11 +1,13 @@
 //! Where a connection string comes from: standard input, a file or the environment, and never the command line, which every
 //! process of the machine can read.
 
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use lockstep_core::small_file;
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
 use crate::error::CliError;
 
@@ -67,7 +69,7 @@ impl NewConnectionArgs {
 /// Reads standard input, where the word on the command line is `-`. Another may be a connection string, so it is not shown.
 fn from_stdin(word: Option<&str>) -> Result<SecretString, CliError> {
     if word == Some("-") {
-        return from(std::io::stdin(), "standard input");
+        return checked(small_file::read_text_from(io::stdin(), MAX_BYTES), "standard input");
     }
     let why = "it is not taken from the command line, which every process of the machine can read; give - and write it to \
                standard input, or --connection-file, or --connection-env";
@@ -75,10 +77,7 @@ fn from_stdin(word: Option<&str>) -> Result<SecretString, CliError> {
 }
 
 fn from_file(file: &Path) -> Result<SecretString, CliError> {
-    let name = shown(&file.display().to_string());
-    let opened = std::fs::File::open(file)
-        .map_err(|error| CliError::NoConnectionString(format!("cannot read {name}: {error}")))?;
-    from(opened, &name)
+    checked(small_file::read_text(file, MAX_BYTES), &shown(&file.display().to_string()))
 }
 
 /// What the system says of a variable that is no text would quote it.
@@ -86,7 +85,7 @@ fn from_environment(variable: &str) -> Result<SecretString, CliError> {
     let name = shown(variable);
     let value = std::env::var(variable)
         .map_err(|_| CliError::NoConnectionString(format!("the environment has no text in the variable {name}")))?;
-    checked(value, &name)
+    checked(Ok(Zeroizing::new(value)), &name)
 }
 
 /// A name, unless somebody has written a connection string in its place.
@@ -94,20 +93,13 @@ fn shown(name: &str) -> String {
     if name.contains("://") || name.contains("password") { "(not shown)".to_owned() } else { name.to_owned() }
 }
 
-fn from(source: impl Read, name: &str) -> Result<SecretString, CliError> {
-    let mut text = String::new();
-    let read = source.take(MAX_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|error| CliError::NoConnectionString(format!("cannot read {name}: {error}")))?;
-    checked(text, name)
-}
-
-fn checked(text: String, name: &str) -> Result<SecretString, CliError> {
-    let text = SecretString::from(text);
-    let trimmed = secrecy::ExposeSecret::expose_secret(&text).trim();
-    match trimmed.len() as u64 {
-        0 => Err(CliError::NoConnectionString(format!("{name} is empty"))),
-        1..=MAX_BYTES => Ok(SecretString::from(trimmed)),
-        _ => Err(CliError::NoConnectionString(format!("{name} has more than {MAX_BYTES} bytes"))),
+fn checked(text: io::Result<Zeroizing<String>>, name: &str) -> Result<SecretString, CliError> {
+    let refused = |why: String| Err(CliError::NoConnectionString(why));
+    match text.as_deref().map(|text| text.trim()) {
+        Ok("") => refused(format!("{name} is empty")),
+        Ok(text) if text.len() as u64 > MAX_BYTES => refused(format!("{name} has more than {MAX_BYTES} bytes")),
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(error) => refused(format!("cannot read {name}: {error}")),
     }
 }
 
@@ -119,8 +111,9 @@ mod tests {
 
     #[test]
     fn a_string_is_taken_without_its_line_end_and_one_that_is_none_is_not_shown() {
-        let read = |text: &str| from(text.as_bytes(), "standard input").map(|text| text.expose_secret().to_owned());
-        assert_eq!(read("postgres://a:hunter2@b/c\n").unwrap(), "postgres://a:hunter2@b/c");
+        let taken = |bytes: &[u8]| checked(small_file::read_text_from(bytes, MAX_BYTES), "standard input");
+        let read = |text: &str| taken(text.as_bytes()).map(|text| text.expose_secret().to_owned());
+        assert_eq!(read("\u{feff}postgres://a:hunter2@b/c\n").unwrap(), "postgres://a:hunter2@b/c");
         assert!(read(" \n").unwrap_err().to_string().ends_with("standard input is empty"));
         let long = read(&"hunter2".repeat(4000)).unwrap_err().to_string();
         assert!(long.contains("more than 16384 bytes") && !long.contains("hunter2"), "{long}");
@@ -130,6 +123,6 @@ mod tests {
                 assert!(error.starts_with("LS-0228") && !error.contains("hunter2"), "{error}");
             }
         }
-        assert!(from(&[0xff_u8][..], "standard input").unwrap_err().to_string().starts_with("LS-0228"));
+        assert!(taken(&[0xff]).unwrap_err().to_string().starts_with("LS-0228"));
     }
 }

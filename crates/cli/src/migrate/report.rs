@@ -3,6 +3,7 @@
 use lockstep_core::exit;
 use lockstep_destinations::{TableAction, TableChange};
 use lockstep_mappings::MappingSet;
+use lockstep_schema::migrations;
 use lockstep_schema::pauses::RESTART;
 use serde::Serialize;
 
@@ -67,7 +68,7 @@ impl MigrateReport {
             what: format!(
                 "create the source tables: migration {name}; run without --dry-run first to see what captures them"
             ),
-            statements: Vec::new(),
+            statements: vec![migrations::text(name)],
         };
         let source = pending.iter().map(step).collect();
         Self {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 
-use super::{ClickHouseSettings, Settings, SettingsErrors};
+use super::ClickHouseSettings;
 use crate::secret::SecretUrl;
+use crate::small_file;
 use crate::telemetry::LogFormat;
 
 /// The broker's client logs every failed attempt as an error of its own; what matters is said once, by `lockstep-queue`.
@@ -36,9 +37,9 @@ impl Check {
         Self { problems: problems.to_vec() }
     }
 
-    /// The settings, if nothing was wrong with any of them.
-    pub(super) fn result(self, settings: Settings) -> Result<Settings, SettingsErrors> {
-        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(self.problems)) }
+    /// All that was wrong.
+    pub(super) fn into_problems(self) -> Vec<String> {
+        self.problems
     }
 
     /// Notes what is wrong with a setting.
@@ -59,7 +60,7 @@ impl Check {
                 None
             }
             (Some(value), None) => Some(value.to_owned()),
-            (None, Some(file)) => match std::fs::read_to_string(file) {
+            (None, Some(file)) => match small_file::read_text(file, small_file::SECRET_BYTES) {
                 Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
                     self.problems.push(format!("{name}_FILE: cannot read {}: {error}", file.display()));
@@ -81,9 +82,6 @@ impl Check {
         let value = self.secret(name, from);
         match value {
             Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => {
-                if value.starts_with("http") && value.parse().is_ok_and(|uri| has_wrong_port(&uri)) {
-                    self.problems.push(format!("{name}: its port must be a number from 1 to 65535"));
-                }
                 return SecretUrl::new(value);
             }
             Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
@@ -92,6 +90,22 @@ impl Check {
             }
             None => {}
         }
+        SecretUrl::new("")
+    }
+
+    /// The URL of an HTTP interface, whose user and password are settings of their own.
+    pub(super) fn http_url(&mut self, name: &str, needed: bool, value: Option<&str>, user: &str) -> SecretUrl {
+        let url = self.url(name, needed, (value, None), &["http://", "https://"]);
+        let problem = match url.expose().parse::<Uri>() {
+            _ if url.expose().is_empty() => return url,
+            _ if url.has_user() || url.has_password() => {
+                format!("{name} must not hold a user or password: set {user}")
+            }
+            Ok(uri) if !has_wrong_port(&uri) => return url,
+            Ok(_) => format!("{name}: its port must be a number from 1 to 65535"),
+            Err(_) => format!("{name} is no URL"),
+        };
+        self.problems.push(problem);
         SecretUrl::new("")
     }
 
@@ -147,6 +161,7 @@ impl Check {
         let value = value.filter(|value| !value.as_os_str().is_empty())?;
         if !value.is_dir() {
             self.problems.push(format!("{name}: {} is no directory", value.display()));
+            return None;
         }
         Some(value.to_owned())
     }
@@ -155,6 +170,7 @@ impl Check {
         let value = value.filter(|value| !value.as_os_str().is_empty())?;
         if !value.is_file() {
             self.problems.push(format!("{name}: {} is no file", value.display()));
+            return None;
         }
         Some(value.to_owned())
     }

@@ -21,10 +21,11 @@ pub struct EventArgs {
     /// File that events are appended to, one JSON object a line, or - for standard output
     #[arg(long, env = "LOCKSTEP_EVENTS_TO", value_name = "FILE|-", global = true)]
     pub(super) events_to: Option<String>,
-    /// Webhooks that events are sent to, each with a name of yours: pager=https://hooks.internal/lockstep
+    /// Webhooks that events are sent to, each with a name of yours: pager=https://hooks.internal/lockstep. A comma separates
+    /// them; one within a URL is written as %2C
     #[arg(long, env = "LOCKSTEP_EVENTS_WEBHOOKS", hide_env_values = true, value_name = "NAME=URL,…", global = true)]
     pub(super) events_webhooks: Option<String>,
-    /// File that holds the webhooks, one a line
+    /// File that holds the webhooks, NAME=URL, one a line. A comma is part of its URL
     #[arg(long, env = "LOCKSTEP_EVENTS_WEBHOOKS_FILE", value_name = "FILE", global = true)]
     pub(super) events_webhooks_file: Option<PathBuf>,
     /// File with the secrets that webhooks are signed with, one a line: NAME:whsec_BASE64. Each of a name's secrets signs
@@ -91,8 +92,11 @@ impl EventArgs {
         let allows_plain = check.on_or_off("LOCKSTEP_EVENTS_PLAIN_HTTP", self.events_plain_http.as_deref());
         let from = (self.events_webhooks.as_deref(), self.events_webhooks_file.as_deref());
         let text = check.secret(WEBHOOKS, from).unwrap_or_default();
+        // In the file a comma may be part of a URL.
+        let is_file = given(self.events_webhooks.as_deref()).is_none();
+        let entries: Vec<_> = if is_file { text.lines().collect() } else { listed(&text).collect() };
         let mut sinks: Vec<EventSink> = Vec::new();
-        for entry in text.split([',', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {
+        for entry in entries.into_iter().map(str::trim).filter(|entry| !entry.is_empty()) {
             match webhook(entry, allows_plain) {
                 Ok(sink) if sinks.iter().any(|other| other.name == sink.name) => {
                     check.problem(format!("{WEBHOOKS}: {} is there twice", sink.name));
@@ -106,6 +110,16 @@ impl EventArgs {
         }
         sinks
     }
+}
+
+/// The webhooks of the variable.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', '\n'])
+}
+
+/// What the variable holds, as the file has it.
+pub(super) fn one_a_line(text: &str) -> String {
+    listed(text).map(str::trim).filter(|entry| !entry.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// Why requests to these webhooks cannot be signed, and which lines of the file are no secrets.
@@ -126,13 +140,15 @@ fn lacks(webhooks: &[&str], file: Option<&Path>) -> Vec<WebhookSecretsError> {
 fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
     const FORM: &str = "each must be NAME=URL, with a name of at most 32 letters, digits, _ or -";
     let (name, url) = entry.split_once('=').ok_or(FORM)?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let (name, url) = (name.trim(), url.trim());
-    if name.is_empty() || name.len() > 32 || !name.bytes().all(is_plain) {
+    if !is_name(name) {
         return Err(FORM.to_owned());
     }
     if name == LINES {
         return Err(format!("{LINES} is the name of what LOCKSTEP_EVENTS_TO says; take another"));
+    }
+    if url.split(',').skip(1).any(is_webhook) {
+        return Err(format!("{name}: another webhook follows it behind a comma; the file has one a line"));
     }
     let parsed: Uri = url.parse().map_err(|_| format!("{name}: this is no URL"))?;
     let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("{name}: its URL names no host"))?;
@@ -151,6 +167,17 @@ fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
         _ => return Err(format!("{name}: its URL must start with https://")),
     }
     Ok(EventSink { name: name.to_owned(), to: EventsTo::Webhook(SecretUrl::new(url)) })
+}
+
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    !name.is_empty() && name.len() <= 32 && name.bytes().all(is_plain)
+}
+
+/// Whether this looks like a webhook, and not like a piece of a URL.
+fn is_webhook(text: &str) -> bool {
+    let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    text.split_once('=').is_some_and(|(name, url)| is_name(name.trim()) && is_url(url.trim()))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -197,6 +224,36 @@ mod tests {
         assert!(sinks[0].starts_with("a Webhook") && !sinks[0].contains("hunter2"), "{sinks:?}");
         assert_eq!(webhooks("a=http://10.0.0.7/", "off").1.len(), 1);
         assert_eq!(webhooks("a=http://10.0.0.7/", "on").1.len(), 0);
+    }
+
+    /// The addresses of a file's webhooks, and what is wrong with them.
+    fn of_file(text: &str) -> (Vec<String>, Vec<String>) {
+        let path = std::env::temp_dir().join(format!("lockstep-webhooks-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::write(&path, text).unwrap();
+        let mut check = Check::default();
+        let sinks =
+            EventArgs { events_webhooks_file: Some(path.clone()), ..EventArgs::default() }.resolve(&mut check).sinks;
+        std::fs::remove_file(&path).unwrap();
+        let address = |sink: &EventSink| match &sink.to {
+            EventsTo::Webhook(url) => format!("{} {}", sink.name, url.expose()),
+            other => panic!("{other:?}"),
+        };
+        let problems = check.problems().iter().filter(|problem| !problem.starts_with("LS-0516")).cloned();
+        (sinks.iter().map(address).collect(), problems.collect())
+    }
+
+    #[test]
+    fn a_comma_is_part_of_a_url_in_the_file_and_separates_in_the_variable() {
+        let lines = of_file("\u{feff}pager=https://h/x?to=a,b,c=d\r\n\nchat=https://h/\n");
+        assert_eq!(lines, (vec!["pager https://h/x?to=a,b,c=d".to_owned(), "chat https://h/".to_owned()], Vec::new()));
+        let written = one_a_line("pager=https://h/x?to=a%2Cb, chat=https://h/,\nlast=https://h/");
+        assert_eq!(written, "pager=https://h/x?to=a%2Cb\nchat=https://h/\nlast=https://h/");
+        assert_eq!(webhooks(&written.replace('\n', ","), "off").0.len(), 3);
+        let (_, problems) = of_file("pager=https://h/hunter2, chat=https://h/hunter2");
+        assert_eq!(
+            problems,
+            [format!("{WEBHOOKS}: pager: another webhook follows it behind a comma; the file has one a line")]
+        );
     }
 
     /// Of what is set for two webhooks, with a file that holds this.

@@ -7,6 +7,7 @@ use clap::{Arg, ValueHint};
 use toml::de::{DeTable, DeValue};
 
 use crate::secret::SecretUrl;
+use crate::small_file;
 
 /// Where it is looked for, in this order, unless it is named.
 const PLACES: [&str; 2] = ["lockstep.toml", "/etc/lockstep/lockstep.toml"];
@@ -54,15 +55,18 @@ impl SettingsFile {
         let named = named.filter(|path| !path.as_os_str().is_empty());
         let found = || PLACES.iter().map(Path::new).find(|path| path.exists());
         let Some(path) = named.or_else(found) else { return Self::default() };
-        let mut file = match read(path) {
+        let mut file = match small_file::read_text(path, MAX_BYTES) {
             Ok(text) => Self::parse(path, &text, flags),
-            Err(why) => Self { problems: vec![format!("{}: {why}", path.display())], ..Self::default() },
+            Err(why) => {
+                let problem = format!("{}: cannot read this configuration file: {why}", path.display());
+                Self { problems: vec![problem], ..Self::default() }
+            }
         };
         file.path = Some(path.to_owned());
         file
     }
 
-    fn parse(path: &Path, text: &str, flags: &[Arg]) -> Self {
+    pub(super) fn parse(path: &Path, text: &str, flags: &[Arg]) -> Self {
         let mut file = Self::default();
         let line_at =
             |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -85,15 +89,6 @@ impl SettingsFile {
         file.entries.sort_by_key(|entry| entry.line);
         file
     }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot read this configuration file: {error}");
-    let bytes = std::fs::metadata(path).map_err(cannot)?.len();
-    if bytes > MAX_BYTES {
-        return Err(format!("a configuration file has at most {MAX_BYTES} bytes, and this has {bytes}"));
-    }
-    std::fs::read_to_string(path).map_err(cannot)
 }
 
 /// The setting that a line means, or what is wrong with the line.

@@ -87,16 +87,19 @@ impl SettingsArgs {
     /// # Errors
     /// [`SettingsErrors`] names each setting that is missing, unreadable or malformed, never its value if it is secret.
     pub fn resolve(&self, needs: Needs) -> Result<Settings, SettingsErrors> {
-        self.flags.resolve(needs, &self.problems)
+        let (settings, problems) = self.flags.resolve(needs, &self.problems);
+        if problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(problems)) }
+    }
+
+    /// Everything that is wrong, with what `further` finds in those settings that are not.
+    pub fn problems(&self, needs: Needs, further: impl FnOnce(&Settings) -> Vec<String>) -> Vec<String> {
+        let (settings, mut problems) = self.flags.resolve(needs, &self.problems);
+        problems.extend(further(&settings));
+        problems
     }
 
     pub(super) fn given(&self) -> &[Given] {
         &self.given
-    }
-
-    /// Whether there is a setting of this name in the file.
-    pub(super) fn is_known(name: &str) -> bool {
-        flags().iter().filter_map(name_of).any(|known| known == name)
     }
 
     /// Every setting with its value and where that was found, in the order of the flags.
@@ -105,7 +108,8 @@ impl SettingsArgs {
     }
 }
 
-fn flags() -> Vec<Arg> {
+/// Every setting's flag.
+pub(super) fn flags() -> Vec<Arg> {
     Flags::augment_args(Command::new("settings")).get_arguments().cloned().collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_core::small_file;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use secrecy::{ExposeSecret, SecretString};
@@ -31,8 +32,8 @@ impl Password {
     /// When the file cannot be read, or its text has not 12 to 1024 bytes (LS-0054).
     pub fn from_file(file: &Path) -> Result<Self, OperationError> {
         let refused = |why: String| OperationError::PasswordFile { file: PathBuf::from(file), why };
-        let text = SecretString::from(std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?);
-        let own = text.expose_secret().trim_end_matches(['\r', '\n']);
+        let text = small_file::read_text(file, small_file::SECRET_BYTES).map_err(|error| refused(error.to_string()))?;
+        let own = text.trim_end_matches(['\r', '\n']);
         if !OWN_BYTES.contains(&own.len()) {
             return Err(refused(format!("it has {} bytes, not 12 to 1024", own.len())));
         }
@@ -76,7 +77,7 @@ mod tests {
             assert!(error.starts_with("LS-0054") && error.contains(&format!("{bytes} bytes")), "{error}");
             assert!(!error.contains("short"), "{error}");
         }
-        std::fs::write(&file, "  twelve bytes\r\n").unwrap();
+        std::fs::write(&file, "\u{feff}  twelve bytes\r\n").unwrap();
         assert_eq!(Password::from_file(&file).unwrap().0.expose_secret(), "  twelve bytes");
         std::fs::remove_file(&file).unwrap();
         assert!(Password::from_file(&file).unwrap_err().to_string().starts_with("LS-0054"));

@@ -1,17 +1,15 @@
 //! What a new installation begins with: a look at the three services, a configuration file, and a definition for each table of
 //! tenants. No database is changed.
 
+mod files;
 mod services;
 mod suggest;
 mod tenants;
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings, WrittenSettings};
+use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings, WrittenSettings, lacking};
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::{misfits_of_tenancies, tables_needed};
 use lockstep_mappings::postgres::tenancy_table;
@@ -20,6 +18,8 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio_postgres::Client;
 
+pub use self::files::FileConflict;
+use self::files::{Target, make_directory, write};
 use self::services::{of_clickhouse, of_source};
 use self::suggest::suggest;
 pub(crate) use self::suggest::tenant_column;
@@ -31,6 +31,8 @@ use crate::mapping::{DefinitionFinding, check_mappings};
 
 /// The file that makes a table of tenancies.
 const TENANCIES_FILE: &str = "tenancy.sql";
+/// The directory of definitions.
+const MAPPINGS: &str = "mappings";
 /// Further tables are not looked at.
 const MAX_TABLES: usize = 2000;
 
@@ -52,7 +54,7 @@ pub struct InitRequest {
 /// What was found and written.
 #[derive(Serialize, Debug)]
 pub struct InitReport {
-    /// Whether all services answer, and every definition fits.
+    /// Whether all services answer, every definition fits, and no file says something else than was asked for.
     pub ready: bool,
     /// Each service.
     pub services: Vec<Check>,
@@ -72,9 +74,9 @@ pub struct InitReport {
     pub written: Vec<PathBuf>,
     /// Files that were there, and stay.
     pub kept: Vec<PathBuf>,
-    /// Settings with a password that no file can be named for: they stay in the environment.
-    pub in_environment: Vec<String>,
-    /// What to run now.
+    /// Of those, the ones that hold something else than was asked for.
+    pub conflicts: Vec<FileConflict>,
+    /// What to run now; nothing where files are in conflict.
     pub next: Vec<String>,
 }
 
@@ -116,7 +118,7 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
         findings: Vec::new(),
         written: Vec::new(),
         kept: Vec::new(),
-        in_environment: request.settings.left_out.clone(),
+        conflicts: Vec::new(),
         next: Vec::new(),
     };
     report.services.push(broker_check(settings).await);
@@ -124,7 +126,8 @@ pub async fn init(settings: &Settings, request: &InitRequest) -> Result<InitRepo
     if let Some(client) = client {
         of_database(&client, settings, request, &mut report).await?;
     }
-    report.ready = report.findings.is_empty() && report.services.iter().all(|check| check.outcome == Outcome::Ok);
+    let answer = report.services.iter().all(|check| check.outcome == Outcome::Ok);
+    report.ready = answer && report.findings.is_empty() && report.conflicts.is_empty();
     Ok(report)
 }
 
@@ -142,9 +145,12 @@ async fn of_database(
     write_settings(request, report)?;
     let statements = tenants.statements();
     if let Some(statements) = &statements {
-        write(&request.to.join(TENANCIES_FILE), statements, 0o644, request.force, report)?;
+        let of = report.tenants.as_ref().map_or_else(String::new, |tenants| format!(" of {}", tenants.table));
+        let is_other =
+            |there: &str| (there != statements).then(|| format!("it does not make the table of tenancies{of}"));
+        write(&Target::of(request, TENANCIES_FILE), statements, is_other, report)?;
     }
-    let mappings = MappingSources { built_in, directory: Some(request.to.join("mappings")) };
+    let mappings = MappingSources { built_in, directory: Some(request.to.join(MAPPINGS)) };
     suggest(client, request, (&tenants, &mappings), report).await?;
     report.findings = check_mappings(&Settings { mappings, ..settings.clone() }, None).await?.findings;
     let of_tenancies = misfits_of_tenancies(&facts(client, &[tenancy_table()]).await?);
@@ -158,6 +164,7 @@ async fn of_database(
         report.services.push(Check::finding("tenants", problem, remedy));
     }
     report.next = match tenants.problem() {
+        _ if !report.conflicts.is_empty() => Vec::new(),
         Some(_) => vec![again(&request.to, tenants.are_to_be_named())],
         None => next(&request.to, statements.is_some(), &request.settings),
     };
@@ -183,18 +190,27 @@ async fn built_in(client: &Client, said: &BuiltInMappings) -> Result<BuiltInMapp
 }
 
 fn write_settings(request: &InitRequest, report: &mut InitReport) -> Result<(), OperationError> {
-    let secrets = request.to.join(WrittenSettings::directory());
+    let secrets = Path::new(WrittenSettings::directory());
     for (name, secret) in &request.settings.secrets {
-        make_directory(&secrets, 0o700)?;
-        write(&secrets.join(name), &format!("{}\n", secret.expose_secret()), 0o600, request.force, report)?;
+        make_directory(&request.to.join(secrets), 0o700)?;
+        let secret = secret.expose_secret();
+        let is_other =
+            |there: &str| (there.trim_end_matches(['\r', '\n']) != secret).then(|| "it holds another value".to_owned());
+        let target = Target { mode: 0o600, ..Target::of(request, secrets.join(name)) };
+        write(&target, &format!("{secret}\n"), is_other, report)?;
     }
     let text = format!(
         "# The names are those of the flags and variables: `lockstep config show`.\n\
-         mappings_dir = \"mappings\"\nbuilt_in_mappings = \"{}\"\n{}",
+         mappings_dir = \"{MAPPINGS}\"\nbuilt_in_mappings = \"{}\"\n{}",
         report.built_in_mappings, request.settings.text
     );
     make_directory(&request.to, 0o755)?;
-    write(&request.to.join("lockstep.toml"), &text, 0o644, request.force, report).map(drop)
+    let target = Target::of(request, "lockstep.toml");
+    let is_other = |there: &str| {
+        let lacking = lacking(&target.file, &text, there);
+        (!lacking.is_empty()).then(|| format!("it says something else of {}", lacking.join(", ")))
+    };
+    write(&target, &text, is_other, report)
 }
 
 /// The same command once more, which names the table of tenants where nobody knows it.
@@ -228,24 +244,4 @@ fn next(to: &Path, makes_tenancies: bool, settings: &WrittenSettings) -> Vec<Str
 /// A path as one word of a shell.
 fn word(path: &Path) -> String {
     crate::shell::word(&path.display().to_string())
-}
-
-fn make_directory(directory: &Path, mode: u32) -> Result<(), OperationError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(directory);
-    made.map_err(|why| OperationError::File { file: directory.to_owned(), why })
-}
-
-/// Writes a file, unless it is there and may not be replaced.
-fn write(file: &Path, text: &str, mode: u32, force: bool, report: &mut InitReport) -> Result<(), OperationError> {
-    if force {
-        // Another that stands there may be readable by more than may read this.
-        let _ = std::fs::remove_file(file);
-    }
-    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
-    match made.and_then(|mut made| made.write_all(text.as_bytes())) {
-        Ok(()) => report.written.push(file.to_owned()),
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => report.kept.push(file.to_owned()),
-        Err(why) => return Err(OperationError::File { file: file.to_owned(), why }),
-    }
-    Ok(())
 }

@@ -72,7 +72,17 @@ impl Tenants {
                 is_there: true,
             }));
         }
+        let kept = tables.iter().find(|tenants| tenants.is_kept).map(|tenants| shown(&tenants.table));
         Ok(match choose(tables, named, is_platform)? {
+            Self::Of { tenants, is_there: true, .. }
+                if kept.as_ref().is_some_and(|kept| *kept != shown(&tenants.table)) =>
+            {
+                Self::Unknown {
+                    problem: format!("the table of tenancies is kept from {} already", kept.unwrap_or_default()),
+                    remedy: format!("leave out --tenants-table, or drop {name} and the triggers that keep it first"),
+                    would_be: Some(tenants),
+                }
+            }
             Self::Of { tenants, is_there: false, .. } if is_taken => Self::Unknown {
                 problem: format!("something else is called {name}, as the table of tenancies has to be"),
                 remedy: "rename it: ALTER TYPE, VIEW, FOREIGN TABLE or SEQUENCE … RENAME TO …".to_owned(),

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use lockstep_core::settings::Settings;
-use lockstep_mappings::{Draft, DraftError, DraftRequest, MappingSet, SourceTable, draft};
+use lockstep_mappings::{Draft, DraftError, DraftRequest, Mapping, MappingSet, SourceTable, draft};
 use lockstep_schema::attach::{facts, tables_named, unique_keys};
 use lockstep_schema::{Session, Source};
 use serde::Serialize;
@@ -118,10 +118,12 @@ async fn table(client: &Client, name: &str) -> Result<SourceTable, OperationErro
 
 /// Names that a mapping cannot have: those that there are, alone and together with their joins'.
 pub(crate) fn taken(mappings: &MappingSet) -> BTreeSet<String> {
-    let of = |mapping: &lockstep_mappings::Mapping| {
-        let name = mapping.name.to_string();
-        let joins = mapping.joins.iter().map(|join| format!("{name}_{}", join.alias));
-        joins.chain([format!("{name}_truncated"), name.clone()]).collect::<Vec<_>>()
-    };
-    mappings.iter().flat_map(of).collect()
+    mappings.iter().flat_map(names_of).collect()
+}
+
+/// The names that a mapping takes.
+pub(crate) fn names_of(mapping: &Mapping) -> Vec<String> {
+    let name = mapping.name.to_string();
+    let joins = mapping.joins.iter().map(|join| format!("{name}_{}", join.alias));
+    joins.chain([format!("{name}_truncated"), name.clone()]).collect()
 }

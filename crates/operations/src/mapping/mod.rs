@@ -10,7 +10,7 @@ mod show;
 pub use check::{DefinitionFinding, MappingCheckReport, check_mappings};
 pub use detail::{MappingColumn, MappingDetail, MappingTrigger, mapping_detail};
 pub use init::{LeftOutColumn, MappingDraft, MappingInitRequest, init_mapping};
-pub(crate) use init::{draft_of, taken};
+pub(crate) use init::{draft_of, names_of, taken};
 pub use list::{MappingEntry, MappingState, MappingsReport, mapping_entries, mappings, quarantined_of};
 pub use own::OwnDatabases;
 pub use show::{MappingStatement, MappingStatements, show_mapping};

@@ -7,6 +7,7 @@
 mod apply;
 mod describe;
 mod detach;
+mod extent;
 mod fill_steps;
 mod flaws;
 mod inspect;
@@ -19,6 +20,7 @@ pub use describe::{
     unique_keys,
 };
 pub use detach::detach;
+pub use extent::{Extent, extent};
 pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
 pub use inspect::{Captured, Live, LiveObject, facts, inspect, inspect_catalog, tenancies_known};

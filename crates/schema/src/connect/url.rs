@@ -17,6 +17,9 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// An idle connection is asked after this time whether it still stands, unless the URL says otherwise.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(20);
 
+/// What is wrong with ports.
+const PORTS: &str = "a wrong port: each host has one from 1 to 65535, or all have one as the parameter port";
+
 /// A URL taken apart.
 #[derive(Debug)]
 pub(super) struct ParsedUrl {
@@ -41,6 +44,12 @@ pub(super) fn parse(url: &str, tls_ca_file: Option<&Path>) -> Result<ParsedUrl, 
     if config.get_hosts().is_empty() {
         return Err(SourceError::Url("it names no host".to_owned()));
     }
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let ports = config.get_ports();
+    // The library says so only when it connects.
+    if ports.contains(&0) || (ports.len() > 1 && ports.len() != hosts) {
+        return Err(SourceError::Url(format!("it has {PORTS}")));
+    }
     // 0 seconds mean "for ever" to libpq; the library leaves them out, and ours holds.
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -58,7 +67,8 @@ pub(super) fn parse(url: &str, tls_ca_file: Option<&Path>) -> Result<ParsedUrl, 
 }
 
 fn malformed() -> SourceError {
-    SourceError::Url("it is malformed (special characters in user or password are written as %XX)".to_owned())
+    let what = format!("it is malformed, or has {PORTS} (special characters in user or password are written as %XX)");
+    SourceError::Url(what)
 }
 
 /// What libpq's `sslmode` and Prisma's `sslaccept` ask for together.

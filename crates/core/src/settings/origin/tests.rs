@@ -135,12 +135,11 @@ fn every_flag_but_the_file_itself_has_a_name_in_the_file() {
 
 #[test]
 fn what_was_given_can_be_written_down_and_read_again_with_its_secrets_apart() {
-    let flags =
-        ["--source-url=postgres://me:hunter2@db/app", "--queue-prefix=\"x", "--clickhouse-url=http://me:hunter2@host"];
-    let written = parse(&[&flags[..], &["--amqp-url=amqp://host", "--tls-ca-file=ca.pem"]].concat()).as_file();
+    let flags = ["--source-url=postgres://me:hunter2@db/app", "--queue-prefix=\"x", "--amqp-url=amqp://host"];
+    let written = parse(&[&flags[..], &["--tls-ca-file=ca.pem"]].concat()).as_file();
     assert!(!written.text.contains("hunter2"), "{}", written.text);
     let secrets: Vec<_> = written.secrets.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!((secrets, written.left_out), (vec!["source_url"], vec!["clickhouse_url".to_owned()]));
+    assert_eq!(secrets, ["source_url"]);
     let read = Written::new(&written.text).parse(&[]);
     assert_eq!(of(&read, "amqp_url").value.as_deref(), Some("amqp://host"));
     assert!(of(&read, "tls_ca_file").value.as_deref().is_some_and(|path| Path::new(path).is_absolute()));
@@ -153,8 +152,53 @@ fn addresses_of_webhooks_are_not_shown_and_are_written_to_a_file_of_their_own() 
     assert_eq!(of(&args, "events_webhooks").value.as_deref(), Some("set"));
     let written = args.as_file();
     assert!(!written.text.contains("hunter2"), "{}", written.text);
-    assert_eq!(written.secrets[0].0, "events_webhooks");
+    let [(name, secret)] = &written.secrets[..] else { panic!("{written:?}") };
+    assert_eq!(name, "events_webhooks");
+    let lines = ["pager=https://hooks.example.com/hunter2", "chat=https://h/?t=hunter2"].join("\n");
+    assert_eq!(secrecy::ExposeSecret::expose_secret(secret), lines);
     let file = Written::new("events_webhooks = \"pager=https://hooks.example.com/hunter2\"\n");
     let refused = file.parse(&[]).resolve(Needs::default()).unwrap_err().to_string();
     assert!(refused.contains("events_webhooks_file = ") && !refused.contains("hunter2"), "{refused}");
+}
+
+/// What is written down leaves no secret out: only the URL of ClickHouse has no file, and holds none.
+#[test]
+fn every_secret_can_stand_in_a_file_of_its_own() {
+    let flags = flags();
+    let names: Vec<_> = flags.iter().filter_map(name_of).collect();
+    let secrets = flags.iter().filter(|flag| flag.is_hide_env_values_set()).filter_map(name_of);
+    let without: Vec<_> = secrets.filter(|name| !names.contains(&format!("{name}_file"))).collect();
+    assert_eq!(without, ["clickhouse_url"]);
+}
+
+#[test]
+fn a_file_lacks_what_it_gives_another_value_or_none_however_it_is_written() {
+    let path = Path::new("here/lockstep.toml");
+    let absolute = std::path::absolute("here/secrets/source").unwrap();
+    let there = format!(
+        "\u{feff}# mine\nlisten = \"0.0.0.0:1\"\nsource_url_file = \"{}\"\nmax_value_bytes = \"5\"\n",
+        absolute.display()
+    );
+    let lacking = |text: &str| super::super::lacking(path, text, &there);
+    assert_eq!(lacking("max_value_bytes = 5\nsource_url_file = \"./secrets/source\"\n"), Vec::<String>::new());
+    assert_eq!(lacking("max_value_bytes = 6\nqueue_prefix = \"x\"\n"), ["max_value_bytes", "queue_prefix"]);
+    assert_eq!(super::super::lacking(path, "listen = \"x\"", "listen = \"x"), ["listen"]);
+}
+
+#[test]
+fn a_file_of_settings_or_of_a_secret_may_begin_with_a_mark_and_has_a_limit() {
+    let secret = Written::new("\u{feff}postgres://me@db/app\r\n");
+    let long = Written::new(&"x".repeat(70_000));
+    let file = Written::new(&format!("\u{feff}source_url_file = \"{}\"\n", secret.0.display()));
+    let of_source = Needs { source: true, ..Needs::default() };
+    assert_eq!(file.parse(&[]).resolve(of_source).unwrap().source_url.expose(), "postgres://me@db/app");
+    let args = parse(&["--clickhouse-password-file", long.0.to_str().unwrap()]);
+    let said = args.resolve(Needs::default()).unwrap_err().to_string();
+    assert!(
+        said.contains("LOCKSTEP_CLICKHOUSE_PASSWORD_FILE: cannot read ") && said.contains("more than 65536 bytes"),
+        "{said}"
+    );
+    let longer = Written::new(&"#".repeat(300_000));
+    let said = longer.parse(&[]).resolve(Needs::default()).unwrap_err().to_string();
+    assert!(said.contains("cannot read this configuration file: it has more than 262144 bytes"), "{said}");
 }

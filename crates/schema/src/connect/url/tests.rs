@@ -41,6 +41,36 @@ fn a_malformed_url_is_refused_without_showing_it() {
 }
 
 #[test]
+fn a_wrong_port_is_said_of_every_host_and_without_showing_the_url() {
+    for url in [
+        "postgres://app:hunter2@db:0/x",
+        "postgres://app:hunter2@db:65536/x",
+        "postgres://app:hunter2@db:hunter2/x",
+        "postgres://app:hunter2@one:5432,two:65536/x",
+        "postgres://app:hunter2@one:5432,[::1]:0/x",
+        "postgres://app:hunter2@one,two/x?port=5433",
+        "postgres://app:hunter2@/x?host=one&host=two&host=three&port=1,2",
+        "postgres://app:hunter2@/x?host=/run/postgresql&port=0",
+    ] {
+        let said = parse(url, None).unwrap_err().to_string();
+        assert!(
+            said.starts_with("LS-0010") && said.contains("wrong port") && !said.contains("hunter2"),
+            "{url}: {said}"
+        );
+    }
+    for (url, ports) in [
+        ("postgres://app@one:5433,two,[::1]:65535/x", &[5433, 5432, 65535][..]),
+        ("postgres://app@/x?host=/run/postgresql&host=db&port=1", &[1]),
+        ("postgres://app@/x?host=one&host=two&port=1,2", &[1, 2]),
+        ("postgres://app@%2Frun%2Fpostgresql/x", &[5432]),
+        ("postgres://app@/x?host=/run/postgresql", &[]),
+    ] {
+        let parsed = parse(url, None).unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert_eq!(parsed.config.get_ports(), ports, "{url}");
+    }
+}
+
+#[test]
 fn parameters_of_prisma_and_of_managed_providers_are_understood() {
     let parsed = parse(
         "postgres://app:secret@db/main?schema=public&connection_limit=5&pool_timeout=0&statement_cache_size=0\
