@@ -29,7 +29,7 @@ const OF_SOURCE: [&str; 26] = [
     "destination list",
     "settings",
     "doctor",
-    "init --dry-run",
+    "detach --dry-run",
     "mapping list",
     "mapping check",
     "migrate",
@@ -39,10 +39,9 @@ const OF_SOURCE: [&str; 26] = [
 ];
 
 /// Those that ask ClickHouse.
-const OF_CLICKHOUSE: [&str; 8] = [
+const OF_CLICKHOUSE: [&str; 7] = [
     "status --tenant TENANT",
     "top --once",
-    "wait --all --timeout 5",
     "doctor",
     "access list",
     "migrate",
@@ -73,7 +72,7 @@ async fn a_service_that_lets_nobody_in_is_named_with_the_settings_to_correct() -
     let (server, _) = stage.installation.database().url().rsplit_once('/').unwrap_or_default();
     let elsewhere = format!("{server}/there_is_no_such_database");
     names(&stage, "lockstep", &OF_SOURCE, "LOCKSTEP_SOURCE_URL", &elsewhere).await?;
-    for command in ["migrate --check", "wait --all --timeout 5"] {
+    for command in ["migrate --check", "status --tenant TENANT"] {
         let said = said(&stage, "lockstep", command, ("LOCKSTEP_CLICKHOUSE_USER", "nobody")).await?;
         ensure!(said.contains("LOCKSTEP_CLICKHOUSE_USER"), "{command}: {said}");
     }
