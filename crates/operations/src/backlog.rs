@@ -32,7 +32,10 @@ pub(crate) async fn fence(control: &Control, waiting: &mut Waiting<'_>) -> Resul
             break Err(unfinished);
         }
     };
-    progress::forget(control, question).await?;
+    // The sequencer may hold one that it is about to answer, and removes what is old.
+    if answer.is_ok() {
+        progress::forget(control, question).await?;
+    }
     answer.map_err(Unfinished::into)
 }
 
