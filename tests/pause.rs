@@ -76,20 +76,20 @@ async fn what_stands_still_holds_up_no_number_before_its_first_change() -> Resul
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
-    lockstep(&stage, &["pause", "mapping", "teams", "--reason", "for a test"]).await?;
+    lockstep(&stage, &["pause", "mapping", "users", "--reason", "for a test"]).await?;
     says(&programs[1], "some_paused=true", 1).await?;
     let head = stage.number(HEAD).await?;
     stage.sql(r#"BEGIN; UPDATE "ProjectUser" SET "displayName" = 'renamed'; UPDATE "Team" SET "displayName" = 'renamed'; COMMIT"#).await?;
     stage.numbered().await?;
     let first = format!(
-        "SELECT min(c.sequence) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'teams' AND c.sequence > {head}"
+        "SELECT min(c.sequence) FROM lockstep.change c JOIN lockstep.target t ON t.id = c.mapping WHERE t.name = 'users' AND c.sequence > {head}"
     );
     let first = stage.number(&first).await?;
-    ensure!(first > head + 1, "users come first");
+    ensure!(first > head + 1, "teams come first");
     const PASSED: &str = "SELECT passed FROM lockstep.destination WHERE name = 'clickhouse'";
-    stage.until("all before the first team to be known as shipped", PASSED, first - 1).await?;
-    assert_eq!(stage.seen(RENAMED).await?, "4");
-    lockstep(&stage, &["resume", "mapping", "teams"]).await?;
+    stage.until("all before the first user to be known as shipped", PASSED, first - 1).await?;
+    assert_eq!(stage.seen(RENAMED).await?, "0", "users stand still");
+    lockstep(&stage, &["resume", "mapping", "users"]).await?;
     stage.equal().await?;
     stage.end(programs).await
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lockstep_core::remedy::told;
 use lockstep_core::settings::Settings;
 use lockstep_core::shutdown::Shutdown;
 use lockstep_mappings::MappingSet;
@@ -139,10 +140,10 @@ impl Sampler {
             Some(deployment) if !deployment.is_closed() => deployment,
             _ => {
                 let connected = Deployment::connect(settings, mappings).await;
-                connected.map_err(|error| error.to_string())?
+                connected.map_err(|error| told(&error.to_string(), settings))?
             }
         };
         let deployment = self.deployment.insert(deployment);
-        Seen::take(deployment, &mut self.broker).await.map_err(|error| error.to_string())
+        Seen::take(deployment, &mut self.broker).await.map_err(|error| told(&error.to_string(), settings))
     }
 }

@@ -129,7 +129,7 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         add(Level::Wrong, "no sequencer leads, so changes get no numbers".to_owned(), "lockstep-sequencer");
     }
     match &status.queue {
-        Queue::Unknown { error } => add(Level::Wrong, format!("RabbitMQ does not answer: {error}"), "lockstep status"),
+        Queue::Unknown { error } => add(Level::Wrong, format!("RabbitMQ does not answer: {error}"), "lockstep doctor"),
         Queue::Known { dead, .. } if *dead > 0 => {
             let dead = i64::try_from(*dead).unwrap_or(i64::MAX);
             add(

@@ -22,6 +22,16 @@ pub fn told(error: &str, settings: &Settings) -> String {
     of_service(error, settings).map_or_else(|| error.to_owned(), |remedy| format!("{error}; {remedy}"))
 }
 
+/// What its clients say where no answer of Postgres' has come.
+const UNREACHED: [&str; 7] = [
+    "error connecting to server",
+    "error performing TLS handshake",
+    "error communicating with the server",
+    "connection closed",
+    "timeout waiting for server",
+    "a connection could not be opened",
+    "(ClosedConnection)",
+];
 /// The states with which Postgres refuses whoever connects, and the one for a database that is not there.
 const NOT_LET_IN: [&str; 3] = ["(SQLSTATE 28P01)", "(SQLSTATE 28000)", "(SQLSTATE 3D000)"];
 /// The same of ClickHouse: user, password and address.
@@ -29,8 +39,6 @@ const NOT_LET_IN_BY_CLICKHOUSE: [&str; 5] = ["Code: 192 ", "Code: 193 ", "Code: 
 
 fn by_code(error: &str, [clickhouse, broker, source]: [&SecretUrl; 3]) -> Option<String> {
     let says = |one_of: &[&str]| one_of.iter().any(|said| error.contains(said));
-    // What Postgres itself has said ends with its state: then it is there.
-    let has_answered = error.contains("SQLSTATE");
     let (service, setting, url) = match code_in(error)? {
         "LS-0201" if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
         "LS-0204" if error.contains(": clickhouse ") && says(&NOT_LET_IN_BY_CLICKHOUSE) => {
@@ -45,7 +53,8 @@ fn by_code(error: &str, [clickhouse, broker, source]: [&SecretUrl; 3]) -> Option
                 "correct user, password and database in LOCKSTEP_SOURCE_URL for Postgres at {source}, or have it let them in"
             ));
         }
-        "LS-0012" | "LS-0014" if !has_answered => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
+        "LS-0012" if says(&UNREACHED) => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
+        "LS-0014" => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
         _ => return None,
     };
     Some(format!(
@@ -98,6 +107,7 @@ mod tests {
     fn of_any_other_error_it_names_nobody() {
         for error in [
             "LS-0012: Postgres: no such table (SQLSTATE 42P01)",
+            "LS-0012: Postgres: canceling statement due to lock timeout (Unknown)",
             "LS-0204: clickhouse does not let Lockstep do its work: Code: 497 (ACCESS_DENIED): …",
             "LS-0201: 5f0c5d4e-0000-4000-8000-000000000000 is not available: connection refused",
             "no code",

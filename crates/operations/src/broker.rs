@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_core::remedy::told;
 use lockstep_core::settings::Settings;
 use lockstep_queue::{DepthsReader, Topology};
 use serde::Serialize;
@@ -37,19 +38,21 @@ pub fn queue_names(settings: &Settings) -> Vec<String> {
 pub struct Broker {
     reader: DepthsReader,
     limit: Duration,
+    settings: Settings,
 }
 
 impl Broker {
     /// Nothing is connected before the first question. What takes longer than `limit` is unknown, and was asked in vain.
     pub fn new(settings: &Settings, limit: Duration) -> Self {
         let topology = Topology::new(&settings.queue_prefix);
-        Self { reader: DepthsReader::new(&settings.amqp_url, settings.tls_ca_file.as_deref(), topology), limit }
+        let reader = DepthsReader::new(&settings.amqp_url, settings.tls_ca_file.as_deref(), topology);
+        Self { reader, limit, settings: settings.clone() }
     }
 
     pub(crate) async fn queue(&mut self) -> Queue {
         match timeout(self.limit, self.reader.read()).await {
             Ok(Ok(depths)) => Queue::Known { ready: depths.ready, retrying: depths.retrying, dead: depths.dead },
-            Ok(Err(error)) => Queue::Unknown { error: error.to_string() },
+            Ok(Err(error)) => Queue::Unknown { error: told(&error.to_string(), &self.settings) },
             Err(_) => Queue::Unknown { error: format!("it has not answered within {} s", self.limit.as_secs()) },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::result::DatabaseErrorKind;
 use lockstep_mappings::SourceTable;
 use lockstep_mappings::postgres::CONTROL_SCHEMA;
 use tokio::time::timeout;
@@ -146,7 +147,9 @@ fn describe_diesel(error: &diesel::result::Error) -> String {
     match error {
         diesel::result::Error::DatabaseError(kind, said) => {
             let plain = said.message().split(['"', '\'', ':']).next().unwrap_or_default();
-            format!("{} ({kind:?})", plain.trim_end())
+            // Diesel does not tell the state; that there is one tells an answer of Postgres from a broken connection.
+            let state = if matches!(kind, DatabaseErrorKind::ClosedConnection) { "" } else { "SQLSTATE of " };
+            format!("{} ({state}{kind:?})", plain.trim_end())
         }
         other => other.to_string(),
     }

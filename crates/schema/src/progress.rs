@@ -4,7 +4,7 @@
 
 use diesel::dsl::{exists, max, select, sql};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 use diesel_async::RunQueryDsl;
 use lockstep_core::{DestinationId, SequenceId};
 
@@ -51,9 +51,12 @@ pub async fn unanswered(control: &Control) -> Result<Unanswered, SourceError> {
     })
 }
 
-/// Takes a question back.
+/// Takes a question back. One that is being answered is not waited for: the sequencer removes what is old.
 pub async fn forget(control: &Control, question: i64) -> Result<(), SourceError> {
-    diesel::delete(fence::table.find(question)).execute(&mut &*control).await?;
+    let is_free = sql::<Bool>("id IN (SELECT id FROM lockstep.fence WHERE id = ")
+        .bind::<BigInt, _>(question)
+        .sql(" FOR UPDATE SKIP LOCKED)");
+    diesel::delete(fence::table.filter(is_free)).execute(&mut &*control).await?;
     Ok(())
 }
 

@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn of_a_task_that_is_not_tried_it_is_said_what_was_wrong_and_why_nobody_knows_more() {
-        let of = |is_failing, is_untried: bool| TaskStatus {
+        let of = |is_failing: bool, is_untried: bool| TaskStatus {
             program: "worker".to_owned(),
             name: "sweep".to_owned(),
             last_run: None,
