@@ -95,11 +95,14 @@ fn shown(name: &str) -> String {
 
 fn checked(text: io::Result<Zeroizing<String>>, name: &str) -> Result<SecretString, CliError> {
     let refused = |why: String| Err(CliError::NoConnectionString(why));
-    match text.as_deref().map(|text| text.trim()) {
-        Ok("") => refused(format!("{name} is empty")),
-        Ok(text) if text.len() as u64 > MAX_BYTES => refused(format!("{name} has more than {MAX_BYTES} bytes")),
-        Ok(text) => Ok(SecretString::from(text)),
-        Err(error) => refused(format!("cannot read {name}: {error}")),
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return refused(format!("cannot read {name}: {error}")),
+    };
+    match text.trim() {
+        "" => refused(format!("{name} is empty")),
+        text if text.len() as u64 > MAX_BYTES => refused(format!("{name} has more than {MAX_BYTES} bytes")),
+        text => Ok(SecretString::from(text)),
     }
 }
 
