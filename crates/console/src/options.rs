@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use lockstep_core::small_file;
 
 use crate::error::ConsoleError;
 use crate::password::HashedPassword;
@@ -122,7 +123,7 @@ fn read<'a>(name: &'static str, file: Option<&'a Path>) -> Result<Option<(&'a Pa
     let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
     let refused =
         |error| ConsoleError::SecretFile { name, file: file.to_owned(), why: format!("cannot be read: {error}") };
-    let mut bytes = std::fs::read(file).map_err(refused)?;
+    let mut bytes = small_file::read(file, small_file::SECRET_BYTES).map_err(refused)?.to_vec();
     while bytes.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         bytes.pop();
     }
@@ -171,6 +172,9 @@ mod tests {
         let short = ConsoleArgs { link_secret_file: Some(file("hunter2")), ..ConsoleArgs::default() };
         let said = short.resolve().unwrap_err().to_string();
         assert!(said.contains("less than 32 bytes") && !said.contains("hunter2"), "{said}");
+        let long = ConsoleArgs { link_secret_file: Some(file(&"hunter2 ".repeat(10_000))), ..ConsoleArgs::default() };
+        let said = long.resolve().unwrap_err().to_string();
+        assert!(said.contains("more than 65536 bytes") && !said.contains("hunter2"), "{said}");
         let loud = ConsoleArgs { actions: Some("maybe".to_owned()), ..ConsoleArgs::default() };
         assert!(loud.resolve().unwrap_err().to_string().contains("must be true or false"));
         let nowhere = ConsoleArgs { listen: Some("nowhere".to_owned()), ..ConsoleArgs::default() };
