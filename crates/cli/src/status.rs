@@ -6,7 +6,7 @@ use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::{Deployment, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
+use lockstep_operations::{Deployment, EVENTS_COUNTED, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
 use crate::error::CliError;
@@ -61,9 +61,9 @@ impl Report for Status {
             let refused = toned("rows refused", Tone::Attention);
             say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
-        for task in self.tasks.iter().filter(|task| task.is_failing) {
-            let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
-            noted(page, Tone::Wrong, &format!("{} {} failed at {at}: {error}", task.program, task.name));
+        for task in &self.tasks {
+            let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
+            task.trouble().iter().for_each(|trouble| noted(page, tone, trouble));
         }
         for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
             if let Some(at) = stopped_at {
@@ -74,7 +74,9 @@ impl Report for Status {
             } else if waiting + given_up > 0 {
                 say!(
                     page,
-                    "events          {sink}: {waiting} wait, {given_up} given up; see `lockstep events list --undelivered`"
+                    "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
+                    sink_count(*waiting),
+                    sink_count(*given_up)
                 );
             }
         }
@@ -102,6 +104,11 @@ impl Report for Status {
         let is_wrong = fails || self.tenants.stopped_mappings > 0 || matches!(self.queue, Queue::Unknown { .. });
         if is_wrong { exit::DIFFERENT } else { exit::OK }
     }
+}
+
+/// What a sink does not have, which is counted up to a limit.
+fn sink_count(events: i64) -> String {
+    if events >= EVENTS_COUNTED { format!("≥ {events}") } else { events.to_string() }
 }
 
 /// A line that stands out.

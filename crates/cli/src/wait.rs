@@ -51,7 +51,7 @@ impl Report for WaitReport {
             }
             (WaitOutcome::InFlight, None) => {
                 let not = toned("Not in step", Tone::Wrong);
-                aside!(page, "{not} after {waited_ms} ms: changes get no numbers.");
+                aside!(page, "{not} after {waited_ms} ms: it is not known which changes were made before this call:");
             }
             (WaitOutcome::InFlight, Some(sequence)) => {
                 let not = toned("Not in step", Tone::Attention);

@@ -281,11 +281,7 @@ fn sentences_of(instances: &[Instance], tasks: &[TaskStatus]) -> Vec<String> {
             more => format!("{more} {role}s run"),
         }
     });
-    let failing = tasks.iter().filter(|task| task.is_failing).map(|task| {
-        let [at, error] = [&task.failed_at, &task.error].map(|text| text.as_deref().unwrap_or("?"));
-        format!("{} {} failed at {at}: {error}", task.program, task.name)
-    });
-    running.into_iter().chain(failing).collect()
+    running.into_iter().chain(tasks.iter().filter_map(TaskStatus::trouble)).collect()
 }
 
 /// Looks until there is no lag. Returns the last one, and whether it went in time.
