@@ -144,3 +144,36 @@ async fn erase_1_workers_that_are_killed_erase_all_the_same() -> Result<()> {
     stage.verified().await?;
     stage.end([sequencer, worker]).await
 }
+
+/// Whatever was shipped of a second life is hidden and erased too, however soon that ends.
+#[tokio::test]
+async fn erase_1_a_tenancy_that_comes_back_and_goes_again_leaves_nothing() -> Result<()> {
+    const JANITOR_LOCK: i64 = i64::from_be_bytes(*b"locksjan");
+    const TEAMS: &str = "SELECT count() FROM {views}.teams WHERE display_name = 'again'";
+    let stage = Stage::small().await?;
+    let (sequencer, worker) = (stage.sequencer()?, stage.worker()?);
+    stage.equal().await?;
+    stage.sql(r#"DELETE FROM "Tenancy" WHERE "id" = id('engines')"#).await?;
+    stage.until("it to be noticed", UNFINISHED, 1).await?;
+    // From now on no janitor looks.
+    worker.stop().await?;
+    stage.sql(&format!("SELECT pg_advisory_lock({JANITOR_LOCK})")).await?;
+    let worker = stage.worker()?;
+    stage
+        .sql(
+            r#"INSERT INTO "Tenancy" ("id", "projectId", "branchId", "hasNoOrganization", "updatedAt") VALUES (id('engines'), 'engines', 'main', 'TRUE', now());
+INSERT INTO "Team" ("tenancyId", "teamId", "mirroredProjectId", "mirroredBranchId", "displayName", "updatedAt")
+VALUES (id('engines'), id('again'), 'engines', 'main', 'again', now())"#,
+        )
+        .await?;
+    stage.until_seen("its new team", TEAMS, "1").await?;
+    stage.sql(r#"DELETE FROM "Tenancy" WHERE "id" = id('engines')"#).await?;
+    stage.installation.succeed("lockstep", &["wait", "--all"]).await?;
+    assert_eq!(stage.seen(TEAMS).await?, "0", "it is in step, and shown all the same");
+    stage.sql(&format!("SELECT pg_advisory_unlock({JANITOR_LOCK})")).await?;
+    impatient(&stage).await?;
+    stage.until("the receipt", "SELECT count(*) FROM lockstep.erasure WHERE finished_at IS NOT NULL", 1).await?;
+    assert_eq!(versions(&stage, "engines").await?, 0);
+    stage.verified().await?;
+    stage.end([sequencer, worker]).await
+}

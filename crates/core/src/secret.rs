@@ -46,14 +46,16 @@ impl SecretUrl {
 impl SecretUrl {
     /// Whether it names a user, with a password or without.
     pub fn has_user(&self) -> bool {
-        self.expose().split(['?', '#']).next().is_some_and(|before| before.contains('@'))
+        // In a password a `#` begins no fragment.
+        self.expose().split('?').next().is_some_and(|before| before.contains('@'))
     }
 
     /// Whether it carries a password: behind the user's name, or in a parameter of such a name.
     pub fn has_password(&self) -> bool {
         let Some((_, rest)) = self.expose().split_once("://") else { return true };
-        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let user = before.rsplit_once('@').map_or("", |(user, _)| user);
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        // A password may hold what begins a query.
+        let user = rest.split_once('@').map_or("", |(user, _)| user);
         let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
         user.contains(':') || names.into_iter().any(|name| name.contains("password") || name.contains("token"))
     }
@@ -73,10 +75,14 @@ impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.expose();
         let Some((scheme, rest)) = url.split_once("://") else { return f.write_str("(a connection string)") };
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        // The last `@` before the path ends the user information: a password may itself hold an `@`.
-        let authority_end = rest.rfind('@').map_or(0, |at| at + 1);
-        write!(f, "{scheme}://{}", &rest[authority_end..])
+        // What stands before an `@` may be a password, which may itself hold any of these characters.
+        let behind = match (rest.find('@'), rest.find(['?', '#'])) {
+            (Some(user), Some(query)) if query < user => return write!(f, "{scheme}://(not shown)"),
+            (Some(user), _) => &rest[user + 1..],
+            (None, _) => rest,
+        };
+        let shown = behind.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}://{}", shown.rsplit('@').next().unwrap_or_default())
     }
 }
 
@@ -97,6 +103,10 @@ mod tests {
             ("amqp://guest:guest@127.0.0.1:5672/%2f", "amqp://127.0.0.1:5672/%2f"),
             ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
             ("host=db password=x", "(a connection string)"),
+            ("postgres://app:p#ss@db/main", "postgres://(not shown)"),
+            ("postgres://app:p?ss@db/main", "postgres://(not shown)"),
+            ("postgres://app:p/ss@db/main", "postgres://db/main"),
+            ("postgres://db/main?password=p@ss", "postgres://(not shown)"),
         ] {
             assert_eq!(SecretUrl::new(url).to_string(), shown);
             assert_eq!(format!("{:?}", SecretUrl::new(url)), shown);
@@ -110,6 +120,7 @@ mod tests {
             ("postgres://app@db/main?password=x", true),
             ("postgres://app@db/main?sslmode=require&sslpassword=x", true),
             ("host=db password=x", true),
+            ("postgres://app:p#s?s@db/main", true),
             ("postgres://app@db:5432/main?sslmode=require", false),
             ("http://[::1]:8123", false),
         ] {

@@ -1,17 +1,25 @@
 //! How fresh everything is: who is behind, since when the oldest news waits, who leads, and who is connected. Each question is
 //! bounded, so that it can be asked every few seconds.
 
+use std::time::Duration;
+
+use lockstep_core::DestinationId;
 use lockstep_core::remedy::remedy;
+use lockstep_destinations::DestinationError;
 use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_mappings::postgres::{table, tenancy_table};
 use lockstep_schema::progress;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::DESTINATION;
 use crate::deployment::Deployment;
 use crate::doctor::leads;
 use crate::error::OperationError;
 use crate::limit::COUNT_LIMIT;
+
+/// ClickHouse has so long to answer; what else is known is told without it.
+const CLICKHOUSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How fresh the platform's own destination is.
 #[derive(Clone, PartialEq, Serialize, Debug)]
@@ -98,7 +106,9 @@ pub async fn freshness(deployment: &Deployment<'_>) -> Result<Freshness, Operati
 
 async fn clickhouse(deployment: &Deployment<'_>) -> Result<String, String> {
     let asked = async { Ok::<_, OperationError>(deployment.clickhouse()?.fetch_text("SELECT version()").await?) };
-    asked.await.map(|version| version.trim().to_owned()).map_err(|error| error.to_string())
+    let unanswered = || Err(DestinationError::unanswered(DestinationId::clickhouse()).into());
+    let answer = timeout(CLICKHOUSE_LIMIT, asked).await.unwrap_or_else(|_| unanswered());
+    answer.map(|version| version.trim().to_owned()).map_err(|error| error.to_string())
 }
 
 /// Who is connected to the source.

@@ -281,7 +281,11 @@ fn sentences_of(instances: &[Instance], tasks: &[TaskStatus]) -> Vec<String> {
             more => format!("{more} {role}s run"),
         }
     });
-    running.into_iter().chain(tasks.iter().filter_map(TaskStatus::trouble)).collect()
+    let said = instances.iter().filter(|instance| instance.is_alive).filter_map(|instance| {
+        let why = instance.state["why"].as_str()?;
+        Some(format!("{} {} says: {}", instance.role, instance.id, why.replace('\n', "; ")))
+    });
+    running.into_iter().chain(said).chain(tasks.iter().filter_map(TaskStatus::trouble)).collect()
 }
 
 /// Looks until there is no lag. Returns the last one, and whether it went in time.
@@ -372,6 +376,9 @@ mod tests {
         let instances = [instance("sequencer", true), instance("worker", true), instance("worker", true)];
         let said = ["one sequencer runs", "2 workers run", "worker sweep failed at then: LS-0201: away"];
         assert_eq!(sentences_of(&instances, &[sweep]), said);
+        let ahead = Instance { state: serde_json::json!({ "why": "LS-0510: ahead" }), ..instance("sequencer", true) };
+        let said = sentences_of(&[ahead], &[]);
+        assert_eq!(said[2], "sequencer 00000000-0000-0000-0000-000000000001 says: LS-0510: ahead", "{said:?}");
         let said = sentences_of(&[instance("worker", false)], &[]);
         assert!(said[0].contains("start lockstep-sequencer") && said[1].contains("start lockstep-worker"), "{said:?}");
     }

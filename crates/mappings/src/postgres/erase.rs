@@ -21,6 +21,13 @@ pub fn erasure_wait() -> String {
     format!("{} * 1.5", late_write_limit())
 }
 
+/// The condition that the erasure `e` is of a tenancy that was paused for it, and still is: whether it exists does not matter.
+pub fn stands_paused(e: &str) -> String {
+    format!(
+        "{e}.paused AND EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.pause f WHERE f.kind = 'tenancy' AND f.name = {e}.tenancy_id::text)"
+    )
+}
+
 /// The condition that the erasure of the tenancy `tenancy_id` (an expression), which is gone, is still on its way: its
 /// time has not come, or came only a while ago.
 pub(super) fn is_being_erased(tenancy_id: &str) -> String {

@@ -4,6 +4,7 @@
 //! them any more and all is numbered. Lines are found by transaction: those of a pass are of the transactions that its
 //! snapshot sees and the one before did not.
 
+use super::erase::stands_paused;
 use super::key::KEY_COLUMNS;
 use super::names::{CONTROL_SCHEMA, SEQUENCE, table, tenancy_table};
 use super::target::Target;
@@ -150,8 +151,9 @@ SELECT (SELECT max(sequence) FROM numbered), (SELECT count(*) FROM numbered), (S
 }
 
 /// Writes down where the tenancies are that the lines of a pass are about (parameters as for [`number_new`]), and which of
-/// them are gone.
-pub fn note_tenancies() -> [String; 2] {
+/// them are gone. The erasure of one that came back, whether it is there or has gone again, is dropped: what was shipped since is hidden
+/// first, and noticed and erased anew.
+pub fn note_tenancies() -> [String; 3] {
     let lines = INBOXES.map(|inbox| {
         format!(
             "SELECT tenancy_id, project_id, branch_id FROM {CONTROL_SCHEMA}.{inbox} WHERE {NOT_SEEN_BEFORE} AND xid + 0 < $3 AND xid <> ALL($4) AND target = {}",
@@ -162,7 +164,7 @@ pub fn note_tenancies() -> [String; 2] {
 }
 
 /// The same for all lines of the transaction `$1 bigint` in one inbox.
-pub fn note_tenancies_of_transaction(inbox: usize) -> [String; 2] {
+pub fn note_tenancies_of_transaction(inbox: usize) -> [String; 3] {
     note_tenancies_of(&format!(
         "SELECT DISTINCT tenancy_id, project_id, branch_id FROM {CONTROL_SCHEMA}.{} WHERE xid = $1 AND target = {}",
         INBOXES[inbox],
@@ -170,9 +172,14 @@ pub fn note_tenancies_of_transaction(inbox: usize) -> [String; 2] {
     ))
 }
 
-fn note_tenancies_of(lines: &str) -> [String; 2] {
+fn note_tenancies_of(lines: &str) -> [String; 3] {
     let tenancies = table(&tenancy_table());
     [
+        // First, as whoever ends an erasure locks it before the places.
+        format!(
+            "DELETE FROM {CONTROL_SCHEMA}.erasure e USING ({lines}) l\nWHERE e.tenancy_id = l.tenancy_id AND e.finished_at IS NULL AND NOT ({paused})\n  AND (EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id) OR EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.tenancy_location x WHERE x.tenancy_id = l.tenancy_id AND x.gone_at IS NOT NULL))",
+            paused = stands_paused("e")
+        ),
         format!(
             "INSERT INTO {CONTROL_SCHEMA}.tenancy_location (tenancy_id, project_id, branch_id)\nSELECT l.tenancy_id, l.project_id, l.branch_id FROM ({lines}) l WHERE l.project_id IS NOT NULL\nON CONFLICT (tenancy_id, project_id, branch_id) DO NOTHING"
         ),

@@ -86,8 +86,8 @@ pub(crate) struct PassSession {
     number_new: Query,
     number_share: [Query; 2],
     bounds: [Query; 2],
-    note: [Query; 2],
-    note_share: [[Query; 2]; 2],
+    note: [Query; 3],
+    note_share: [[Query; 3]; 2],
     insert: Query,
 }
 

@@ -5,7 +5,8 @@
 //!
 //! Only rows with numbers up to a bound are removed: the last number when the last of these tenancies was noticed. Every row of
 //! theirs that was ever read has a lower one: from then on nothing of theirs is shipped. A tenancy that comes to one of their
-//! places afterwards, with their id or another, has changes of all its rows, above it. The wait since then is longer than
+//! places afterwards, with their id or another, has changes of all its rows, above it; the pass that notes the same id drops the
+//! erasure, so that what was shipped since is hidden and erased anew where it goes again. The wait since then is longer than
 //! anything can be written that was read before, so nothing arrives behind the erasure.
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ impl<D: Destination + Erase> Janitor<D> {
     /// whether there may be more.
     pub(super) async fn notice(&self, session: &JanitorSession) -> Result<(usize, bool), JanitorError> {
         let targets = self.set.iter().map(|mapping| (Target::row(mapping).id(), &mapping.name)).collect();
+        let head = session.head().await?;
         let gone = session.gone(&targets).await?;
         let tenancies: Vec<_> = gone.keys().copied().collect();
         if tenancies.is_empty() {
@@ -47,7 +49,7 @@ impl<D: Destination + Erase> Janitor<D> {
             .filter(|(tenancy, last)| last.iter().all(|last| is_past(*tenancy, last)))
             .map(|(tenancy, _)| tenancy)
             .collect();
-        session.notice(&hidden).await?;
+        session.notice(&hidden, head).await?;
         Ok((hidden.len(), !hidden.is_empty() && tenancies.len() >= NOTICED_AT_ONCE))
     }
 

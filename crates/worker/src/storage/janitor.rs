@@ -73,6 +73,12 @@ impl JanitorSession {
         limit(&self.client.query_one(&sql, &[]).await?, 0)
     }
 
+    /// The last number that was given out.
+    pub(crate) async fn head(&self) -> Result<SequenceId, SourceError> {
+        let head = format!("SELECT {}", inbox::HEAD);
+        Ok(SequenceId::new(self.client.query_one(&head, &[]).await?.try_get(0)?))
+    }
+
     /// Tenancies that are gone, whose rows were all looked for, and of which nothing is noted yet: each with its last change
     /// of every mapping that has any.
     pub(crate) async fn gone(&self, targets: &HashMap<i32, &MappingName>) -> Result<Gone, SourceError> {
@@ -100,22 +106,25 @@ LEFT JOIN LATERAL (SELECT c.mapping, max(c.sequence) AS last FROM lockstep.chang
     }
 
     /// Writes down that these tenancies are gone and hidden: their wait begins, and nothing of theirs is shipped any more.
-    pub(crate) async fn notice(&self, tenancies: &[TenancyId]) -> Result<(), SourceError> {
+    ///
+    /// Not of those that have changes above `head`, which was read before their last changes were: they came back and went again.
+    pub(crate) async fn notice(&self, tenancies: &[TenancyId], head: SequenceId) -> Result<(), SourceError> {
         let sql = format!(
             "INSERT INTO lockstep.erasure (tenancy_id, destination, reason, up_to, hidden_at)
 SELECT g.id, $1, 'automatic', {head}, clock_timestamp()
 FROM unnest($2::uuid[]) AS g(id) WHERE NOT EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = g.id)
+  AND NOT EXISTS (SELECT 1 FROM lockstep.change c WHERE c.tenancy_id = g.id AND c.sequence > $3)
 ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
             table(&tenancy_table()),
             head = inbox::HEAD
         );
-        self.client.execute(&sql, &[&DESTINATION, &uuids(tenancies)]).await?;
+        self.client.execute(&sql, &[&DESTINATION, &uuids(tenancies), &head.get()]).await?;
         Ok(())
     }
 
     /// Drops erasures of tenancies that are back, or are shipped again.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
-        let paused = "e.paused AND EXISTS (SELECT 1 FROM lockstep.pause f WHERE f.kind = 'tenancy' AND f.name = e.tenancy_id::text)";
+        let paused = erase::stands_paused("e");
         let sql = format!(
             "DELETE FROM lockstep.erasure e WHERE e.destination = $1 AND e.finished_at IS NULL AND NOT ({paused}) AND EXISTS (SELECT 1 FROM {} t WHERE t.\"id\" = e.tenancy_id) RETURNING e.tenancy_id",
             table(&tenancy_table())
@@ -224,7 +233,8 @@ FROM here l LEFT JOIN shared s USING (project_id, branch_id) ORDER BY 1, 2, 3",
         Ok(())
     }
 
-    /// Ends erasures; returns how many. Tenancies that are gone are forgotten, except those that came back meanwhile. Those that
+    /// Ends erasures; returns how many. Tenancies that are gone are forgotten, except those that came back meanwhile, gone again or not: a pass
+    /// has dropped their erasure. Those that
     /// were paused by hand are shipped whole when they are resumed: all their rows are searched.
     pub(crate) async fn finish(&self, due: &[Due]) -> Result<u64, SourceError> {
         let (paused, gone): (Vec<Due>, Vec<Due>) = due.iter().cloned().partition(|due| due.paused);
@@ -236,8 +246,9 @@ UPDATE lockstep.erasure SET finished_at = clock_timestamp() WHERE id = ANY($1)",
             all = Target::tenancy().id(),
         );
         let forget = format!(
-            "WITH gone AS MATERIALIZED (SELECT w.id, w.tenancy_id FROM unnest($1::bigint[], $2::uuid[]) AS w(id, tenancy_id)
-    WHERE NOT EXISTS (SELECT 1 FROM {tenancy} t WHERE t.\"id\" = w.tenancy_id)),
+            "WITH gone AS MATERIALIZED (SELECT e.id, e.tenancy_id FROM unnest($1::bigint[], $2::uuid[]) AS w(id, tenancy_id)
+    JOIN lockstep.erasure e ON e.id = w.id AND e.finished_at IS NULL
+    WHERE NOT EXISTS (SELECT 1 FROM {tenancy} t WHERE t.\"id\" = w.tenancy_id) FOR UPDATE OF e),
 places AS (DELETE FROM lockstep.tenancy_location l USING gone g WHERE l.tenancy_id = g.tenancy_id AND l.gone_at IS NOT NULL)
 UPDATE lockstep.erasure e SET finished_at = clock_timestamp() FROM gone g WHERE e.id = g.id"
         );
