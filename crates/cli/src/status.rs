@@ -37,7 +37,7 @@ pub(crate) async fn run(command: &Watching<StatusArgs>, at: (&Settings, &Mapping
 
 impl Report for Status {
     fn print(&self, page: &mut Page) {
-        let at_least = |count: i64| if count >= self.count_limit { format!("≥ {count}") } else { count.to_string() };
+        let at_least = |count| at_least(count, self.count_limit);
         say!(page, "sequence        {}, shipped through {}", self.last_sequence, self.passed);
         say!(page, "inbox           {} lines", at_least(self.inbox_lines));
         say!(page, "expansions      {}", at_least(self.expansions));
@@ -75,8 +75,8 @@ impl Report for Status {
                 say!(
                     page,
                     "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
-                    sink_count(*waiting),
-                    sink_count(*given_up)
+                    self::at_least(*waiting, EVENTS_COUNTED),
+                    self::at_least(*given_up, EVENTS_COUNTED)
                 );
             }
         }
@@ -106,9 +106,9 @@ impl Report for Status {
     }
 }
 
-/// What a sink does not have, which is counted up to a limit.
-fn sink_count(events: i64) -> String {
-    if events >= EVENTS_COUNTED { format!("≥ {events}") } else { events.to_string() }
+/// A number that was counted up to a limit.
+pub(crate) fn at_least(count: i64, limit: i64) -> String {
+    if count >= limit { format!("≥ {count}") } else { count.to_string() }
 }
 
 /// A line that stands out.

@@ -12,7 +12,7 @@ use lockstep_operations::{
 use crate::destination::state as state_of_destination;
 use crate::error::CliError;
 use crate::output::{Page, Report, align_right, say, table};
-use crate::status::noted;
+use crate::status::{at_least, noted};
 
 #[derive(Args, Debug)]
 pub(crate) struct TenantsArgs {
@@ -119,10 +119,7 @@ impl Report for TenantReport {
         ]);
         for one in &self.mappings {
             let number = |number: Option<i64>, none: &str| number.map_or_else(|| none.to_owned(), |it| it.to_string());
-            let behind = match one.behind {
-                Some(behind) if behind >= self.behind_limit => format!("≥ {behind}"),
-                behind => number(behind, "unknown"),
-            };
+            let behind = one.behind.map_or_else(|| "unknown".to_owned(), |behind| at_least(behind, self.behind_limit));
             let tone = match one.state {
                 ProgressState::InStep => Tone::Good,
                 ProgressState::Behind | ProgressState::Paused => Tone::Attention,
