@@ -227,26 +227,73 @@ async fn resync_removes_nothing_where_rows_were_not_exported() -> Result<()> {
     stage.end(programs).await
 }
 
+/// A row that nobody has is there with each of two tenants, and every number that is given from now on is refused of a row of the
+/// first. Returns the query that tells how many users of these two are shown.
+async fn refuse_one(stage: &Stage) -> Result<String> {
+    let user = stage.seen("SELECT toString(min(id)) FROM {views}.users").await?;
+    let one = stage.seen(&format!("SELECT project_id FROM {{views}}.users WHERE id = '{user}'")).await?;
+    let other = if one == "engines" { "compilers" } else { "engines" };
+    for project in [one.as_str(), other] {
+        stage.in_clickhouse(&addition("users", project)).await?;
+    }
+    let refuse = format!("ALTER TABLE {{raw}}.users ADD CONSTRAINT nobody CHECK id != toUUID('{user}')");
+    stage.in_clickhouse(&refuse).await?;
+    Ok(format!(
+        "SELECT countIf(project_id = '{one}'), countIf(project_id = '{other}'), countIf(id = '{user}') FROM {{views}}.users FORMAT TSV"
+    ))
+}
+
+/// Lets the row pass again, and has it shipped.
+async fn mend(stage: &Stage) -> Result<()> {
+    stage.in_clickhouse("ALTER TABLE {raw}.users DROP CONSTRAINT nobody").await?;
+    stage.installation.succeed("lockstep", &["quarantine", "retry", "--all"]).await?;
+    stage.in_step().await
+}
+
+/// Where a row was refused nobody knows which rows of its tenant are stale. What other tenants have is told apart.
 #[tokio::test]
-async fn resync_takes_no_row_for_stale_whose_new_version_was_refused() -> Result<()> {
+async fn resync_with_a_refused_row_takes_nothing_of_its_tenant_for_stale_and_mends_the_others() -> Result<()> {
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
     let users = stage.seen("SELECT count() FROM {views}.users").await?;
-    stage.in_clickhouse(&addition("users", "engines")).await?;
-    // Every number that a resync gives is refused of one user.
-    let user = stage.seen("SELECT toString(min(id)) FROM {views}.users").await?;
-    let refuse = format!("ALTER TABLE {{raw}}.users ADD CONSTRAINT nobody CHECK id != toUUID('{user}')");
-    stage.in_clickhouse(&refuse).await?;
+    let shown = refuse_one(&stage).await?;
+    let before = stage.seen(&shown).await?;
     let held = stage.installation.run("lockstep", &["resync", "--mapping", "users"]).await?;
     ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
-    let shown = format!("SELECT count() FROM {{views}}.users WHERE id = '{user}'");
-    assert_eq!(stage.seen(&shown).await?, "1", "it was removed, though it is in the source");
-    stage.in_clickhouse("ALTER TABLE {raw}.users DROP CONSTRAINT nobody").await?;
-    stage.installation.succeed("lockstep", &["quarantine", "retry", "--all"]).await?;
-    stage.in_step().await?;
+    assert_eq!(stage.seen(&shown).await?, one_less_of_the_other(&before)?);
+    mend(&stage).await?;
     resync(&stage, &["--mapping", "users"]).await?;
     assert_eq!(stage.seen("SELECT count() FROM {views}.users").await?, users);
     stage.equal().await?;
+    stage.end(programs).await
+}
+
+/// The same, of [`refuse_one`]'s query.
+fn one_less_of_the_other(shown: &str) -> Result<String> {
+    let counts: Vec<u64> = shown.split('\t').map(str::parse).collect::<Result<_, _>>()?;
+    let [one, other, user] = counts[..] else { anyhow::bail!("three counts, not {shown}") };
+    Ok(format!("{one}\t{}\t{user}", other - 1))
+}
+
+#[tokio::test]
+async fn rewind_with_a_refused_row_is_ended_by_the_same_command_once_it_is_mended() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let shown = refuse_one(&stage).await?;
+    let before = stage.seen(&shown).await?;
+    stage.in_clickhouse("INSERT INTO {raw}._stack_sync_metadata (tenancy_id, mapping_name, last_synced_sequence_id) SELECT tenancy_id, mapping_name, last_synced_sequence_id + 1000 FROM {raw}._stack_sync_metadata FINAL WHERE mapping_name = 'teams' LIMIT 1").await?;
+    let held = stage.installation.run("lockstep", &["rewind"]).await?;
+    ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
+    assert_eq!(stage.seen(&shown).await?, one_less_of_the_other(&before)?);
+    mend(&stage).await?;
+    let looked = stage.installation.succeed("lockstep", &["rewind", "--dry-run"]).await?;
+    ensure!(looked.stdout.contains("Rows of users were refused"), "{looked:?}");
+    let said = stage.installation.succeed("lockstep", &["rewind"]).await?;
+    ensure!(said.stdout.contains("1 rows were in ClickHouse alone"), "{said:?}");
+    stage.equal().await?;
+    let said = stage.installation.succeed("lockstep", &["rewind"]).await?;
+    ensure!(said.stdout.contains("Nothing to mend"), "{said:?}");
     stage.end(programs).await
 }

@@ -119,6 +119,17 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
     stage.until_seen("mappings whose cursors are not ahead", beside, "1").await?;
     let ahead = r#"lockstep_worker_failures_total{kind="cursor ahead"}"#;
     eventually("the worker to count it", DEADLINE, async || Ok(worker.metric(ahead).await?.is_some())).await?;
+    // Nor is the change taken for one that has arrived.
+    let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "3"]).await?;
+    assert_eq!(waited.code, Some(2), "{}{}", waited.stdout, waited.stderr);
+    let tenant = stage.seen("SELECT tenancy_id FROM {raw}._stack_sync_metadata FINAL WHERE mapping_name = 'users' ORDER BY last_synced_sequence_id DESC LIMIT 1").await?;
+    for (command, code) in [("wait", 2), ("status", 3)] {
+        let timeout: &[&str] = if command == "wait" { &["--timeout", "3"] } else { &[] };
+        let told =
+            stage.installation.run("lockstep", &[&[command, "--tenant", tenant.as_str()], timeout].concat()).await?;
+        assert_eq!(told.code, Some(code), "{command}: {}{}", told.stdout, told.stderr);
+        ensure!(command == "wait" || told.stdout.contains("LS-0420"), "{}", told.stdout);
+    }
     let refused = stage.installation.run("lockstep", &["resync"]).await?;
     assert_eq!(refused.code, Some(1));
     ensure!(refused.stderr.starts_with("LS-0042"), "{}", refused.stderr);

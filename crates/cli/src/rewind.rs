@@ -50,6 +50,11 @@ impl Report for RewindReport {
         }
         match &self.export {
             Some(export) => export.print(page),
+            None if !self.refused.is_empty() && self.ahead.is_empty() => say!(
+                page,
+                "Rows of {} were refused when this was done before. Without --dry-run these mappings are filled again.",
+                self.refused.join(", ")
+            ),
             None if self.ahead.is_empty() => say!(
                 page,
                 "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."

@@ -5,8 +5,8 @@ use comfy_table::{Table, presets};
 use lockstep_core::output::{Tone, toned};
 use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{
-    Deployment, ProgressState, TENANTS_A_PAGE, TenantEntry, TenantReport, TenantSearch, TenantState, TenantsPage,
-    find_tenants,
+    Deployment, ProgressState, TENANTS_A_PAGE, TenantEntry, TenantMappingProgress, TenantReport, TenantSearch,
+    TenantState, TenantsPage, find_tenants,
 };
 
 use crate::destination::state as state_of_destination;
@@ -107,6 +107,17 @@ impl Report for TenantReport {
         if let Some(why) = &self.unreachable {
             noted(page, Tone::Wrong, &format!("ClickHouse cannot be asked: {why}"));
         }
+        // The cursor is told, and is worth nothing.
+        let is_ahead = |one: &&TenantMappingProgress| one.behind.is_none() && one.cursor.is_some();
+        let ahead: Vec<_> = self.mappings.iter().filter(is_ahead).map(|one| one.mapping.as_str()).collect();
+        if !ahead.is_empty() {
+            let ahead = ahead.join(", ");
+            noted(
+                page,
+                Tone::Wrong,
+                &format!("LS-0420: cursors are ahead of the source ({ahead}): run `lockstep rewind`"),
+            );
+        }
         self.paused.iter().for_each(|part| noted(page, Tone::Attention, &part.to_string()));
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header([
@@ -141,6 +152,7 @@ impl Report for TenantReport {
     }
 
     fn exit_code(&self) -> u8 {
-        if self.unreachable.is_some() { exit::UNFINISHED } else { exit::OK }
+        let is_known = self.mappings.iter().all(|one| one.state != ProgressState::Unknown);
+        if self.unreachable.is_none() && is_known { exit::OK } else { exit::UNFINISHED }
     }
 }

@@ -53,11 +53,17 @@ impl SecretUrl {
     /// Whether it carries a password: behind the user's name, or in a parameter of such a name.
     pub fn has_password(&self) -> bool {
         let Some((_, rest)) = self.expose().split_once("://") else { return true };
-        let query = rest.split_once('?').map_or("", |(_, query)| query);
         // A password may hold what begins a query.
         let user = rest.split_once('@').map_or("", |(user, _)| user);
-        let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
-        user.contains(':') || names.into_iter().any(|name| name.contains("password") || name.contains("token"))
+        user.contains(':') || self.has_secret_parameter()
+    }
+
+    /// Whether a parameter of its query is named like a password.
+    pub fn has_secret_parameter(&self) -> bool {
+        let query = self.expose().split_once('?').map_or("", |(_, query)| query);
+        let mut names =
+            query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
+        names.any(|name| name.contains("password") || name.contains("token"))
     }
 }
 
@@ -133,7 +139,7 @@ mod tests {
         for (url, has) in [
             ("http://me@h", true),
             ("http://me:p/w@h/x", true),
-            ("http://h/?x=a@b", false),
+            ("http://h:8123/?x=a@b", false),
             ("http://[::1]:8123", false),
         ] {
             assert_eq!(SecretUrl::new(url).has_user(), has, "{url}");

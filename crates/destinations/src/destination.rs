@@ -31,6 +31,13 @@ impl<T> Copy for Selection<'_, T> {}
 /// How far a tenant's rows of a mapping have come in one destination. Absent means [`SequenceId::BASE`]: nothing yet.
 pub type Cursors = HashMap<(TenancyId, MappingName), SequenceId>;
 
+/// The cursors that say something. One above `head`, the source's last number, read after them, does not: the source was
+/// restored to an earlier state, and will give out the numbers up to there once more (SRC-1).
+pub fn without_ahead(mut cursors: Cursors, head: SequenceId) -> Cursors {
+    cursors.retain(|_, cursor| *cursor <= head);
+    cursors
+}
+
 /// A cursor and where it is to stand.
 pub type CursorAt = (TenancyId, MappingName, SequenceId);
 

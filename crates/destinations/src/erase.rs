@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
+use lockstep_mappings::clickhouse::StaleAt;
 use lockstep_mappings::postgres::compare::Key;
 
 use crate::error::DestinationError;
@@ -16,6 +17,9 @@ pub struct Removal<'a> {
     /// Rows with higher numbers stay: they came later, and belong to somebody.
     pub up_to: SequenceId,
 }
+
+/// Places that one statement names at most: ClickHouse parses 256 KiB of it.
+pub const PLACES_PER_STATEMENT: usize = 500;
 
 /// What a clean-up found in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,13 +78,13 @@ pub trait Erase: Send + Sync {
     /// Removes their cursors up to a number.
     fn remove_cursors(&self, tenancies: &[TenancyId], up_to: SequenceId) -> impl Future<Output = Answer<()>> + Send;
 
-    /// Hides what is shown with a number below the floor of a fill, at these places (`None`: everywhere): the source no
-    /// longer has it. Returns how many rows that were.
+    /// Hides what is shown there with a number below the floor of a fill: the source no longer has it. Returns how many rows
+    /// that were. No more places are left out than one statement names ([`PLACES_PER_STATEMENT`]).
     fn remove_stale(
         &self,
         mapping: &Mapping,
         floor: SequenceId,
-        places: Option<&[Location]>,
+        at: StaleAt<'_>,
     ) -> impl Future<Output = Answer<u64>> + Send;
 
     /// The destination's clock, in milliseconds since 1970: the one by which its rows are said to have come.

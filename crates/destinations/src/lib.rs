@@ -23,8 +23,9 @@ pub use clickhouse::{AccessState, ClickHouse};
 pub use clocks::Moment;
 pub use destination::{
     CursorAt, Cursors, Destination, Ended, Keeps, PageStart, PageWriter, Selection, Sent, ServerStart, WriteLimits,
+    without_ahead,
 };
-pub use erase::{Erase, OldTombstones, Removal};
+pub use erase::{Erase, OldTombstones, PLACES_PER_STATEMENT, Removal};
 pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;
 pub use high_water::{HighWater, Mark, Marks};

@@ -6,7 +6,7 @@ use lockstep_core::{DestinationId, Location, SequenceId, TenancyId};
 use uuid::Uuid;
 
 use crate::clickhouse::access::Access;
-use crate::clickhouse::{self, Databases};
+use crate::clickhouse::{self, Databases, StaleAt};
 use crate::column_type::BaseType;
 use crate::mapping::{Mapping, Value};
 use crate::postgres::compare::{self, Grouping, Key, Part, Projects, Scope};
@@ -218,10 +218,14 @@ fn of_clickhouse(set: &MappingSet, mapping: &Mapping, databases: &Databases, own
         statement("ClickHouse: row policies", access.replace_policies(mapping.name.as_str()).join(";\n")),
         statement("ClickHouse: view", clickhouse::view(mapping, databases, &clickhouse::Comments::default())),
         statement("ClickHouse: insert", table.insert()),
-        statement("ClickHouse: stale rows", clickhouse::count_stale(mapping, databases, floor, None)),
+        statement("ClickHouse: stale rows", clickhouse::count_stale(mapping, databases, floor, StaleAt::AllBut(&[]))),
         statement(
             "ClickHouse: remove stale rows",
-            clickhouse::remove_stale(mapping, databases, floor, Some(&[place()])),
+            clickhouse::remove_stale(mapping, databases, floor, StaleAt::These(&[place()])),
+        ),
+        statement(
+            "ClickHouse: remove stale rows but of those who had rows refused",
+            clickhouse::remove_stale(mapping, databases, floor, StaleAt::AllBut(&[place()])),
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! How far the destination has come. Every question costs what has changed, not how many tenancies there are.
 
 use lockstep_core::{SequenceId, TenancyId};
-use lockstep_destinations::{ClickHouse, Destination, Selection};
+use lockstep_destinations::{ClickHouse, Destination, Selection, without_ahead};
 use lockstep_mappings::postgres::Target;
 use lockstep_schema::progress::Unanswered;
 use lockstep_schema::{Control, pauses, progress};
@@ -66,6 +66,7 @@ SELECT tenancy_id, mapping, max(sequence) FROM lockstep.change WHERE tenancy_id 
     let last = deployment.client.query(LAST, &[&uuids(tenancies), &up_to.get()]).await?;
     let names = deployment.mapping_names();
     let cursors = clickhouse.cursors(Selection::These(tenancies), Selection::These(&names)).await?;
+    let cursors = without_ahead(cursors, deployment.last_sequence().await?);
     let late = deployment.mappings.iter().map(|mapping| {
         let target = Target::row(mapping).id();
         let is_late = |row: &&Row| {

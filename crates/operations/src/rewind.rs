@@ -12,7 +12,7 @@ use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::progress::{Progress, Waiting};
 use crate::resync::ExportReport;
-use crate::resync::mappings::{begin, ended, under_way};
+use crate::resync::mappings::{begin, ended, left_by_refusal, under_way};
 
 /// What the fills are called.
 const REASON: &str = "rewind";
@@ -30,6 +30,9 @@ pub struct RewindReport {
     pub destination_at: i64,
     /// Mappings with cursors or rows above the source's number.
     pub ahead: Vec<Ahead>,
+    /// Mappings of which rows were refused when this was done before: what only the destination has of their tenancies is
+    /// removed when they are filled once more.
+    pub refused: Vec<String>,
     /// The number that the sequence was moved to.
     pub numbers_from: Option<i64>,
     /// All mappings are filled again; none where nothing had to be mended, or nothing was to be done.
@@ -66,21 +69,24 @@ pub async fn rewind(
         cursor: mark.cursor.get(),
         version: mark.version.get(),
     });
+    let all: Vec<_> = deployment.mappings.iter().collect();
+    let begun = under_way(deployment.control()?, &all, REASON).await?;
+    let refused = left_by_refusal(deployment.control()?, &all, REASON).await?;
     let mut report = RewindReport {
         source_at: source_at.get(),
         destination_at: marks.highest().get(),
         ahead: ahead.collect(),
+        refused: refused.iter().map(|mapping| mapping.name.to_string()).collect(),
         numbers_from: None,
         export: None,
     };
-    let all: Vec<_> = deployment.mappings.iter().collect();
-    let begun = under_way(deployment.control()?, &all, REASON).await?;
-    if only_look || report.ahead.is_empty() && !begun {
+    if only_look || report.ahead.is_empty() && refused.is_empty() && !begun {
         return Ok(report);
     }
     let mut waiting = Waiting::new(limit, progress);
     if report.ahead.is_empty() {
         waiting.tell("Continuing what was begun before.");
+        begin(&mut deployment.client, &refused, REASON, None).await?;
     } else {
         // All of them: a change that was lost with the source may have been shipped, and its row keeps other content there
         // without any number being ahead.

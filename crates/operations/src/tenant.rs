@@ -60,7 +60,7 @@ pub struct TenantMappingProgress {
     pub cursor: Option<i64>,
     /// The number of its last change that is still known.
     pub last_change: Option<i64>,
-    /// Its changes above the cursor; none where ClickHouse could not be asked.
+    /// Its changes above the cursor; none where that is unknown.
     pub behind: Option<i64>,
     /// Its rows that ClickHouse refused, or the source could not give.
     pub quarantined: i64,
@@ -72,7 +72,7 @@ pub struct TenantMappingProgress {
 pub enum ProgressState {
     /// Nothing of the mapping is shipped until it is resumed.
     Paused,
-    /// ClickHouse could not be asked.
+    /// ClickHouse could not be asked, or its cursor is ahead of the source (LS-0420) and says nothing.
     Unknown,
     /// Rows were refused.
     RowsRefused,
@@ -164,6 +164,7 @@ async fn progress(
         Ok(cursors) => (None, cursors),
         Err(error) => (Some(told(&error.to_string(), deployment.settings)), BTreeMap::default().into_iter().collect()),
     };
+    let source_at = deployment.last_sequence().await?.get();
     let cursor = |name| cursors.get(&(tenancy, name)).map(|cursor| cursor.get());
     let targets: Vec<i32> = deployment.mappings.iter().map(|mapping| Target::row(mapping).id()).collect();
     let above: Vec<i64> = names.iter().map(|name| cursor(name.clone()).unwrap_or(0)).collect();
@@ -173,7 +174,9 @@ async fn progress(
         let (name, target) = (mapping.name.as_str(), Target::row(mapping).id());
         let change = changes.iter().find(|row| row.get::<_, i32>(0) == target);
         let refused = refused.iter().find(|row| row.get::<_, String>(0) == name);
-        let behind = unreachable.is_none().then(|| change.map_or(0, |row| row.get(2)));
+        let cursor = cursor(mapping.name.clone());
+        let is_known = unreachable.is_none() && cursor.is_none_or(|cursor| cursor <= source_at);
+        let behind = is_known.then(|| change.map_or(0, |row| row.get(2)));
         let quarantined = refused.map_or(0, |row| row.get(1));
         let state = match (quarantined, behind) {
             _ if paused.iter().any(|part| part.kind == "mapping" && part.name == name) => ProgressState::Paused,
@@ -185,7 +188,7 @@ async fn progress(
         TenantMappingProgress {
             mapping: name.to_owned(),
             state,
-            cursor: cursor(mapping.name.clone()),
+            cursor,
             last_change: change.and_then(|row| row.get(1)),
             behind,
             quarantined,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Cursors, Destination, DestinationError, Selection};
+use lockstep_destinations::{Cursors, Destination, DestinationError, Selection, without_ahead};
 use lockstep_queue::Publisher;
 use lockstep_schema::pauses::Pauses;
 use lockstep_schema::tasks::{Ran, Task};
@@ -91,6 +91,8 @@ pub(crate) struct Sweep<D> {
 /// What a sweep leaves for the next.
 pub(crate) struct Progress {
     session: ProgressSession,
+    /// The last number that was given out, when this last looked.
+    head: SequenceId,
     /// Up to where changes were followed, and who was found to be behind there.
     followed: Option<SequenceId>,
     behind: AllBehind,
@@ -119,6 +121,7 @@ impl<D: Destination> Task for Sweep<D> {
         let session = ProgressSession::open(source, &self.shared.mappings).await?;
         Ok(Progress {
             session,
+            head: SequenceId::BASE,
             followed: None,
             behind: AllBehind::new(),
             looked_through: None,
@@ -141,6 +144,7 @@ impl<D: Destination> Task for Sweep<D> {
         }
         let began = Instant::now();
         let (passed, head) = progress.session.position().await?;
+        progress.head = head;
         let before = if self.told.is_new() { progress.session.before().await? } else { None };
         self.told.began(began, passed < head, before);
         if progress.looked_at_servers.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
@@ -246,6 +250,11 @@ impl<D: Destination> Sweep<D> {
         let tenancies = tenancies_of(&changed);
         let names = self.shared.mappings.names();
         let cursors = self.shared.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        // Most are of changes that are known by now.
+        if cursors.values().any(|cursor| *cursor > progress.head) {
+            progress.head = progress.session.position().await?.1;
+        }
+        let cursors = without_ahead(cursors, progress.head);
         let late: Changed = changed
             .into_iter()
             .filter(|(pair, changes)| {

@@ -98,7 +98,7 @@ impl Check {
         let url = self.url(name, needed, (value, None), &["http://", "https://"]);
         let problem = match url.expose().parse::<Uri>() {
             _ if url.expose().is_empty() => return url,
-            _ if url.has_user() || url.has_password() => {
+            _ if url.has_user() || url.has_secret_parameter() => {
                 format!("{name} must not hold a user or password: set {user}")
             }
             Ok(uri) if !has_wrong_port(&uri) => return url,

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_mappings::Mapping;
-use lockstep_mappings::clickhouse::{count_stale, erase, remove_stale};
+use lockstep_mappings::clickhouse::{StaleAt, count_stale, erase, remove_stale};
 use lockstep_mappings::postgres::compare::Key;
 use uuid::Uuid;
 
 use super::{ClickHouse, Timeouts, error, failure};
-use crate::erase::{Erase, OldTombstones, Removal};
+use crate::erase::{Erase, OldTombstones, PLACES_PER_STATEMENT, Removal};
 use crate::error::{DestinationError, Failure};
 
 /// Rewriting the parts of one table. Whoever waits for longer asks again: the server goes on meanwhile.
 const REWRITE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Looking at all rows of a mapping.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// The server parses 256 KiB of a statement.
-const PLACES_PER_STATEMENT: usize = 500;
 
 impl Erase for ClickHouse {
     async fn removals_under_way(&self, mapping: &Mapping) -> Result<u64, DestinationError> {
@@ -80,16 +78,19 @@ impl Erase for ClickHouse {
         &self,
         mapping: &Mapping,
         floor: SequenceId,
-        places: Option<&[Location]>,
+        at: StaleAt<'_>,
     ) -> Result<u64, DestinationError> {
         let timeouts = Timeouts { statement: SCAN_TIMEOUT, stream_idle: SCAN_TIMEOUT, ..self.timeouts };
         let patient = self.clone().with_timeouts(timeouts);
-        let pages = places.map_or_else(|| vec![None], |places| places.chunks(PLACES_PER_STATEMENT).map(Some).collect());
+        let pages = match at {
+            StaleAt::These(places) => places.chunks(PLACES_PER_STATEMENT).map(StaleAt::These).collect(),
+            StaleAt::AllBut(_) => vec![at],
+        };
         let mut removed = 0;
-        for places in pages {
-            let stale: u64 = patient.fetch_one(&count_stale(mapping, &self.databases, floor, places)).await?;
+        for at in pages {
+            let stale: u64 = patient.fetch_one(&count_stale(mapping, &self.databases, floor, at)).await?;
             if stale > 0 {
-                patient.execute(&remove_stale(mapping, &self.databases, floor, places)).await?;
+                patient.execute(&remove_stale(mapping, &self.databases, floor, at)).await?;
             }
             removed += stale;
         }

@@ -18,7 +18,7 @@ pub use compare::{
 };
 pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
-pub use stale::{count_stale, remove_stale};
+pub use stale::{StaleAt, count_stale, remove_stale};
 pub use swap::{
     MARK_OF_REPLACED, REPLACED, add_column, allow_inserts, drop_column, drop_table, exchange, forbid_inserts,
     keep_replaced, places_taken, replaced_name, table_name, take_place,

@@ -13,9 +13,22 @@ use crate::mapping::Mapping;
 /// A reader that is not in a hurry.
 const SETTINGS: &str = "max_threads = 2";
 
-/// Rows that are shown with a number below the floor, at `locations` (none: everywhere).
-fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations: Option<&[Location]>) -> String {
-    let at = locations.map_or_else(String::new, |locations| format!(" AND {}", in_locations(locations)));
+/// Where rows are looked for that only the destination has.
+#[derive(Clone, Copy, Debug)]
+pub enum StaleAt<'a> {
+    /// At these places.
+    These(&'a [Location]),
+    /// Everywhere else. With no place: everywhere.
+    AllBut(&'a [Location]),
+}
+
+/// Rows that are shown with a number below the floor.
+fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, at: StaleAt<'_>) -> String {
+    let at = match at {
+        StaleAt::These(places) => format!(" AND {}", in_locations(places)),
+        StaleAt::AllBut([]) => String::new(),
+        StaleAt::AllBut(places) => format!(" AND NOT ({})", in_locations(places)),
+    };
     format!(
         "FROM {}.{} FINAL\nWHERE sync_is_deleted = 0 AND sync_sequence_id < {floor}{at}\nSETTINGS {SETTINGS}",
         identifier(&databases.raw),
@@ -23,23 +36,13 @@ fn stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, locations:
     )
 }
 
-/// How many rows are stale at `locations` (none: everywhere).
-pub fn count_stale(
-    mapping: &Mapping,
-    databases: &Databases,
-    floor: SequenceId,
-    locations: Option<&[Location]>,
-) -> String {
-    format!("SELECT count() {}", stale(mapping, databases, floor, locations))
+/// How many rows are stale there.
+pub fn count_stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, at: StaleAt<'_>) -> String {
+    format!("SELECT count() {}", stale(mapping, databases, floor, at))
 }
 
 /// Writes a tombstone for each stale row. Doing it again changes nothing.
-pub fn remove_stale(
-    mapping: &Mapping,
-    databases: &Databases,
-    floor: SequenceId,
-    locations: Option<&[Location]>,
-) -> String {
+pub fn remove_stale(mapping: &Mapping, databases: &Databases, floor: SequenceId, at: StaleAt<'_>) -> String {
     let key: Vec<_> = ["project_id", "branch_id"]
         .into_iter()
         .chain(mapping.key_columns().map(|column| column.name.as_str()))
@@ -50,6 +53,6 @@ pub fn remove_stale(
         "INSERT INTO {raw}.{name} ({key}, sync_sequence_id, sync_is_deleted)\nSELECT {key}, {floor}, 1 {stale}",
         raw = identifier(&databases.raw),
         name = identifier(&table_name(mapping)),
-        stale = stale(mapping, databases, floor, locations),
+        stale = stale(mapping, databases, floor, at),
     )
 }

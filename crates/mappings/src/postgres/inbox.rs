@@ -175,9 +175,9 @@ pub fn note_tenancies_of_transaction(inbox: usize) -> [String; 3] {
 fn note_tenancies_of(lines: &str) -> [String; 3] {
     let tenancies = table(&tenancy_table());
     [
-        // First, as whoever ends an erasure locks it before the places.
+        // First, as whoever ends an erasure locks it before the places. Mostly none is open: then no line is read for it.
         format!(
-            "DELETE FROM {CONTROL_SCHEMA}.erasure e USING ({lines}) l\nWHERE e.tenancy_id = l.tenancy_id AND e.finished_at IS NULL AND NOT ({paused})\n  AND (EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id) OR EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.tenancy_location x WHERE x.tenancy_id = l.tenancy_id AND x.gone_at IS NOT NULL))",
+            "DELETE FROM {CONTROL_SCHEMA}.erasure e USING ({lines}) l\nWHERE EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.erasure WHERE finished_at IS NULL)\n  AND e.tenancy_id = l.tenancy_id AND e.finished_at IS NULL AND NOT ({paused})\n  AND (EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id) OR EXISTS (SELECT 1 FROM {CONTROL_SCHEMA}.tenancy_location x WHERE x.tenancy_id = l.tenancy_id AND x.gone_at IS NOT NULL))",
             paused = stands_paused("e")
         ),
         format!(

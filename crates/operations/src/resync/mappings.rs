@@ -20,6 +20,25 @@ pub(crate) async fn under_way(control: &Control, mappings: &[&Mapping], reason: 
     Ok(!mappings.is_empty() && same == mappings.len())
 }
 
+/// Those of these mappings of which rows were refused when they were filled for this reason: what only the destination has of
+/// their tenancies is still there.
+pub(crate) async fn left_by_refusal<'a>(
+    control: &Control,
+    mappings: &[&'a Mapping],
+    reason: &str,
+) -> Result<Vec<&'a Mapping>, OperationError> {
+    let fills = of(control, mappings).await?;
+    let is_left = |mapping: &&&Mapping| {
+        fills.iter().any(|fill| {
+            fill.mapping == mapping.name.as_str()
+                && fill.reason == reason
+                && fill.is_finished
+                && fill.stale_rows.is_none()
+        })
+    };
+    Ok(mappings.iter().filter(is_left).copied().collect())
+}
+
 async fn of(control: &Control, mappings: &[&Mapping]) -> Result<Vec<FillStatus>, OperationError> {
     let mut fills = fills::statuses(control, &DESTINATION.into()).await?;
     fills.retain(|fill| mappings.iter().any(|mapping| mapping.name.as_str() == fill.mapping));

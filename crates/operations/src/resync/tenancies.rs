@@ -3,6 +3,7 @@
 use lockstep_core::TenancyId;
 use lockstep_destinations::{ClickHouse, Erase};
 use lockstep_mappings::Mapping;
+use lockstep_mappings::clickhouse::StaleAt;
 use lockstep_mappings::postgres::Target;
 use lockstep_schema::fills;
 use lockstep_schema::quarantine::are_refused;
@@ -58,7 +59,7 @@ pub(super) async fn export(
     }
     let mut stale_rows = 0;
     for mapping in mappings {
-        let stale = clickhouse.remove_stale(mapping, floor, Some(&places)).await?;
+        let stale = clickhouse.remove_stale(mapping, floor, StaleAt::These(&places)).await?;
         if stale > 0 {
             waiting.tell(&format!("{}: {stale} rows were in ClickHouse alone, and are removed.", mapping.name));
         }

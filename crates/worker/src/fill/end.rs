@@ -8,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use lockstep_core::failpoint;
-use lockstep_destinations::{Destination, Erase, Swap};
+use lockstep_destinations::{Destination, Erase, PLACES_PER_STATEMENT, Swap};
+use lockstep_mappings::clickhouse::StaleAt;
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Source;
 use lockstep_schema::tasks::{Ran, Task};
@@ -75,7 +76,7 @@ impl<D: Destination + Erase + Swap> FillEnd<D> {
 
     /// Returns whether it has ended.
     async fn end(&self, session: &mut FillEndSession, mapping: &Mapping, due: &Due) -> Result<bool, ShipError> {
-        let stale = self.remove_stale(mapping, due).await?;
+        let stale = self.remove_stale(session, mapping, due).await?;
         if due.is_beside {
             // That took a while, and `lockstep migrate` waits for whoever holds the lock to look again.
             if !session.is_still(due).await? {
@@ -98,14 +99,25 @@ impl<D: Destination + Erase + Swap> FillEnd<D> {
         Ok(true)
     }
 
-    /// Returns how many rows were removed that only the destination had; `None` where nobody can tell which these are.
-    async fn remove_stale(&self, mapping: &Mapping, due: &Due) -> Result<Option<u64>, ShipError> {
-        // A row that was refused is there with its old number, if at all: it must not be taken for a stale one.
-        if due.quarantined {
-            tracing::warn!(mapping = %mapping.name, "rows that only ClickHouse has were not removed, because rows are in quarantine: mend them, then run `lockstep resync`");
-            return Ok(None);
-        }
+    /// Returns how many rows were removed that only the destination had; `None` where nobody can tell which all of these are.
+    async fn remove_stale(
+        &self,
+        session: &FillEndSession,
+        mapping: &Mapping,
+        due: &Due,
+    ) -> Result<Option<u64>, ShipError> {
         let placed = if due.is_beside { mapping.beside() } else { mapping.clone() };
-        Ok(Some(self.destination.remove_stale(&placed, due.floor, None).await?))
+        if !due.quarantined {
+            return Ok(Some(self.destination.remove_stale(&placed, due.floor, StaleAt::AllBut(&[])).await?));
+        }
+        // A row that was refused is there with its old number, if at all: it must not be taken for a stale one. What others have
+        // there is told apart by its place.
+        let places = session.refused_places(mapping.name.as_str(), PLACES_PER_STATEMENT).await?;
+        let removed = match &places {
+            Some(places) => self.destination.remove_stale(&placed, due.floor, StaleAt::AllBut(places)).await?,
+            None => 0,
+        };
+        tracing::warn!(mapping = %mapping.name, removed, "rows are in quarantine: what only ClickHouse has of their tenancies was not removed; mend them, then run `lockstep resync`");
+        Ok(None)
     }
 }

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use lockstep_core::{Location, MappingName, SequenceId, TenancyId};
-use lockstep_destinations::{Destination, Erase, Removal, Selection};
+use lockstep_destinations::{Destination, Erase, Removal, Selection, without_ahead};
 use lockstep_mappings::postgres::Target;
 
 use super::places::{Due, Place, RowsOf, bytes_of, statements};
@@ -41,6 +41,7 @@ impl<D: Destination + Erase> Janitor<D> {
         }
         let names: Vec<_> = self.set.iter().map(|mapping| mapping.name.clone()).collect();
         let cursors = self.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        let cursors = without_ahead(cursors, head);
         let is_past = |tenancy: TenancyId, (mapping, last): &(MappingName, SequenceId)| {
             cursors.get(&(tenancy, mapping.clone())).is_some_and(|cursor| cursor >= last)
         };

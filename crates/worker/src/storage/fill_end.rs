@@ -1,6 +1,6 @@
 //! Fills that can end.
 
-use lockstep_core::SequenceId;
+use lockstep_core::{Location, SequenceId, TenancyId};
 use lockstep_destinations::ServerStart;
 use lockstep_mappings::postgres::erase;
 use lockstep_mappings::{Mapping, MappingSet};
@@ -10,7 +10,7 @@ use lockstep_schema::{Session, Source, SourceError};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::{DESTINATION, restarts};
+use super::{DESTINATION, look_up, restarts};
 
 /// One into the table beside waits besides until nothing can be on its way any more that was read under the definition of before:
 /// it is meant for the mapping's own table, and would land in the one that has its name by then.
@@ -45,6 +45,10 @@ const IN_PLACE: &str = "UPDATE lockstep.fill SET is_beside = FALSE WHERE destina
 const WHOLE: &str = "
 UPDATE lockstep.destination d SET needs_refill_since = NULL WHERE name = $1 AND needs_refill_since IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM lockstep.fill f WHERE f.destination = d.name AND (f.finished_at IS NULL OR f.started_at < d.needs_refill_since))";
+
+/// Tenancies that had rows of a mapping refused, some of them.
+const REFUSED: &str = "
+SELECT DISTINCT tenancy_id FROM lockstep.quarantine WHERE destination = $1 AND mapping_name = $2 LIMIT $3";
 
 /// A fill that can end.
 pub(crate) struct Due {
@@ -114,6 +118,23 @@ impl FillEndSession {
                 })
             })
             .collect()
+    }
+
+    /// Where the tenancies are, and were, of which rows of the mapping were refused; `None` where these are more places than `limit`.
+    pub(crate) async fn refused_places(
+        &self,
+        mapping: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<Location>>, SourceError> {
+        let one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let rows = self.client.query(REFUSED, &[&DESTINATION, &mapping, &one_more]).await?;
+        let refused: Vec<_> =
+            rows.iter().map(|row| Ok(TenancyId::new(row.try_get(0)?))).collect::<Result<_, SourceError>>()?;
+        if refused.len() > limit {
+            return Ok(None);
+        }
+        let places = look_up(&self.client, &refused).await?.places();
+        Ok((places.len() <= limit).then_some(places))
     }
 
     /// Whether one of the destination's servers was started again, and nobody has taken note of it yet.

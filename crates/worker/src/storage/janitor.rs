@@ -122,7 +122,7 @@ ON CONFLICT (tenancy_id, destination) WHERE finished_at IS NULL DO NOTHING",
         Ok(())
     }
 
-    /// Drops erasures of tenancies that are back, or are shipped again.
+    /// Drops erasures of tenancies that are back and are shipped again: those that were paused while the pass noted them.
     pub(crate) async fn forget_returned(&self) -> Result<(), SourceError> {
         let paused = erase::stands_paused("e");
         let sql = format!(

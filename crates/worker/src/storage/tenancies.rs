@@ -32,6 +32,11 @@ impl LocationsByTenancy {
         self.0.get(&tenancy)
     }
 
+    /// All places where they are, and were.
+    pub(crate) fn places(self) -> Vec<Location> {
+        self.0.into_values().flat_map(|of| of.former.into_iter().chain([of.now])).collect()
+    }
+
     /// Forgets all others.
     pub(crate) fn keep_only(&mut self, living: &HashSet<TenancyId>) {
         self.0.retain(|tenancy, _| living.contains(tenancy));
