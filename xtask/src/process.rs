@@ -56,7 +56,9 @@ impl Launch {
                 command
             }
         };
-        command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(&traces.pid_file);
+        // What a shell of the user's keeps open, a lock perhaps, would stay open as long as the server runs.
+        const BECOME: &str = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo $$ >\"$0\" && exec \"$@\"";
+        command.args(["-c", BECOME]).arg(&traces.pid_file);
         command.arg(&self.program).args(&self.arguments).current_dir(&self.directory);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(self.environment);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
