@@ -15,10 +15,11 @@ const AMQP: &str = "LOCKSTEP_AMQP_URL is missing";
 const CLICKHOUSE: &str = "LOCKSTEP_CLICKHOUSE_URL is missing";
 
 /// Each program with its arguments, and what it cannot do without.
-const PROGRAMS: [(&str, &[&str], &[&str]); 12] = [
+const PROGRAMS: [(&str, &[&str], &[&str]); 13] = [
     ("lockstep-sequencer", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-worker", &[], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep-verifier", &[], &[SOURCE, CLICKHOUSE]),
+    ("lockstep", &["init"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["migrate"], &[SOURCE, CLICKHOUSE]),
     ("lockstep", &["status"], &[SOURCE, AMQP, CLICKHOUSE]),
     ("lockstep", &["wait", "--all"], &[SOURCE, CLICKHOUSE]),

@@ -109,7 +109,7 @@ async fn json_of_status_wait_pause_settings_and_doctor() -> Result<()> {
     ensure!(waited["outcome"] == "in_step" && waited["sequence"].as_i64() > Some(0), "{waited}");
     ensure!(
         waited["lag"]
-            == serde_json::json!({"passed": null, "behind": [], "filling": [], "destinations": [], "unnoted": false}),
+            == serde_json::json!({"passed": null, "behind": [], "filling": [], "not_set_up": [], "destinations": [], "unnoted": false}),
         "{waited}"
     );
     json(&stage, "wait", &["--tenant", &engines], 0).await?;

@@ -1,22 +1,27 @@
 //! `lockstep detach`: takes everything of Lockstep's out of the source database again.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::BufRead;
 
 use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_core::{exit, output};
+use lockstep_mappings::clickhouse::drop_everything;
+use lockstep_mappings::postgres::{KEEPER, table, tenancies_taken_out, tenancy_table};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::queue_names;
-use lockstep_schema::attach::{Extent, Live, Part, Step};
+use lockstep_operations::shown::counted;
+use lockstep_operations::{queue_names, queues_taken_out};
+use lockstep_schema::attach::{Extent, Keeper, Live, Part, Step};
 use lockstep_schema::{Source, attach};
 
 use crate::error::CliError;
 use crate::migrate::source;
 use crate::progress::Progress;
 
-const UNCONFIRMED: &str = "LS-0028: nothing was taken out: detach asks before it does, and nobody has said yes; give --yes where there is no \
-                           terminal";
+const NOBODY_ASKED: &str = "LS-0028: nothing was taken out: detach asks before it does, and there is nobody to ask; stop sequencers and workers, \
+                            then give --yes";
+const NOT_AGREED: &str = "LS-0028: nothing was taken out: the answer was not yes";
 
 #[derive(Args, Debug)]
 pub(crate) struct DetachArgs {
@@ -32,65 +37,114 @@ pub(crate) async fn run(args: &DetachArgs, settings: &Settings, mappings: &Mappi
     let from = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let live = attach::inspect_catalog(&from, mappings).await?;
     let steps = attach::detach(mappings, &live);
+    let extent = attach::extent(&from).await?;
+    let stays = Stays { settings, mappings, extent: &extent };
     if steps.is_empty() {
-        return Ok(output::print("Nothing to do: nothing of Lockstep's is in this database.\n", exit::OK));
+        let nothing = "Nothing to do: nothing of Lockstep's own is in this database.";
+        return Ok(output::print(
+            &format!("{nothing}\n{}", stays.with_commands("What stays elsewhere, unless it was dropped:")),
+            exit::OK,
+        ));
     }
-    let (goes, stays) = told(settings, mappings, (&live, &steps), &attach::extent(&from).await?);
-    let asks = !args.dry_run && !args.yes;
-    if asks || !output::chosen().is_quiet() {
-        output::write_aside(&format!("{goes}{stays}"));
-    }
+    let goes = goes(settings, (&live, &steps), &extent);
     if args.dry_run {
+        if !output::chosen().is_quiet() {
+            output::write_aside(&format!("{goes}{}", stays.with_commands("What stays:")));
+        }
         return Ok(output::print(&source::text(&steps), exit::OK));
     }
-    if asks && !is_agreed() {
-        output::fail(UNCONFIRMED);
+    if !args.yes || !output::chosen().is_quiet() {
+        output::write_aside(&format!("{goes}{}", stays.summary()));
+    }
+    if let Some(refused) = (!args.yes).then(ask).flatten() {
+        output::fail(refused);
         return Ok(exit::CONFIGURATION);
     }
     let mut progress = Progress::new();
     source::apply(&from, &steps, &mut progress).await?;
     drop(progress);
-    Ok(output::print(&format!("Done: {} steps.\n{stays}", steps.len()), exit::OK))
+    Ok(output::print(&format!("Done: {} steps.\n{}", steps.len(), stays.with_commands("What stays:")), exit::OK))
 }
 
-/// In numbers: what goes, and what stays.
-fn told(
-    settings: &Settings,
-    mappings: &MappingSet,
-    (live, steps): (&Live, &[Step]),
-    extent: &Extent,
-) -> (String, String) {
+/// What goes, in numbers.
+fn goes(settings: &Settings, (live, steps): (&Live, &[Step]), extent: &Extent) -> String {
     let tables: BTreeSet<_> = live.triggers.keys().map(|(on, _)| on).collect();
     let indexes = steps.iter().filter(|step| step.part == Part::Indexes).count();
-    let Extent { tables: own, size, receipts, tenant_databases } = extent;
-    let goes = format!(
-        "What goes, from {}:\n  triggers: {} on {} tables; event triggers: {}; indexes: {indexes}\n  schema lockstep: {own} tables, {size}, \
+    let Extent { tables: own, size, receipts, .. } = extent;
+    format!(
+        "Stop sequencers and workers first: without their tables they can do nothing.\n\
+         What goes, from {}:\n  triggers: {} on {} tables; event triggers: {}; indexes: {indexes}\n  schema lockstep: {own} tables, {size}, \
          with {receipts} receipts of erasures, and all that was proven and done\n",
         settings.source_url,
         live.triggers.len(),
         tables.len(),
         live.event_triggers.len(),
-    );
-    let queues = queue_names(settings);
-    let clickhouse = &settings.clickhouse;
-    let stays = format!(
-        "What stays:\n  ClickHouse: tables and views of {} mappings, in {} and {}\n  RabbitMQ: {} queues: {}\n  tenants' own databases: \
-         {tenant_databases} (`lockstep destination remove`, before this, drops the tables in one)\n",
-        mappings.iter().count(),
-        clickhouse.raw_database,
-        clickhouse.view_database,
-        queues.len(),
-        queues.join(", "),
-    );
-    (goes, stays)
+    )
 }
 
-/// Asks at a terminal. Where there is none, nobody has agreed.
-fn is_agreed() -> bool {
-    if !output::chosen().may_ask() {
-        return false;
+/// What `detach` leaves, because it is the operator's or is not in this database.
+struct Stays<'a> {
+    settings: &'a Settings,
+    mappings: &'a MappingSet,
+    extent: &'a Extent,
+}
+
+impl Stays<'_> {
+    /// Each part in a line.
+    fn summary(&self) -> String {
+        let parts = self.parts().into_iter().map(|(part, _)| format!("  {part}\n"));
+        format!("What stays (how it is dropped is printed at the end, and by --dry-run):\n{}", parts.collect::<String>())
     }
-    output::write_aside("Stop sequencers and workers first. Take all of it out? [yes/no] ");
+
+    /// The same, below each part the commands that drop it.
+    fn with_commands(&self, title: &str) -> String {
+        let mut text = format!("{title}\n");
+        for (part, commands) in self.parts() {
+            let _ = writeln!(text, "  {part}");
+            commands.iter().for_each(|command| text.push_str(&format!("    {command}\n")));
+        }
+        text
+    }
+
+    fn parts(&self) -> Vec<(String, Vec<String>)> {
+        let statements = |sql: Vec<String>| sql.into_iter().map(|statement| format!("{statement};")).collect();
+        let clickhouse = &self.settings.clickhouse;
+        let queues = queue_names(self.settings);
+        let kept = self.extent.keeper.as_ref().map(|Keeper { triggers, tables }| {
+            let on = if tables.is_empty() { String::new() } else { format!(" on {}", tables.join(", ")) };
+            let what = format!(
+                "Postgres, made by tenancy.sql: table {}, function public.{KEEPER} and {triggers} triggers{on}",
+                table(&tenancy_table())
+            );
+            (what, statements(tenancies_taken_out().to_vec()))
+        });
+        let rows = format!(
+            "ClickHouse: tables and views of {}, in {} and {}",
+            counted(self.mappings.iter().count(), "mapping", "mappings"),
+            clickhouse.raw_database,
+            clickhouse.view_database,
+        );
+        let messages = format!("RabbitMQ: {} queues: {}", queues.len(), queues.join(", "));
+        let tenants = format!(
+            "tenants' own databases: {} (`lockstep destination remove`, before this, drops the tables in one)",
+            self.extent.tenant_databases
+        );
+        let elsewhere = [
+            (rows, statements(drop_everything(self.mappings, &clickhouse.into()))),
+            (messages, queues_taken_out(self.settings)),
+            (tenants, Vec::new()),
+        ];
+        kept.into_iter().chain(elsewhere).collect()
+    }
+}
+
+/// Asks at a terminal. Returns what to say where nobody has agreed.
+fn ask() -> Option<&'static str> {
+    if !output::chosen().may_ask() {
+        return Some(NOBODY_ASKED);
+    }
+    output::write_aside("Take all of it out? [yes/no] ");
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    let is_yes = std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes";
+    (!is_yes).then_some(NOT_AGREED)
 }

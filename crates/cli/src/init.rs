@@ -69,11 +69,12 @@ impl Report for InitReport {
         self.written.iter().for_each(|file| say!(page, "wrote {}", file.display()));
         let is_other = |file: &&PathBuf| self.conflicts.iter().any(|conflict| conflict.file == **file);
         self.kept.iter().filter(|file| !is_other(file)).for_each(|file| say!(page, "kept {}", file.display()));
-        for FileConflict { file, problem } in &self.conflicts {
-            say!(page, "kept {}, but {problem}: --force writes it anew, or remove it", file.display());
+        for FileConflict { file, problem, remedy } in &self.conflicts {
+            say!(page, "kept {}, but {problem}: {remedy}", file.display());
         }
         if !self.next.is_empty() {
-            say!(page, "\nNow, no database was changed yet:");
+            let when = if self.ready { "Now" } else { "Once what is wanting above is there" };
+            say!(page, "\n{when}, no database was changed yet:");
             self.next.iter().for_each(|command| say!(page, "  {command}"));
         }
     }

@@ -125,7 +125,6 @@ impl Command {
             Self::Mapping(_)
             | Self::Verified(_)
             | Self::Config(_)
-            | Self::Init(_)
             | Self::Completions { .. }
             | Self::SupportBundle(_) => (false, false),
             Self::Migrate(_)
@@ -135,7 +134,7 @@ impl Command {
             | Self::Rewind(_)
             | Self::Access(_) => (false, true),
             Self::Console(command) => (command.serves(), command.serves()),
-            Self::Status(_) | Self::Top(_) | Self::Doctor(_) => (true, true),
+            Self::Init(_) | Self::Status(_) | Self::Top(_) | Self::Doctor(_) => (true, true),
             Self::Pause(_)
             | Self::Resume(_)
             | Self::Paused(_)

@@ -9,6 +9,7 @@ use lockstep_core::exit;
 use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
+use lockstep_operations::shown::counted;
 use lockstep_operations::{
     DefinitionFinding, Deployment, MappingCheckReport, MappingDetail, MappingDraft, MappingEntry, MappingInitRequest,
     MappingState, MappingStatements, MappingsReport, OwnDatabases, check_mappings, init_mapping, mapping_detail,
@@ -198,7 +199,7 @@ impl Report for MappingCheckReport {
             say!(page, "{file}{line}: {subject}{problem}; {remedy}");
         }
         if self.clean {
-            say!(page, "{} mappings fit the source database.", self.mappings);
+            say!(page, "{} the source database.", counted(self.mappings, "mapping fits", "mappings fit"));
         }
     }
 

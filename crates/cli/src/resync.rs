@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::{TenancyId, exit};
+use lockstep_operations::shown::counted;
 use lockstep_operations::{
     ActionRecord, DESTINATION, Deployment, ExportReport, RefillRequest, ResyncRequest, refill, resync,
 };
@@ -53,7 +54,7 @@ pub(crate) async fn run(command: &Reporting<ResyncArgs>, deployment: &mut Deploy
 
 impl Report for ExportReport {
     fn print(&self, page: &mut Page) {
-        let (count, took_ms) = (self.mappings, self.took_ms);
+        let (count, took_ms) = (counted(self.mappings, "mapping", "mappings"), self.took_ms);
         if let Some(unfinished) = &self.unfinished {
             aside!(page, "Not finished: {unfinished}.");
             self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
@@ -68,7 +69,7 @@ impl Report for ExportReport {
             _ => String::new(),
         };
         let stale = self.stale_rows.unwrap_or_default();
-        say!(page, "Exported again: {count} mappings{whose}; {stale} rows were in ClickHouse alone. {took_ms} ms.");
+        say!(page, "Exported again: {count}{whose}; {stale} rows were in ClickHouse alone. {took_ms} ms.");
     }
 
     fn exit_code(&self) -> u8 {

@@ -38,13 +38,28 @@ pub(crate) async fn run(command: &Watching<StatusArgs>, at: (&Settings, &Mapping
 impl Report for Status {
     fn print(&self, page: &mut Page) {
         let at_least = |count| at_least(count, self.count_limit);
-        say!(page, "sequence        {}, shipped through {}", self.last_sequence, self.passed);
+        // Fills draw numbers too, which are no change's: the last change may have a lower one.
+        if self.is_all_shipped() {
+            say!(page, "sequence        {}, all of it shipped", self.last_sequence);
+        } else {
+            say!(page, "sequence        {}, shipped through {}", self.last_sequence, self.passed);
+        }
+        if self.is_not_started() {
+            noted(page, Tone::Attention, "not started yet: start lockstep-sequencer and lockstep-worker");
+        }
         say!(page, "inbox           {} lines", at_least(self.inbox_lines));
         say!(page, "expansions      {}", at_least(self.expansions));
         say!(page, "not announced   {} changes", at_least(self.unannounced));
         match &self.queue {
             Queue::Known { ready, retrying, dead } => {
                 say!(page, "queue           {ready} ready, {retrying} retrying, {dead} dead");
+            }
+            Queue::Missing { missing } if self.any_runs() => {
+                let gone = toned(&format!("there is no queue {missing}"), Tone::Wrong);
+                say!(page, "queue           {gone}: programs declare it when they connect; restart one");
+            }
+            Queue::Missing { .. } => {
+                say!(page, "queue           not there yet: a sequencer or a worker declares it when it starts");
             }
             Queue::Unknown { error } => say!(page, "queue           {}: {error}", toned("unknown", Tone::Wrong)),
         }
@@ -101,8 +116,13 @@ impl Report for Status {
 
     fn exit_code(&self) -> u8 {
         let fails = self.tasks.iter().any(|task| task.is_failing);
-        let is_wrong = fails || self.tenants.stopped_mappings > 0 || matches!(self.queue, Queue::Unknown { .. });
-        if is_wrong { exit::DIFFERENT } else { exit::OK }
+        let is_queue_wrong = match self.queue {
+            Queue::Known { .. } => false,
+            // It is there from the first start on.
+            Queue::Missing { .. } => self.any_runs(),
+            Queue::Unknown { .. } => true,
+        };
+        if fails || is_queue_wrong || self.tenants.stopped_mappings > 0 { exit::DIFFERENT } else { exit::OK }
     }
 }
 

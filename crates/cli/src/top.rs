@@ -71,7 +71,11 @@ impl Report for TopReport {
             say!(page, "\n{}", crate::mapping::entries(worst.iter().copied().take(SHOWN)));
             more(page, worst.len());
         } else if !self.mappings.is_empty() {
-            say!(page, "\nAll {} mappings are {}.", self.mappings.len(), toned("in step", Tone::Good));
+            let all = match self.mappings.len() {
+                1 => "The one mapping is".to_owned(),
+                many => format!("All {many} mappings are"),
+            };
+            say!(page, "\n{all} {}.", toned("in step", Tone::Good));
         }
         if !self.tenants.is_empty() {
             say!(page, "\n{}", crate::tenants::entries(self.tenants.iter().take(SHOWN)));

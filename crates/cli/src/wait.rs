@@ -43,7 +43,10 @@ impl Report for WaitReport {
         match (self.outcome, self.sequence) {
             (WaitOutcome::InStep, sequence) => {
                 let in_step = toned("In step", Tone::Good);
-                say!(page, "{in_step} with sequence {} after {waited_ms} ms.", sequence.unwrap_or_default());
+                match sequence.filter(|sequence| *sequence > 0) {
+                    Some(sequence) => say!(page, "{in_step} with sequence {sequence} after {waited_ms} ms."),
+                    None => say!(page, "{in_step} after {waited_ms} ms: all rows are there, and no change has a number yet."),
+                }
             }
             (WaitOutcome::Quarantined, _) => {
                 let refused = toned("rows were refused", Tone::Wrong);

@@ -138,7 +138,10 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
                 "the sweep finds what they were about; docs/runbooks/LockstepDeadLetters.md",
             );
         }
-        Queue::Known { .. } => {}
+        Queue::Missing { missing } if status.any_runs() => {
+            add(Level::Wrong, format!("RabbitMQ has no queue {missing}"), "restart a worker, which declares it");
+        }
+        Queue::Known { .. } | Queue::Missing { .. } => {}
     }
     if let Err(error) = &freshness.clickhouse {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");

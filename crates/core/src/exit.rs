@@ -58,7 +58,10 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 21] = [
     (
         "lockstep status",
         &[
-            (DIFFERENT, "a task fails, tables in a tenant's database do not fit, or RabbitMQ does not answer"),
+            (
+                DIFFERENT,
+                "a task fails, tables in a tenant's database do not fit, or RabbitMQ does not answer, or has no queues while programs run",
+            ),
             (UNFINISHED, "with --tenant: ClickHouse could not be asked"),
         ],
     ),

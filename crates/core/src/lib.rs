@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: SQL, the broker, destinations. This crate can be read without knowing any of them.
 
+pub mod address;
 pub mod authorities;
 pub mod certificates;
 mod core_dumps;

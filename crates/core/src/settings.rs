@@ -228,7 +228,7 @@ impl Flags {
             clickhouse,
             queue_prefix: check.queue_prefix(self.queue_prefix.as_deref()),
             mappings: self.mappings.resolve(&mut check),
-            tls_ca_file: check.file("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
+            tls_ca_file: check.certificates("LOCKSTEP_TLS_CA_FILE", self.tls_ca_file.as_deref()),
             max_value_bytes: check.bytes(
                 "LOCKSTEP_MAX_VALUE_BYTES",
                 self.max_value_bytes.as_deref(),

@@ -159,7 +159,8 @@ fn built_in_files(wanted: &BuiltInMappings) -> (Vec<(String, String)>, Vec<Defin
     let errors = unknown.into_iter().map(|name| {
         let (file, problem) =
             ("LOCKSTEP_BUILT_IN_MAPPINGS".to_owned(), format!("no built-in mapping is called {name}"));
-        DefinitionError::of_file(file, problem, &format!("choose of {}", names.join(", ")))
+        // It is a setting, which has no lines.
+        DefinitionError { line: 0, ..DefinitionError::of_file(file, problem, &format!("choose of {}", names.join(", "))) }
     });
     (files, errors.collect())
 }

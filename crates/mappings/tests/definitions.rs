@@ -132,7 +132,7 @@ fn a_directory_is_loaded_beside_the_built_in_definitions() {
     assert_eq!(names(&two), ["users", "teams", "invoices"]);
     assert_eq!(names(&own), ["invoices"]);
     assert!(
-        unknown.contains("LOCKSTEP_BUILT_IN_MAPPINGS:1: no built-in mapping is called user; choose of users, contact_"),
+        unknown.contains("LOCKSTEP_BUILT_IN_MAPPINGS: no built-in mapping is called user; choose of users, contact_"),
         "{unknown}"
     );
 }

@@ -99,6 +99,22 @@ pub enum OperationError {
         /// Why not.
         why: String,
     },
+    /// No table whose rows can be the tenants.
+    #[error("LS-0043: {name:?} cannot be the table of the tenants: {why}")]
+    NoTenantsTable {
+        /// As it was given.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// No column that can hold the tenant's id.
+    #[error("LS-0044: no table has a column {name:?} of type uuid, which was to hold the tenant's id; {known}")]
+    NoTenantColumn {
+        /// As it was given.
+        name: String,
+        /// Columns of that type, in words.
+        known: String,
+    },
     /// Somebody has to decide more than can be known.
     #[error("LS-0044: a definition cannot be written of the table {table:?}: {why}")]
     NoDraft {
@@ -276,7 +292,8 @@ impl From<tokio_postgres::Error> for OperationError {
 impl OperationError {
     /// An error of the source, unless Lockstep's own tables are missing there.
     pub(crate) fn unless_migrated(error: SourceError) -> Self {
-        if error.kind() == Some(SqlStateKind::Missing) { Self::NotMigrated } else { Self::Source(error) }
+        let is_missing = error.is_unprepared() || error.kind() == Some(SqlStateKind::Missing);
+        if is_missing { Self::NotMigrated } else { Self::Source(error) }
     }
 
     pub(crate) fn unknown_mapping(name: &str, mappings: &MappingSet) -> Self {
@@ -304,6 +321,8 @@ impl OperationError {
             | Self::UnknownSink { .. }
             | Self::NoSink
             | Self::NoSuchTable { .. }
+            | Self::NoTenantsTable { .. }
+            | Self::NoTenantColumn { .. }
             | Self::NoDraft { .. }
             | Self::File { .. }
             | Self::NoKey { .. }

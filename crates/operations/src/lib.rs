@@ -45,7 +45,7 @@ pub use access::{
     access_check, access_list, grant_access, revoke_access,
 };
 pub use actions::{ActionEntry, ActionRecord, actions, begin_action, end_action};
-pub use broker::{Broker, Queue, queue_names};
+pub use broker::{Broker, Queue, queue_names, queues_taken_out};
 pub use config::wrong_settings;
 pub use deployment::Deployment;
 pub use destinations::{

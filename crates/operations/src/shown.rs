@@ -85,6 +85,12 @@ fn hashed(text: &str) -> String {
     format!("sha256:{}", &digits[..HASH_DIGITS])
 }
 
+/// A number with what it counts: `1 mapping`, `2 mappings`.
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let what = if count == N::from(1) { one } else { many };
+    format!("{count} {what}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,6 +109,23 @@ pub struct MappingStatus {
     pub filled: bool,
 }
 
+impl Status {
+    /// Whether a sequencer or a worker runs.
+    pub fn any_runs(&self) -> bool {
+        self.instances.iter().any(|instance| instance.is_alive)
+    }
+
+    /// Whether no sequencer and no worker has run since `lockstep migrate`: none has told of itself or of a task of its own.
+    pub fn is_not_started(&self) -> bool {
+        self.instances.is_empty() && self.tasks.is_empty()
+    }
+
+    /// Whether what has its number is shipped, and all that was there before is too.
+    pub fn is_all_shipped(&self) -> bool {
+        !self.needs_refill && self.mappings.iter().all(|mapping| mapping.filled && mapping.tenancies_behind == 0)
+    }
+}
+
 /// Looks everywhere.
 ///
 /// # Errors

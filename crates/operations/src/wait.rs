@@ -69,6 +69,8 @@ pub struct Lag {
     pub behind: Vec<String>,
     /// Mappings that are still being filled.
     pub filling: Vec<String>,
+    /// Mappings that `lockstep migrate` has not set up.
+    pub not_set_up: Vec<String>,
     /// Tenants' own destinations that are behind, some of them.
     pub destinations: Vec<DestinationLag>,
     /// Changes before the call may not have been noted for tenants' own destinations yet.
@@ -170,7 +172,10 @@ impl Lag {
     ) -> Result<(), OperationError> {
         let (control, destination) = (deployment.control()?, DESTINATION.into());
         let names: Vec<_> = deployment.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
-        self.filling = fills::unfinished(control, &destination, &names).await?.into_iter().collect();
+        let not_set_up = fills::not_set_up(control, &destination, &names).await?;
+        let unfinished = fills::unfinished(control, &destination, &names).await?;
+        self.filling = unfinished.into_iter().filter(|name| !not_set_up.contains(name)).collect();
+        self.not_set_up = not_set_up.into_iter().collect();
         if let Some(tenancy) = tenancy {
             let late = late(deployment, &deployment.clickhouse()?, &[tenancy], up_to).await?;
             self.behind = late.into_iter().map(|(mapping, _)| mapping).collect();
@@ -185,6 +190,7 @@ impl Lag {
         self.passed.is_none()
             && self.behind.is_empty()
             && self.filling.is_empty()
+            && self.not_set_up.is_empty()
             && self.destinations.is_empty()
             && !self.unnoted
     }
@@ -194,12 +200,13 @@ impl Lag {
         let passed = self.passed.map(|passed| format!("everything is shipped through sequence {passed} only"));
         let behind = self.behind.iter().map(|mapping| format!("{mapping} is behind"));
         let filling = self.filling.iter().map(|mapping| format!("{mapping} is still being filled"));
+        let not_set_up = self.not_set_up.iter().map(|mapping| format!("{mapping} is not set up: run `lockstep migrate`"));
         let destinations = self.destinations.iter().map(|lag| match lag.unfinished {
             true => format!("destination {} is still being filled", lag.id),
             false => format!("destination {} holds everything through sequence {} only", lag.id, lag.passed),
         });
         let unnoted = self.unnoted.then(|| "changes were not noted yet for tenants' own destinations".to_owned());
-        passed.into_iter().chain(behind).chain(filling).chain(destinations).chain(unnoted).collect()
+        passed.into_iter().chain(behind).chain(filling).chain(not_set_up).chain(destinations).chain(unnoted).collect()
     }
 }
 
@@ -321,12 +328,14 @@ mod tests {
         let lag = Lag {
             passed: Some(7),
             filling: vec!["users".to_owned()],
+            not_set_up: vec!["teams".to_owned()],
             destinations: vec![DestinationLag { id, passed: 3, unfinished: false }],
             ..Lag::default()
         };
         let sentences = [
             "everything is shipped through sequence 7 only",
             "users is still being filled",
+            "teams is not set up: run `lockstep migrate`",
             "destination 00000000-0000-0000-0000-000000000001 holds everything through sequence 3 only",
         ];
         assert_eq!(lag.sentences(), sentences);
@@ -347,7 +356,7 @@ mod tests {
             known: vec!["one worker runs".to_owned()],
             left_out: vec![LeftOut { id, why: "paused" }],
         };
-        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"known":["one worker runs"],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"not_set_up":["teams"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"known":["one worker runs"],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
     }
 
     #[test]

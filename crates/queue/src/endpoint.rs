@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
+use lockstep_core::address::wrong_place;
 use lockstep_core::authorities::certificates;
 use lockstep_core::secret::SecretUrl;
 use rustls::pki_types::CertificateDer;
@@ -35,6 +36,7 @@ impl Endpoint {
     pub(crate) fn uri(&self) -> Result<AMQPUri, QueueError> {
         // The parser's error may repeat the address and with it the password.
         let parsed = self.url.expose().parse().ok().filter(|uri: &AMQPUri| uri.authority.port > 0);
+        let parsed = parsed.filter(|_| wrong_place(place(self.url.expose())).is_none());
         let mut uri = parsed.ok_or_else(|| QueueError::Misconfigured {
             detail:
                 "write amqp://user:password@host:5672/virtual-host, or amqps:// for TLS, with a port from 1 to 65535, / written \
@@ -102,11 +104,20 @@ pub fn check(url: &SecretUrl, tls_ca_file: Option<&Path>) -> Result<(), QueueErr
     endpoint.tls(&endpoint.uri()?).map(drop)
 }
 
+/// The virtual host that an address names; none where it is no address of a broker.
+pub fn virtual_host(url: &SecretUrl) -> Option<String> {
+    visitor(url, None).uri().ok().map(|uri| uri.vhost)
+}
+
+/// Hosts and ports of a URL, without user and password.
+fn place(url: &str) -> &str {
+    let authority = url.split_once("://").and_then(|(_, behind)| behind.split(['/', '?', '#']).next()).unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, place)| place)
+}
+
 /// The address between brackets, as in `amqp://user:password@[::1]:5672/`.
 fn ipv6_host(url: &str) -> Option<&str> {
-    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Some(host.strip_prefix('[')?.split_once(']')?.0)
+    Some(place(url).strip_prefix('[')?.split_once(']')?.0)
 }
 
 #[cfg(test)]
@@ -144,6 +155,9 @@ mod tests {
             "amqp://u:hunter2@host:notaport/",
             "amqp://u:hunter2@host:65536/",
             "amqp://u:hunter2@host:0/",
+            "amqp://u:hunter2@host:/",
+            "amqp://u:hunter2@host:+5/",
+            "amqp://u:hunter2@:5672/",
             "hunter2",
         ] {
             let said = endpoint(url, None).uri().unwrap_err().to_string();

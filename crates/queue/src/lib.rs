@@ -51,7 +51,7 @@ pub use consumer::Consumer;
 pub use declare::delete_queues_and_messages;
 pub use delivery::{Delivery, Retried};
 pub use depths::{DepthsReader, QueueDepths, depths};
-pub use endpoint::check;
+pub use endpoint::{check, virtual_host};
 pub use error::QueueError;
 pub use publisher::Publisher;
 pub use rights::{MissingRight, missing_rights, permissions};

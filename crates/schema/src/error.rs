@@ -24,7 +24,7 @@ pub enum SourceError {
     #[error("{}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
     /// The same through Diesel.
-    #[error("LS-0012: Postgres: {}", describe_diesel(.0))]
+    #[error("{}", describe_diesel(.0))]
     Diesel(#[from] diesel::result::Error),
     /// A connection through Diesel could not be opened.
     #[error("LS-0012: Postgres: a connection could not be opened")]
@@ -72,6 +72,16 @@ impl SourceError {
         matches!(self, Self::Url(_) | Self::Tls(_) | Self::Pooler(_) | Self::RowSecurity(_))
     }
 
+    /// Whether schema `lockstep` or a table of it is not there: `lockstep migrate` has not run, or not in this version, or all was taken
+    /// out meanwhile.
+    pub fn is_unprepared(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.as_db_error().is_some_and(lacks_own_tables),
+            Self::Diesel(error) => lacks_own_tables_by_diesel(error),
+            _ => false,
+        }
+    }
+
     /// What it speaks of, where Postgres said so; tables are [`SqlStateKind::Missing`] where they are Lockstep's own. Without a code it
     /// is no answer of Postgres: the connection broke, or none came.
     pub fn kind(&self) -> Option<SqlStateKind> {
@@ -110,6 +120,9 @@ fn listed(tables: &[SourceTable]) -> String {
 /// The server's own message without the detail, which can quote rows; and not even that where it can quote values.
 fn describe(error: &tokio_postgres::Error) -> String {
     let Some(db) = error.as_db_error() else { return format!("LS-0012: Postgres: {}", with_causes(error)) };
+    if lacks_own_tables(db) {
+        return unprepared(db.message());
+    }
     let sqlstate = db.code().code();
     let (code, remedy) = remedy_of(sqlstate).unzip();
     let message = without_values(sqlstate, is_raised(db), db.position().is_some()).unwrap_or(db.message());
@@ -124,7 +137,35 @@ fn is_raised(error: &DbError) -> bool {
 
 /// Whether the table or schema that is not there is not Lockstep's own. A column is named without its table's schema.
 fn is_anothers(error: &DbError) -> bool {
-    *error.code() != SqlState::UNDEFINED_COLUMN && !error.message().contains(CONTROL_SCHEMA)
+    *error.code() != SqlState::UNDEFINED_COLUMN && !names_own_schema(error.message())
+}
+
+/// Whether a schema or table is not there that the statement itself names, and that is Lockstep's own. What a value names has no position.
+fn lacks_own_tables(error: &DbError) -> bool {
+    let is_missing = match *error.code() {
+        SqlState::INVALID_SCHEMA_NAME => true,
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION => error.position().is_some(),
+        _ => false,
+    };
+    is_missing && !is_raised(error) && names_own_schema(error.message())
+}
+
+/// Whether a message names the schema itself, and not another whose name begins or ends so: in whatever language and quotes.
+fn names_own_schema(message: &str) -> bool {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$' || letter == '-';
+    message.match_indices(CONTROL_SCHEMA).any(|(at, name)| {
+        let (before, behind) = (&message[..at], &message[at + name.len()..]);
+        !before.ends_with(|letter: char| is_of_name(letter) || letter == '.') && !behind.starts_with(is_of_name)
+    })
+}
+
+/// Diesel is used for Lockstep's own tables alone, and does not tell the state.
+fn lacks_own_tables_by_diesel(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(DatabaseErrorKind::Unknown, said) if said.message().ends_with(" does not exist"))
+}
+
+fn unprepared(message: &str) -> String {
+    format!("LS-0023: the source database lacks Lockstep's own tables ({message}); run `lockstep migrate` first")
 }
 
 /// An error that no server has worded.
@@ -144,7 +185,10 @@ fn with_causes(error: &tokio_postgres::Error) -> String {
 
 /// What went wrong with a statement on Lockstep's own tables. The message is kept up to where it may quote what was written.
 fn describe_diesel(error: &diesel::result::Error) -> String {
-    match error {
+    let what = match error {
+        diesel::result::Error::DatabaseError(_, said) if lacks_own_tables_by_diesel(error) => {
+            return unprepared(said.message());
+        }
         diesel::result::Error::DatabaseError(kind, said) => {
             let plain = said.message().split(['"', '\'', ':']).next().unwrap_or_default();
             // Diesel does not tell the state; that there is one tells an answer of Postgres from a broken connection.
@@ -152,5 +196,6 @@ fn describe_diesel(error: &diesel::result::Error) -> String {
             format!("{} ({state}{kind:?})", plain.trim_end())
         }
         other => other.to_string(),
-    }
+    };
+    format!("LS-0012: Postgres: {what}")
 }

@@ -125,17 +125,28 @@ pub async fn statuses(control: &Control, of: &DestinationId) -> Result<Vec<FillS
     Ok(fills.order(fill::mapping_name).load(&mut &*control).await?)
 }
 
-/// Those of these mappings whose fill has not ended, or is still to begin, in order.
+/// Those of these mappings whose fill has not ended, is still to begin, or is not known of, in order. Of one that `lockstep migrate` has not
+/// set up no fill is known.
 pub async fn unfinished(
     control: &Control,
     of: &DestinationId,
     mappings: &[&str],
 ) -> Result<BTreeSet<String>, SourceError> {
-    let begun = fill::table
-        .filter(fill::destination.eq(of.as_str()).and(fill::finished_at.is_null()))
-        .filter(fill::mapping_name.eq_any(mappings.iter().copied()))
+    let filled = fill::table
+        .filter(fill::destination.eq(of.as_str()).and(fill::finished_at.is_not_null()))
+        .filter(fill::mapping_name.ne_all(refill::table.select(refill::mapping_name)))
         .select(fill::mapping_name);
-    let wanted =
-        refill::table.filter(refill::mapping_name.eq_any(mappings.iter().copied())).select(refill::mapping_name);
-    Ok(begun.union(wanted).load(&mut &*control).await?.into_iter().collect())
+    let filled: BTreeSet<String> = filled.load(&mut &*control).await?.into_iter().collect();
+    Ok(mappings.iter().filter(|name| !filled.contains(**name)).map(|name| (*name).to_owned()).collect())
+}
+
+/// Those of these mappings that `lockstep migrate` has not set up: no fill of them was ever begun.
+pub async fn not_set_up(
+    control: &Control,
+    of: &DestinationId,
+    mappings: &[&str],
+) -> Result<BTreeSet<String>, SourceError> {
+    let begun = fill::table.filter(fill::destination.eq(of.as_str())).select(fill::mapping_name);
+    let begun: BTreeSet<String> = begun.load(&mut &*control).await?.into_iter().collect();
+    Ok(mappings.iter().filter(|name| !begun.contains(**name)).map(|name| (*name).to_owned()).collect())
 }

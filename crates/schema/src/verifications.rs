@@ -308,17 +308,22 @@ pub struct OpenFinding {
 
 /// What is proven of a tenancy `$1 uuid`: in ClickHouse of the place where it lives, since it came there; in its own destinations. Of a table that is
 /// filled anew nothing is proven before that has ended.
+///
+/// That it came there, and that a fill has ended, is known by the number of a proof, or by when its run began: where nothing has changed
+/// since `lockstep migrate` noted the place, or since a fill drew its number, no pass has given out a higher one. What was noted before
+/// a run began had been committed in the source before, so all of its snapshots saw it.
 const PROVEN: &str = r#"WITH place AS (SELECT t."projectId" AS project, t."branchId" AS branch, COALESCE(l.recorded_at, '-infinity') AS since
   FROM "public"."Tenancy" t LEFT JOIN lockstep.tenancy_location l
     ON l.tenancy_id = t."id" AND l.project_id = t."projectId" AND l.branch_id = t."branchId" WHERE t."id" = $1),
 candidate AS (
-  SELECT v.* FROM lockstep.verified v JOIN place p ON v.destination = 'clickhouse' AND v.through_at >= p.since AND CASE WHEN v.branch_id IS NULL
+  SELECT v.* FROM lockstep.verified v LEFT JOIN lockstep.verification b ON b.id = v.verification_id
+  JOIN place p ON v.destination = 'clickhouse' AND (v.through_at >= p.since OR b.started_at >= p.since) AND CASE WHEN v.branch_id IS NULL
     THEN p.project COLLATE "C" >= v.first_project AND (v.end_project IS NULL OR p.project COLLATE "C" < v.end_project)
       AND NOT EXISTS (SELECT 1 FROM lockstep.verified_except x WHERE x.verification_id = v.verification_id AND x.destination = v.destination
         AND x.mapping_name = v.mapping_name AND x.project_id = p.project AND x.branch_id = p.branch)
     ELSE v.first_project = p.project AND v.branch_id = p.branch END
   JOIN lockstep.fill f ON f.mapping_name = v.mapping_name AND f.destination = v.destination AND f.finished_at IS NOT NULL
-    AND v.through >= f.floor
+    AND (v.through >= f.floor OR b.started_at >= f.finished_at)
   WHERE NOT EXISTS (SELECT 1 FROM lockstep.refill r WHERE r.mapping_name = v.mapping_name)
     AND NOT EXISTS (SELECT 1 FROM lockstep.destination d WHERE d.name = v.destination AND d.needs_refill_since IS NOT NULL)
   UNION ALL

@@ -43,9 +43,6 @@ pub enum VerifyError {
         /// What is accepted.
         limit: usize,
     },
-    /// Tables or columns of Lockstep's own are missing.
-    #[error("LS-0304: the source is not prepared: {0}; run `lockstep migrate`")]
-    NotPrepared(SourceError),
     /// The merge relies on an order that did not hold.
     #[error(
         "LS-0305: rows of {mapping} do not come from {side} in the order of their bytes; its text is not UTF-8, or its order was changed on the way"
@@ -109,7 +106,7 @@ pub enum VerifyError {
     Stopped,
     /// The source failed.
     #[error(transparent)]
-    Source(SourceError),
+    Source(#[from] SourceError),
     /// A destination failed.
     #[error("{0} {remedy}", remedy = .0.remedy())]
     Destination(#[from] DestinationError),
@@ -126,7 +123,7 @@ impl VerifyError {
 
     /// Whether a row that was read may be at fault, where its mapping fits its table: others can be read.
     pub(crate) fn may_be_of_row(&self) -> bool {
-        matches!(self, Self::Source(error) | Self::NotPrepared(error) if error.kind().is_some_and(SqlStateKind::may_be_of_row))
+        matches!(self, Self::Source(error) if error.kind().is_some_and(SqlStateKind::may_be_of_row))
     }
 
     /// What a program ends with: 78 where the settings are wrong, else 3.
@@ -141,12 +138,6 @@ impl VerifyError {
             Self::Source(error) if error.is_configuration() => exit::CONFIGURATION,
             _ => exit::UNFINISHED,
         }
-    }
-}
-
-impl From<SourceError> for VerifyError {
-    fn from(error: SourceError) -> Self {
-        if error.kind() == Some(SqlStateKind::Missing) { Self::NotPrepared(error) } else { Self::Source(error) }
     }
 }
 

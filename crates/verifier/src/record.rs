@@ -1,6 +1,6 @@
 //! Writing a run down: what is proven of whom through which number, and what was found (`lockstep verified` shows it).
 
-use std::time::Duration;
+use std::time::Instant;
 
 use lockstep_core::destination_id::CLICKHOUSE;
 use lockstep_core::settings::Settings;
@@ -17,6 +17,7 @@ use crate::service::{DestinationChoice, VerifyOptions};
 /// # Errors
 /// The source cannot be asked, or refused it; then nothing is written.
 pub async fn record(settings: &Settings, options: &VerifyOptions, report: &Report) -> Result<Option<i64>, VerifyError> {
+    let ended = Instant::now();
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let mut client = source.connect(Session::Control).await?;
     if !verifications::may_record(&client).await? {
@@ -24,7 +25,8 @@ pub async fn record(settings: &Settings, options: &VerifyOptions, report: &Repor
     }
     let run = Run {
         level: options.level.name(),
-        began_ago_s: report.elapsed.max(Duration::ZERO).as_secs_f64(),
+        // A run must not seem to have begun after it saw something: what was noted before it began counts as seen.
+        began_ago_s: (report.elapsed + ended.elapsed()).as_secs_f64(),
         scope: scope(options),
         verdict: report.verdict.name().to_owned(),
         counts: counts(report),

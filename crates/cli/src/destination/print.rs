@@ -3,6 +3,7 @@
 use comfy_table::{Table, presets};
 use lockstep_core::exit;
 use lockstep_core::output::{Tone, toned};
+use lockstep_operations::shown::counted;
 use lockstep_operations::{
     AddDestinationReport, ChangeDestinationReport, DestinationDetail, DestinationEntry, DestinationFinding,
     DestinationState, DestinationTestReport, DestinationsReport, PlannedTable, RefillReport, RemoveDestinationReport,
@@ -215,7 +216,8 @@ impl Report for RefillReport {
             return;
         }
         let rows = self.rows.unwrap_or_default();
-        say!(page, "Filled again: {} mappings, {rows} rows. {} ms.", self.mappings, self.took_ms);
+        let mappings = counted(self.mappings, "mapping", "mappings");
+        say!(page, "Filled again: {mappings}, {rows} rows. {} ms.", self.took_ms);
     }
 
     fn exit_code(&self) -> u8 {

@@ -5,6 +5,7 @@ use lockstep_destinations::{TableAction, TableChange};
 use lockstep_mappings::MappingSet;
 use lockstep_schema::migrations;
 use lockstep_schema::pauses::RESTART;
+use lockstep_operations::shown::counted;
 use serde::Serialize;
 
 use super::Plans;
@@ -82,6 +83,11 @@ impl MigrateReport {
         }
     }
 
+    fn nothing(&self) -> String {
+        let need = counted(self.mappings, "mapping needs", "mappings need");
+        format!("Nothing to do: capture and ClickHouse are as {need} them.")
+    }
+
     /// Whether everything is as it has to be.
     pub(super) const fn is_nothing(&self) -> bool {
         self.source.is_empty() && self.clickhouse.is_empty()
@@ -94,20 +100,20 @@ impl Report for MigrateReport {
             self.source.iter().for_each(|step| say!(page, "to do in Postgres: {}", step.what));
             self.clickhouse.iter().for_each(|step| say!(page, "to do in ClickHouse: {}", step.what));
             if self.is_nothing() {
-                say!(page, "Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+                say!(page, "{}", self.nothing());
             }
         } else if self.dry_run {
             print_steps(page, "Postgres", &self.source);
             print_steps(page, "ClickHouse", &self.clickhouse);
         } else if self.is_nothing() {
-            say!(page, "Nothing to do: capture and ClickHouse are as {} mappings need them.", self.mappings);
+            say!(page, "{}", self.nothing());
         } else {
             say!(
                 page,
-                "Done: {} steps in Postgres, {} in ClickHouse; {} mappings are captured.",
+                "Done: {} steps in Postgres, {} in ClickHouse; {} captured.",
                 self.source.len(),
                 self.clickhouse.len(),
-                self.mappings
+                counted(self.mappings, "mapping is", "mappings are")
             );
         }
         if self.is_to_restart && !self.is_check && !self.dry_run {

@@ -223,6 +223,7 @@ fn broker(queue: &Queue) -> Told {
             let level = if *dead > 0 { Level::Attention } else { Level::Well };
             (level, "answers", format!("{ready} ready, {retrying} retrying, {dead} given up"))
         }
+        Queue::Missing { missing } => (Level::Attention, "has no queues yet", format!("there is no {missing}")),
         Queue::Unknown { error } => (Level::Wrong, "does not answer", error.clone()),
     }
 }

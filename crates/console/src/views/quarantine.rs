@@ -149,6 +149,7 @@ fn dead(sample: &Sample) -> String {
             let dead = i64::try_from(*dead).unwrap_or(i64::MAX);
             format!("{} given up.", counted(dead, "message was", "messages were"))
         }
+        Ok(Queue::Missing { missing }) => format!("Unknown: there is no queue {missing} yet."),
         Ok(Queue::Unknown { error }) => format!("Unknown: {error}."),
         Err(error) => format!("Unknown: {error}."),
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use hyper::Uri;
 
 use super::ClickHouseSettings;
+use crate::address::is_port;
+use crate::authorities::certificates;
 use crate::secret::SecretUrl;
 use crate::small_file;
 use crate::telemetry::LogFormat;
@@ -21,7 +23,8 @@ pub(super) fn given(value: Option<&str>) -> Option<&str> {
 pub(super) fn has_wrong_port(uri: &Uri) -> bool {
     uri.authority().is_some_and(|authority| {
         let place = authority.as_str().rsplit('@').next().unwrap_or_default();
-        place != authority.host() && authority.port_u16().is_none_or(|port| port == 0)
+        place != authority.host()
+            && authority.port().is_none_or(|port| port.as_u16() == 0 || !is_port(port.as_str()))
     })
 }
 
@@ -80,11 +83,20 @@ impl Check {
     ) -> SecretUrl {
         let before = self.problems.len();
         let value = self.secret(name, from);
+        // What is wrong with a file is said of the file.
+        let subject = match from {
+            (text, Some(file)) if given(text).is_none() => format!("{name}_FILE: {}", file.display()),
+            _ => name.to_owned(),
+        };
         match value {
+            Some(value) if value.trim().is_empty() => self.problems.push(format!("{subject} is empty")),
+            Some(value) if value.trim().contains(['\r', '\n']) => {
+                self.problems.push(format!("{subject} has more than one line, and is to hold one URL"));
+            }
             Some(value) if schemes.iter().any(|scheme| value.starts_with(scheme)) => {
                 return SecretUrl::new(value);
             }
-            Some(_) => self.problems.push(format!("{name} must start with {}", schemes.join(" or "))),
+            Some(_) => self.problems.push(format!("{subject} must start with {}", schemes.join(" or "))),
             None if needed && self.problems.len() == before => {
                 self.problems.push(format!("{name} is missing: set it to {}…", schemes[0]));
             }
@@ -173,6 +185,15 @@ impl Check {
             return None;
         }
         Some(value.to_owned())
+    }
+
+    /// A file of certificates, at least one.
+    pub(super) fn certificates(&mut self, name: &str, value: Option<&Path>) -> Option<PathBuf> {
+        let file = self.file(name, value)?;
+        if let Err(why) = certificates(&file) {
+            self.problems.push(format!("{name}: {why}"));
+        }
+        Some(file)
     }
 
     pub(super) fn log_filter(&mut self, value: Option<&str>) -> String {

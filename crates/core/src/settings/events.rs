@@ -14,6 +14,7 @@ const MAX_WEBHOOKS: usize = 8;
 /// The name of what is appended to a file, or to standard output.
 const LINES: &str = "lines";
 const WEBHOOKS: &str = "LOCKSTEP_EVENTS_WEBHOOKS";
+const FORM: &str = "each must be NAME=URL, with a name of at most 32 letters, digits, _ or -";
 
 /// Flags about events.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -96,7 +97,12 @@ impl EventArgs {
         let is_file = given(self.events_webhooks.as_deref()).is_none();
         let entries: Vec<_> = if is_file { text.lines().collect() } else { listed(&text).collect() };
         let mut sinks: Vec<EventSink> = Vec::new();
-        for entry in entries.into_iter().map(str::trim).filter(|entry| !entry.is_empty()) {
+        for (at, entry) in entries.into_iter().map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
+            if at > 0 && !is_file && !is_webhook(entry) {
+                // It may be a piece of the URL before it, and what looks like a name in it a secret.
+                check.problem(format!("{WEBHOOKS}: {FORM}; what follows a comma here is none: within a URL it is written as %2C"));
+                continue;
+            }
             match webhook(entry, allows_plain) {
                 Ok(sink) if sinks.iter().any(|other| other.name == sink.name) => {
                     check.problem(format!("{WEBHOOKS}: {} is there twice", sink.name));
@@ -138,7 +144,6 @@ fn lacks(webhooks: &[&str], file: Option<&Path>) -> Vec<WebhookSecretsError> {
 
 /// What is wrong is said by the webhook's name: its address may hold a secret.
 fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
-    const FORM: &str = "each must be NAME=URL, with a name of at most 32 letters, digits, _ or -";
     let (name, url) = entry.split_once('=').ok_or(FORM)?;
     let (name, url) = (name.trim(), url.trim());
     if !is_name(name) {
@@ -308,6 +313,8 @@ mod tests {
             ("a=https://h:0/hunter2", "a: the port in its URL must be"),
             ("a=https://h:/hunter2", "a: the port in its URL must be"),
             ("a=https://h/hunter2,a=https://h/", "a is there twice"),
+            ("a=https://h/?to=b,hunter2=c", "each must be NAME=URL"),
+            ("a=https://h:+5/hunter2", "a: the port in its URL must be"),
             (&many.join(","), "8 webhooks at most"),
         ] {
             let (_, problems) = webhooks(list, "off");

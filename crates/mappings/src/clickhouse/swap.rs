@@ -3,8 +3,9 @@
 //! what does that has no form for one.
 
 use super::tables::TableDefinition;
-use super::{Databases, identifier, literal, local_name, on_cluster};
+use super::{Databases, cursor_table_name, identifier, literal, local_name, on_cluster, source_table_name};
 use crate::mapping::Mapping;
+use crate::set::MappingSet;
 
 /// What the name of a table ends in that is built beside the one whose place it takes.
 const BESIDE: &str = "_lockstep_new";
@@ -66,6 +67,16 @@ pub fn drop_table(name: &str, databases: &Databases) -> Vec<String> {
     let cluster = on_cluster(databases);
     let drop = |name: &String| format!("DROP TABLE IF EXISTS {}{cluster}", of_raw(name, databases));
     names(name, databases).iter().rev().map(drop).collect()
+}
+
+/// Drops the views and tables of these mappings and those of Lockstep's own, where they exist: all that `lockstep migrate` makes but
+/// the databases themselves, in which others may have tables too.
+pub fn drop_everything(mappings: &MappingSet, databases: &Databases) -> Vec<String> {
+    let (views, cluster) = (identifier(&databases.views), on_cluster(databases));
+    let view = |mapping: &Mapping| format!("DROP VIEW IF EXISTS {views}.{}{cluster}", identifier(mapping.name.as_str()));
+    let own = [cursor_table_name(), source_table_name()];
+    let tables = mappings.iter().map(table_name).chain(own.map(str::to_owned));
+    mappings.iter().map(view).chain(tables.flat_map(|name| drop_table(&name, databases))).collect()
 }
 
 /// Lets nothing more into the table of a mapping whose place is to be taken.

@@ -15,7 +15,7 @@ pub use draft::{Draft, DraftError, DraftRequest, LeftOut, draft};
 pub struct DefinitionError {
     /// The file.
     pub file: String,
-    /// Counted from 1.
+    /// Counted from 1; 0 where it is no file.
     pub line: usize,
     /// The column it is about, where it is about one.
     pub column: Option<String>,
@@ -34,7 +34,10 @@ impl DefinitionError {
 
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
+        match self.line {
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}: ", self.file)?,
+        }
         if let Some(column) = &self.column {
             write!(f, "column {column}: ")?;
         }

@@ -28,4 +28,4 @@ pub(crate) use key::MAX_OF_A_KIND;
 pub use names::{CONTROL_SCHEMA, SEQUENCE, identifier, literal, stable_hash, table, tenancy_table};
 pub use places::tenancies_ever_at;
 pub use target::Target;
-pub use tenancies::{KEEPER, tenancies_kept_from};
+pub use tenancies::{KEEPER, tenancies_kept_from, tenancies_taken_out};

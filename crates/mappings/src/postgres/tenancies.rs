@@ -7,6 +7,12 @@ use crate::mapping::SourceTable;
 /// with `lockstep_`.
 pub const KEEPER: &str = "keep_lockstep_tenancies";
 
+/// Statements that take out again what [`tenancies_kept_from`] made. The triggers go with their function, and nothing else does: where
+/// something of the application's has come to refer to the table, it stays, and that is said.
+pub fn tenancies_taken_out() -> [String; 2] {
+    [format!("DROP FUNCTION public.{KEEPER}() CASCADE"), format!("DROP TABLE {}", table(&tenancy_table()))]
+}
+
 /// Statements that make the table of tenancies and keep a row in it for each row of `tenants`, which has the unique column `key` of
 /// type `uuid`. A tenancy has its key as id and as project, the branch `main`, and no organisation. For people to read and to
 /// run: Lockstep itself runs none of them. Names stand in statements only, quoted: in a comment one with a line end would end it.
@@ -18,6 +24,7 @@ pub const KEEPER: &str = "keep_lockstep_tenancies";
 /// not write tenancies.
 pub fn tenancies_kept_from(tenants: &SourceTable, key: &str) -> String {
     let (tenancies, tenants, key) = (table(&tenancy_table()), table(tenants), identifier(key));
+    let taken_out = tenancies_taken_out().join("; ");
     let tags = (0_u32..).map(|number| format!("$keep{number}$"));
     let body = tags.into_iter().find(|tag| !tenants.contains(tag) && !key.contains(tag)).unwrap_or_default();
     format!(
@@ -58,7 +65,7 @@ INSERT INTO {tenancies} ("id", "projectId") SELECT o.{key}, o.{key}::text FROM {
 COMMIT;
 
 -- How all of it is taken out again, after `lockstep detach`:
---   DROP FUNCTION public.{KEEPER}() CASCADE; DROP TABLE {tenancies};
+--   {taken_out};
 "#
     )
 }

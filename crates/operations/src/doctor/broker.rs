@@ -16,9 +16,6 @@ pub async fn broker_check(settings: &Settings) -> Check {
 
 async fn look(settings: &Settings) -> Check {
     let (url, ca) = (&settings.amqp_url, settings.tls_ca_file.as_deref());
-    if url.expose().is_empty() {
-        return Check::unknown(CHECK, "no URL was given", "set LOCKSTEP_AMQP_URL");
-    }
     let topology = Topology::new(&settings.queue_prefix);
     let looking = async {
         let lacking = missing_rights(url, ca, &topology).await?;

@@ -10,6 +10,7 @@ use lockstep_schema::attach::{self, Flaw, FlawKind, Live, Part, Wishes};
 use tokio_postgres::Client;
 
 use super::{Check, or_ok};
+use crate::shown::counted;
 
 const FIT: &str = "definitions";
 const TRIGGERS: &str = "triggers";
@@ -41,7 +42,7 @@ pub(super) fn look(mappings: &MappingSet, live: &Live) -> Vec<Check> {
                 .collect();
         }
     };
-    let mut checks = vec![Check::ok(FIT, format!("{} mappings fit", mappings.iter().count()))];
+    let mut checks = vec![Check::ok(FIT, counted(mappings.iter().count(), "mapping fits", "mappings fit"))];
     for (part, check, fine) in PARTS {
         let missing = steps.iter().filter(|step| step.part == part);
         let findings = missing.map(|step| Check::finding(check, format!("to do: {}", step.what), "`lockstep migrate`"));

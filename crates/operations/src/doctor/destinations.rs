@@ -13,6 +13,7 @@ use super::{Check, or_ok};
 use crate::deployment::Deployment;
 use crate::destinations::key_ring;
 use crate::error::OperationError;
+use crate::shown::counted;
 
 pub(super) const CHECK: &str = "tenants' destinations";
 /// One that fails for longer is told.
@@ -43,7 +44,7 @@ pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<V
         let remedy = "`lockstep destination show ID` says what differs; its tenant has to mend the tables";
         findings.push(Check::finding(
             CHECK,
-            format!("{stopped} mappings are stopped: their tables do not fit"),
+            format!("{} stopped: their tables do not fit", counted(stopped, "mapping is", "mappings are")),
             remedy,
         ));
     }

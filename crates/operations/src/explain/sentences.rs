@@ -4,6 +4,7 @@ use super::judge::name;
 use super::report::{
     DestinationFacts, Difference, ExplainReport, FillState, HeldRow, Holds, Place, SourceState, TenancyFacts,
 };
+use crate::shown::counted;
 
 /// All of it, a line each.
 pub(super) fn of(report: &ExplainReport) -> Vec<String> {
@@ -156,8 +157,4 @@ fn held(row: &HeldRow) -> String {
         Some(Difference::Unreadable) => "; what it should hold is not known".to_owned(),
     };
     format!("{place} {what}{version}{copies}{differs}.")
-}
-
-fn counted(count: i64, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }

@@ -22,7 +22,12 @@ pub struct FileConflict {
     pub file: PathBuf,
     /// What it holds, without any value.
     pub problem: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
+
+/// What to do about a file that can be written anew.
+const WRITE_ANEW: &str = "--force writes it anew, or remove it";
 
 /// Where something is written.
 pub(super) struct Target {
@@ -76,5 +81,5 @@ fn keep(file: &Path, is_other: impl FnOnce(&str) -> Option<String>, report: &mut
         Err(why) => Some(format!("it cannot be read: {why}")),
     };
     report.kept.push(file.to_owned());
-    report.conflicts.extend(problem.map(|problem| FileConflict { file: file.to_owned(), problem }));
+    report.conflicts.extend(problem.map(|problem| FileConflict { file: file.to_owned(), problem, remedy: WRITE_ANEW }));
 }

@@ -13,7 +13,7 @@ use lockstep_core::settings::{BuiltInMappings, MappingSources, Settings, Written
 use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::{misfits_of_tenancies, tables_needed};
 use lockstep_mappings::postgres::tenancy_table;
-use lockstep_schema::attach::facts;
+use lockstep_schema::attach::{facts, uuid_columns};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -28,6 +28,7 @@ pub use self::tenants::TenantsReport;
 use crate::doctor::{Check, Outcome, broker_check};
 use crate::error::OperationError;
 use crate::mapping::{DefinitionFinding, check_mappings};
+use crate::shown::counted;
 
 /// The file that makes a table of tenancies.
 const TENANCIES_FILE: &str = "tenancy.sql";
@@ -35,6 +36,8 @@ const TENANCIES_FILE: &str = "tenancy.sql";
 const MAPPINGS: &str = "mappings";
 /// Further tables are not looked at.
 const MAX_TABLES: usize = 2000;
+/// So many columns are told of where none is called as was said.
+const MAX_TOLD: usize = 8;
 
 /// What an installation begins with.
 #[derive(Clone, Debug)]
@@ -139,6 +142,14 @@ async fn of_database(
     report: &mut InitReport,
 ) -> Result<(), OperationError> {
     let tenants = Tenants::find(client, request.tenants_table.as_deref()).await?;
+    if let Some(name) = &request.tenant_column {
+        must_be_a_column(client, name).await?;
+    }
+    if let Some((problem, remedy)) = tenants.refusal() {
+        report.services.push(Check::finding("tenants", problem, remedy));
+        report.next = vec![again(&request.to, false)];
+        return Ok(());
+    }
     let built_in = built_in(client, &settings.mappings.built_in).await?;
     report.tenants = tenants.report();
     report.built_in_mappings = built_in.to_string();
@@ -169,6 +180,21 @@ async fn of_database(
         None => next(&request.to, statements.is_some(), &request.settings),
     };
     Ok(())
+}
+
+/// Fails where no table has a column of this name that could hold the tenant's id.
+async fn must_be_a_column(client: &Client, name: &str) -> Result<(), OperationError> {
+    let columns = uuid_columns(client).await?;
+    if columns.iter().any(|(column, _)| column == name) {
+        return Ok(());
+    }
+    let of = |(column, tables): &(String, i64)| format!("{column} (in {})", counted(*tables, "table", "tables"));
+    let known: Vec<_> = columns.iter().take(MAX_TOLD).map(of).collect();
+    let known = match known.as_slice() {
+        [] => "no table has any of that type".to_owned(),
+        known => format!("of that type are {}", known.join(", ")),
+    };
+    Err(OperationError::NoTenantColumn { name: name.to_owned(), known })
 }
 
 /// What was said, or those built-in mappings whose tables are all there.

@@ -6,12 +6,12 @@ use std::path::Path;
 use lockstep_core::settings::MappingSources;
 use lockstep_mappings::postgres::tenancy_table;
 use lockstep_mappings::{Draft, DraftError, Mapping, MappingSet, SourceTable, Tenant};
-use lockstep_schema::attach::{ApplicationTable, application_tables};
+use lockstep_schema::attach::{ApplicationTable, application_tables, is_of_others};
 use tokio_postgres::Client;
 
 use super::tenants::{Tenants, shown, usual_column};
 use super::{
-    InitReport, InitRequest, MAPPINGS, MAX_TABLES, SuggestedMapping, Target, UnmappedTable, make_directory, write,
+    FileConflict, InitReport, InitRequest, MAPPINGS, MAX_TABLES, SuggestedMapping, Target, UnmappedTable, make_directory, write,
 };
 use crate::error::OperationError;
 use crate::mapping::{draft_of, names_of, taken};
@@ -74,15 +74,27 @@ impl Drafting<'_> {
         report: &mut InitReport,
     ) -> Result<(), OperationError> {
         let is_said = self.request.tenants_table.is_some() || self.request.tenant_column.is_some();
-        let Some(column) = self.column(of).filter(|_| is_said) else { return Ok(()) };
+        let column = self.column(of).unwrap_or_default();
         let by = match &mapping.tenant {
-            Tenant::Column(by) if by == column => return Ok(()),
+            _ if !is_said => return Ok(()),
+            Tenant::Column(by) if by == column || (self.request.tenant_column.is_none() && of.references.contains(by)) => {
+                return Ok(());
+            }
             Tenant::Column(by) => by.clone(),
             Tenant::ProjectAndBranch { project, branch } => format!("{project} and {branch}"),
         };
         let others = self.taken.iter().filter(|name| !names_of(mapping).contains(name)).cloned().collect();
-        // Where the column is none of this table's, or of another type, the definition has to stay.
-        let Ok(draft) = draft_of(self.client, &of.table, Some(column), &others).await else { return Ok(()) };
+        let Ok(draft) = draft_of(self.client, &of.table, Some(column), &others).await else {
+            // The column is none of this table's, or of another type, so nothing can be written in its place.
+            let tenants = self.tenants.referred();
+            if is_of_others(self.client, (&of.table, &by), &tenants).await? {
+                let problem =
+                    format!("it tells the tenants of {} by {by}, which is of no row of {}", shown(&of.table), shown(&tenants));
+                let remedy = "remove it, or correct whose its rows are";
+                report.conflicts.push(FileConflict { file: mapping.file.clone().into(), problem, remedy });
+            }
+            return Ok(());
+        };
         let problem = format!("it tells the tenants of {} by {by}, not by {column}", shown(&of.table));
         write(&Target::there(self.request, &mapping.file), &draft.text, |_| Some(problem), report)
     }

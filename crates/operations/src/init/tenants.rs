@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockstep_mappings::SourceTable;
-use lockstep_mappings::postgres::{tenancies_kept_from, tenancy_table};
+use lockstep_mappings::postgres::{tenancies_kept_from, tenancies_taken_out, tenancy_table};
 use lockstep_schema::attach::{ApplicationTable, TenantsTable, tenants_tables};
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -31,6 +31,13 @@ pub(super) enum Tenants {
         others: Vec<String>,
         /// Whether the table of tenancies is there already.
         is_there: bool,
+    },
+    /// The table that was named, while the table of tenancies is kept from another.
+    KeptFromAnother {
+        /// Which it is kept from.
+        kept: String,
+        /// What to do.
+        remedy: String,
     },
     /// Nobody knows.
     Unknown {
@@ -77,10 +84,10 @@ impl Tenants {
             Self::Of { tenants, is_there: true, .. }
                 if kept.as_ref().is_some_and(|kept| *kept != shown(&tenants.table)) =>
             {
-                Self::Unknown {
-                    problem: format!("the table of tenancies is kept from {} already", kept.unwrap_or_default()),
-                    remedy: format!("leave out --tenants-table, or drop {name} and the triggers that keep it first"),
-                    would_be: Some(tenants),
+                let taken_out = tenancies_taken_out().join("; ");
+                Self::KeptFromAnother {
+                    kept: kept.unwrap_or_default(),
+                    remedy: format!("leave out --tenants-table, or detach, and take out what tenancy.sql made, first: {taken_out}"),
                 }
             }
             Self::Of { tenants, is_there: false, .. } if is_taken => Self::Unknown {
@@ -97,7 +104,7 @@ impl Tenants {
         match self {
             Self::Of { tenants, .. } => tenants.table.clone(),
             Self::Unknown { would_be: Some(tenants), .. } => tenants.table.clone(),
-            Self::OfPlatform | Self::Unknown { .. } => tenancy_table(),
+            Self::OfPlatform | Self::KeptFromAnother { .. } | Self::Unknown { .. } => tenancy_table(),
         }
     }
 
@@ -116,7 +123,7 @@ impl Tenants {
     pub(super) fn statements(&self) -> Option<String> {
         match self {
             Self::Of { tenants, is_there: false, .. } => Some(tenancies_kept_from(&tenants.table, &tenants.key)),
-            Self::Of { .. } | Self::OfPlatform | Self::Unknown { .. } => None,
+            Self::Of { .. } | Self::OfPlatform | Self::KeptFromAnother { .. } | Self::Unknown { .. } => None,
         }
     }
 
@@ -127,8 +134,14 @@ impl Tenants {
                 referring_tables: tenants.referring,
                 others: others.clone(),
             }),
-            Self::OfPlatform | Self::Unknown { .. } => None,
+            Self::OfPlatform | Self::KeptFromAnother { .. } | Self::Unknown { .. } => None,
         }
+    }
+
+    /// What was asked for cannot be: nothing is to be written for it. The problem, and what to do.
+    pub(super) fn refusal(&self) -> Option<(String, &str)> {
+        let Self::KeptFromAnother { kept, remedy } = self else { return None };
+        Some((format!("the table of tenancies is kept from {kept} already"), remedy))
     }
 
     /// Whether somebody has to name their table first.
@@ -190,10 +203,10 @@ fn choose(tables: Vec<TenantsTable>, named: Option<&str>, is_there: bool) -> Res
 /// The table that was named, with its schema or without: then it is that of schema `public`, or the only one.
 fn the_named(tables: Vec<TenantsTable>, name: &str) -> Result<TenantsTable, OperationError> {
     let is_meant = |tenants: &TenantsTable| tenants.table.name == name || shown(&tenants.table) == name;
-    let mut meant: Vec<_> = tables.into_iter().filter(is_meant).collect();
+    let (mut meant, others): (Vec<_>, Vec<_>) = tables.into_iter().partition(is_meant);
     meant.sort_by_key(|tenants| tenants.table.schema != "public");
     let why = match meant.as_slice() {
-        [] => "no ordinary table of that name has a key of one column, which the id of a tenant has to be".to_owned(),
+        [] => format!("there is no ordinary table of that name with a key of one column; {}", candidates(&others)),
         [first, _, ..] if first.table.schema != "public" => {
             let names: Vec<_> = meant.iter().map(|tenants| shown(&tenants.table)).collect();
             format!("name it with its schema: {}", names.join(", "))
@@ -203,24 +216,27 @@ fn the_named(tables: Vec<TenantsTable>, name: &str) -> Result<TenantsTable, Oper
             None => return Ok(meant.swap_remove(0)),
         },
     };
-    Err(OperationError::NoSuchTable { name: name.to_owned(), why })
+    Err(OperationError::NoTenantsTable { name: name.to_owned(), why })
 }
 
 fn nobody_knows(tables: &[TenantsTable]) -> Tenants {
+    Tenants::Unknown {
+        problem: "there is no table of tenancies".to_owned(),
+        remedy: format!("name the table whose rows are the tenants with --tenants-table; {}", candidates(tables)),
+        would_be: None,
+    }
+}
+
+/// Tables whose rows may be the tenants, some of them.
+fn candidates(tables: &[TenantsTable]) -> String {
     // They come in the order of how many tables refer to them.
     let is_any_referred = tables.iter().any(|tenants| wrong_key(tenants).is_none() && tenants.referring > 0);
     let can_be = |tenants: &&TenantsTable| wrong_key(tenants).is_none() && (tenants.referring > 0 || !is_any_referred);
     let told: Vec<_> = tables.iter().filter(can_be).take(MAX_TOLD).map(|tenants| shown(&tenants.table)).collect();
-    let candidates = if told.is_empty() {
-        "no table has a unique column of type uuid, which the id of a tenant has to be".to_owned()
-    } else {
-        format!("it may be {}", told.join(", "))
-    };
-    Tenants::Unknown {
-        problem: "there is no table of tenancies".to_owned(),
-        remedy: format!("name the table whose rows are the tenants with --tenants-table; {candidates}"),
-        would_be: None,
+    if told.is_empty() {
+        return "no table has a unique column of type uuid, which the id of a tenant has to be".to_owned();
     }
+    format!("it may be {}", told.join(", "))
 }
 
 /// Why its key cannot be the id of a tenancy, where it cannot.
@@ -273,7 +289,7 @@ mod tests {
         assert!(!chosen(&[users.clone(), table("account", "uuid", 0)], None).0.contains("app.account"));
         said(&[table("visit", "uuid", 0), table("note", "uuid", 0)], None, &["it may be app.visit, app.note"]);
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);
-        said(std::slice::from_ref(&users), Some("nobody"), &["LS-0043", "no ordinary table of that name"]);
+        said(std::slice::from_ref(&users), Some("nobody"), &["LS-0043: \"nobody\"", "no ordinary table of that name", "it may be app.users"]);
         let tied =
             [users, table("account", "uuid", 2), table("public.tenant", "bigint", 2), table("client", "uuid", 1)];
         said(&tied, None, &["may be each of app.account, public.tenant:", "--tenants-table"]);

@@ -62,6 +62,40 @@ ORDER BY n.nspname, c.relname"
     Ok(tables.collect())
 }
 
+/// Columns of ordinary tables that are of type `uuid`, or of a domain over it: their names, those of the most tables first, each with how
+/// many tables have it.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn uuid_columns(client: &Client) -> Result<Vec<(String, i64)>, SourceError> {
+    let sql = format!(
+        r"
+SELECT a.attname::text, count(*)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
+WHERE {OF_APPLICATION} AND {ORDINARY} AND a.attnum > 0 AND NOT a.attisdropped AND 'uuid'::regtype IN (t.oid, t.typbasetype)
+GROUP BY 1 ORDER BY 2 DESC, 1"
+    );
+    let rows = client.query(&sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Whether a column says what a row of another table than `tenants` is: it refers to one, or it is the whole key of its own table.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn is_of_others(
+    client: &Client,
+    (of, column): (&SourceTable, &str),
+    tenants: &SourceTable,
+) -> Result<bool, SourceError> {
+    const OF_OTHERS: &str = r"
+SELECT EXISTS (SELECT FROM pg_constraint f JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = ALL (f.conkey)
+  WHERE f.conrelid = to_regclass($1) AND a.attname = $2
+    AND (f.contype = 'f' AND f.confrelid <> to_regclass($3) OR f.contype = 'p' AND f.conrelid <> to_regclass($3)))";
+    let row = client.query_one(OF_OTHERS, &[&table(of), &column, &table(tenants)]).await?;
+    Ok(row.try_get(0)?)
+}
+
 /// A table whose rows may be the tenants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantsTable {

@@ -1,5 +1,6 @@
 //! How much of Lockstep's own the source database holds, for whoever takes it out again.
 
+use lockstep_mappings::postgres::KEEPER;
 use tokio_postgres::Client;
 
 use crate::connect::{Session, Source};
@@ -16,10 +17,27 @@ pub struct Extent {
     pub receipts: i64,
     /// Tenants' own databases, which are named there alone.
     pub tenant_databases: i64,
+    /// What keeps a table of tenancies, which the operator has made.
+    pub keeper: Option<Keeper>,
+}
+
+/// The function that keeps the table of tenancies, as the file that `lockstep init` writes makes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keeper {
+    /// Its triggers.
+    pub triggers: i64,
+    /// The tables that these are on, with their schemas.
+    pub tables: Vec<String>,
 }
 
 const TABLES: &str = "SELECT count(*), pg_size_pretty(coalesce(sum(pg_total_relation_size(oid)), 0)) FROM pg_catalog.pg_class \
      WHERE relnamespace = to_regnamespace('lockstep') AND relkind IN ('r', 'p')";
+
+/// The function by its name `$1`, which no application's has.
+const KEPT: &str = "SELECT count(g.oid), coalesce(array_agg(DISTINCT n.nspname || '.' || c.relname) FILTER (WHERE g.oid IS NOT NULL), '{}') \
+     FROM pg_catalog.pg_proc p LEFT JOIN (pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) ON g.tgfoid = p.oid \
+     WHERE p.proname = $1 AND p.pronamespace = to_regnamespace('public') GROUP BY p.oid";
 
 /// Counts it.
 ///
@@ -28,11 +46,13 @@ const TABLES: &str = "SELECT count(*), pg_size_pretty(coalesce(sum(pg_total_rela
 pub async fn extent(source: &Source) -> Result<Extent, SourceError> {
     let client = source.connect(Session::Control).await?;
     let tables = client.query_one(TABLES, &[]).await?;
+    let keeper = client.query_opt(KEPT, &[&KEEPER]).await?;
     Ok(Extent {
         tables: tables.get(0),
         size: tables.get(1),
         receipts: rows(&client, "lockstep.erasure").await?,
         tenant_databases: rows(&client, "lockstep.tenant_destination").await?,
+        keeper: keeper.map(|row| Keeper { triggers: row.get(0), tables: row.get(1) }),
     })
 }
 

@@ -16,11 +16,11 @@ mod shape;
 
 pub use apply::{ApplyEvent, Applying, apply};
 pub use describe::{
-    ApplicationTable, OF_APPLICATION, ORDINARY, TenantsTable, application_tables, tables_named, tenants_tables,
-    unique_keys,
+    ApplicationTable, OF_APPLICATION, ORDINARY, TenantsTable, application_tables, is_of_others, tables_named,
+    tenants_tables, unique_keys, uuid_columns,
 };
 pub use detach::detach;
-pub use extent::{Extent, extent};
+pub use extent::{Extent, Keeper, extent};
 pub use fill_steps::Replaced;
 pub use flaws::{Flaw, FlawKind, flaws};
 pub use inspect::{Captured, Live, LiveObject, facts, inspect, inspect_catalog, tenancies_known};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lockstep_core::address::{WrongPlace, is_port, wrong_place};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
@@ -37,6 +38,7 @@ pub(super) fn parse(url: &str, tls_ca_file: Option<&Path>) -> Result<ParsedUrl, 
         return Err(malformed());
     }
     let parameters = Parameters::read(query)?;
+    check_places(base, query)?;
     let library = &parameters.library;
     let stripped = if library.is_empty() { base.to_owned() } else { format!("{base}?{}", library.join("&")) };
     // The library's message may quote the URL: say only that it is malformed.
@@ -64,6 +66,21 @@ pub(super) fn parse(url: &str, tls_ca_file: Option<&Path>) -> Result<ParsedUrl, 
     let (mode, verify) = encryption(parameters.ssl_mode, parameters.ssl_accept, ca_file.is_some())?;
     config.ssl_mode(mode);
     Ok(ParsedUrl { config, verify, ca_file })
+}
+
+/// What the library would take for another host or port.
+fn check_places(base: &str, query: &str) -> Result<(), SourceError> {
+    let (_, behind) = base.split_once("://").unwrap_or_default();
+    let place = behind.split_once('@').map_or(behind, |(_, place)| place);
+    let wrong = wrong_place(place.split('/').next().unwrap_or_default());
+    let given = query.split('&').filter_map(|parameter| parameter.strip_prefix("port="));
+    let are_ports = given.flat_map(|ports| ports.split(',')).all(|port| is_port(port) || port.contains('%'));
+    match wrong {
+        Some(WrongPlace::Host) => Err(SourceError::Url("it names no host".to_owned())),
+        Some(WrongPlace::Port) => Err(SourceError::Url(format!("it has {PORTS}"))),
+        None if !are_ports => Err(SourceError::Url(format!("it has {PORTS}"))),
+        None => Ok(()),
+    }
 }
 
 fn malformed() -> SourceError {

@@ -95,7 +95,7 @@ async fn ver_1_what_cannot_be_finished_says_why_and_claims_nothing() {
     fixture.run("DROP SCHEMA lockstep CASCADE").await.unwrap();
     let (code, _, errors) = verifier(environment.clone(), &["--mapping", "users"]).await;
     assert_eq!(code, Some(3), "{errors}");
-    assert!(errors.contains("LS-0304") && errors.contains("lockstep migrate"), "{errors}");
+    assert!(errors.contains("LS-0023") && errors.contains("lockstep migrate"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,15 @@ fn a_malformed_url_is_refused_without_showing_it() {
 }
 
 #[test]
+fn a_host_without_a_name_is_refused_without_showing_the_url() {
+    for url in ["postgres://app:hunter2@:/x", "postgres://app:hunter2@:5432/x", "postgres://app:hunter2@one,/x", "postgres://app:hunter2@,one/x"] {
+        let said = parse(url, None).unwrap_err().to_string();
+        assert!(said.contains("it names no host") && !said.contains("hunter2"), "{url}: {said}");
+    }
+    assert!(parse("postgres://app:hunter2@/x?host=/run/postgresql", None).is_ok());
+}
+
+#[test]
 fn a_wrong_port_is_said_of_every_host_and_without_showing_the_url() {
     for url in [
         "postgres://app:hunter2@db:0/x",
@@ -49,6 +58,10 @@ fn a_wrong_port_is_said_of_every_host_and_without_showing_the_url() {
         "postgres://app:hunter2@one:5432,two:65536/x",
         "postgres://app:hunter2@one:5432,[::1]:0/x",
         "postgres://app:hunter2@one,two/x?port=5433",
+        "postgres://app:hunter2@db:/x",
+        "postgres://app:hunter2@db:+5/x",
+        "postgres://app:hunter2@one:5432,[::1]:/x",
+        "postgres://app:hunter2@/x?host=one&port=+5",
         "postgres://app:hunter2@/x?host=one&host=two&host=three&port=1,2",
         "postgres://app:hunter2@/x?host=/run/postgresql&port=0",
     ] {
