@@ -274,7 +274,19 @@ async fn another_database_with_two_tables_of_tenants_asks_which() -> Result<()> 
         ensure!(conflicts.contains(told), "{told} is not in {conflicts}");
     }
     assert_eq!(written(), of_workspace);
+    // What only the former tenants have stays, since nothing can be written in its place, and is said.
     let (code, report) = init(&stage, &to, &["--tenants-table", "account", "--force"]).await?;
+    let conflicts = report["conflicts"].as_array().context("conflicts")?;
+    ensure!(code == Some(1) && conflicts.len() == 1, "{report:#}");
+    for (field, part) in [
+        ("file", "workspace.toml"),
+        ("problem", "by id, which is of no row of public.account"),
+        ("remedy", "remove it"),
+    ] {
+        ensure!(conflicts[0][field].as_str().is_some_and(|said| said.contains(part)), "{report:#}");
+    }
+    std::fs::remove_file(to.path("mappings/workspace.toml"))?;
+    let (code, report) = init(&stage, &to, &["--tenants-table", "account"]).await?;
     ensure!(code == Some(0) && report["conflicts"] == serde_json::json!([]), "{report:#}");
     let [tenancy, bill] = written();
     ensure!(tenancy.contains("account") && bill.contains("tenant = { column = \"account\" }"), "{tenancy}\n{bill}");
@@ -284,6 +296,11 @@ async fn another_database_with_two_tables_of_tenants_asks_which() -> Result<()> 
     let (code, report) = init(&stage, &to, &["--tenants-table", "workspace"]).await?;
     ensure!(
         code == Some(1) && report["services"].to_string().contains("kept from public.account already"),
+        "{report:#}"
+    );
+    // And nothing is said to be written anew for tenants that were refused.
+    ensure!(
+        report["conflicts"] == serde_json::json!([]) && report["next"].to_string().contains("lockstep init"),
         "{report:#}"
     );
     stage.end([]).await

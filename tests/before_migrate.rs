@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use clap::{Command, CommandFactory};
-use lockstep_testkit::databases::SOURCE_SCHEMA;
+use lockstep_testkit::databases::{SOURCE_SCHEMA, eventually};
 use lockstep_testkit::installation::Installation;
 
-use crate::stage::Stage;
+use crate::custom_mapping::Definitions;
+use crate::programs::{ended, with_changed};
+use crate::stage::{DEADLINE, Stage};
 
 /// Every command that reads or writes Lockstep's own tables, with what it cannot be called without; `ID` stands for an id.
 const NEED_TABLES: &str = "status
@@ -116,6 +118,57 @@ async fn every_command_that_needs_lockstep_s_tables_says_that_they_are_not_there
         stage.end([]).await?;
     }
     Ok(())
+}
+
+/// Programs say it as commands do, of a database without any of the tables and of one without one of them.
+#[tokio::test]
+async fn programs_that_need_lockstep_s_tables_say_that_they_are_not_there() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let verifier = stage.verifier(&[]).await?;
+    ensure!(verifier.code == Some(3) && verifier.stderr.contains("LS-0023"), "{verifier:?}");
+    let programs = [stage.sequencer()?, stage.worker()?];
+    for program in ["lockstep_sequencer", "lockstep_worker"] {
+        let what = format!("{program} to say that it has no tables");
+        let is_said = |said: &str| said.lines().any(|line| line.contains("LS-0023") && line.contains(program));
+        eventually(&what, DEADLINE, async || Ok(is_said(&stage.installation.said()?))).await?;
+    }
+    let said = stage.installation.said()?;
+    let raw = said.lines().find(|line| line.contains("LS-0012") && line.contains("does not exist"));
+    ensure!(raw.is_none(), "it is said in Postgres's words: {raw:?}");
+    stage.end(programs).await?;
+
+    let stage = Stage::empty().await?;
+    for (table, command) in
+        [("fence", &["wait", "--all"][..]), ("fill", &["status"]), ("event_sink", &["events", "list"])]
+    {
+        stage.sql(&format!("DROP TABLE lockstep.{table} CASCADE")).await?;
+        let told = stage.installation.run("lockstep", command).await?;
+        let said = told.stderr.starts_with("LS-0023") && told.stderr.contains("run `lockstep migrate` first");
+        ensure!(told.code == Some(1) && said, "{command:?} without {table}: {told:?}");
+    }
+    stage.end([]).await
+}
+
+/// A definition that nobody has migrated is in step with nothing.
+#[tokio::test]
+async fn a_mapping_that_was_not_set_up_is_waited_for_in_vain_and_named() -> Result<()> {
+    let stage = Stage::small().await?;
+    stage.sql("CREATE TABLE \"Basket\" (\"tenancyId\" uuid NOT NULL, \"id\" uuid PRIMARY KEY)").await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let basket = "name = \"basket\"\ntable = \"Basket\"\ntenant = { column = \"tenancyId\" }\nkey = [\"id\"]\n
+        [[columns]]\nname = \"id\"\ntype = \"uuid\"\ncolumn = \"id\"\n";
+    let definitions = Definitions::new(&[("basket.toml", basket)])?;
+    let directory = definitions.path("").display().to_string();
+    let mut lockstep = with_changed(&stage, "lockstep", &[("LOCKSTEP_MAPPINGS_DIR", &directory)]);
+    let waited = ended(lockstep.args(["wait", "--all", "--timeout", "1"])).await?;
+    let said = String::from_utf8_lossy(&waited.stderr);
+    ensure!(waited.status.code() == Some(2), "it is called in step: {waited:?}");
+    ensure!(
+        said.contains("basket is not set up: run `lockstep migrate`") && !said.contains("basket is still being"),
+        "{said}"
+    );
+    stage.end(programs).await
 }
 
 /// A database of Lockstep's own gets the schema; what is missing of an application's is named, and not taken for Lockstep's tables.

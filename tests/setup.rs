@@ -126,6 +126,28 @@ async fn setup_begins_with_init_and_ends_with_rows() -> Result<()> {
     stage.end(programs).await
 }
 
+/// A column or a table that is not there is said with those that are, and nothing is written.
+#[tokio::test]
+async fn setup_with_what_is_not_there_says_what_there_is() -> Result<()> {
+    let stage = of_application().await?;
+    let to = Definitions::new(&[])?;
+    let directory = to.path("").display().to_string();
+    for (given, told) in [
+        (["--tenant-column", "nope"], ["LS-0044: no table has a column \"nope\"", "tenancyId (in "]),
+        (
+            ["--tenants-table", "nope"],
+            ["LS-0043: \"nope\" cannot be the table of the tenants", "it may be public.Tenancy"],
+        ),
+    ] {
+        let mut command = with_changed(&stage, "lockstep", &[]);
+        let refused = ended(command.args(["init", "--to", &directory]).args(given)).await?;
+        ensure!(refused.status.code() == Some(78), "{given:?}: {}", said(&refused));
+        ensure!(told.iter().all(|told| said(&refused).contains(told)), "{given:?}: {}", said(&refused));
+        ensure!(!to.path("lockstep.toml").exists() && !to.path("mappings").exists(), "{given:?} has written something");
+    }
+    stage.end([]).await
+}
+
 #[tokio::test]
 async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> Result<()> {
     let stage = of_application().await?;
@@ -136,6 +158,8 @@ async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> R
     let report = object(&mut init, "init", &["--to", &directory], 1).await?;
     ensure!(report["ready"] == false && !report.to_string().contains(MARK), "{report}");
     ensure!(to.path("lockstep.toml").exists() && to.path("mappings/order.toml").exists(), "{report}");
+    let told = ended(with_changed(&stage, "lockstep", &away).args(["init", "--to", &directory])).await?;
+    ensure!(said(&told).contains("\nOnce what is wanting above is there, no database"), "{}", said(&told));
     // Without the source nothing is known, and nothing is written.
     let nowhere = Definitions::new(&[])?;
     let directory = nowhere.path("").display().to_string();

@@ -21,6 +21,7 @@ mod del_1;
 mod del_1_in_flight;
 mod deploy;
 mod destinations;
+mod detach;
 mod doctor;
 mod end_to_end;
 mod erase_1;

@@ -99,8 +99,8 @@ async fn top_is_drawn_on_a_terminal_until_q_which_gets_its_cursor_back() -> Resu
     stage.end([]).await
 }
 
-/// What somebody answers at a terminal when `lockstep detach` asks, and its exit code.
-async fn detach_answered(stage: &Stage, answer: &str) -> Result<Option<i32>> {
+/// What somebody answers at a terminal when `lockstep detach` asks: its exit code, and what it has said.
+async fn detach_answered(stage: &Stage, answer: &str) -> Result<(Option<i32>, String)> {
     let mut command = Command::new("script");
     command.envs(stage.installation.environment()).env("TERM", "dumb").kill_on_drop(true);
     command.args(["--quiet", "--return", "--command"]);
@@ -116,7 +116,7 @@ async fn detach_answered(stage: &Stage, answer: &str) -> Result<Option<i32>> {
     ensure!(screen.contains("What goes") && screen.contains("What stays"), "{screen}");
     asking.stdin.as_mut().context("its input")?.write_all(format!("{answer}\n").as_bytes()).await?;
     timeout(DEADLINE, output.read_to_string(&mut screen)).await.context("an answer does not end it")??;
-    Ok(asking.wait().await?.code())
+    Ok((asking.wait().await?.code(), screen))
 }
 
 #[tokio::test]
@@ -124,7 +124,13 @@ async fn detach_asks_at_a_terminal_and_does_nothing_without_a_yes() -> Result<()
     const THERE: &str = "SELECT count(*) FROM pg_namespace WHERE nspname = 'lockstep'";
     let stage = Stage::small().await?;
     for (answer, code, there) in [("", 78, 1), ("y", 78, 1), ("yes", 0, 0)] {
-        assert_eq!(detach_answered(&stage, answer).await?, Some(code), "{answer:?}");
+        let (ended, said) = detach_answered(&stage, answer).await?;
+        assert_eq!(ended, Some(code), "{answer:?}: {said}");
+        ensure!(
+            said.contains("the answer was not yes") == (there == 1) && !said.contains("--yes"),
+            "{answer:?}: {said}"
+        );
+        ensure!(said.contains("Stop sequencers and workers first"), "{said}");
         assert_eq!(stage.number(THERE).await?, there, "{answer:?}");
     }
     stage.end([]).await

@@ -86,6 +86,43 @@ async fn ver_1_what_is_proven_is_told_through_which_number_and_certified() -> Re
     stage.end(programs).await
 }
 
+/// All rows came by fills, and no change has a number: what is found equal is proven all the same, and what is filled again is not.
+#[tokio::test]
+async fn ver_1_a_proof_of_what_has_not_changed_is_a_proof() -> Result<()> {
+    let stage = Stage::before_capture().await?;
+    stage.sql(include_str!("world.sql")).await?;
+    stage.migrate(&[]).await?;
+    let before = stage.installation.run("lockstep", &["status"]).await?;
+    ensure!(before.code == Some(0), "nothing was started yet, and nothing is wrong: {before:?}");
+    for told in ["not started yet", "not there yet"] {
+        ensure!(before.stdout.contains(told), "{told:?} is missing: {}", before.stdout);
+    }
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let waited = stage.installation.succeed("lockstep", &["wait", "--all", "--timeout", "60"]).await?;
+    ensure!(waited.stdout.contains("no change has a number yet"), "{}", waited.stdout);
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.change").await?, 0);
+    let status = stage.installation.run("lockstep", &["status"]).await?;
+    ensure!(status.stdout.contains("all of it shipped"), "{}", status.stdout);
+    ensure!(verified(&stage, 3).await?["proven"].as_array().is_some_and(Vec::is_empty), "nobody has looked yet");
+
+    verify(&stage, &[], 0).await?;
+    let proven = verified(&stage, 0).await?;
+    ensure!(proven["unproven"].as_array().is_some_and(Vec::is_empty) && users_through(&proven)? == 0, "{proven}");
+
+    stage.installation.succeed("lockstep", &["resync", "--mapping", "users"]).await?;
+    assert_eq!(stage.number("SELECT count(*) FROM lockstep.change").await?, 0);
+    let filled = verified(&stage, 3).await?;
+    assert_eq!(filled["unproven"], serde_json::json!(["users"]), "{filled}");
+    verify(&stage, &[], 0).await?;
+    ensure!(users_through(&verified(&stage, 0).await?)? == 0, "what was filled again was looked at again");
+
+    // A change does not take away what was proven before it.
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'Renamed' WHERE "projectUserId" = id('ada')"#).await?;
+    stage.equal().await?;
+    ensure!(users_through(&verified(&stage, 0).await?)? == 0, "it is still proven");
+    stage.end(programs).await
+}
+
 #[tokio::test]
 async fn ver_1_what_differs_is_mended_through_the_inbox_and_proven_again() -> Result<()> {
     let stage = Stage::small().await?;

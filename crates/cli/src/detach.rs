@@ -7,9 +7,9 @@ use std::io::BufRead;
 use clap::Args;
 use lockstep_core::settings::Settings;
 use lockstep_core::{exit, output};
+use lockstep_mappings::MappingSet;
 use lockstep_mappings::clickhouse::drop_everything;
 use lockstep_mappings::postgres::{KEEPER, table, tenancies_taken_out, tenancy_table};
-use lockstep_mappings::MappingSet;
 use lockstep_operations::shown::counted;
 use lockstep_operations::{queue_names, queues_taken_out};
 use lockstep_schema::attach::{Extent, Keeper, Live, Part, Step};
@@ -93,7 +93,10 @@ impl Stays<'_> {
     /// Each part in a line.
     fn summary(&self) -> String {
         let parts = self.parts().into_iter().map(|(part, _)| format!("  {part}\n"));
-        format!("What stays (how it is dropped is printed at the end, and by --dry-run):\n{}", parts.collect::<String>())
+        format!(
+            "What stays (how it is dropped is printed at the end, and by --dry-run):\n{}",
+            parts.collect::<String>()
+        )
     }
 
     /// The same, below each part the commands that drop it.

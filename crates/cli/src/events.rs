@@ -128,10 +128,10 @@ impl Report for EventsReport {
         }
         let rows = self.events.iter().map(|event| {
             let [at, kind, subject, state] = [&event.at, &event.kind, &event.subject, &event.state].map(String::clone);
-            let open = if event.is_open { "open" } else { "" };
+            let open = if event.is_open { "yes" } else { "" };
             [event.id.to_string(), at, kind, subject, state, open.to_owned(), event.undelivered.join(", ")]
         });
-        let header = ["event", "at (UTC)", "kind", "subject", "state", "", "not told"];
+        let header = ["event", "at (UTC)", "kind", "subject", "state", "open", "not told"];
         say!(page, "{}", table(header, rows));
         if let Some(next) = self.next {
             say!(page, "There are more: --before {next}");

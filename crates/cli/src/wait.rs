@@ -45,7 +45,10 @@ impl Report for WaitReport {
                 let in_step = toned("In step", Tone::Good);
                 match sequence.filter(|sequence| *sequence > 0) {
                     Some(sequence) => say!(page, "{in_step} with sequence {sequence} after {waited_ms} ms."),
-                    None => say!(page, "{in_step} after {waited_ms} ms: all rows are there, and no change has a number yet."),
+                    None => say!(
+                        page,
+                        "{in_step} after {waited_ms} ms: all rows are there, and no change has a number yet."
+                    ),
                 }
             }
             (WaitOutcome::Quarantined, _) => {

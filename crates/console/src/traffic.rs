@@ -73,7 +73,7 @@ impl Heartbeats {
         let mut pairs =
             self.0.values().filter(|beats| beats.len() > 1).filter_map(|b| b.front().zip(b.back())).peekable();
         if pairs.peek().is_none() {
-            return Err("two heartbeats of a worker are needed, which come every ten seconds");
+            return Err("not known before a second heartbeat of a worker, which come every ten seconds");
         }
         pairs.for_each(|(first, last)| recent.add(first, last));
         Ok(recent)

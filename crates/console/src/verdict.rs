@@ -68,6 +68,11 @@ impl Trouble {
     pub(crate) fn code(&self) -> Option<&str> {
         code_in(&self.what).or_else(|| code_in(&self.remedy))
     }
+
+    /// What it says beside its code, which stands behind it once, as a link.
+    pub(crate) fn words(&self) -> String {
+        self.code().map_or_else(|| self.what.clone(), |code| self.what.replacen(&format!("{code}: "), "", 1))
+    }
 }
 
 /// What it comes to.

@@ -160,7 +160,10 @@ fn built_in_files(wanted: &BuiltInMappings) -> (Vec<(String, String)>, Vec<Defin
         let (file, problem) =
             ("LOCKSTEP_BUILT_IN_MAPPINGS".to_owned(), format!("no built-in mapping is called {name}"));
         // It is a setting, which has no lines.
-        DefinitionError { line: 0, ..DefinitionError::of_file(file, problem, &format!("choose of {}", names.join(", "))) }
+        DefinitionError {
+            line: 0,
+            ..DefinitionError::of_file(file, problem, &format!("choose of {}", names.join(", ")))
+        }
     });
     (files, errors.collect())
 }

@@ -200,7 +200,8 @@ impl Lag {
         let passed = self.passed.map(|passed| format!("everything is shipped through sequence {passed} only"));
         let behind = self.behind.iter().map(|mapping| format!("{mapping} is behind"));
         let filling = self.filling.iter().map(|mapping| format!("{mapping} is still being filled"));
-        let not_set_up = self.not_set_up.iter().map(|mapping| format!("{mapping} is not set up: run `lockstep migrate`"));
+        let not_set_up =
+            self.not_set_up.iter().map(|mapping| format!("{mapping} is not set up: run `lockstep migrate`"));
         let destinations = self.destinations.iter().map(|lag| match lag.unfinished {
             true => format!("destination {} is still being filled", lag.id),
             false => format!("destination {} holds everything through sequence {} only", lag.id, lag.passed),

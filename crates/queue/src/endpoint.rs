@@ -111,7 +111,8 @@ pub fn virtual_host(url: &SecretUrl) -> Option<String> {
 
 /// Hosts and ports of a URL, without user and password.
 fn place(url: &str) -> &str {
-    let authority = url.split_once("://").and_then(|(_, behind)| behind.split(['/', '?', '#']).next()).unwrap_or_default();
+    let authority =
+        url.split_once("://").and_then(|(_, behind)| behind.split(['/', '?', '#']).next()).unwrap_or_default();
     authority.rsplit_once('@').map_or(authority, |(_, place)| place)
 }
 

@@ -51,7 +51,7 @@ pub enum SequencerError {
     )]
     OtherDefinitions,
     /// ClickHouse is of a version that is too old.
-    #[error("{0} {remedy}", remedy = .0.remedy())]
+    #[error("{0}. {remedy}", remedy = .0.remedy())]
     Outdated(DestinationError),
     /// Health and metrics cannot be served.
     #[error("LS-0502: LOCKSTEP_LISTEN: {address} cannot be bound: {error}; choose another address")]

@@ -108,7 +108,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A destination failed.
-    #[error("{0} {remedy}", remedy = .0.remedy())]
+    #[error("{0}. {}", remedy_once(.0))]
     Destination(#[from] DestinationError),
 }
 
@@ -145,6 +145,12 @@ impl From<tokio_postgres::Error> for VerifyError {
     fn from(error: tokio_postgres::Error) -> Self {
         SourceError::from(error).into()
     }
+}
+
+/// A verifier tries nothing again by itself.
+fn remedy_once(error: &DestinationError) -> &'static str {
+    let remedy = error.remedy();
+    remedy.strip_prefix("It is tried again by itself. ").unwrap_or(remedy)
 }
 
 fn join(ids: &[TenancyId]) -> String {

@@ -3,9 +3,9 @@
 use lockstep_core::exit;
 use lockstep_destinations::{TableAction, TableChange};
 use lockstep_mappings::MappingSet;
+use lockstep_operations::shown::counted;
 use lockstep_schema::migrations;
 use lockstep_schema::pauses::RESTART;
-use lockstep_operations::shown::counted;
 use serde::Serialize;
 
 use super::Plans;

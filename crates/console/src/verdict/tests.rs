@@ -101,6 +101,7 @@ fn the_worst_comes_first_with_what_mends_it() {
     let remedies: Vec<_> = verdict.troubles.iter().map(|trouble| trouble.remedy.as_str()).collect();
     assert_eq!(remedies, ["lockstep-sequencer", "lockstep quarantine list", "lockstep resume mapping users"]);
     assert_eq!(verdict.troubles[2].code(), Some("LS-0508"));
+    assert!(!verdict.troubles[2].words().contains("LS-0508") && verdict.troubles[2].what.contains("LS-0508"));
 }
 
 #[test]

@@ -23,8 +23,7 @@ pub(super) fn given(value: Option<&str>) -> Option<&str> {
 pub(super) fn has_wrong_port(uri: &Uri) -> bool {
     uri.authority().is_some_and(|authority| {
         let place = authority.as_str().rsplit('@').next().unwrap_or_default();
-        place != authority.host()
-            && authority.port().is_none_or(|port| port.as_u16() == 0 || !is_port(port.as_str()))
+        place != authority.host() && authority.port().is_none_or(|port| port.as_u16() == 0 || !is_port(port.as_str()))
     })
 }
 

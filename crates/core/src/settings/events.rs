@@ -100,7 +100,9 @@ impl EventArgs {
         for (at, entry) in entries.into_iter().map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
             if at > 0 && !is_file && !is_webhook(entry) {
                 // It may be a piece of the URL before it, and what looks like a name in it a secret.
-                check.problem(format!("{WEBHOOKS}: {FORM}; what follows a comma here is none: within a URL it is written as %2C"));
+                check.problem(format!(
+                    "{WEBHOOKS}: {FORM}; what follows a comma here is none: within a URL it is written as %2C"
+                ));
                 continue;
             }
             match webhook(entry, allows_plain) {

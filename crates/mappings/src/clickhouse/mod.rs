@@ -20,8 +20,8 @@ pub use cursors::{cursor_table, cursor_table_name};
 pub use source::{source_table, source_table_name};
 pub use stale::{StaleAt, count_stale, remove_stale};
 pub use swap::{
-    MARK_OF_REPLACED, REPLACED, add_column, allow_inserts, drop_column, drop_everything, drop_table, exchange, forbid_inserts,
-    keep_replaced, places_taken, replaced_name, table_name, take_place,
+    MARK_OF_REPLACED, REPLACED, add_column, allow_inserts, drop_column, drop_everything, drop_table, exchange,
+    forbid_inserts, keep_replaced, places_taken, replaced_name, table_name, take_place,
 };
 pub use tables::{IN_TIME, TableDefinition, create_databases, raw_table, write_until};
 pub use view::{Comments, bridge_view, view, view_rows, view_select};

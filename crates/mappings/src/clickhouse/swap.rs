@@ -73,7 +73,8 @@ pub fn drop_table(name: &str, databases: &Databases) -> Vec<String> {
 /// the databases themselves, in which others may have tables too.
 pub fn drop_everything(mappings: &MappingSet, databases: &Databases) -> Vec<String> {
     let (views, cluster) = (identifier(&databases.views), on_cluster(databases));
-    let view = |mapping: &Mapping| format!("DROP VIEW IF EXISTS {views}.{}{cluster}", identifier(mapping.name.as_str()));
+    let view =
+        |mapping: &Mapping| format!("DROP VIEW IF EXISTS {views}.{}{cluster}", identifier(mapping.name.as_str()));
     let own = [cursor_table_name(), source_table_name()];
     let tables = mappings.iter().map(table_name).chain(own.map(str::to_owned));
     mappings.iter().map(view).chain(tables.flat_map(|name| drop_table(&name, databases))).collect()

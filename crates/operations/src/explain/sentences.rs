@@ -148,7 +148,11 @@ fn held(row: &HeldRow) -> String {
         Holds::Nothing => "holds nothing",
     };
     let version = row.version.map_or_else(String::new, |version| format!(" as version {version}"));
-    let copies = if row.copies > 1 { format!(" ({} copies)", row.copies) } else { String::new() };
+    let copies = match (row.copies, row.version) {
+        (0 | 1, _) => String::new(),
+        (copies, Some(_)) => format!(", the highest of {copies} that are stored of it"),
+        (copies, None) => format!(" {copies} times"),
+    };
     let differs = match row.differs {
         None => String::new(),
         Some(Difference::Missing) => "; the source has one".to_owned(),

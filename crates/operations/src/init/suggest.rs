@@ -11,7 +11,8 @@ use tokio_postgres::Client;
 
 use super::tenants::{Tenants, shown, usual_column};
 use super::{
-    FileConflict, InitReport, InitRequest, MAPPINGS, MAX_TABLES, SuggestedMapping, Target, UnmappedTable, make_directory, write,
+    FileConflict, InitReport, InitRequest, MAPPINGS, MAX_TABLES, SuggestedMapping, Target, UnmappedTable,
+    make_directory, write,
 };
 use crate::error::OperationError;
 use crate::mapping::{draft_of, names_of, taken};
@@ -77,7 +78,9 @@ impl Drafting<'_> {
         let column = self.column(of).unwrap_or_default();
         let by = match &mapping.tenant {
             _ if !is_said => return Ok(()),
-            Tenant::Column(by) if by == column || (self.request.tenant_column.is_none() && of.references.contains(by)) => {
+            Tenant::Column(by)
+                if by == column || (self.request.tenant_column.is_none() && of.references.contains(by)) =>
+            {
                 return Ok(());
             }
             Tenant::Column(by) => by.clone(),
@@ -88,8 +91,11 @@ impl Drafting<'_> {
             // The column is none of this table's, or of another type, so nothing can be written in its place.
             let tenants = self.tenants.referred();
             if is_of_others(self.client, (&of.table, &by), &tenants).await? {
-                let problem =
-                    format!("it tells the tenants of {} by {by}, which is of no row of {}", shown(&of.table), shown(&tenants));
+                let problem = format!(
+                    "it tells the tenants of {} by {by}, which is of no row of {}",
+                    shown(&of.table),
+                    shown(&tenants)
+                );
                 let remedy = "remove it, or correct whose its rows are";
                 report.conflicts.push(FileConflict { file: mapping.file.clone().into(), problem, remedy });
             }

@@ -87,7 +87,9 @@ impl Tenants {
                 let taken_out = tenancies_taken_out().join("; ");
                 Self::KeptFromAnother {
                     kept: kept.unwrap_or_default(),
-                    remedy: format!("leave out --tenants-table, or detach, and take out what tenancy.sql made, first: {taken_out}"),
+                    remedy: format!(
+                        "leave out --tenants-table, or detach, and take out what tenancy.sql made, first: {taken_out}"
+                    ),
                 }
             }
             Self::Of { tenants, is_there: false, .. } if is_taken => Self::Unknown {
@@ -289,7 +291,11 @@ mod tests {
         assert!(!chosen(&[users.clone(), table("account", "uuid", 0)], None).0.contains("app.account"));
         said(&[table("visit", "uuid", 0), table("note", "uuid", 0)], None, &["it may be app.visit, app.note"]);
         said(&[table("users", "text", 9)], None, &["no table has a unique column of type uuid"]);
-        said(std::slice::from_ref(&users), Some("nobody"), &["LS-0043: \"nobody\"", "no ordinary table of that name", "it may be app.users"]);
+        said(
+            std::slice::from_ref(&users),
+            Some("nobody"),
+            &["LS-0043: \"nobody\"", "no ordinary table of that name", "it may be app.users"],
+        );
         let tied =
             [users, table("account", "uuid", 2), table("public.tenant", "bigint", 2), table("client", "uuid", 1)];
         said(&tied, None, &["may be each of app.account, public.tenant:", "--tenants-table"]);

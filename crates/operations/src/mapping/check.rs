@@ -39,7 +39,13 @@ pub struct DefinitionFinding {
 impl From<DefinitionError> for DefinitionFinding {
     fn from(error: DefinitionError) -> Self {
         let DefinitionError { file, line, column, problem, remedy } = error;
-        Self { file, line: Some(line).filter(|line| *line > 0), subject: column.map(|column| format!("column {column}")), problem, remedy }
+        Self {
+            file,
+            line: Some(line).filter(|line| *line > 0),
+            subject: column.map(|column| format!("column {column}")),
+            problem,
+            remedy,
+        }
     }
 }
 

@@ -42,7 +42,12 @@ fn a_malformed_url_is_refused_without_showing_it() {
 
 #[test]
 fn a_host_without_a_name_is_refused_without_showing_the_url() {
-    for url in ["postgres://app:hunter2@:/x", "postgres://app:hunter2@:5432/x", "postgres://app:hunter2@one,/x", "postgres://app:hunter2@,one/x"] {
+    for url in [
+        "postgres://app:hunter2@:/x",
+        "postgres://app:hunter2@:5432/x",
+        "postgres://app:hunter2@one,/x",
+        "postgres://app:hunter2@,one/x",
+    ] {
         let said = parse(url, None).unwrap_err().to_string();
         assert!(said.contains("it names no host") && !said.contains("hunter2"), "{url}: {said}");
     }
