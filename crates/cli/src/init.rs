@@ -6,6 +6,7 @@ use clap::Args;
 use lockstep_core::exit;
 use lockstep_core::settings::{Settings, SettingsArgs};
 use lockstep_operations::doctor::Outcome;
+use lockstep_operations::shown::counted;
 use lockstep_operations::{FileConflict, InitReport, InitRequest, TenantsReport, init};
 
 use crate::error::CliError;
@@ -54,7 +55,8 @@ impl Report for InitReport {
             }
         }
         say!(page, "Built-in mappings: {}.", self.built_in_mappings);
-        say!(page, "{} tables are of mappings that are there already.", self.known.len());
+        let known = counted(self.known.len(), "table is of a mapping that is", "tables are of mappings that are");
+        say!(page, "{known} there already.");
         for mapping in &self.suggested {
             say!(page, "{}: mapping {}", mapping.table, mapping.name);
             mapping.left_out.iter().for_each(|column| say!(page, "  a comment only: {column}"));

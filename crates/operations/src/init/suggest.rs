@@ -67,42 +67,41 @@ impl Drafting<'_> {
         said.or_else(|| self.tenants.column(of, self.usual.as_deref()))
     }
 
-    /// A definition that is there, where it was said who the tenants are: it may tell them by another column.
+    /// A definition that is there: it may tell the tenants by another column than was said, or by one that is of other tenants' rows.
     async fn of_other_tenants(
         &self,
         mapping: &Mapping,
         of: &ApplicationTable,
         report: &mut InitReport,
     ) -> Result<(), OperationError> {
-        let is_said = self.request.tenants_table.is_some() || self.request.tenant_column.is_some();
-        let column = self.column(of).unwrap_or_default();
-        let by = match &mapping.tenant {
-            _ if !is_said => return Ok(()),
-            Tenant::Column(by)
-                if by == column || (self.request.tenant_column.is_none() && of.references.contains(by)) =>
-            {
+        let InitRequest { tenants_table, tenant_column, .. } = self.request;
+        let (column, tenants) = (self.column(of).unwrap_or_default(), self.tenants.referred());
+        let (by, is_wrong) = match &mapping.tenant {
+            Tenant::Column(by) if by == column || (tenant_column.is_none() && of.references.contains(by)) => {
                 return Ok(());
             }
-            Tenant::Column(by) => by.clone(),
-            Tenant::ProjectAndBranch { project, branch } => format!("{project} and {branch}"),
+            Tenant::Column(by) => (by.clone(), is_of_others(self.client, (&of.table, by), &tenants).await?),
+            Tenant::ProjectAndBranch { project, branch } => (format!("{project} and {branch}"), false),
         };
-        let others = self.taken.iter().filter(|name| !names_of(mapping).contains(name)).cloned().collect();
-        let Ok(draft) = draft_of(self.client, &of.table, Some(column), &others).await else {
-            // The column is none of this table's, or of another type, so nothing can be written in its place.
-            let tenants = self.tenants.referred();
-            if is_of_others(self.client, (&of.table, &by), &tenants).await? {
-                let problem = format!(
-                    "it tells the tenants of {} by {by}, which is of no row of {}",
-                    shown(&of.table),
-                    shown(&tenants)
-                );
-                let remedy = "remove it, or correct whose its rows are";
-                report.conflicts.push(FileConflict { file: mapping.file.clone().into(), problem, remedy });
-            }
+        if !is_wrong && tenants_table.is_none() && tenant_column.is_none() {
             return Ok(());
-        };
-        let problem = format!("it tells the tenants of {} by {by}, not by {column}", shown(&of.table));
-        write(&Target::there(self.request, &mapping.file), &draft.text, |_| Some(problem), report)
+        }
+        let told = format!("it tells the tenants of {} by {by}", shown(&of.table));
+        let others = self.taken.iter().filter(|name| !names_of(mapping).contains(name)).cloned().collect();
+        match draft_of(self.client, &of.table, Some(column), &others).await {
+            Ok(draft) => {
+                let problem = format!("{told}, not by {column}");
+                write(&Target::there(self.request, &mapping.file), &draft.text, |_| Some(problem), report)?;
+            }
+            // The column is none of this table's, or of another type, so nothing can be written in its place.
+            Err(_) if is_wrong => report.conflicts.push(FileConflict {
+                file: mapping.file.clone().into(),
+                problem: format!("{told}, which is of no row of {}", shown(&tenants)),
+                remedy: "remove it, or correct whose its rows are",
+            }),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// A table that no mapping reads.
