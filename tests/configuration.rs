@@ -79,6 +79,43 @@ async fn configuration_that_is_wrong_is_told_in_one_list_without_secrets() -> Re
     stage.end([]).await
 }
 
+/// What parsers would take for something else is told by `config check`, of a file with its name, and nothing of what it holds.
+#[tokio::test]
+async fn configuration_that_would_be_taken_for_something_else_is_told() -> Result<()> {
+    let stage = Stage::of(Installation::create().await?).await?;
+    let directory = std::env::temp_dir();
+    let empty = secret_file(&directory, "empty", "")?;
+    let lines = secret_file(&directory, "lines", "amqp://me:hunter2@host:5672/%2f\nhunter2")?;
+    let wrong = [
+        ("LOCKSTEP_SOURCE_URL_FILE", empty.as_str()),
+        ("LOCKSTEP_SOURCE_READ_URL", "postgres://me:hunter2@db:+5/main"),
+        ("LOCKSTEP_AMQP_URL_FILE", lines.as_str()),
+        ("LOCKSTEP_CLICKHOUSE_URL", "http://host:+8123"),
+        ("LOCKSTEP_TLS_CA_FILE", lines.as_str()),
+        ("LOCKSTEP_BUILT_IN_MAPPINGS", "nope"),
+        ("LOCKSTEP_EVENTS_WEBHOOKS", "pager=https://h/?to=a,hunter2=b"),
+    ];
+    let mut command = with_settings(&stage, "lockstep", &wrong);
+    let checked = ended(command.args(["config", "check", "--output", "json"])).await?;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(78), "{said}");
+    for told in [
+        &format!("LOCKSTEP_SOURCE_URL_FILE: {empty} is empty"),
+        "LOCKSTEP_SOURCE_READ_URL: LS-0010: ",
+        &format!("LOCKSTEP_AMQP_URL_FILE: {lines} has more than one line"),
+        "LOCKSTEP_CLICKHOUSE_URL: its port",
+        &format!("LOCKSTEP_TLS_CA_FILE: cannot read {lines}"),
+        "LOCKSTEP_BUILT_IN_MAPPINGS: no built-in mapping is called nope",
+        "LOCKSTEP_EVENTS_WEBHOOKS: each must be NAME=URL",
+    ] {
+        ensure!(said.contains(told), "{told:?} is missing: {said}");
+    }
+    ensure!(!said.contains("hunter2"), "{said}");
+    std::fs::remove_file(empty)?;
+    std::fs::remove_file(lines)?;
+    stage.end([]).await
+}
+
 /// Every setting is set, and none is needed on the command line.
 #[tokio::test]
 async fn configuration_of_the_environment_is_in_no_usage_line() -> Result<()> {

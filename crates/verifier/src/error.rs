@@ -108,7 +108,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A destination failed.
-    #[error("{0}. {}", remedy_once(.0))]
+    #[error("{0}. {remedy}", remedy = remedy_once(.0))]
     Destination(#[from] DestinationError),
 }
 
