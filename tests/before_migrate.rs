@@ -138,9 +138,7 @@ async fn programs_that_need_lockstep_s_tables_say_that_they_are_not_there() -> R
     stage.end(programs).await?;
 
     let stage = Stage::empty().await?;
-    for (table, command) in
-        [("fence", &["wait", "--all"][..]), ("fill", &["status"]), ("event_sink", &["events", "list"])]
-    {
+    for (table, command) in [("fence", &["wait", "--all"][..]), ("fill", &["status"]), ("event", &["events", "list"])] {
         stage.sql(&format!("DROP TABLE lockstep.{table} CASCADE")).await?;
         let told = stage.installation.run("lockstep", command).await?;
         let said = told.stderr.starts_with("LS-0023") && told.stderr.contains("run `lockstep migrate` first");

@@ -46,6 +46,25 @@ async fn mapping_list_and_top_tell_how_each_mapping_is() -> Result<()> {
     stage.end(programs).await
 }
 
+/// Before programs were started nothing is wrong, and where no change has a number nothing is behind.
+#[tokio::test]
+async fn status_tells_what_was_not_started_and_what_has_not_changed() -> Result<()> {
+    let stage = Stage::before_capture().await?;
+    stage.sql(include_str!("world.sql")).await?;
+    stage.migrate(&[]).await?;
+    let before = stage.installation.run("lockstep", &["status"]).await?;
+    ensure!(before.code == Some(0), "nothing is wrong yet: {before:?}");
+    for told in ["not started yet", "not there yet"] {
+        ensure!(before.stdout.contains(told), "{told:?} is missing: {}", before.stdout);
+    }
+    let programs = [stage.sequencer()?, stage.worker()?];
+    let waited = stage.installation.succeed("lockstep", &["wait", "--all", "--timeout", "60"]).await?;
+    ensure!(waited.stdout.contains("no change has a number yet"), "{}", waited.stdout);
+    let status = stage.installation.succeed("lockstep", &["status"]).await?;
+    ensure!(status.stdout.contains("all of it shipped") && !status.stdout.contains("not started"), "{}", status.stdout);
+    stage.end(programs).await
+}
+
 #[tokio::test]
 async fn watch_ends_by_ctrl_c_with_exit_code_0() -> Result<()> {
     let stage = Stage::small().await?;

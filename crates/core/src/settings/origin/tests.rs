@@ -67,8 +67,9 @@ fn paths_in_the_file_are_taken_from_its_directory_and_a_flag_replaces_a_secret_o
     assert_eq!(of(&args, "source_url_file").value.as_deref(), Some(beside.as_str()));
     assert_eq!(of(&args, "tls_ca_file").value.as_deref(), Some("/etc/ca.pem"));
     let args = file.parse(&["--source-url", "postgres://me:hunter2@db/app"]);
+    let authority = Written::new("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let replaced =
-        file.parse(&["--source-url", "postgres://me:hunter2@db/app", "--tls-ca-file", file.0.to_str().unwrap()]);
+        file.parse(&["--source-url", "postgres://me:hunter2@db/app", "--tls-ca-file", authority.0.to_str().unwrap()]);
     let settings = replaced.resolve(Needs { source: true, ..Needs::default() }).unwrap();
     assert_eq!(settings.source_url.expose(), "postgres://me:hunter2@db/app");
     assert_eq!(of(&args, "source_url").value.as_deref(), Some("postgres://db/app"));
