@@ -86,7 +86,7 @@ fn hashed(text: &str) -> String {
 }
 
 /// A number with what it counts: `1 mapping`, `2 mappings`.
-pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
     let what = if count == N::from(1) { one } else { many };
     format!("{count} {what}")
 }
