@@ -61,6 +61,7 @@ impl Report for Status {
             let refused = toned("rows refused", Tone::Attention);
             say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
+        self.instances.iter().filter_map(Instance::trouble).for_each(|trouble| noted(page, Tone::Wrong, &trouble));
         for task in &self.tasks {
             let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
             task.trouble().iter().for_each(|trouble| noted(page, tone, trouble));
@@ -100,7 +101,8 @@ impl Report for Status {
     }
 
     fn exit_code(&self) -> u8 {
-        let fails = self.tasks.iter().any(|task| task.is_failing);
+        let is_held_up = self.instances.iter().any(|instance| instance.held_up().is_some());
+        let fails = is_held_up || self.tasks.iter().any(|task| task.is_failing);
         let is_wrong = fails || self.tenants.stopped_mappings > 0 || matches!(self.queue, Queue::Unknown { .. });
         if is_wrong { exit::DIFFERENT } else { exit::OK }
     }
