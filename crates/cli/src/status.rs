@@ -66,21 +66,7 @@ impl Report for Status {
             let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
             task.trouble().iter().for_each(|trouble| noted(page, tone, trouble));
         }
-        for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
-            if let Some(at) = stopped_at {
-                say!(
-                    page,
-                    "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`"
-                );
-            } else if waiting + given_up > 0 {
-                say!(
-                    page,
-                    "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
-                    self::at_least(*waiting, EVENTS_COUNTED),
-                    self::at_least(*given_up, EVENTS_COUNTED)
-                );
-            }
-        }
+        self.event_sinks.iter().for_each(|sink| print_sink(page, sink));
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);
         for mapping in &self.mappings {
@@ -116,6 +102,20 @@ pub(crate) fn at_least(count: i64, limit: i64) -> String {
 /// A line that stands out.
 pub(crate) fn noted(page: &mut Page, tone: Tone, what: &str) {
     say!(page, "{}               {what}", toned("!", tone));
+}
+
+/// Where a sink of events lacks something.
+fn print_sink(page: &mut Page, SinkState { sink, stopped_at, waiting, given_up, .. }: &SinkState) {
+    if let Some(at) = stopped_at {
+        say!(page, "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`");
+    } else if waiting + given_up > 0 {
+        say!(
+            page,
+            "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
+            at_least(*waiting, EVENTS_COUNTED),
+            at_least(*given_up, EVENTS_COUNTED)
+        );
+    }
 }
 
 fn print_tenants(page: &mut Page, tenants: &TenantsStatus) {

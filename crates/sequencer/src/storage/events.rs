@@ -220,6 +220,34 @@ mod tests {
         database.remove().await.unwrap();
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_program_that_is_kept_from_its_work_is_told_of_after_half_a_minute_and_while_it_lives() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let client = database.connect().await.unwrap();
+        let told = async |role: &str, seen_s: i32, why: &str, for_s: i32| {
+            let state = json!({ "leads": role == "sequencer", "held_up": { "why": why, "for_s": for_s } });
+            let instance =
+                "TRUNCATE lockstep.instance; INSERT INTO lockstep.instance (id, role, version, seen_at, state) VALUES
+                (gen_random_uuid(), '{role}', '', now() - make_interval(secs => {seen}), '{state}')";
+            let instance = instance.replace("{role}", role).replace("{seen}", &seen_s.to_string());
+            client.batch_execute(&instance.replace("{state}", &state.to_string())).await.unwrap();
+            told_of(&client, "(program, name, last_run, did) VALUES ('worker', 'sweep', now() - interval '1 hour', 0)")
+                .await
+        };
+        let away = "clickhouse: LS-0201: clickhouse is not available: connection refused";
+        assert_eq!(told("worker", 5, away, 31).await, ["destination_down clickhouse"]);
+        assert_eq!(told("sequencer", 5, "LS-0510: ahead", 31).await, ["numbering_stopped sequencer"]);
+        for (role, seen_s, why, for_s) in
+            [("worker", 5, away, 29), ("worker", 60, away, 99), ("worker", 5, "source: LS-0012: away", 99)]
+        {
+            assert!(told(role, seen_s, why, for_s).await.is_empty(), "{role} {why}, {for_s} s, seen before {seen_s} s");
+        }
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
     /// A failure is not over because nobody tries again, and does not last longer for it either.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_task_that_is_not_tried_is_told_of_as_it_was_when_it_was() {

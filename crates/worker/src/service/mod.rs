@@ -58,14 +58,7 @@ pub async fn run_to<D: Destination>(
     let set = MappingSet::load(&settings.mappings)?;
     let mappings = Arc::new(Mappings::new(&set));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let health = Health::of(settings);
-    if let Some(address) = settings.listen {
-        let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
-        tracing::info!(%bound, "serving health and metrics");
-    }
-    metrics::describe();
-    health.not_ready("queue", "is asked once Postgres and ClickHouse answer");
-    health.not_ready(flush::DESTINATION, "has not answered yet");
+    let health = serve_health(settings, &shutdown).await?;
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&mappings), limits, health.clone());
@@ -123,6 +116,20 @@ pub async fn run_to<D: Destination>(
     }
     tracing::info!("worker has stopped");
     outcome
+}
+
+/// The health of a worker that has not begun yet, served where that is wanted.
+async fn serve_health(settings: &Settings, shutdown: &Shutdown) -> Result<Health, WorkerError> {
+    let health = Health::of(settings);
+    if let Some(address) = settings.listen {
+        let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
+        tracing::info!(%bound, "serving health and metrics");
+    }
+    // Not before: the recorder is set there.
+    metrics::describe();
+    health.not_ready("queue", "is asked once Postgres and ClickHouse answer");
+    health.not_ready(flush::DESTINATION, "has not answered yet");
+    Ok(health)
 }
 
 /// Tells the heartbeat that the worker has begun its work.
