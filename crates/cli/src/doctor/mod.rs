@@ -39,14 +39,14 @@ pub(crate) async fn run(
     mappings: &MappingSet,
 ) -> Result<DoctorReport, CliError> {
     Source::of(settings)?;
-    // Beside each other: a service that hangs is waited for once.
+    // Beside each other: a service that hangs is waited for once. Each on the heap: together they are too large for a stack.
     let (mut checks, broker, clickhouse, programs, access, tenants) = tokio::join!(
-        in_time("Postgres", settings, source_checks(settings, mappings, args.transactions_longer_than)),
-        broker_check(settings),
-        in_time(clickhouse::CHECK, settings, clickhouse::look(settings, mappings)),
-        in_time("programs", settings, program_checks(settings, mappings)),
-        in_time("access", settings, access_checks(settings, mappings)),
-        in_time("tenants' destinations", settings, destination_checks(settings, mappings)),
+        in_time("Postgres", settings, Box::pin(source_checks(settings, mappings, args.transactions_longer_than))),
+        Box::pin(broker_check(settings)),
+        in_time(clickhouse::CHECK, settings, Box::pin(clickhouse::look(settings, mappings))),
+        in_time("programs", settings, Box::pin(program_checks(settings, mappings))),
+        in_time("access", settings, Box::pin(access_checks(settings, mappings))),
+        in_time("tenants' destinations", settings, Box::pin(destination_checks(settings, mappings))),
     );
     checks.push(broker);
     checks.extend([clickhouse, programs, access, tenants].into_iter().flatten());
