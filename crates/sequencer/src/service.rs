@@ -63,8 +63,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
-    let held_up = HoldUp::default();
+    let (wake, stamps, held_up) = (Wake::default(), Arc::<Mutex<Stamps>>::default(), HoldUp::default());
     let mut beating = beat(&source, (health.clone(), held_up.clone()), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let event_tasks = EventTasks::new(settings.clone());
