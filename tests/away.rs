@@ -39,8 +39,9 @@ const OF_SOURCE: [&str; 26] = [
 ];
 
 /// Those that ask ClickHouse.
-const OF_CLICKHOUSE: [&str; 7] = [
+const OF_CLICKHOUSE: [&str; 8] = [
     "status --tenant TENANT",
+    "explain --mapping users --key TENANT",
     "top --once",
     "doctor",
     "access list",

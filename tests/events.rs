@@ -23,10 +23,10 @@ use crate::quarantine::{HUNTERS, REFUSE};
 use crate::stage::{DEADLINE, Stage};
 
 /// Where a sequencer appends its events, in a directory that is removed when dropped.
-struct Told(PathBuf);
+pub(crate) struct Told(PathBuf);
 
 impl Told {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("lockstep-events-{}", Uuid::new_v4().simple()));
         fs::create_dir(&directory)?;
         Ok(Self(directory))
@@ -36,7 +36,7 @@ impl Told {
         self.0.join("events.jsonl").display().to_string()
     }
 
-    fn sequencer(&self, stage: &Stage, more: &[(&str, &str)]) -> Result<Program> {
+    pub(crate) fn sequencer(&self, stage: &Stage, more: &[(&str, &str)]) -> Result<Program> {
         stage.start_with("lockstep-sequencer", &[&[("LOCKSTEP_EVENTS_TO", self.file().as_str())], more].concat())
     }
 
@@ -52,7 +52,7 @@ impl Told {
     }
 
     /// The events of whole lines, as often as they were told.
-    fn all(&self) -> Result<Vec<Value>> {
+    pub(crate) fn all(&self) -> Result<Vec<Value>> {
         let text = self.text()?;
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
@@ -71,7 +71,7 @@ impl Told {
     }
 
     /// Waits until this, and not more, was told of a topic.
-    async fn until(&self, topic: &str, states: &[&str]) -> Result<()> {
+    pub(crate) async fn until(&self, topic: &str, states: &[&str]) -> Result<()> {
         let told = async || Ok(self.topics()?.get(topic).is_some_and(|told| told == states));
         let waited = eventually(&format!("{topic} to be told as {states:?}"), RECOVERED, told).await;
         waited.with_context(|| self.text().unwrap_or_default())

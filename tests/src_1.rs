@@ -1,5 +1,6 @@
 //! SRC-1: a source that was restored to an earlier state is noticed before it gives out a number, and mended.
 
+mod attached_again;
 mod dump;
 mod server;
 

@@ -44,6 +44,7 @@ mod no_values;
 mod out_1;
 mod outages;
 mod outages_of_source;
+mod outages_told;
 mod own_databases;
 mod pages;
 mod pause;

@@ -278,7 +278,7 @@ async fn dispatch(cli: &Cli, settings: &Settings) -> Result<u8, CliError> {
         }
         Command::Top(args) => top::run(args, settings, mappings).await?,
         Command::Status(command) => status::run(command, at).await?,
-        Command::Wait(command) => command.show(&wait::run(&command.args, &connected.await?).await?),
+        Command::Wait(command) => command.show(&wait::run(&command.args, connected).await?),
         Command::Explain(command) => {
             let look = async |deployment: &Deployment<'_>| explain::run(&command.args, deployment).await;
             watch_deployment(command.watch.every(), at, look).await?

@@ -76,25 +76,12 @@ impl Report for Status {
             let refused = toned("rows refused", Tone::Attention);
             say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
+        self.instances.iter().filter_map(Instance::trouble).for_each(|trouble| noted(page, Tone::Wrong, &trouble));
         for task in &self.tasks {
             let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
             task.trouble().iter().for_each(|trouble| noted(page, tone, trouble));
         }
-        for SinkState { sink, stopped_at, waiting, given_up, .. } in &self.event_sinks {
-            if let Some(at) = stopped_at {
-                say!(
-                    page,
-                    "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`"
-                );
-            } else if waiting + given_up > 0 {
-                say!(
-                    page,
-                    "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
-                    self::at_least(*waiting, EVENTS_COUNTED),
-                    self::at_least(*given_up, EVENTS_COUNTED)
-                );
-            }
-        }
+        self.event_sinks.iter().for_each(|sink| print_sink(page, sink));
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["mapping", "tenancies behind", "fill", "filled rows"]);
         for mapping in &self.mappings {
@@ -115,7 +102,8 @@ impl Report for Status {
     }
 
     fn exit_code(&self) -> u8 {
-        let fails = self.tasks.iter().any(|task| task.is_failing);
+        let is_held_up = self.instances.iter().any(|instance| instance.held_up().is_some());
+        let fails = is_held_up || self.tasks.iter().any(|task| task.is_failing);
         let is_queue_wrong = match self.queue {
             Queue::Known { .. } => false,
             // It is there from the first start on.
@@ -134,6 +122,20 @@ pub(crate) fn at_least(count: i64, limit: i64) -> String {
 /// A line that stands out.
 pub(crate) fn noted(page: &mut Page, tone: Tone, what: &str) {
     say!(page, "{}               {what}", toned("!", tone));
+}
+
+/// Where a sink of events lacks something.
+fn print_sink(page: &mut Page, SinkState { sink, stopped_at, waiting, given_up, .. }: &SinkState) {
+    if let Some(at) = stopped_at {
+        say!(page, "!               events: {sink} has been told nothing since {at}; see `lockstep events resume`");
+    } else if waiting + given_up > 0 {
+        say!(
+            page,
+            "events          {sink}: {} wait, {} given up; see `lockstep events list --undelivered`",
+            at_least(*waiting, EVENTS_COUNTED),
+            at_least(*given_up, EVENTS_COUNTED)
+        );
+    }
 }
 
 fn print_tenants(page: &mut Page, tenants: &TenantsStatus) {

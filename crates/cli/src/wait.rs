@@ -1,11 +1,12 @@
 //! `lockstep wait`: returns when every destination holds what the source held at the call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use lockstep_core::output::{Tone, toned};
 use lockstep_core::{TenancyId, exit};
 use lockstep_operations::{Deployment, WaitFor, WaitOutcome, WaitReport, wait};
+use lockstep_schema::within;
 
 use crate::error::CliError;
 use crate::output::{Page, Report, aside, say};
@@ -27,14 +28,27 @@ pub(crate) struct WaitArgs {
     timeout: u64,
 }
 
-pub(crate) async fn run(args: &WaitArgs, deployment: &Deployment<'_>) -> Result<WaitReport, CliError> {
+/// What is asked once the time is up, to say what is missing, is given so long.
+const TO_SAY_WHY: Duration = Duration::from_secs(5);
+
+/// Waits, connecting included: a Postgres that hangs is not waited for any longer.
+pub(crate) async fn run<'a>(
+    args: &WaitArgs,
+    connected: impl Future<Output = Result<Deployment<'a>, CliError>>,
+) -> Result<WaitReport, CliError> {
     let progress = Progress::new();
     let what = match (args.tenant, &args.destination) {
         (Some(tenancy), _) => WaitFor::Tenancy(tenancy),
         (None, Some(destination)) => WaitFor::Destination(destination.clone()),
         (None, None) => WaitFor::All,
     };
-    wait(deployment, &what, Duration::from_secs(args.timeout), &mut |what| progress.say(what)).await
+    let (began, limit) = (Instant::now(), Duration::from_secs(args.timeout));
+    within(limit.saturating_add(TO_SAY_WHY), async {
+        let deployment = connected.await?;
+        let left = limit.saturating_sub(began.elapsed());
+        wait(&deployment, &what, left, &mut |what| progress.say(what)).await
+    })
+    .await
 }
 
 impl Report for WaitReport {
@@ -62,10 +76,13 @@ impl Report for WaitReport {
             (WaitOutcome::InFlight, Some(sequence)) => {
                 let not = toned("Not in step", Tone::Attention);
                 aside!(page, "{not} with sequence {sequence} after {waited_ms} ms:");
-                self.lag.sentences().iter().for_each(|what| aside!(page, "  - {what}"));
             }
         }
+        self.wrong.iter().for_each(|what| aside!(page, "  - {what}"));
         self.paused.iter().for_each(|part| aside!(page, "  - {part}"));
+        if self.outcome == WaitOutcome::InFlight {
+            self.lag.sentences().iter().for_each(|what| aside!(page, "  - {what}"));
+        }
         self.known.iter().for_each(|what| aside!(page, "  - {what}"));
         self.left_out.iter().for_each(|one| aside!(page, "Not waited for: destination {}, {}.", one.id, one.why));
     }

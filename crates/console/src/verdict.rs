@@ -2,7 +2,7 @@
 
 use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
-use lockstep_operations::{PausedPart, Queue, TaskStatus, TenantsStatus, VerificationRun};
+use lockstep_operations::{Instance, PausedPart, Queue, TaskStatus, TenantsStatus, VerificationRun};
 use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, whole};
@@ -148,6 +148,11 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         }
         Queue::Known { .. } | Queue::Missing { .. } => {}
     }
+    for instance in &status.instances {
+        let Some((what, held_up)) = instance.trouble().zip(instance.held_up()) else { continue };
+        let remedy = if held_up.is_source_that_went_back() { REWIND } else { "lockstep doctor" };
+        add(Level::Wrong, what, remedy);
+    }
     if let Err(error) = &freshness.clickhouse {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
         add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
@@ -182,8 +187,20 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
     }
     troubles.extend(status.paused.iter().map(of_paused));
     troubles.extend(of_tenants(&status.tenants));
-    troubles.extend(seen.runs.first().and_then(of_run));
+    troubles.extend(seen.runs.first().and_then(|run| of_run(run, seen)));
     troubles
+}
+
+/// What mends a source that went back; until then nothing else does.
+const REWIND: &str = "lockstep rewind";
+
+/// What mends rows that differ.
+pub(crate) fn mending(seen: Option<&Seen>) -> &'static str {
+    let went_back = |seen: &Seen| {
+        let mut held_up = seen.status.instances.iter().filter_map(Instance::held_up);
+        held_up.any(|held_up| held_up.is_source_that_went_back())
+    };
+    if seen.is_some_and(went_back) { REWIND } else { "lockstep-verifier --repair apply" }
 }
 
 fn of_paused(part: &PausedPart) -> Trouble {
@@ -209,13 +226,13 @@ fn of_tenants(tenants: &TenantsStatus) -> Vec<Trouble> {
 }
 
 /// A run that ended badly is told until there is a better one.
-fn of_run(run: &VerificationRun) -> Option<Trouble> {
+fn of_run(run: &VerificationRun, seen: &Seen) -> Option<Trouble> {
     let (level, what) = match run.verdict.as_str() {
         "different" => (Level::Wrong, "the last proof found rows that differ"),
         "unfinished" => (Level::Attention, "the last proof was not finished"),
         _ => return None,
     };
-    let remedy = if level == Level::Wrong { "lockstep-verifier --repair apply" } else { "lockstep-verifier" };
+    let remedy = if level == Level::Wrong { mending(Some(seen)) } else { "lockstep-verifier" };
     Some(Trouble::new(level, format!("{what} ({})", run.finished_at), remedy))
 }
 

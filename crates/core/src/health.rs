@@ -13,6 +13,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::destination_id::CLICKHOUSE;
 use crate::freshness::{LAG, LAG_BUCKETS};
+use crate::remedy::Services;
+use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 
 const BUILD_INFO: &str = "lockstep_build_info";
@@ -20,9 +22,23 @@ const DESTINATION_UP: &str = "lockstep_destination_up";
 
 /// What each part of a daemon last said about itself. Cheap to clone; all clones share one state.
 #[derive(Clone, Default, Debug)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
+pub struct Health {
+    parts: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
+    /// Of a daemon: where it looks for its services.
+    services: Option<Arc<Services>>,
+}
 
 impl Health {
+    /// Of a daemon with these settings: of a service that is away it says, and logs when that begins, where it was looked for.
+    pub fn of(settings: &Settings) -> Self {
+        Self { services: Some(Arc::new(settings.into())), ..Self::default() }
+    }
+
+    /// An error, and behind it what to do about a service that does not answer.
+    pub fn told(&self, error: &str) -> String {
+        self.services.as_ref().map_or_else(|| error.to_owned(), |services| services.told(error))
+    }
+
     /// `part` works.
     pub fn ready(&self, part: &'static str) {
         self.set(part, None);
@@ -30,16 +46,21 @@ impl Health {
 
     /// `part` does not work at the moment, and why (no secrets: it is shown to whoever asks).
     pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
-        self.set(part, Some(why.into()));
+        self.set(part, Some(self.told(&why.into())));
     }
 
     /// Whether a part works, where it ever spoke.
     pub fn is_ready(&self, part: &str) -> Option<bool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(part).map(Option::is_none)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).get(part).map(Option::is_none)
     }
 
     fn set(&self, part: &'static str, state: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+        let why = state.clone();
+        let before = self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+        // What is said while it goes on is in the log of whoever tries again.
+        if let (Some(why), Some(None), true) = (why, before, self.services.is_some()) {
+            tracing::warn!(part, why, "a part does not work at the moment");
+        }
     }
 
     /// `Ok` when every part that ever spoke works, otherwise one line for each that does not.
@@ -47,7 +68,7 @@ impl Health {
     /// # Errors
     /// The lines, ready to be shown.
     pub fn report(&self) -> Result<(), String> {
-        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         if parts.is_empty() {
             return Err("starting".to_owned());
         }

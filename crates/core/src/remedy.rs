@@ -7,21 +7,54 @@ use crate::settings::Settings;
 /// By its code: of a service that does not answer or lets nobody in, where it was looked for, and what mends that; of any other
 /// error its page.
 pub fn remedy(error: &str, settings: &Settings) -> String {
-    of_service(error, settings).unwrap_or_else(|| {
-        code_in(error).map_or_else(|| "see docs/errors".to_owned(), |code| format!("see {}", page_of(code)))
+    of_service(error, settings).unwrap_or_else(|| match code_in(error) {
+        Some("LS-0510") => "`lockstep rewind`, once the settings name the right source and ClickHouse".to_owned(),
+        Some(code) => format!("see {}", page_of(code)),
+        None => "see docs/errors".to_owned(),
     })
 }
 
 /// The same of services alone; none for any other error.
 pub fn of_service(error: &str, settings: &Settings) -> Option<String> {
-    by_code(error, [&settings.clickhouse.url, &settings.amqp_url, &settings.source_url])
+    Services::from(settings).remedy(error)
 }
 
 /// An error, and behind it what to do about a service that does not answer.
 pub fn told(error: &str, settings: &Settings) -> String {
-    of_service(error, settings).map_or_else(|| error.to_owned(), |remedy| format!("{error}; {remedy}"))
+    Services::from(settings).told(error)
 }
 
+/// Where the services are looked for.
+#[derive(Clone, Debug)]
+pub struct Services {
+    clickhouse: SecretUrl,
+    broker: SecretUrl,
+    source: SecretUrl,
+}
+
+impl From<&Settings> for Services {
+    fn from(settings: &Settings) -> Self {
+        let [clickhouse, broker, source] =
+            [&settings.clickhouse.url, &settings.amqp_url, &settings.source_url].map(Clone::clone);
+        Self { clickhouse, broker, source }
+    }
+}
+
+impl Services {
+    /// As [`told`].
+    pub fn told(&self, error: &str) -> String {
+        self.remedy(error).map_or_else(|| error.to_owned(), |remedy| format!("{error}; {remedy}"))
+    }
+
+    /// By the first code that is a service's: an error may stand behind what follows from it.
+    fn remedy(&self, error: &str) -> Option<String> {
+        let code = code_in(error)?;
+        self.by_code(code, error).or_else(|| self.remedy(error.split_once(code)?.1))
+    }
+}
+
+/// What is said of an answer that no ClickHouse gives.
+pub const NO_CLICKHOUSE: &str = "what answers there is no ClickHouse";
 /// What its clients say where no answer of Postgres' has come.
 const UNREACHED: [&str; 7] = [
     "error connecting to server",
@@ -37,30 +70,39 @@ const NOT_LET_IN: [&str; 3] = ["(SQLSTATE 28P01)", "(SQLSTATE 28000)", "(SQLSTAT
 /// The same of ClickHouse: user, password and address.
 const NOT_LET_IN_BY_CLICKHOUSE: [&str; 5] = ["192", "193", "194", "195", "516"];
 
-fn by_code(error: &str, [clickhouse, broker, source]: [&SecretUrl; 3]) -> Option<String> {
-    let says = |one_of: &[&str]| one_of.iter().any(|said| error.contains(said));
-    let (service, setting, url) = match code_in(error)? {
-        "LS-0201" if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
-        "LS-0204" if error.contains(": clickhouse ") && NOT_LET_IN_BY_CLICKHOUSE.contains(&server_code(error)) => {
-            return Some(format!(
-                "correct LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD for ClickHouse at {clickhouse}, or give it \
-                 that user"
-            ));
-        }
-        "LS-0101" | "LS-0108" => ("RabbitMQ", "LOCKSTEP_AMQP_URL", broker),
-        "LS-0012" if says(&NOT_LET_IN) => {
-            return Some(format!(
-                "correct user, password and database in LOCKSTEP_SOURCE_URL for Postgres at {source}, or have it let them in"
-            ));
-        }
-        "LS-0012" if says(&UNREACHED) => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
-        "LS-0014" => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
-        _ => return None,
-    };
-    Some(format!(
-        "start {service} at {url}, or correct {setting} or the network between; programs that run go on by themselves once it \
-         answers"
-    ))
+impl Services {
+    fn by_code(&self, code: &str, error: &str) -> Option<String> {
+        let Self { clickhouse, broker, source } = self;
+        let says = |one_of: &[&str]| one_of.iter().any(|said| error.contains(said));
+        let (service, setting, url) = match code {
+            "LS-0201" if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
+            "LS-0204" if error.contains(": clickhouse ") && NOT_LET_IN_BY_CLICKHOUSE.contains(&server_code(error)) => {
+                return Some(format!(
+                    "correct LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD for ClickHouse at {clickhouse}, or give \
+                     it that user"
+                ));
+            }
+            "LS-0204" if error.contains(": clickhouse ") && error.contains(NO_CLICKHOUSE) => {
+                return Some(format!(
+                    "correct LOCKSTEP_CLICKHOUSE_URL: {clickhouse} leads to another program, or has a path that ClickHouse does \
+                     not serve"
+                ));
+            }
+            "LS-0101" | "LS-0108" => ("RabbitMQ", "LOCKSTEP_AMQP_URL", broker),
+            "LS-0012" if says(&NOT_LET_IN) => {
+                return Some(format!(
+                    "correct user, password and database in LOCKSTEP_SOURCE_URL for Postgres at {source}, or have it let them in"
+                ));
+            }
+            "LS-0012" if says(&UNREACHED) => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
+            "LS-0014" => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
+            _ => return None,
+        };
+        Some(format!(
+            "start {service} at {url}, or correct {setting} or the network between; programs that run go on by themselves \
+             once it answers"
+        ))
+    }
 }
 
 /// ClickHouse's own number for what it says; empty where it said none.
@@ -75,8 +117,12 @@ mod tests {
 
     fn said_of(error: &str) -> Option<String> {
         let url = |scheme: &str, host: &str| SecretUrl::new(format!("{scheme}://me:hunter2@{host}"));
-        let urls = [url("http", "away:8123"), url("amqp", "broker:5672/%2f"), url("postgres", "db:5432/app")];
-        by_code(error, urls.each_ref())
+        Services {
+            clickhouse: url("http", "away:8123"),
+            broker: url("amqp", "broker:5672/%2f"),
+            source: url("postgres", "db:5432/app"),
+        }
+        .remedy(error)
     }
 
     #[test]
@@ -101,6 +147,14 @@ mod tests {
             (
                 "LS-0204: clickhouse does not let Lockstep do its work: Code: 516: me: Authentication failed",
                 "correct LOCKSTEP_CLICKHOUSE_USER and LOCKSTEP_CLICKHOUSE_PASSWORD for ClickHouse at http://away:8123",
+            ),
+            (
+                "LS-0204: clickhouse does not let Lockstep do its work: HTTP status 404: what answers there is no ClickHouse",
+                "correct LOCKSTEP_CLICKHOUSE_URL: http://away:8123 leads to another program",
+            ),
+            (
+                "LS-0511: nothing is numbered: LS-0201: clickhouse is not available: connection refused",
+                "start ClickHouse at http://away:8123, or correct LOCKSTEP_CLICKHOUSE_URL ",
             ),
         ] {
             let said = said_of(error).unwrap_or_default();

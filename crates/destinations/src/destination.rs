@@ -180,6 +180,14 @@ pub trait Destination: Clone + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Whether it answers at all, within some seconds. Taken for granted of a destination that says nothing of it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn ping(&self) -> impl Future<Output = Result<(), DestinationError>> + Send {
+        async { Ok(()) }
+    }
+
     /// The servers that keep what they are given in memory before it is on a disk, and when each was started: one that was
     /// started again may have lost what came in the last minutes before. None, for a destination that writes through.
     ///

@@ -153,6 +153,10 @@ impl<D: Destination> Destination for Faulty<D> {
         self.inner.check_version().await
     }
 
+    async fn ping(&self) -> Result<(), DestinationError> {
+        self.inner.ping().await
+    }
+
     async fn servers(&self) -> Result<Vec<ServerStart>, DestinationError> {
         self.inner.servers().await
     }

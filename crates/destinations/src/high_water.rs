@@ -23,6 +23,19 @@ impl Mark {
     }
 }
 
+/// A destination holds numbers that the source never gave out (SRC-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "ClickHouse has come to sequence {destination_at}, the source only to {source_at}: the source was restored to an earlier \
+     state, was detached and set up anew, or is not the one of this ClickHouse"
+)]
+pub struct WentBack {
+    /// The last number that was given out.
+    pub source_at: SequenceId,
+    /// The highest that the destination holds.
+    pub destination_at: SequenceId,
+}
+
 /// How far each mapping has come. A mapping without a table has no mark.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Marks(pub BTreeMap<MappingName, Mark>);
@@ -31,6 +44,12 @@ impl Marks {
     /// The highest number that the destination holds anywhere.
     pub fn highest(&self) -> SequenceId {
         self.0.values().map(Mark::highest).max().unwrap_or_default()
+    }
+
+    /// Whether that is beyond what the source gave out: then nothing may be numbered, shipped again or removed.
+    pub fn beyond(&self, source_at: SequenceId) -> Option<WentBack> {
+        let destination_at = self.highest();
+        (destination_at > source_at).then_some(WentBack { source_at, destination_at })
     }
 
     /// The mappings that have come further than any number the source gave out. In normal operation there is none.
@@ -73,6 +92,9 @@ mod tests {
         let marks = Marks(names.iter().cloned().zip([mark(9, 3), mark(10, 10), mark(10, 11)]).collect());
         assert_eq!(marks.highest(), SequenceId::new(11));
         assert!(marks.ahead_of(SequenceId::new(11)).is_empty());
+        assert_eq!(marks.beyond(SequenceId::new(11)), None);
+        let [source_at, destination_at] = [10, 11].map(SequenceId::new);
+        assert_eq!(marks.beyond(source_at), Some(WentBack { source_at, destination_at }));
         assert_eq!(marks.ahead_of(SequenceId::new(10)).into_keys().collect::<Vec<_>>(), names[2..]);
         assert_eq!(marks.ahead_of(SequenceId::new(8)).len(), 3);
     }

@@ -28,7 +28,7 @@ pub use destination::{
 pub use erase::{Erase, OldTombstones, PLACES_PER_STATEMENT, Removal};
 pub use error::{DestinationError, Failure, Retry};
 pub use error_policy::Policy;
-pub use high_water::{HighWater, Mark, Marks};
+pub use high_water::{HighWater, Mark, Marks, WentBack};
 pub use postgres::Postgres;
 pub use provision::{Provision, ProvisionError, ProvisionPlan, ProvisionStep, TableAction, TableChange, Wanted, When};
 pub use start::refuse_unfit_at_start;

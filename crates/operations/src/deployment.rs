@@ -80,6 +80,16 @@ impl<'a> Deployment<'a> {
         Ok(self.clickhouse.get_or_init(|| clickhouse).clone())
     }
 
+    /// The same once it has answered, within some seconds: one that hangs is not waited for with what may take long.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub(crate) async fn answering_clickhouse(&self) -> Result<ClickHouse, OperationError> {
+        let clickhouse = self.clickhouse()?;
+        clickhouse.ping().await?;
+        Ok(clickhouse)
+    }
+
     /// The last number that was given out.
     pub(crate) async fn last_sequence(&self) -> Result<SequenceId, OperationError> {
         last_sequence(&self.client).await.map_err(OperationError::unless_migrated)

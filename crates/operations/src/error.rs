@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::verified::CertificateError;
+use lockstep_core::exit;
 use lockstep_core::secret_keys::{KeyFileError, NoRandomness, OpenError};
-use lockstep_core::{SequenceId, exit};
 use lockstep_destinations::postgres::ConnectionError;
-use lockstep_destinations::{DestinationError, Failure, ProvisionError};
+use lockstep_destinations::{DestinationError, Failure, ProvisionError, WentBack};
 use lockstep_mappings::clickhouse::access::UserName;
 use lockstep_mappings::postgres::facts::Misfit;
 use lockstep_mappings::{DefinitionErrors, DraftError, MappingSet};
@@ -154,16 +154,8 @@ pub enum OperationError {
     )]
     UnknownDestination(String),
     /// ClickHouse has rows or cursors with numbers that the source never gave out.
-    #[error(
-        "LS-0042: ClickHouse has come to sequence {destination}, the source only to {source_at}: it was restored to an \
-         earlier state, or is another source. Nothing was changed; run `lockstep rewind` first"
-    )]
-    SourceWentBack {
-        /// The last number that was given out.
-        source_at: SequenceId,
-        /// The highest that ClickHouse holds.
-        destination: SequenceId,
-    },
+    #[error("LS-0042: {0}. Nothing was changed; run `lockstep rewind` first")]
+    SourceWentBack(WentBack),
     /// Lockstep's own tables are not there yet.
     #[error("LS-0023: the source database lacks Lockstep's own tables; run `lockstep migrate` first")]
     NotMigrated,
@@ -350,7 +342,7 @@ impl OperationError {
             Self::Source(_)
             | Self::Destination(_)
             | Self::Provision(ProvisionError::Destination(_))
-            | Self::SourceWentBack { .. }
+            | Self::SourceWentBack(_)
             | Self::StillExists(_)
             | Self::CameBack(_)
             | Self::NoRandomness(_)

@@ -23,6 +23,7 @@ mod limit;
 mod mapping;
 mod mark;
 mod pause;
+mod programs;
 mod progress;
 mod quarantine;
 mod resync;
@@ -86,7 +87,7 @@ pub use quarantine::{
     quarantined, quarantined_page, retry_quarantined,
 };
 pub use resync::{ExportReport, ResyncRequest, resync};
-pub use rewind::{Ahead, RewindReport, rewind};
+pub use rewind::{Ahead, RewindReport, rewind, went_back};
 pub use runs::{
     FindingOf, OwnReceipt, RUNS_A_PAGE, VerificationRun, all_findings, receipt, receipts, verification_run,
     verification_runs,

@@ -36,6 +36,11 @@ impl<'a> Waiting<'a> {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What is left of the limit.
+    pub(crate) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
     /// Pauses before the next look, and tells now and then what is waited for.
     ///
     /// # Errors

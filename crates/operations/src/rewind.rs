@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use lockstep_core::SequenceId;
-use lockstep_destinations::HighWater;
-use lockstep_schema::identity::server_run;
-use lockstep_schema::tenant_destinations;
+use lockstep_core::{MappingName, SequenceId};
+use lockstep_destinations::{ClickHouse, HighWater, WentBack};
+use lockstep_schema::identity::{last_sequence, server_run};
+use lockstep_schema::{SqlStateKind, tenant_destinations};
 use serde::Serialize;
+use tokio_postgres::Client;
 
 use crate::deployment::Deployment;
 use crate::error::OperationError;
@@ -48,6 +49,28 @@ pub struct Ahead {
     pub cursor: i64,
     /// The highest of all rows and tombstones.
     pub version: i64,
+}
+
+/// Whether ClickHouse holds numbers that the source never gave out. One that has no table of changes gave out none; of one whose tables
+/// are older than this program nothing is known before `lockstep migrate`.
+///
+/// # Errors
+/// When one side cannot be asked.
+pub async fn went_back(
+    clickhouse: &ClickHouse,
+    source: &Client,
+    mappings: &[MappingName],
+) -> Result<Option<WentBack>, OperationError> {
+    // Before the source is asked: what is numbered and shipped in between must not look like being ahead.
+    let marks = clickhouse.marks(mappings).await?;
+    match last_sequence(source).await {
+        Err(error) if error.kind() == Some(SqlStateKind::Missing) => {
+            let is_new = "SELECT to_regclass('lockstep.change') IS NULL";
+            let is_new: bool = source.query_one(is_new, &[]).await?.get(0);
+            Ok(is_new.then_some(SequenceId::BASE).and_then(|source_at| marks.beyond(source_at)))
+        }
+        source_at => Ok(marks.beyond(source_at?)),
+    }
 }
 
 /// Looks what is ahead of the source; moves the sequence past that and fills all mappings again, unless it is to look only.

@@ -7,7 +7,7 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_schema::events::SinkState;
 use lockstep_schema::instances::{self, Instance};
-use lockstep_schema::tasks::{TaskStatus, statuses};
+use lockstep_schema::tasks::TaskStatus;
 use lockstep_schema::tenant_destinations::{find_all, overview};
 use lockstep_schema::{Control, fills, progress};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::error::OperationError;
 use crate::events::event_sinks;
 use crate::limit::COUNT_LIMIT;
 use crate::pause::{PausedPart, paused_parts};
+use crate::programs::tasks;
 
 /// The broker has so long to answer a single look; how it came to that is an error of its own by then.
 const BROKER_LIMIT: Duration = Duration::from_secs(60);
@@ -172,7 +173,7 @@ async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationErr
         tenants: tenants(control).await?,
         event_sinks: event_sinks(deployment).await?,
         instances: instances::all(control).await?,
-        tasks: statuses(control).await?,
+        tasks: tasks(deployment).await?,
         count_limit: COUNT_LIMIT,
     })
 }

@@ -157,7 +157,11 @@ async fn progress(
     let names = deployment.mapping_names();
     let asked = async {
         Ok::<_, OperationError>(
-            deployment.clickhouse()?.cursors(Selection::These(&[tenancy]), Selection::These(&names)).await?,
+            deployment
+                .answering_clickhouse()
+                .await?
+                .cursors(Selection::These(&[tenancy]), Selection::These(&names))
+                .await?,
         )
     };
     let (unreachable, cursors) = match asked.await {

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use lockstep_core::{DestinationId, SequenceId, TenancyId};
-use lockstep_schema::instances::{self, Instance};
+use lockstep_destinations::clickhouse::Timeouts;
+use lockstep_schema::instances;
 use lockstep_schema::quarantine::{QuarantineScope, count};
-use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::overview::{self, Behind, Scope};
-use lockstep_schema::{Control, fills, progress};
+use lockstep_schema::{fills, progress};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -21,11 +21,15 @@ use crate::deployment::Deployment;
 use crate::destinations::Named;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
+use crate::programs::{sentences_of, tasks};
 use crate::progress::{Progress, Waiting};
 use crate::tenancies::must_exist;
 
 /// So many of tenants' own destinations are named.
 const MAX_NAMED: i64 = 20;
+
+/// A question that is asked when the time is nearly up is given so long.
+const LAST_QUESTION: Duration = Duration::from_secs(2);
 
 /// What waiting came to.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
@@ -54,7 +58,9 @@ pub struct WaitReport {
     pub quarantined_rows: i64,
     /// What is paused, where something is still on its way.
     pub paused: Vec<PausedPart>,
-    /// Which programs run and which of their tasks fail, where something is still on its way: in sentences.
+    /// What is wrong with programs, where something is still on its way: in sentences.
+    pub wrong: Vec<String>,
+    /// Which of them run, then: in sentences.
     pub known: Vec<String>,
     /// Tenants' own destinations that are behind and were not waited for, some of them.
     pub left_out: Vec<LeftOut>,
@@ -147,10 +153,15 @@ impl Parts {
 }
 
 impl Lag {
-    async fn read(deployment: &Deployment<'_>, parts: Parts, up_to: SequenceId) -> Result<Self, OperationError> {
+    async fn read(
+        deployment: &Deployment<'_>,
+        parts: Parts,
+        up_to: SequenceId,
+        limit: Duration,
+    ) -> Result<Self, OperationError> {
         let mut lag = Self::default();
         if parts.clickhouse {
-            lag.read_clickhouse(deployment, parts.tenancy, up_to).await?;
+            lag.read_clickhouse(deployment, parts.tenancy, up_to, limit).await?;
         }
         if let Some(scope) = parts.tenants {
             let control = deployment.control()?;
@@ -169,6 +180,7 @@ impl Lag {
         deployment: &Deployment<'_>,
         tenancy: Option<TenancyId>,
         up_to: SequenceId,
+        limit: Duration,
     ) -> Result<(), OperationError> {
         let (control, destination) = (deployment.control()?, DESTINATION.into());
         let names: Vec<_> = deployment.mappings.iter().map(|mapping| mapping.name.as_str()).collect();
@@ -177,7 +189,10 @@ impl Lag {
         self.filling = unfinished.into_iter().filter(|name| !not_set_up.contains(name)).collect();
         self.not_set_up = not_set_up.into_iter().collect();
         if let Some(tenancy) = tenancy {
-            let late = late(deployment, &deployment.clickhouse()?, &[tenancy], up_to).await?;
+            let clickhouse = deployment.clickhouse()?;
+            let usual = clickhouse.timeouts();
+            let timeouts = Timeouts { statement: usual.statement.min(limit.max(LAST_QUESTION)), ..usual };
+            let late = late(deployment, &clickhouse.with_timeouts(timeouts), &[tenancy], up_to).await?;
             self.behind = late.into_iter().map(|(mapping, _)| mapping).collect();
         } else {
             let passed = progress::passed(control, &destination).await?;
@@ -263,6 +278,11 @@ pub async fn wait(
         (true, 0) => WaitOutcome::InStep,
         (true, _) => WaitOutcome::Quarantined,
     };
+    let (wrong, known) = if in_time {
+        (Vec::new(), Vec::new())
+    } else {
+        sentences_of(&instances::all(control).await?, &tasks(deployment).await?)
+    };
     Ok(WaitReport {
         outcome,
         sequence: up_to.map(SequenceId::get),
@@ -270,30 +290,10 @@ pub async fn wait(
         lag,
         quarantined_rows,
         paused: if in_time { Vec::new() } else { paused_parts(deployment).await? },
-        known: if in_time { Vec::new() } else { known(control).await? },
+        wrong,
+        known,
         left_out: left_out.into_iter().map(LeftOut::from).collect(),
     })
-}
-
-/// Which programs run, and what fails in them.
-async fn known(control: &Control) -> Result<Vec<String>, OperationError> {
-    Ok(sentences_of(&instances::all(control).await?, &statuses(control).await?))
-}
-
-fn sentences_of(instances: &[Instance], tasks: &[TaskStatus]) -> Vec<String> {
-    let running = ["sequencer", "worker"].map(|role| {
-        let alive = instances.iter().filter(|instance| instance.is_alive && instance.role == role).count();
-        match alive {
-            0 => format!("no {role} has told of itself for half a minute: start lockstep-{role}"),
-            1 => format!("one {role} runs"),
-            more => format!("{more} {role}s run"),
-        }
-    });
-    let said = instances.iter().filter(|instance| instance.is_alive).filter_map(|instance| {
-        let why = instance.state["why"].as_str()?;
-        Some(format!("{} {} says: {}", instance.role, instance.id, why.replace('\n', "; ")))
-    });
-    running.into_iter().chain(said).chain(tasks.iter().filter_map(TaskStatus::trouble)).collect()
 }
 
 /// Looks until there is no lag. Returns the last one, and whether it went in time.
@@ -304,7 +304,7 @@ async fn until_none(
     waiting: &mut Waiting<'_>,
 ) -> Result<(Lag, bool), OperationError> {
     loop {
-        let lag = Lag::read(deployment, parts, up_to).await?;
+        let lag = Lag::read(deployment, parts, up_to, waiting.left()).await?;
         if lag.is_none() {
             return Ok((lag, true));
         }
@@ -354,42 +354,10 @@ mod tests {
             lag,
             quarantined_rows: 0,
             paused,
+            wrong: vec!["worker sweep failed".to_owned()],
             known: vec!["one worker runs".to_owned()],
             left_out: vec![LeftOut { id, why: "paused" }],
         };
-        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"not_set_up":["teams"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"known":["one worker runs"],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
-    }
-
-    #[test]
-    fn what_runs_and_what_fails_is_said_and_not_asked() {
-        let instance = |role: &str, is_alive| Instance {
-            id: Uuid::from_u128(1),
-            role: role.to_owned(),
-            version: String::new(),
-            started_at: String::new(),
-            seen_at: String::new(),
-            is_alive,
-            state: serde_json::Value::Null,
-        };
-        let sweep = TaskStatus {
-            program: "worker".to_owned(),
-            name: "sweep".to_owned(),
-            last_run: None,
-            took_ms: None,
-            did: 0,
-            failed_at: Some("then".to_owned()),
-            error: Some("LS-0201: away".to_owned()),
-            waits_for: None,
-            is_failing: true,
-            is_untried: false,
-        };
-        let instances = [instance("sequencer", true), instance("worker", true), instance("worker", true)];
-        let said = ["one sequencer runs", "2 workers run", "worker sweep failed at then: LS-0201: away"];
-        assert_eq!(sentences_of(&instances, &[sweep]), said);
-        let ahead = Instance { state: serde_json::json!({ "why": "LS-0510: ahead" }), ..instance("sequencer", true) };
-        let said = sentences_of(&[ahead], &[]);
-        assert_eq!(said[2], "sequencer 00000000-0000-0000-0000-000000000001 says: LS-0510: ahead", "{said:?}");
-        let said = sentences_of(&[instance("worker", false)], &[]);
-        assert!(said[0].contains("start lockstep-sequencer") && said[1].contains("start lockstep-worker"), "{said:?}");
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"outcome":"in_flight","sequence":9,"waited_ms":60000,"lag":{"passed":7,"behind":[],"filling":["users"],"not_set_up":["teams"],"destinations":[{"id":"00000000-0000-0000-0000-000000000001","passed":3,"unfinished":false}],"unnoted":false},"quarantined_rows":0,"paused":[{"kind":"mapping","name":"users","since":"2026-11-26T01:02:03Z","reason":"too wide"}],"wrong":["worker sweep failed"],"known":["one worker runs"],"left_out":[{"id":"00000000-0000-0000-0000-000000000001","why":"paused"}]}"#);
     }
 }

@@ -107,6 +107,20 @@ impl Consumer {
         topology: &Topology,
         prefetch: u16,
     ) -> Result<Self, QueueError> {
+        Self::connect_telling(url, ca, topology, prefetch, None).await
+    }
+
+    /// The same, and lets `health` know, as part `queue`, why there is no connection yet, when it breaks and when it is back.
+    ///
+    /// # Errors
+    /// As [`Consumer::connect`].
+    pub async fn connect_telling(
+        url: &SecretUrl,
+        ca: Option<&Path>,
+        topology: &Topology,
+        prefetch: u16,
+        health: Option<Health>,
+    ) -> Result<Self, QueueError> {
         metrics::describe();
         let topology = Arc::new(topology.clone());
         let endpoint =
@@ -115,15 +129,11 @@ impl Consumer {
         let plan = ConsumePlan { endpoint, topology: Arc::clone(&topology), prefetch: prefetch.max(1) };
         let outbound = Arc::new(Outbound::new(PublishPlan::new(url, ca, &topology)));
         let mut session = Reconnecting::new(plan);
+        if let Some(health) = health {
+            session.report_to(health);
+        }
         session.ready().await?;
         Ok(Self { session, outbound, topology })
-    }
-
-    /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
-    #[must_use]
-    pub fn with_health(mut self, health: Health) -> Self {
-        self.session.report_to(health);
-        self
     }
 
     /// The next batch. Waits for it, and for the broker to come back if it went away.

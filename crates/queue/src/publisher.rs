@@ -27,17 +27,26 @@ impl Publisher {
     /// Only what waiting does not mend ([`QueueError::is_retryable`] is false): a wrong address, refused access,
     /// certificates that cannot be read, queues that exist with other arguments.
     pub async fn connect(url: &SecretUrl, ca: Option<&Path>, topology: &Topology) -> Result<Self, QueueError> {
-        metrics::describe();
-        let outbound = Outbound::new(PublishPlan::new(url, ca, topology));
-        outbound.connect().await?;
-        Ok(Self { outbound, queue: topology.main_queue() })
+        Self::connect_telling(url, ca, topology, None).await
     }
 
-    /// Lets `health` know, as part `queue`, when the connection breaks and when it is back.
-    #[must_use]
-    pub fn with_health(mut self, health: Health) -> Self {
-        self.outbound.session_mut().report_to(health);
-        self
+    /// The same, and lets `health` know, as part `queue`, why there is no connection yet, when it breaks and when it is back.
+    ///
+    /// # Errors
+    /// As [`Publisher::connect`].
+    pub async fn connect_telling(
+        url: &SecretUrl,
+        ca: Option<&Path>,
+        topology: &Topology,
+        health: Option<Health>,
+    ) -> Result<Self, QueueError> {
+        metrics::describe();
+        let mut outbound = Outbound::new(PublishPlan::new(url, ca, topology));
+        if let Some(health) = health {
+            outbound.session_mut().report_to(health);
+        }
+        outbound.connect().await?;
+        Ok(Self { outbound, queue: topology.main_queue() })
     }
 
     /// Publishes all batches and returns when the broker has confirmed every message. Batches above the limits of one

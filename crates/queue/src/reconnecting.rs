@@ -63,7 +63,7 @@ impl<S: Session> Reconnecting<S> {
     pub(crate) fn report_to(&mut self, health: Health) {
         match self.current() {
             Some(_) => health.ready(HEALTH_PART),
-            None => health.not_ready(HEALTH_PART, "not connected"),
+            None => health.not_ready(HEALTH_PART, "not connected yet"),
         }
         self.health = Some(health);
     }

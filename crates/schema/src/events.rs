@@ -7,11 +7,12 @@ use tokio_postgres::{Client, Row};
 use crate::error::SourceError;
 
 /// Every kind of event that there is.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "destination_down",
     "erasure_done",
     "mapping_stopped",
     "needs_refill",
+    "numbering_stopped",
     "paused",
     "quarantine",
     "task_failing",
@@ -34,7 +35,7 @@ const BEGIN: &str = "WITH written AS (INSERT INTO lockstep.event (kind, subject,
 /// One statement, so that it is over once; it tells which event has raised it, and when.
 const END: &str = "WITH over AS (UPDATE lockstep.event SET open = FALSE WHERE kind = $1 AND subject = $2 AND open RETURNING id, at, body),
 written AS (INSERT INTO lockstep.event (kind, subject, state, open, body)
-  SELECT $1, $2, 'resolved', FALSE, (body - 'look') || jsonb_build_object('raised_by', id, 'raised_at', at) FROM over RETURNING id), ";
+  SELECT $1, $2, 'resolved', FALSE, (body - 'look' - 'means') || jsonb_build_object('raised_by', id, 'raised_at', at) FROM over RETURNING id), ";
 
 /// What a sink does not have is counted up to this; beyond it a number is "at least".
 pub const COUNTED: i64 = 1_000;

@@ -1,14 +1,16 @@
 //! The daemons that run (`lockstep.instance`).
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Timestamptz};
 use diesel_async::RunQueryDsl;
 use lockstep_core::instance::id as instance_id;
+use lockstep_core::output::code_in;
 use lockstep_core::traffic::Traffic;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::connect::{Control, Source};
@@ -18,6 +20,8 @@ use crate::tasks::{Ran, Task, open_to_note};
 
 /// How often an instance says that it lives.
 const EVERY: Duration = Duration::from_secs(10);
+/// What keeps an instance from its work is told once it has for so long.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What an instance says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -28,8 +32,51 @@ pub struct State {
     pub why: Option<String>,
     /// Of a sequencer: whether it leads.
     pub leads: Option<bool>,
+    /// What keeps it from its work: a worker that cannot begin, a sequencer that leads and numbers nothing.
+    pub held_up: Option<HeldUp>,
     /// Of a worker: what it has shipped since it began.
     pub shipped: Option<Traffic>,
+}
+
+/// What keeps a program from its work, and for how long it has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldUp {
+    /// Without values of rows.
+    pub why: String,
+    /// In seconds.
+    pub for_s: u64,
+}
+
+impl HeldUp {
+    /// Whether ClickHouse holds numbers that the source never gave out (SRC-1).
+    pub fn is_source_that_went_back(&self) -> bool {
+        code_in(&self.why) == Some("LS-0510")
+    }
+}
+
+/// What keeps this program from its work, shared with its heartbeat.
+#[derive(Clone, Default, Debug)]
+pub struct HoldUp(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl HoldUp {
+    /// It is so, and why; it goes on where it was so before.
+    pub fn set(&self, why: impl Into<String>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = held.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        *held = Some((since, why.into()));
+    }
+
+    /// It is over.
+    pub fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// As it is told: what has just begun may be over at once.
+    pub fn told(&self) -> Option<HeldUp> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, why) = held.as_ref()?;
+        (since.elapsed() >= TOLD_AFTER).then(|| HeldUp { why: why.clone(), for_s: since.elapsed().as_secs() })
+    }
 }
 
 /// Says every ten seconds that this instance lives, and how it is.
@@ -105,6 +152,19 @@ pub struct Instance {
     pub is_alive: bool,
     /// What it said of itself, as [`State`] has it.
     pub state: serde_json::Value,
+}
+
+impl Instance {
+    /// What keeps it from its work, where it lives.
+    pub fn held_up(&self) -> Option<HeldUp> {
+        if self.is_alive { HeldUp::deserialize(&self.state["held_up"]).ok() } else { None }
+    }
+
+    /// The same in a sentence.
+    pub fn trouble(&self) -> Option<String> {
+        let HeldUp { why, for_s } = self.held_up()?;
+        Some(format!("{} {} has done nothing for {for_s} s: {why}", self.role, self.id))
+    }
 }
 
 /// All of them, by role, and in the order in which they began.

@@ -3,6 +3,7 @@
 //! Our sessions set `row_security = off`, so that such a read fails instead of giving fewer rows (VER-1). This says it
 //! before anything is read, with the tables' names.
 
+use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_mappings::postgres::facts::tables_needed;
 use lockstep_mappings::{MappingSet, SourceTable};
@@ -34,11 +35,11 @@ pub async fn refuse(client: &Client, tables: &[&SourceTable]) -> Result<(), Sour
 }
 
 /// As [`refuse`], over all tables that these definitions need, for a program that starts: a Postgres that is away is waited
-/// for, for as long as it takes. Connecting finds a pooler in between, too.
+/// for, for as long as it takes; `health` says so meanwhile. Connecting finds a pooler in between, too.
 ///
 /// # Errors
 /// Only what waiting does not mend: see [`SourceError::is_configuration`].
-pub async fn refuse_at_start(source: &Source, set: &MappingSet) -> Result<(), SourceError> {
+pub async fn refuse_at_start(source: &Source, set: &MappingSet, health: &Health) -> Result<(), SourceError> {
     let tables = tables_needed(set);
     let tables: Vec<_> = tables.iter().collect();
     let look = async || refuse(&source.connect(Session::Control).await?, &tables).await;
@@ -46,8 +47,10 @@ pub async fn refuse_at_start(source: &Source, set: &MappingSet) -> Result<(), So
     loop {
         match look().await {
             Err(error) if !error.is_configuration() => {
-                let wait = backoff.next_wait();
-                tracing::warn!(%error, wait_ms = wait.as_millis(), "Postgres cannot be used, trying again");
+                let (wait, error) = (backoff.next_wait(), error.to_string());
+                let told = health.told(&error);
+                health.not_ready("source", error);
+                tracing::warn!(error = told, wait_ms = wait.as_millis(), "Postgres cannot be used, trying again");
                 tokio::time::sleep(wait).await;
             }
             outcome => return outcome,

@@ -51,13 +51,12 @@ impl Announcer {
     /// # Errors
     /// When the first connection to the broker is refused for a reason that waiting does not mend.
     pub(crate) async fn run(mut self, stop: Shutdown) -> Result<(), QueueError> {
-        self.health.not_ready("queue", "not connected yet");
         let topology = Topology::new(self.settings.queue_prefix.clone());
         let url = self.settings.amqp_url.clone();
         let ca = self.settings.tls_ca_file.clone();
-        let connecting = Publisher::connect(&url, ca.as_deref(), &topology);
+        let connecting = Publisher::connect_telling(&url, ca.as_deref(), &topology, Some(self.health.clone()));
         let Some(publisher) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
-        let publisher = publisher?.with_health(self.health.clone());
+        let publisher = publisher?;
         stop.run_until_cancelled(self.announce_when_woken(&publisher)).await;
         let leads = *self.leading.borrow();
         if leads && !matches!(timeout(STOP_TIMEOUT, self.round(&publisher)).await, Ok(Ok(()))) {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use lockstep_core::{SequenceId, exit};
-use lockstep_destinations::DestinationError;
+use lockstep_core::exit;
+use lockstep_destinations::{DestinationError, WentBack};
 use lockstep_mappings::DefinitionErrors;
 use lockstep_queue::QueueError;
 use lockstep_schema::SourceError;
@@ -31,16 +31,10 @@ pub enum SequencerError {
     Sequence(&'static str),
     /// ClickHouse has rows or cursors with numbers that the source never gave out.
     #[error(
-        "LS-0510: nothing is numbered: ClickHouse has come to sequence {destination}, the source only to {source_at}. The \
-         source was restored to an earlier state, or this ClickHouse belongs to another source: then set the right one. \
-         Run `lockstep rewind`, which moves the sequence on and exports again what may have been missed"
+        "LS-0510: nothing is numbered: {0}. Run `lockstep rewind`, which moves the sequence on and exports again what may have \
+         been missed; where this ClickHouse belongs to another source, set the right one instead"
     )]
-    SourceWentBack {
-        /// The last number that was given out.
-        source_at: SequenceId,
-        /// The highest that ClickHouse holds.
-        destination: SequenceId,
-    },
+    SourceWentBack(WentBack),
     /// ClickHouse cannot be asked how far it has come.
     #[error("LS-0511: nothing is numbered until ClickHouse has said how far it has come: {0}")]
     RewindUnchecked(DestinationError),
@@ -72,7 +66,7 @@ impl SequencerError {
         match self {
             Self::Source(error) => !error.is_configuration(),
             // Once it was mended, or is reachable.
-            Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack { .. } | Self::RewindUnchecked(_) => true,
+            Self::NotMigrated | Self::OtherDefinitions | Self::SourceWentBack(_) | Self::RewindUnchecked(_) => true,
             Self::Queue(error) => error.is_retryable(),
             Self::Definitions(_) | Self::Sequence(_) | Self::Outdated(_) | Self::Listen { .. } | Self::Internal(_) => {
                 false
@@ -86,7 +80,7 @@ impl SequencerError {
             Self::Source(error) if !error.is_configuration() => exit::DIFFERENT,
             Self::NotMigrated
             | Self::OtherDefinitions
-            | Self::SourceWentBack { .. }
+            | Self::SourceWentBack(_)
             | Self::RewindUnchecked(_)
             | Self::Internal(_) => exit::DIFFERENT,
             Self::Source(_)

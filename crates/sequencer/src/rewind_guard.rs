@@ -45,8 +45,8 @@ impl RewindGuard {
         // Before the source is asked: what is numbered and shipped in between must not look like being ahead.
         let marks = self.destination.marks(&self.mappings).await.map_err(SequencerError::RewindUnchecked)?;
         let source_at = last_sequence(client).await?;
-        if marks.highest() > source_at {
-            return Err(SequencerError::SourceWentBack { source_at, destination: marks.highest() });
+        if let Some(went_back) = marks.beyond(source_at) {
+            return Err(SequencerError::SourceWentBack(went_back));
         }
         self.remember(&run).await.map_err(SequencerError::RewindUnchecked)?;
         self.verified = Some(run);

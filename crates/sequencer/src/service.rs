@@ -11,7 +11,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
-use lockstep_schema::instances::{Heartbeat, State};
+use lockstep_schema::instances::{Heartbeat, HoldUp, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
@@ -47,13 +47,13 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref());
     let clickhouse = clickhouse.map_err(SequencerError::RewindUnchecked)?;
-    let health = Health::default();
+    let health = Health::of(&settings);
     serve_health(&settings, &health, &shutdown).await?;
     // Not before: the recorder is set there.
     metrics::describe();
     metrics::set(metrics::LEADER, false);
     let looking = async {
-        row_security::refuse_at_start(&source, &mappings).await?;
+        row_security::refuse_at_start(&source, &mappings, &health).await?;
         // One that is away keeps nobody from standing by: it is asked again before anything is numbered.
         match clickhouse.check_version().await {
             Err(error) if error.failure() == Failure::Outdated => Err(SequencerError::Outdated(error)),
@@ -63,8 +63,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
-    let mut beating = beat(&source, health.clone(), is_leading.clone(), &shutdown);
+    let (wake, stamps, held_up) = (Wake::default(), Arc::<Mutex<Stamps>>::default(), HoldUp::default());
+    let mut beating = beat(&source, (health.clone(), held_up.clone()), is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let event_tasks = EventTasks::new(settings.clone());
     let announcer = Announcer {
@@ -89,6 +89,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leading,
         event_tasks,
         backoff: Backoff::for_connections(),
+        held_up,
         paused: false,
     };
     let leadership = tokio::select! {
@@ -115,10 +116,15 @@ async fn serve_health(settings: &Settings, health: &Health, shutdown: &Shutdown)
 }
 
 /// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
-fn beat(source: &Source, health: Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
+fn beat(
+    source: &Source,
+    (health, held_up): (Health, HoldUp),
+    leads: watch::Receiver<bool>,
+    stop: &Shutdown,
+) -> JoinSet<()> {
     let state = move || {
         let why = health.report().err();
-        State { ready: why.is_none(), why, leads: Some(*leads.borrow()), shipped: None }
+        State { ready: why.is_none(), why, leads: Some(*leads.borrow()), held_up: held_up.told(), shipped: None }
     };
     let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
     Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());
@@ -148,6 +154,8 @@ struct Sequencer {
     leading: watch::Sender<bool>,
     event_tasks: EventTasks,
     backoff: Backoff,
+    /// Why it numbers nothing while it leads.
+    held_up: HoldUp,
     /// Whether an operator has paused it.
     paused: bool,
 }
@@ -176,6 +184,7 @@ impl Sequencer {
             self.event_tasks.forget();
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
+            self.held_up.clear();
             self.health.not_ready("leader", why.clone());
             tracing::warn!(reason = why, "no longer leading: no more passes");
         }
@@ -245,6 +254,7 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
+        self.held_up.clear();
         metrics::set(metrics::WENT_BACK, false);
         if report.paused != self.paused {
             self.paused = report.paused;
@@ -278,13 +288,15 @@ impl Sequencer {
         let wait = self.backoff.next_wait();
         let wait_ms = wait.as_millis();
         let attempt = self.backoff.attempts();
-        if let SequencerError::SourceWentBack { .. } = error {
+        if let SequencerError::SourceWentBack(_) = error {
             metrics::set(metrics::WENT_BACK, true);
             tracing::error!(attempt, wait_ms, %error, "nothing is numbered, looking again");
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");
         }
-        self.health.not_ready("source", error.to_string());
+        let error = error.to_string();
+        self.held_up.set(self.health.told(&error));
+        self.health.not_ready("source", error);
         wait
     }
 }

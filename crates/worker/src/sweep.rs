@@ -4,6 +4,7 @@
 //! go by, and it finds changes whose announcement got lost on the way: a cursor that stands still below a change is announced again. What it
 //! costs depends on what has changed, not on how many tenancies there are.
 
+mod answers;
 mod told;
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::freshness::ChangeTimes;
 use lockstep_core::{MappingName, SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Cursors, Destination, DestinationError, Selection, without_ahead};
+use lockstep_destinations::{Destination, DestinationError, without_ahead};
 use lockstep_queue::Publisher;
 use lockstep_schema::pauses::Pauses;
 use lockstep_schema::tasks::{Ran, Task};
 use lockstep_schema::{Source, SourceError};
 
+use self::answers::{cursor_of, cursors, while_it_answers};
 use self::told::Told;
 pub(crate) use self::told::{Found, OfMapping};
 use crate::hints::Hints;
@@ -147,10 +149,35 @@ impl<D: Destination> Task for Sweep<D> {
         progress.head = head;
         let before = if self.told.is_new() { progress.session.before().await? } else { None };
         self.told.began(began, passed < head, before);
+        let announced = self.round(progress, (passed, head), began, (&pauses, at_once)).await;
+        if let Err(SweepError::Destination(_)) = &announced {
+            let up_to = SequenceId::new(head.get().min(passed.get() + STEP_NUMBERS));
+            self.told.cut_off(&self.shared.mappings.names(), &progress.session.changed(passed, up_to).await?);
+        }
+        let announced = announced?;
+        self.resumed = Some(pauses.resumed);
+        Ok(Ran::did(announced, every))
+    }
+}
+
+impl<D: Destination> Sweep<D> {
+    pub(crate) fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
+        Self { shared, publisher, resumed: None, told: Told::default() }
+    }
+
+    /// One round, which began then. Returns how many tenancies were announced again.
+    async fn round(
+        &mut self,
+        progress: &mut Progress,
+        (passed, head): (SequenceId, SequenceId),
+        began: Instant,
+        (pauses, at_once): (&Pauses, bool),
+    ) -> Result<usize, SweepError> {
         if progress.looked_at_servers.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             match self.look_at_servers(progress).await {
                 // One server of several may be away, which nothing else has to wait for.
                 Err(SweepError::Destination(error)) => {
+                    self.shared.destination.ping().await?;
                     tracing::warn!(%error, "the destination's servers do not all say when they were started");
                     progress.looked_at_servers = Some(Instant::now());
                 }
@@ -168,24 +195,18 @@ impl<D: Destination> Task for Sweep<D> {
         if let Some(found) = self.told.ended(began, self.found(&progress.behind), followed == head) {
             progress.session.write_result(&found).await?;
         }
-        let announced = self.announce(progress, &pauses, at_once).await?;
+        let announced = self.announce(progress, pauses, at_once).await?;
         if progress.looked_through.is_none_or(|at| at.elapsed() >= QUARANTINE_EVERY) {
             progress.session.look_through_quarantine(through.max(passed)).await?;
             progress.looked_through = Some(Instant::now());
         }
-        self.resumed = Some(pauses.resumed);
-        Ok(Ran::did(announced, every))
-    }
-}
-
-impl<D: Destination> Sweep<D> {
-    pub(crate) fn new(shared: Shared<D>, publisher: Arc<Publisher>) -> Self {
-        Self { shared, publisher, resumed: None, told: Told::default() }
+        Ok(announced)
     }
 
     /// Has shipped again what a server may have lost that was started again, and notes how far the destination has come.
     async fn look_at_servers(&self, progress: &mut Progress) -> Result<(), SweepError> {
-        let servers = self.shared.destination.servers().await?;
+        let destination = &self.shared.destination;
+        let servers = while_it_answers(destination, destination.servers()).await?;
         if servers.is_empty() {
             progress.session.forget_servers().await?;
             progress.looked_at_servers = Some(Instant::now());
@@ -248,8 +269,7 @@ impl<D: Destination> Sweep<D> {
             return Ok(());
         }
         let tenancies = tenancies_of(&changed);
-        let names = self.shared.mappings.names();
-        let cursors = self.shared.destination.cursors(Selection::These(&tenancies), Selection::These(&names)).await?;
+        let cursors = cursors(&self.shared, &tenancies).await?;
         // Most are of changes that are known by now.
         if cursors.values().any(|cursor| *cursor > progress.head) {
             progress.head = progress.session.position().await?.1;
@@ -325,10 +345,6 @@ impl<D: Destination> Sweep<D> {
 fn tenancies_of(changed: &Changed) -> Vec<TenancyId> {
     let tenancies: BTreeSet<_> = changed.keys().map(|(tenancy, _)| *tenancy).collect();
     tenancies.into_iter().collect()
-}
-
-fn cursor_of(cursors: &Cursors, pair: &(TenancyId, MappingName)) -> SequenceId {
-    cursors.get(pair).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

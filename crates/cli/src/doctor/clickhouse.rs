@@ -16,6 +16,7 @@ pub(super) const CHECK: &str = "ClickHouse";
 
 pub(super) async fn look(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, CliError> {
     let clickhouse = ClickHouse::connect(&settings.clickhouse, settings.tls_ca_file.as_deref())?;
+    clickhouse.ping().await?;
     let source = Source::of(settings)?;
     // Without the source it is not known whose tables they are: then they are taken for another system's.
     let live = attach::inspect_catalog(&source, mappings).await.unwrap_or_default();

@@ -9,8 +9,10 @@ use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
 use lockstep_operations::doctor::{
-    Check, DoctorReport, Outcome, access_checks, broker_check, destination_checks, or_ok, source_checks,
+    Check, DoctorReport, Outcome, access_checks, broker_check, destination_checks, in_time, or_ok, program_checks,
+    source_checks,
 };
+use lockstep_schema::Source;
 
 use crate::error::CliError;
 use crate::output::{Page, Report, say};
@@ -36,14 +38,18 @@ pub(crate) async fn run(
     settings: &Settings,
     mappings: &MappingSet,
 ) -> Result<DoctorReport, CliError> {
-    let mut checks = source_checks(settings, mappings, args.transactions_longer_than).await?;
-    checks.push(broker_check(settings).await);
-    let in_clickhouse = clickhouse::look(settings, mappings).await;
-    checks.extend(in_clickhouse.unwrap_or_else(|error| vec![Check::failed(clickhouse::CHECK, &error, settings)]));
-    let access = access_checks(settings, mappings).await;
-    checks.extend(access.unwrap_or_else(|error| vec![Check::failed("access", &error, settings)]));
-    let tenants = destination_checks(settings, mappings).await;
-    checks.extend(tenants.unwrap_or_else(|error| vec![Check::failed("tenants' destinations", &error, settings)]));
+    Source::of(settings)?;
+    // Beside each other: a service that hangs is waited for once. Each on the heap: together they are too large for a stack.
+    let (mut checks, broker, clickhouse, programs, access, tenants) = tokio::join!(
+        in_time("Postgres", settings, Box::pin(source_checks(settings, mappings, args.transactions_longer_than))),
+        Box::pin(broker_check(settings)),
+        in_time(clickhouse::CHECK, settings, Box::pin(clickhouse::look(settings, mappings))),
+        in_time("programs", settings, Box::pin(program_checks(settings, mappings))),
+        in_time("access", settings, Box::pin(access_checks(settings, mappings))),
+        in_time("tenants' destinations", settings, Box::pin(destination_checks(settings, mappings))),
+    );
+    checks.push(broker);
+    checks.extend([clickhouse, programs, access, tenants].into_iter().flatten());
     Ok(checks.into())
 }
 

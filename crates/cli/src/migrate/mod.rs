@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use lockstep_core::MappingName;
 use lockstep_core::settings::Settings;
-use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, When};
+use lockstep_destinations::{ClickHouse, Provision, ProvisionPlan, Wanted, WentBack, When};
 use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_operations::ActionRecord;
 use lockstep_schema::attach::{self, Applying, Live, Replaced, Step, Wishes};
@@ -90,10 +91,25 @@ pub(crate) async fn run(
     let plans = plan(args, mappings, &live, &clickhouse).await?;
     let report = MigrateReport::new(only_looks, mappings, &plans).checked(args.check);
     let report = report.with_restart(holds_others(&source, mappings, &live).await?);
+    let report = report.with_went_back(went_back(&source, &clickhouse, mappings, &plans).await?);
     if !only_looks && !report.is_nothing() {
         apply(&source, &clickhouse, &plans).await?;
     }
     Ok(report)
+}
+
+/// Whether ClickHouse is ahead of the source, as after `lockstep detach`: then the sequencer would number nothing (SRC-1). Tables that
+/// another system has made say nothing of that.
+async fn went_back(
+    source: &Source,
+    clickhouse: &ClickHouse,
+    mappings: &MappingSet,
+    plans: &Plans,
+) -> Result<Option<WentBack>, CliError> {
+    let is_ours = |name: &MappingName| !plans.clickhouse.rebuilt.iter().any(|(rebuilt, _)| rebuilt == name);
+    let names: Vec<_> = mappings.iter().map(|mapping| mapping.name.clone()).filter(is_ours).collect();
+    let client = source.connect(Session::Control).await?;
+    lockstep_operations::went_back(clickhouse, &client, &names).await
 }
 
 /// Whether programs that run may hold other definitions: some were set up before and have changed, or a mapping is paused as it did not

@@ -1,7 +1,8 @@
 //! What `lockstep migrate` has done, or would do.
 
 use lockstep_core::exit;
-use lockstep_destinations::{TableAction, TableChange};
+use lockstep_core::output::{Tone, toned};
+use lockstep_destinations::{TableAction, TableChange, WentBack};
 use lockstep_mappings::MappingSet;
 use lockstep_operations::shown::counted;
 use lockstep_schema::migrations;
@@ -30,6 +31,8 @@ pub(crate) struct MigrateReport {
     /// In Postgres.
     source: Vec<StepReport>,
     clickhouse: Vec<StepReport>,
+    /// Why `lockstep rewind` has to follow: ClickHouse is ahead of the source.
+    ahead: Option<String>,
     /// Whether what is to be done makes the exit code.
     #[serde(skip)]
     is_check: bool,
@@ -49,6 +52,11 @@ impl MigrateReport {
         Self { is_to_restart, ..self }
     }
 
+    /// The same, where ClickHouse may be ahead of the source.
+    pub(super) fn with_went_back(self, went_back: Option<WentBack>) -> Self {
+        Self { ahead: went_back.map(|found| found.to_string()), ..self }
+    }
+
     pub(super) fn new(dry_run: bool, mappings: &MappingSet, plans: &Plans) -> Self {
         let step =
             |what: &String, statements: &Vec<String>| StepReport { what: what.clone(), statements: statements.clone() };
@@ -58,6 +66,7 @@ impl MigrateReport {
             tables: plans.clickhouse.changes.clone(),
             source: plans.source.iter().map(|of| step(&of.what, &of.statements)).collect(),
             clickhouse: plans.clickhouse.steps.iter().map(|of| step(&of.what, &of.statements)).collect(),
+            ahead: None,
             is_check: false,
             is_to_restart: false,
         }
@@ -78,6 +87,7 @@ impl MigrateReport {
             tables: Vec::new(),
             source,
             clickhouse: Vec::new(),
+            ahead: None,
             is_check: false,
             is_to_restart: false,
         }
@@ -99,7 +109,7 @@ impl Report for MigrateReport {
         if self.is_check {
             self.source.iter().for_each(|step| say!(page, "to do in Postgres: {}", step.what));
             self.clickhouse.iter().for_each(|step| say!(page, "to do in ClickHouse: {}", step.what));
-            if self.is_nothing() {
+            if self.is_nothing() && self.ahead.is_none() {
                 say!(page, "{}", self.nothing());
             }
         } else if self.dry_run {
@@ -119,6 +129,14 @@ impl Report for MigrateReport {
         if self.is_to_restart && !self.is_check && !self.dry_run {
             say!(page, "Now {RESTART}.");
         }
+        if let Some(ahead) = &self.ahead {
+            let then = toned("`lockstep rewind`", Tone::Attention);
+            say!(
+                page,
+                "{ahead}. Nothing is numbered until {then} has run, after this; where this ClickHouse belongs to another source, set \
+                 the right one instead."
+            );
+        }
         for change in &self.tables {
             say!(page, "{} ({} rows): {}", change.table, change.rows, sentence(change.action));
             change.differences.iter().for_each(|difference| say!(page, "  - {difference}"));
@@ -126,7 +144,7 @@ impl Report for MigrateReport {
     }
 
     fn exit_code(&self) -> u8 {
-        if self.is_check && !self.is_nothing() { exit::DIFFERENT } else { exit::OK }
+        if self.is_check && !(self.is_nothing() && self.ahead.is_none()) { exit::DIFFERENT } else { exit::OK }
     }
 }
 

@@ -120,6 +120,35 @@ fn a_sequencer_that_is_paused_is_told_as_paused_and_not_as_missing() {
 }
 
 #[test]
+fn while_the_source_is_behind_clickhouse_nothing_but_rewind_is_named_for_what_follows_from_it() {
+    let run = |verdict: &str| VerificationRun {
+        id: 1,
+        started_at: String::new(),
+        finished_at: "2026-11-27T00:00:00Z".to_owned(),
+        seconds: 1.0,
+        verdict: verdict.to_owned(),
+        level: "content".to_owned(),
+        scope: serde_json::Value::Null,
+        counts: serde_json::Value::Null,
+    };
+    let different = || Seen { runs: vec![run("different")], ..seen() };
+    let remedies = |seen| judged(Ok(seen)).troubles.into_iter().map(|trouble| trouble.remedy).collect::<Vec<_>>();
+    assert_eq!(remedies(different()), ["lockstep-verifier --repair apply"]);
+    let held_up = |why: &str| Instance {
+        id: uuid::Uuid::nil(),
+        role: "sequencer".to_owned(),
+        version: String::new(),
+        started_at: String::new(),
+        seen_at: String::new(),
+        is_alive: true,
+        state: serde_json::json!({ "leads": true, "held_up": { "why": why, "for_s": 42 } }),
+    };
+    let mut behind = different();
+    behind.status.instances.push(held_up("LS-0510: ahead"));
+    assert_eq!(remedies(behind), [REWIND, REWIND]);
+}
+
+#[test]
 fn what_cannot_be_asked_is_unknown_and_never_zero() {
     let verdict = judged(Err("LS-0012: connection refused".to_owned()));
     assert_eq!(verdict.level, Level::Unknown);

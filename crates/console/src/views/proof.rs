@@ -16,7 +16,7 @@ use crate::extract::{Path, Query};
 use crate::figures::{duration, whole};
 use crate::page::{Page, Region, View};
 use crate::state::Console;
-use crate::verdict::Level;
+use crate::verdict::{Level, mending};
 
 #[derive(Deserialize, Default)]
 pub(crate) struct Asked {
@@ -34,6 +34,7 @@ struct ProofRegion {
     next_runs: Option<i64>,
     next_findings: Option<i64>,
     next_receipts: Option<i64>,
+    mending: &'static str,
 }
 
 struct RunRow {
@@ -93,7 +94,9 @@ pub(crate) async fn page(State(console): State<Arc<Console>>, Query(asked): Quer
     let findings = all_findings(&lent.deployment, asked.findings_before).await?;
     let receipts = receipts(&lent.deployment, asked.receipts_before).await?;
     lent.give_back();
+    let sample = console.samples.borrow().clone();
     let region = ProofRegion {
+        mending: mending(sample.seen.as_ref().ok()),
         next_runs: next(&runs, |run| run.id),
         next_findings: next(&findings, |finding| finding.id),
         next_receipts: next(&receipts, |receipt| receipt.id),

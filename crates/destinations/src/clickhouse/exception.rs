@@ -1,5 +1,6 @@
 //! ClickHouse's exceptions: what number means what, and how much of the text may be shown.
 
+use lockstep_core::remedy::NO_CLICKHOUSE;
 use lockstep_mappings::clickhouse::{IN_TIME, MARK_OF_REPLACED};
 
 use crate::error::{DestinationError, Failure};
@@ -14,7 +15,10 @@ const MAX_REASON_CHARS: usize = 300;
 pub(super) fn from_answer(answer: &str) -> DestinationError {
     let Some(exception) = Exception::find(answer) else {
         return match http_status(answer) {
-            Some(status @ ("401" | "403" | "404")) => {
+            Some(status @ ("404" | "405" | "501")) => {
+                super::error(Failure::Misconfigured, format!("HTTP status {status}: {NO_CLICKHOUSE}"))
+            }
+            Some(status @ ("401" | "403")) => {
                 super::error(Failure::Misconfigured, format!("HTTP status {status} and no ClickHouse exception"))
             }
             Some(status) => {
@@ -258,6 +262,10 @@ mod tests {
             "LS-0201: clickhouse is not available: HTTP status 502 and no ClickHouse exception"
         );
         assert_eq!(from_answer("403 Forbidden").retry(), Retry::Operator);
+        assert_eq!(
+            from_status(404, "There is no handle /nowhere").to_string(),
+            "LS-0204: clickhouse does not let Lockstep do its work: HTTP status 404: what answers there is no ClickHouse"
+        );
         assert_eq!(from_answer("").retry(), Retry::Later);
     }
 }

@@ -51,6 +51,8 @@ impl HighWater for ClickHouse {
 }
 
 async fn read_marks(clickhouse: &ClickHouse, mappings: &[MappingName]) -> Result<Marks, DestinationError> {
+    // One that hangs is not waited for as long as a whole column may take.
+    clickhouse.ping().await?;
     let timeouts = Timeouts { statement: ANSWER_TIMEOUT, ..clickhouse.timeouts() };
     let clickhouse = clickhouse.clone().with_timeouts(timeouts);
     let tables = raw_tables(&clickhouse).await?;

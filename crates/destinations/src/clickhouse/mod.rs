@@ -67,6 +67,10 @@ impl Destination for ClickHouse {
         version::check(self).await
     }
 
+    async fn ping(&self) -> Result<(), DestinationError> {
+        Self::ping(self).await
+    }
+
     async fn servers(&self) -> Result<Vec<ServerStart>, DestinationError> {
         servers::read(self).await
     }

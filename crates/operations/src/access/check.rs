@@ -74,7 +74,7 @@ pub(crate) async fn doctor_checks(settings: &Settings, mappings: &MappingSet) ->
 }
 
 async fn look(deployment: &Deployment<'_>) -> Result<(AccessState, Vec<AccessFinding>), OperationError> {
-    let clickhouse = deployment.clickhouse()?;
+    let clickhouse = deployment.answering_clickhouse().await?;
     let state = clickhouse.access_state(deployment.mappings).await?;
     let mut findings = state.audit(&clickhouse.access(deployment.mappings));
     findings.extend(misplaced(deployment, &state).await?);

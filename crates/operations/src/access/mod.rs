@@ -63,7 +63,7 @@ pub struct AccessReport {
 /// # Errors
 /// When ClickHouse cannot be asked, or does not let Lockstep see users.
 pub async fn access_list(deployment: &Deployment<'_>) -> Result<AccessReport, OperationError> {
-    let state = deployment.clickhouse()?.access_state(deployment.mappings).await?;
+    let state = deployment.answering_clickhouse().await?.access_state(deployment.mappings).await?;
     let users = state.users.iter().map(|user| {
         let (project_id, branch_id) =
             user.location(&state.policies).map(|place| (place.project_id, place.branch_id)).unzip();

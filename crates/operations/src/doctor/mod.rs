@@ -6,6 +6,7 @@ mod activity;
 mod broker;
 mod capture;
 mod destinations;
+mod programs;
 mod rights;
 mod vacuum;
 
@@ -21,6 +22,7 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
 use lockstep_schema::{Session, Source, SourceError, attach, row_security};
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::error::OperationError;
@@ -81,6 +83,28 @@ impl Check {
 
 /// For a whole service to tell how it is.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
+/// For some checks that are made together. Looks at very many tenancies take seconds.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// What some checks have found, in bounded time; or why they could not be made.
+pub async fn in_time<E: Display>(
+    check: &'static str,
+    settings: &Settings,
+    checking: impl Future<Output = Result<Vec<Check>, E>>,
+) -> Vec<Check> {
+    match timeout(CHECKS_TIMEOUT, checking).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(error)) => vec![Check::failed(check, &error, settings)],
+        Err(_) => {
+            let what = format!("it was not looked at within {} s", CHECKS_TIMEOUT.as_secs());
+            vec![Check::unknown(
+                check,
+                what,
+                "see what is said of Postgres and ClickHouse; else look at how busy they are",
+            )]
+        }
+    }
+}
 
 pub(crate) fn too_late(service: &'static str) -> Check {
     let what = format!("no answer within {} s", PROBE_TIMEOUT.as_secs());
@@ -163,6 +187,14 @@ async fn hidden_rows(client: &Client, (settings, mappings): (&Settings, &Mapping
 /// When Postgres or ClickHouse cannot be asked.
 pub async fn access_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
     crate::access::doctor_checks(settings, mappings).await
+}
+
+/// Looks whether something keeps programs from their work, and whether ClickHouse is ahead of the source.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn program_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
+    programs::look(settings, mappings).await
 }
 
 /// Looks whether tenants' own destinations can be worked for. Connects to none of them.

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::held::{self, Unreachable, Wanted};
 use super::judge::{self, Seen, is_owed};
 use super::own::OwnDestination;
-use super::placed::Placed;
+use super::placed::{Placed, Reached};
 use super::report::{DestinationFacts, DestinationStory, Fill, FillState, HeldRow, TenancyStory};
 use super::source::{Known, Rows, Snapshot};
 use crate::claims::{self, Claim, Version};
@@ -31,8 +31,9 @@ pub(super) async fn story(
     mapping: &Mapping,
     key: &[String],
     tenancy: TenancyId,
+    reached: &Reached,
 ) -> Result<TenancyStory, OperationError> {
-    let placed = Placed::read(deployment, mapping).await?;
+    let placed = Placed::read(deployment, mapping, reached).await?;
     let own = OwnDestination::all(deployment, mapping, tenancy).await?;
     let mut looker =
         Looker { deployment, mapping, key, tenancy, placed, own, first: HashMap::new(), owed: HashMap::new() };
@@ -51,7 +52,7 @@ pub(super) async fn story(
         }
         looks += 1;
         sleep(BETWEEN_LOOKS).await;
-        looker.placed = Placed::read(deployment, mapping).await?;
+        looker.placed = Placed::read(deployment, mapping, reached).await?;
     }
 }
 

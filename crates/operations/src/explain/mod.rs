@@ -28,6 +28,7 @@ pub use self::key::KeyProblem;
 pub use self::latest::{ChangedRow, latest_changes};
 use self::look::story;
 use self::owners::Owners;
+use self::placed::reach;
 pub use self::report::{
     BreakerState, Change, Changes, DestinationFacts, DestinationStory, Difference, ExplainReport, Fill, FillState,
     HeldRow, Holds, Judgement, Place, Refused, SourceRow, SourceState, TenancyFacts, TenancyStory, Verdict, Waiting,
@@ -60,13 +61,14 @@ pub async fn explain(deployment: &Deployment<'_>, request: &ExplainRequest) -> R
         syntax: key::syntax(mapping),
     })?;
     refuse_row_security(deployment, mapping).await?;
+    let reached = reach(deployment).await;
     let owners = match request.tenancy {
         Some(tenancy) => Owners::named(deployment, tenancy).await?,
-        None => Owners::found(deployment, mapping, &key).await?,
+        None => Owners::found(deployment, mapping, &key, &reached).await?,
     };
     let mut tenancies = Vec::with_capacity(owners.tenancies.len());
     for tenancy in owners.tenancies {
-        tenancies.push(story(deployment, mapping, &key, tenancy).await?);
+        tenancies.push(story(deployment, mapping, &key, tenancy, &reached).await?);
     }
     // Others live where somebody has the key.
     if tenancies.iter().any(|tenancy| !is_strangers(tenancy)) {

@@ -8,7 +8,7 @@ use lockstep_schema::{SourceError, SqlStateKind};
 use uuid::Uuid;
 
 use super::held::answered;
-use super::placed::Placed;
+use super::placed::{Placed, Reached};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::tenancies::{ever_at, exists};
@@ -59,6 +59,7 @@ impl Owners {
         deployment: &Deployment<'_>,
         mapping: &Mapping,
         key: &[String],
+        reached: &Reached,
     ) -> Result<Self, OperationError> {
         let (mut all, client) = (Self::default(), &deployment.client);
         match deployment.client.query(&explain::owners(mapping, key, AT_MOST), &[]).await.map_err(SourceError::from) {
@@ -69,7 +70,7 @@ impl Owners {
             Err(error) => return Err(error.into()),
         }
         all.add(client.query(&explain::named(mapping, key, AT_MOST), &[]).await?.iter().map(id));
-        match places(&Placed::read(deployment, mapping).await?, key).await {
+        match places(&Placed::read(deployment, mapping, reached).await?, key).await {
             Ok(places) => {
                 all.cut |= places.len() == AT_MOST;
                 all.add(ever_at(client, &places).await?);

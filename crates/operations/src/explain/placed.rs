@@ -1,5 +1,6 @@
 //! What is known of ClickHouse and a mapping before a key is looked at: where its rows go, its fill, and what is paused.
 
+use lockstep_core::remedy::told;
 use lockstep_core::{DestinationId, TenancyId};
 use lockstep_destinations::ClickHouse;
 use lockstep_mappings::Mapping;
@@ -12,6 +13,15 @@ use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::paused_parts;
 
+/// ClickHouse where it answers, or why it does not and what mends that. It is asked once: each further question to one that hangs
+/// would take its time.
+pub(super) type Reached = Result<ClickHouse, String>;
+
+/// Asks ClickHouse whether it is there.
+pub(super) async fn reach(deployment: &Deployment<'_>) -> Reached {
+    deployment.answering_clickhouse().await.map_err(|error| told(&error.to_string(), deployment.settings))
+}
+
 /// ClickHouse and a mapping there, and what is paused anywhere.
 pub(super) struct Placed {
     /// With the mapping as its rows go there at the moment; or why neither can be used.
@@ -23,13 +33,17 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    pub(super) async fn read(deployment: &Deployment<'_>, mapping: &Mapping) -> Result<Self, OperationError> {
+    pub(super) async fn read(
+        deployment: &Deployment<'_>,
+        mapping: &Mapping,
+        reached: &Reached,
+    ) -> Result<Self, OperationError> {
         let (control, id) = (deployment.control()?, DestinationId::clickhouse());
         let recorded = definitions::recorded(&deployment.client, DESTINATION).await?;
         let clickhouse = match recorded.get(mapping.name.as_str()) {
             Some(found) if found.is_of(mapping) => {
                 let placed = if found.is_beside { mapping.beside() } else { mapping.clone() };
-                deployment.clickhouse().map(|clickhouse| (clickhouse, placed)).map_err(|error| error.to_string())
+                reached.clone().map(|clickhouse| (clickhouse, placed))
             }
             _ => Err("the mapping is set up otherwise than its definition says; run `lockstep migrate`".to_owned()),
         };

@@ -11,7 +11,6 @@ mod tenancies;
 use std::time::Duration;
 
 use lockstep_core::TenancyId;
-use lockstep_destinations::HighWater;
 use lockstep_mappings::Mapping;
 use serde::Serialize;
 
@@ -20,6 +19,7 @@ use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
 use crate::progress::{Progress, Waiting};
+use crate::rewind::went_back;
 
 /// What the fills are called.
 const REASON: &str = "resync";
@@ -111,10 +111,8 @@ pub async fn resync(
     let mappings: Vec<_> = deployment.mappings.iter().filter(wanted).collect();
     let clickhouse = deployment.clickhouse()?;
     // Where cursors are ahead they say nothing, and rows that did not arrive would be taken for stale.
-    let destination = clickhouse.marks(&deployment.mapping_names()).await?.highest();
-    let source_at = deployment.last_sequence().await?;
-    if destination > source_at {
-        return Err(OperationError::SourceWentBack { source_at, destination });
+    if let Some(went_back) = went_back(&clickhouse, &deployment.client, &deployment.mapping_names()).await? {
+        return Err(OperationError::SourceWentBack(went_back));
     }
     let mut waiting = Waiting::new(request.limit, progress);
     let exported = if request.tenancies.is_empty() {

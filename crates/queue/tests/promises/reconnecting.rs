@@ -11,9 +11,18 @@ use crate::broker::{Broker, as_it_is, batch, next, until, within};
 use crate::proxy;
 
 async fn both(broker: &Broker, url: &SecretUrl) -> (Publisher, Consumer) {
-    let publisher = within("the publisher to connect", Publisher::connect(url, None, &broker.topology)).await.unwrap();
-    let consumer = within("the consumer to connect", Consumer::connect(url, None, &broker.topology, 10)).await.unwrap();
-    (publisher, consumer)
+    both_telling(broker, url, [None, None]).await
+}
+
+async fn both_telling(
+    broker: &Broker,
+    url: &SecretUrl,
+    [publishing, consuming]: [Option<Health>; 2],
+) -> (Publisher, Consumer) {
+    let publisher = Publisher::connect_telling(url, None, &broker.topology, publishing);
+    let publisher = within("the publisher to connect", publisher).await.unwrap();
+    let consumer = Consumer::connect_telling(url, None, &broker.topology, 10, consuming);
+    (publisher, within("the consumer to connect", consumer).await.unwrap())
 }
 
 #[tokio::test]
@@ -80,10 +89,9 @@ async fn a_connection_that_hangs_is_replaced() {
 async fn a_broker_that_is_away_is_waited_for_and_health_says_so() {
     Broker::run(as_it_is, async |broker| {
         let proxy = proxy::start().await;
-        let (publisher, consumer) = both(&broker, &proxy::url(&proxy, "")).await;
         let (publishing, consuming) = (Health::default(), Health::default());
-        let (publisher, mut consumer) =
-            (publisher.with_health(publishing.clone()), consumer.with_health(consuming.clone()));
+        let telling = [&publishing, &consuming].map(|health| Some(health.clone()));
+        let (publisher, mut consumer) = both_telling(&broker, &proxy::url(&proxy, ""), telling).await;
         assert_eq!((publishing.report(), consuming.report()), (Ok(()), Ok(())));
 
         let port = proxy.stop().await;

@@ -25,7 +25,10 @@ use crate::error::{SourceError, within};
 /// The name of the connections that look for a pooler, as `pg_stat_activity` shows it.
 const LOOKING: &str = "lockstep look";
 /// How long finding out about a pooler may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long Postgres may take to let somebody in and to take the settings of a session. Of a server that hangs nothing else says
+/// so soon.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection for typed reads and writes of Lockstep's own tables.
 pub type Control = AsyncPgConnection;
@@ -74,9 +77,12 @@ impl Source {
     /// When Postgres cannot be reached or refuses, and [`SourceError::Pooler`].
     pub async fn connect(&self, session: Session) -> Result<Client, SourceError> {
         self.refuse_pooler().await?;
-        let client = self.open(session.name()).await?;
-        client.batch_execute(&session.opening(self.read_only)).await?;
-        Ok(client)
+        within(OPEN_TIMEOUT, async {
+            let client = self.open(session.name()).await?;
+            client.batch_execute(&session.opening(self.read_only)).await?;
+            Ok(client)
+        })
+        .await
     }
 
     /// Opens a connection for Diesel. The first one looks for a pooler in between.
@@ -86,10 +92,13 @@ impl Source {
     pub async fn connect_diesel(&self, session: Session) -> Result<Control, SourceError> {
         use diesel_async::SimpleAsyncConnection;
         self.refuse_pooler().await?;
-        let (client, connection) = self.named(session.name()).connect(self.tls.clone()).await?;
-        let mut diesel = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-        diesel.batch_execute(&session.opening(self.read_only)).await?;
-        Ok(diesel)
+        within(OPEN_TIMEOUT, async {
+            let (client, connection) = self.named(session.name()).connect(self.tls.clone()).await?;
+            let mut diesel = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+            diesel.batch_execute(&session.opening(self.read_only)).await?;
+            Ok(diesel)
+        })
+        .await
     }
 
     /// Finds out, once for this source and its clones, whether a pooler in transaction mode stands in between: session

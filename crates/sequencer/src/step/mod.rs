@@ -172,7 +172,7 @@ impl Numbering {
                 guard.forget();
             }
             let verified = guard.check(&session.client).await;
-            if matches!(verified, Err(SequencerError::SourceWentBack { .. })) {
+            if matches!(verified, Err(SequencerError::SourceWentBack(_))) {
                 // `lockstep rewind` mends all of it.
                 self.newest = (0, SequenceId::BASE);
             }

@@ -25,17 +25,29 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
 /// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
 /// Lockstep has paused something by itself. Of a task that is not tried at the moment only the time counts in which it was: what was told
-/// stays so until it is tried and does not fail, and one failure before a pause is not taken for a minute of them. ClickHouse is down where workers' sweep has not got through to it for half a minute: then what
-/// else fails for that is not told beside it. Texts of errors are left out: a code is enough.
+/// stays so until it is tried and does not fail, and one failure before a pause is not taken for a minute of them. ClickHouse is down where workers' sweep has not got through to it for half a minute, or
+/// a worker cannot begin for as long and none sweeps: then what else fails for that is not told beside it. A sweep that has nothing to do is
+/// written down every 20 seconds. Texts of errors are left out: a code is enough.
 const NOW: &str = "
-WITH away AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep' AND failed_at > COALESCE(last_run, '-infinity')
+WITH sweep AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep'),
+held AS (SELECT id, role, seen_at, state #>> '{held_up,why}' AS why, (state #>> '{held_up,for_s}')::bigint AS for_s, state->>'leads' AS leads
+  FROM lockstep.instance WHERE seen_at > clock_timestamp() - interval '30 seconds' AND (state #>> '{held_up,for_s}')::bigint >= 30),
+away AS ((SELECT failed_at, last_run, error FROM sweep WHERE failed_at > COALESCE(last_run, '-infinity')
     AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '30 seconds'
     AND error ~ 'LS-020[124]: clickhouse ')
+  UNION ALL (SELECT h.seen_at, (SELECT last_run FROM sweep), h.why FROM held h WHERE h.role = 'worker' AND h.why ~ 'LS-020[124]: clickhouse '
+    AND NOT EXISTS (SELECT FROM sweep WHERE last_run > clock_timestamp() - interval '45 seconds') ORDER BY h.seen_at)
+  LIMIT 1)
 (SELECT 'destination_down', id::text, TRUE, jsonb_build_object('destination', id, 'tenancy', tenancy_id, 'code', error_code,
-    'since', failing_since, 'failures', failures, 'look', 'lockstep destination show ' || id)
+    'since', failing_since, 'failures', failures, 'means', 'shipping to it waits until it is back; nothing is lost',
+    'look', 'lockstep destination show ' || id)
   FROM lockstep.tenant_destination WHERE failing_since < clock_timestamp() - interval '30 seconds' ORDER BY id LIMIT $1)
 UNION ALL (SELECT 'destination_down', 'clickhouse', TRUE, jsonb_build_object('destination', 'clickhouse', 'failed_at', failed_at,
-    'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep doctor') FROM away)
+    'last_run', last_run, 'code', substring(error FROM 'LS-020[124]'), 'means', 'shipping to it waits until it is back; nothing is lost',
+    'look', 'lockstep doctor') FROM away)
+UNION ALL (SELECT 'numbering_stopped', 'sequencer', TRUE, jsonb_build_object('since', seen_at - make_interval(secs => for_s),
+    'code', substring(why FROM 'LS-[0-9]{4}'), 'means', 'changes wait in the source; nothing is lost', 'look', 'lockstep doctor')
+  FROM held WHERE role = 'sequencer' AND leads = 'true' ORDER BY seen_at DESC LIMIT 1)
 UNION ALL (SELECT 'mapping_stopped', destination_id || ' ' || mapping_name, TRUE, jsonb_build_object('destination', destination_id,
     'mapping', mapping_name, 'code', error_code, 'look', 'lockstep destination show ' || destination_id)
   FROM lockstep.tenant_mapping WHERE state = 'stopped' ORDER BY destination_id, mapping_name LIMIT $1)
@@ -204,6 +216,34 @@ mod tests {
         let janitor = format!("('worker', 'janitor', {away})");
         assert_eq!(told(&janitor).await, ["task_failing worker janitor"], "the sweep gets through");
         assert!(told(&format!("('worker', 'sweep', -{away})")).await.is_empty(), "it has got through since");
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_program_that_is_kept_from_its_work_is_told_of_after_half_a_minute_and_while_it_lives() {
+        let database = TestDatabase::create().await.unwrap();
+        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
+        migrations::run(&source, Migrations::Control).await.unwrap();
+        let client = database.connect().await.unwrap();
+        let told = async |role: &str, seen_s: i32, why: &str, for_s: i32| {
+            let state = json!({ "leads": role == "sequencer", "held_up": { "why": why, "for_s": for_s } });
+            let instance =
+                "TRUNCATE lockstep.instance; INSERT INTO lockstep.instance (id, role, version, seen_at, state) VALUES
+                (gen_random_uuid(), '{role}', '', now() - make_interval(secs => {seen}), '{state}')";
+            let instance = instance.replace("{role}", role).replace("{seen}", &seen_s.to_string());
+            client.batch_execute(&instance.replace("{state}", &state.to_string())).await.unwrap();
+            told_of(&client, "(program, name, last_run, did) VALUES ('worker', 'sweep', now() - interval '1 hour', 0)")
+                .await
+        };
+        let away = "clickhouse: LS-0201: clickhouse is not available: connection refused";
+        assert_eq!(told("worker", 5, away, 31).await, ["destination_down clickhouse"]);
+        assert_eq!(told("sequencer", 5, "LS-0510: ahead", 31).await, ["numbering_stopped sequencer"]);
+        for (role, seen_s, why, for_s) in
+            [("worker", 5, away, 29), ("worker", 60, away, 99), ("worker", 5, "source: LS-0012: away", 99)]
+        {
+            assert!(told(role, seen_s, why, for_s).await.is_empty(), "{role} {why}, {for_s} s, seen before {seen_s} s");
+        }
         drop(client);
         database.remove().await.unwrap();
     }

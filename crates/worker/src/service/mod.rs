@@ -14,9 +14,10 @@ use lockstep_core::traffic;
 use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
-use lockstep_schema::instances::{Heartbeat, State};
+use lockstep_schema::instances::{Heartbeat, HeldUp, HoldUp, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use self::stream::Stream;
@@ -57,13 +58,7 @@ pub async fn run_to<D: Destination>(
     let set = MappingSet::load(&settings.mappings)?;
     let mappings = Arc::new(Mappings::new(&set));
     let source = Source::new(&settings.source_url, settings.tls_ca_file.as_deref())?;
-    let health = Health::default();
-    if let Some(address) = settings.listen {
-        let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
-        tracing::info!(%bound, "serving health and metrics");
-    }
-    metrics::describe();
-    health.not_ready("queue", "not connected yet");
+    let health = serve_health(settings, &shutdown).await?;
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&mappings), limits, health.clone());
@@ -73,19 +68,28 @@ pub async fn run_to<D: Destination>(
         sources.push(read.clone());
         flusher = flusher.reading_from(read);
     }
-    let connecting = async {
-        for source in &sources {
-            row_security::refuse_at_start(source, &set).await?;
-        }
-        refuse_unfit_at_start(&destination).await?;
-        wait_for_both_sides(&mut flusher).await;
-        connect(settings, limits, &health).await
-    };
-    let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return Ok(()) };
-    let (consumer, publisher) = connected?;
-    let publisher = Arc::new(publisher);
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
+    let begun = beat(&source, &health, &stopping, &mut parts);
+    let connecting = async {
+        for source in &sources {
+            row_security::refuse_at_start(source, &set, &health).await?;
+        }
+        refuse_unfit_at_start(&destination, &health).await?;
+        wait_for_both_sides(&mut flusher, &health).await;
+        connect(settings, limits, &health).await
+    };
+    let (consumer, publisher) = match shutdown.run_until_cancelled(connecting).await {
+        Some(Ok(connected)) => connected,
+        ended => {
+            // It signs off.
+            stopping.cancel();
+            all_ended(parts, &stopping).await?;
+            return ended.map_or(Ok(()), |connected| connected.map(drop));
+        }
+    };
+    begun.tell();
+    let publisher = Arc::new(publisher);
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let (of_tenants, news) = Tenants::new(settings, source.clone(), Arc::clone(&mappings), limits, pauses.clone())?;
@@ -96,9 +100,6 @@ pub async fn run_to<D: Destination>(
     parts.spawn(of_tenants.run(stopping.clone()));
     let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
-    // Whose beats fail is silent to others; written down it would look as if it failed for ever.
-    let beats = Driver::without_statuses(source.clone(), stopping.clone());
-    beats.spawn(&mut parts, Heartbeat::new("worker", move || state_of(&health)), Arc::default());
     // While the destination makes one range durable, the next is read.
     for filler in ["a", "b"] {
         tasks.spawn(&mut parts, Filler::new(shared.clone(), format!("{name}-{filler}")), Arc::default());
@@ -117,9 +118,48 @@ pub async fn run_to<D: Destination>(
     outcome
 }
 
-fn state_of(health: &Health) -> State {
-    let why = health.report().err();
-    State { ready: why.is_none(), why, leads: None, shipped: Some(traffic::shipped()) }
+/// The health of a worker that has not begun yet, served where that is wanted.
+async fn serve_health(settings: &Settings, shutdown: &Shutdown) -> Result<Health, WorkerError> {
+    let health = Health::of(settings);
+    if let Some(address) = settings.listen {
+        let bound = health::serve(address, health.clone(), shutdown.clone()).await.map_err(WorkerError::Listen)?;
+        tracing::info!(%bound, "serving health and metrics");
+    }
+    // Not before: the recorder is set there.
+    metrics::describe();
+    health.not_ready("queue", "is asked once Postgres and ClickHouse answer");
+    health.not_ready(flush::DESTINATION, "has not answered yet");
+    Ok(health)
+}
+
+/// Tells the heartbeat that the worker has begun its work.
+struct Begun {
+    held_up: HoldUp,
+    wake: Arc<Notify>,
+}
+
+impl Begun {
+    fn tell(&self) {
+        self.held_up.clear();
+        self.wake.notify_one();
+    }
+}
+
+/// Says from now on that this worker lives, whether it can begin or waits for a service.
+fn beat(source: &Source, health: &Health, stop: &Shutdown, on: &mut JoinSet<()>) -> Begun {
+    let begun = Begun { held_up: HoldUp::default(), wake: Arc::default() };
+    begun.held_up.set("starting");
+    let (held_up, health) = (begun.held_up.clone(), health.clone());
+    let state = move || {
+        let why = health.report().err();
+        let of_now = |held: HeldUp| HeldUp { why: why.clone().unwrap_or(held.why).replace('\n', "; "), ..held };
+        let held_up = held_up.told().map(of_now);
+        State { ready: why.is_none(), why, leads: None, held_up, shipped: Some(traffic::shipped()) }
+    };
+    // Whose beats fail is silent to others; written down it would look as if it failed for ever.
+    let beats = Driver::without_statuses(source.clone(), stop.clone());
+    beats.spawn(on, Heartbeat::new("worker", state), Arc::clone(&begun.wake));
+    begun
 }
 
 /// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.
@@ -135,12 +175,12 @@ async fn all_ended(mut parts: JoinSet<()>, stopping: &Shutdown) -> Result<(), Wo
 }
 
 /// Messages are taken only when they can be worked on.
-async fn wait_for_both_sides<D: Destination>(flusher: &mut Flusher<D>) {
+async fn wait_for_both_sides<D: Destination>(flusher: &mut Flusher<D>, health: &Health) {
     let mut backoff = Backoff::for_connections();
     while let Err(reason) = flusher.check().await {
         let wait = backoff.next_wait();
         tracing::warn!(
-            reason,
+            reason = health.told(&reason),
             wait_ms = wait.as_millis(),
             "source or destination cannot be used, trying again; `lockstep migrate` makes what is missing"
         );
@@ -152,7 +192,8 @@ async fn wait_for_both_sides<D: Destination>(flusher: &mut Flusher<D>) {
 async fn connect(settings: &Settings, limits: Limits, health: &Health) -> Result<(Consumer, Publisher), WorkerError> {
     let topology = Topology::new(&settings.queue_prefix);
     let (url, ca) = (&settings.amqp_url, settings.tls_ca_file.as_deref());
-    let consumer = Consumer::connect(url, ca, &topology, limits.prefetch_messages).await?.with_health(health.clone());
+    let telling = Some(health.clone());
+    let consumer = Consumer::connect_telling(url, ca, &topology, limits.prefetch_messages, telling).await?;
     let publisher = Publisher::connect(url, ca, &topology).await?;
     Ok((consumer, publisher))
 }

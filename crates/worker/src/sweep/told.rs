@@ -7,6 +7,7 @@ use lockstep_core::MappingName;
 use lockstep_core::freshness::{Stage, oldest_news};
 
 use crate::metrics;
+use crate::storage::progress::Changed;
 
 /// How often results are written where something has changed.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -64,6 +65,14 @@ impl Told {
             self.oldest = before.map_or(self.swept, |before| now.checked_sub(before)).or(Some(now));
         }
         oldest_news(Stage::Behind, self.oldest.map(|oldest| now.duration_since(oldest)));
+    }
+
+    /// A round was cut off, since the destination does not answer: nobody knows that it holds any of these changes.
+    pub(super) fn cut_off(&self, names: &[MappingName], changed: &Changed) {
+        for name in names {
+            let behind = changed.keys().filter(|(_, mapping)| mapping == name).count();
+            metrics::behind(name, behind as u64);
+        }
     }
 
     /// Since when a change may wait that a round has found which began then.
