@@ -38,31 +38,11 @@ pub(crate) async fn run(command: &Watching<StatusArgs>, at: (&Settings, &Mapping
 impl Report for Status {
     fn print(&self, page: &mut Page) {
         let at_least = |count| at_least(count, self.count_limit);
-        // Fills draw numbers too, which are no change's: the last change may have a lower one.
-        if self.is_all_shipped() {
-            say!(page, "sequence        {}, all of it shipped", self.last_sequence);
-        } else {
-            say!(page, "sequence        {}, shipped through {}", self.last_sequence, self.passed);
-        }
-        if self.is_not_started() {
-            noted(page, Tone::Attention, "not started yet: start lockstep-sequencer and lockstep-worker");
-        }
+        print_position(page, self);
         say!(page, "inbox           {} lines", at_least(self.inbox_lines));
         say!(page, "expansions      {}", at_least(self.expansions));
         say!(page, "not announced   {} changes", at_least(self.unannounced));
-        match &self.queue {
-            Queue::Known { ready, retrying, dead } => {
-                say!(page, "queue           {ready} ready, {retrying} retrying, {dead} dead");
-            }
-            Queue::Missing { missing } if self.any_runs() => {
-                let gone = toned(&format!("there is no queue {missing}"), Tone::Wrong);
-                say!(page, "queue           {gone}: programs declare it when they connect; restart one");
-            }
-            Queue::Missing { .. } => {
-                say!(page, "queue           not there yet: a sequencer or a worker declares it when it starts");
-            }
-            Queue::Unknown { error } => say!(page, "queue           {}: {error}", toned("unknown", Tone::Wrong)),
-        }
+        print_queue(page, self);
         if self.erasures > 0 {
             say!(page, "erasures        {} tenancies wait to be erased", at_least(self.erasures));
         }
@@ -111,6 +91,34 @@ impl Report for Status {
             Queue::Unknown { .. } => true,
         };
         if fails || is_queue_wrong || self.tenants.stopped_mappings > 0 { exit::DIFFERENT } else { exit::OK }
+    }
+}
+
+fn print_position(page: &mut Page, status: &Status) {
+    // Fills draw numbers too, which are no change's: the last change may have a lower one.
+    if status.is_all_shipped() {
+        say!(page, "sequence        {}, all of it shipped", status.last_sequence);
+    } else {
+        say!(page, "sequence        {}, shipped through {}", status.last_sequence, status.passed);
+    }
+    if status.is_not_started() {
+        noted(page, Tone::Attention, "not started yet: start lockstep-sequencer and lockstep-worker");
+    }
+}
+
+fn print_queue(page: &mut Page, status: &Status) {
+    match &status.queue {
+        Queue::Known { ready, retrying, dead } => {
+            say!(page, "queue           {ready} ready, {retrying} retrying, {dead} dead");
+        }
+        Queue::Missing { missing } if status.any_runs() => {
+            let gone = toned(&format!("there is no queue {missing}"), Tone::Wrong);
+            say!(page, "queue           {gone}: programs declare it when they connect; restart one");
+        }
+        Queue::Missing { .. } => {
+            say!(page, "queue           not there yet: a sequencer or a worker declares it when it starts");
+        }
+        Queue::Unknown { error } => say!(page, "queue           {}: {error}", toned("unknown", Tone::Wrong)),
     }
 }
 
