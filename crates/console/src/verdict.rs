@@ -148,11 +148,7 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         }
         Queue::Known { .. } | Queue::Missing { .. } => {}
     }
-    for instance in &status.instances {
-        let Some((what, held_up)) = instance.trouble().zip(instance.held_up()) else { continue };
-        let remedy = if held_up.is_source_that_went_back() { REWIND } else { "lockstep doctor" };
-        add(Level::Wrong, what, remedy);
-    }
+    status.instances.iter().filter_map(of_held_up).for_each(|(what, remedy)| add(Level::Wrong, what, remedy));
     if let Err(error) = &freshness.clickhouse {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
         add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
@@ -189,6 +185,12 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
     troubles.extend(of_tenants(&status.tenants));
     troubles.extend(seen.runs.first().and_then(|run| of_run(run, seen)));
     troubles
+}
+
+/// What keeps a program from its work, and what mends that.
+fn of_held_up(instance: &Instance) -> Option<(String, &'static str)> {
+    let (what, held_up) = instance.trouble().zip(instance.held_up())?;
+    Some((what, if held_up.is_source_that_went_back() { REWIND } else { "lockstep doctor" }))
 }
 
 /// What mends a source that went back; until then nothing else does.
