@@ -56,7 +56,7 @@ async fn status_shows_what_each_task_did_and_why_one_fails() -> Result<()> {
     let upkeep = task(&stage, "upkeep").await?;
     ensure!(upkeep["failed_at"].is_string(), "{upkeep}");
     ensure!(
-        upkeep["error"].as_str().is_some_and(|error| error.contains("LS-0012") && error.contains("42P01")),
+        upkeep["error"].as_str().is_some_and(|error| error.contains("LS-0023") && error.contains("lockstep.change_partition")),
         "{upkeep}"
     );
     let finished = stage.installation.run("lockstep", &["status"]).await?;
@@ -86,7 +86,7 @@ async fn a_task_that_failed_and_is_not_tried_since_is_told_so_until_it_is() -> R
     sweep_is("is_untried").await?;
     let sweep = task(&stage, "sweep").await?;
     ensure!(
-        sweep["is_failing"] == false && sweep["error"].as_str().is_some_and(|why| why.contains("42P01")),
+        sweep["is_failing"] == false && sweep["error"].as_str().is_some_and(|why| why.contains("LS-0023")),
         "{sweep}"
     );
     ensure!(sweep["waits_for"] == "shipping is paused (`lockstep paused`)", "{sweep}");
