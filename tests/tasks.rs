@@ -56,7 +56,9 @@ async fn status_shows_what_each_task_did_and_why_one_fails() -> Result<()> {
     let upkeep = task(&stage, "upkeep").await?;
     ensure!(upkeep["failed_at"].is_string(), "{upkeep}");
     ensure!(
-        upkeep["error"].as_str().is_some_and(|error| error.contains("LS-0023") && error.contains("lockstep.change_partition")),
+        upkeep["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("LS-0023") && error.contains("lockstep.change_partition")),
         "{upkeep}"
     );
     let finished = stage.installation.run("lockstep", &["status"]).await?;
