@@ -39,14 +39,13 @@ async fn detach_says_all_that_stays_with_the_commands_that_drop_it() -> Result<(
     ensure!(commands(&planned.stderr, "Postgres").len() == 2, "{}", planned.stderr);
     ensure!(!planned.stdout.contains("DROP TABLE"), "it drops what is the operator's: {}", planned.stdout);
     let done = stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
-    // A second one says it once more: what stays is easily forgotten.
+    ensure!(done.stdout.contains("tables and views of 1 mapping, in"), "{}", done.stdout);
+    // A second one says it once more: what stays is easily forgotten. A table in ClickHouse may be another system's by then.
     let again = stage.installation.succeed("lockstep", &["detach"]).await?;
     ensure!(again.stdout.starts_with("Nothing to do"), "{}", again.stdout);
+    ensure!(commands(&again.stdout, "ClickHouse").is_empty(), "{}", again.stdout);
     for said in [&done.stdout, &again.stdout] {
-        ensure!(
-            said.contains("3 triggers on public.account") && said.contains("tables and views of 1 mapping, in"),
-            "{said}"
-        );
+        ensure!(said.contains("3 triggers on public.account"), "{said}");
         assert_eq!(commands(said, "RabbitMQ").len(), 6, "{said}");
         ensure!(said.contains(&format!("rabbitmqctl delete_queue {}", stage.installation.queue_prefix())), "{said}");
     }
@@ -92,4 +91,28 @@ async fn detach_under_programs_has_them_say_that_lockstep_s_tables_are_not_there
         "it is said in Postgres's words"
     );
     stage.end(programs).await
+}
+
+/// Fills draw the first numbers: where ClickHouse has come no further than these, what was deleted meanwhile is told by no number.
+#[tokio::test]
+async fn detach_and_attaching_again_leaves_no_row_that_was_deleted_meanwhile() -> Result<()> {
+    let definitions = Definitions::new(&[("bill.toml", BILL)])?;
+    let installation = Installation::create().await?.without_built_in_mappings().with_mappings(definitions.path(""));
+    let stage = Stage::of(installation).await?;
+    stage.sql(SHOP).await?;
+    stage.sql("INSERT INTO bill SELECT gen_random_uuid(), md5('one')::uuid FROM generate_series(1, 3)").await?;
+    let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
+    stage.sql(&tenancies_kept_from(&account, "id")).await?;
+    for rows in ["3", "2"] {
+        stage.migrate(&[]).await?;
+        let programs = [stage.sequencer()?, stage.worker()?];
+        stage.in_step().await?;
+        assert_eq!(stage.seen("SELECT count() FROM {views}.bill").await?, rows);
+        for program in programs {
+            program.stop().await?;
+        }
+        stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
+        stage.sql("DELETE FROM bill WHERE id IN (SELECT id FROM bill LIMIT 1)").await?;
+    }
+    stage.end([]).await
 }

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use lockstep_testkit::data::Shape;
 
+use crate::quarantine::{REFUSE, all_else_in_step};
 use crate::stage::Stage;
 
 /// Nothing is seen at a location, in any view but that of invitations, which do not follow.
@@ -145,5 +146,31 @@ async fn moved_tenancy_that_goes_and_comes_back_elsewhere_leaves_nothing_behind(
         .await?;
     stage.equal().await?;
     nothing_at(&stage, "engines", "again").await?;
+    stage.end(programs).await
+}
+
+/// A row that ClickHouse refuses does not stay where its tenancy was, in the sight of whoever lives there now (ISO-1).
+#[tokio::test]
+async fn moved_tenancy_leaves_nothing_behind_of_a_row_that_is_refused() -> Result<()> {
+    let stage = Stage::small().await?;
+    stage.in_clickhouse(REFUSE).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    stage
+        .sql(
+            r#"UPDATE "ProjectUser" SET "displayName" = 'hunter2' WHERE "projectUserId" = id('ada');
+               UPDATE "Tenancy" SET "branchId" = 'next' WHERE "id" = id('engines')"#,
+        )
+        .await?;
+    all_else_in_step(&stage).await?;
+    nothing_at(&stage, "engines", "main").await?;
+    // Nor does a row stay there that nobody has, when all is filled again.
+    stage.in_clickhouse("INSERT INTO {raw}.users SELECT * EXCEPT sync_created_at REPLACE (generateUUIDv4() AS id, 1 AS sync_sequence_id, 'main' AS branch_id), now64(3) FROM {raw}.users FINAL WHERE project_id = 'engines' LIMIT 1").await?;
+    let held = stage.installation.run("lockstep", &["resync", "--mapping", "users"]).await?;
+    ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
+    nothing_at(&stage, "engines", "main").await?;
+    stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'Ada' WHERE "projectUserId" = id('ada')"#).await?;
+    stage.equal().await?;
+    stage.verified().await?;
     stage.end(programs).await
 }

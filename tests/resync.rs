@@ -195,10 +195,12 @@ async fn resync_goes_on_where_it_was_killed() -> Result<()> {
     let status = stage.installation.succeed("lockstep", &["status"]).await?.stdout;
     ensure!(status.contains("0 of 1 ranges"), "{status}");
     let floors = stage.number(FLOORS).await?;
+    let again = stage.installation.run("lockstep", &["resync", "--timeout", "3"]).await?;
+    ensure!(again.code == Some(2) && again.stderr.contains("Continuing"), "{again:?}");
     programs[1].signal("CONT").await?;
-    let said = stage.installation.succeed("lockstep", &["resync"]).await?;
-    ensure!(said.stderr.contains("Continuing") && said.stdout.contains("1 rows were in ClickHouse alone"), "{said:?}");
+    stage.until("all fills to end", BEGUN, 0).await?;
     assert_eq!(stage.number(FLOORS).await?, floors, "it began anew");
+    assert_eq!(stage.number("SELECT sum(stale_rows)::bigint FROM lockstep.fill").await?, 1);
     stage.equal().await?;
     stage.end(programs).await
 }
@@ -284,6 +286,14 @@ async fn rewind_with_a_refused_row_is_ended_by_the_same_command_once_it_is_mende
     let shown = refuse_one(&stage).await?;
     let before = stage.seen(&shown).await?;
     stage.in_clickhouse("INSERT INTO {raw}._stack_sync_metadata (tenancy_id, mapping_name, last_synced_sequence_id) SELECT tenancy_id, mapping_name, last_synced_sequence_id + 1000 FROM {raw}._stack_sync_metadata FINAL WHERE mapping_name = 'teams' LIMIT 1").await?;
+    programs[1].signal("STOP").await?;
+    let given_up = stage.installation.run("lockstep", &["rewind", "--timeout", "3"]).await?;
+    assert_eq!(given_up.code, Some(2), "{given_up:?}");
+    // One of its mappings is filled for another reason since: the others are not forgotten.
+    stage.sql("UPDATE lockstep.fill SET reason = 'resync' WHERE mapping_name = 'teams'").await?;
+    let looked = stage.installation.succeed("lockstep", &["rewind", "--dry-run"]).await?;
+    ensure!(looked.stdout.contains("has not ended"), "{looked:?}");
+    programs[1].signal("CONT").await?;
     let held = stage.installation.run("lockstep", &["rewind"]).await?;
     ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
     assert_eq!(stage.seen(&shown).await?, one_less_of_the_other(&before)?);

@@ -115,6 +115,25 @@ async fn ver_1_a_proof_of_what_has_not_changed_is_a_proof() -> Result<()> {
     stage.end(programs).await
 }
 
+/// Whoever lived there meanwhile may have left rows: that place was proven of another time.
+#[tokio::test]
+async fn ver_1_nothing_is_proven_from_before_a_tenancy_came_back_to_its_place() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    verify(&stage, &[], 0).await?;
+    verified(&stage, 0).await?;
+    for branch in ["next", "main"] {
+        stage.sql(&format!(r#"UPDATE "Tenancy" SET "branchId" = '{branch}' WHERE "id" = id('engines')"#)).await?;
+        stage.equal().await?;
+        let nothing = verified(&stage, 3).await?;
+        ensure!(nothing["unproven"].as_array().is_some_and(|all| all.len() == 12), "{branch}: {nothing}");
+    }
+    verify(&stage, &[], 0).await?;
+    verified(&stage, 0).await?;
+    stage.end(programs).await
+}
+
 #[tokio::test]
 async fn ver_1_what_differs_is_mended_through_the_inbox_and_proven_again() -> Result<()> {
     let stage = Stage::small().await?;

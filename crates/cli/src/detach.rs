@@ -109,9 +109,45 @@ impl Stays<'_> {
         text
     }
 
+    /// What was set up there, with the statements that drop it. What this database does not know of any more may be another system's.
+    fn in_clickhouse(&self) -> (String, Vec<String>) {
+        let clickhouse = &self.settings.clickhouse;
+        let place = format!("{} and {}", clickhouse.raw_database, clickhouse.view_database);
+        let known = |name: &str| self.mappings.iter().find(|mapping| mapping.name.as_str() == name);
+        let set_up = self.extent.mappings.iter();
+        let made: Vec<_> = set_up
+            .filter_map(|(name, is_beside)| {
+                known(name).map(|known| if *is_beside { known.beside() } else { known.clone() })
+            })
+            .collect();
+        let (mut others, mut beside) = (Vec::new(), Vec::new());
+        for (name, is_beside) in &self.extent.mappings {
+            match known(name) {
+                None => others.push(name.as_str()),
+                Some(_) if *is_beside => beside.push(name.as_str()),
+                Some(_) => {}
+            }
+        }
+        if made.is_empty() {
+            let unknown = format!(
+                "ClickHouse: what Lockstep made in {place}, if it is still there; which tables these are is not known here any more"
+            );
+            return (unknown, Vec::new());
+        }
+        let mut rows =
+            format!("ClickHouse: tables and views of {}, in {place}", counted(made.len(), "mapping", "mappings"));
+        if !beside.is_empty() {
+            let _ =
+                write!(rows, "; tables are still built beside {}, which may be another system's", beside.join(", "));
+        }
+        if !others.is_empty() {
+            let _ = write!(rows, "; those of {}, of which no definition is given here", others.join(", "));
+        }
+        (rows, drop_everything(&made, &clickhouse.into()))
+    }
+
     fn parts(&self) -> Vec<(String, Vec<String>)> {
         let statements = |sql: Vec<String>| sql.into_iter().map(|statement| format!("{statement};")).collect();
-        let clickhouse = &self.settings.clickhouse;
         let queues = queue_names(self.settings);
         let kept = self.extent.keeper.as_ref().map(|Keeper { triggers, tables }| {
             let on = if tables.is_empty() { String::new() } else { format!(" on {}", tables.join(", ")) };
@@ -121,22 +157,13 @@ impl Stays<'_> {
             );
             (what, statements(tenancies_taken_out().to_vec()))
         });
-        let rows = format!(
-            "ClickHouse: tables and views of {}, in {} and {}",
-            counted(self.mappings.iter().count(), "mapping", "mappings"),
-            clickhouse.raw_database,
-            clickhouse.view_database,
-        );
+        let (rows, drops) = self.in_clickhouse();
         let messages = format!("RabbitMQ: {} queues: {}", queues.len(), queues.join(", "));
         let tenants = format!(
             "tenants' own databases: {} (`lockstep destination remove`, before this, drops the tables in one)",
             self.extent.tenant_databases
         );
-        let elsewhere = [
-            (rows, statements(drop_everything(self.mappings, &clickhouse.into()))),
-            (messages, queues_taken_out(self.settings)),
-            (tenants, Vec::new()),
-        ];
+        let elsewhere = [(rows, statements(drops)), (messages, queues_taken_out(self.settings)), (tenants, Vec::new())];
         kept.into_iter().chain(elsewhere).collect()
     }
 }

@@ -55,6 +55,10 @@ impl Report for RewindReport {
                 "Rows of {} were refused when this was done before. Without --dry-run these mappings are filled again.",
                 self.refused.join(", ")
             ),
+            None if self.under_way && self.ahead.is_empty() => say!(
+                page,
+                "Filling again has begun and has not ended. Without --dry-run it is continued, and waited for."
+            ),
             None if self.ahead.is_empty() => say!(
                 page,
                 "Nothing to mend: the source is at sequence {source_at}, and nothing in ClickHouse is above that."

@@ -86,6 +86,7 @@ pub use quarantine::{
     QuarantineScope, QuarantinedRows, drop_quarantined, quarantine_count, quarantine_groups, quarantine_of,
     quarantined, quarantined_page, retry_quarantined,
 };
+pub use resync::mappings::fill_anew;
 pub use resync::{ExportReport, ResyncRequest, resync};
 pub use rewind::{Ahead, RewindReport, rewind, went_back};
 pub use runs::{

@@ -13,7 +13,7 @@ use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::progress::{Progress, Waiting};
 use crate::resync::ExportReport;
-use crate::resync::mappings::{begin, ended, left_by_refusal, under_way};
+use crate::resync::mappings::{any_under_way, begin, ended, left_by_refusal};
 
 /// What the fills are called.
 const REASON: &str = "rewind";
@@ -34,6 +34,8 @@ pub struct RewindReport {
     /// Mappings of which rows were refused when this was done before: what only the destination has of their tenancies is
     /// removed when they are filled once more.
     pub refused: Vec<String>,
+    /// Whether filling again has begun before and has not ended.
+    pub under_way: bool,
     /// The number that the sequence was moved to.
     pub numbers_from: Option<i64>,
     /// All mappings are filled again; none where nothing had to be mended, or nothing was to be done.
@@ -93,13 +95,14 @@ pub async fn rewind(
         version: mark.version.get(),
     });
     let all: Vec<_> = deployment.mappings.iter().collect();
-    let begun = under_way(deployment.control()?, &all, REASON).await?;
+    let begun = any_under_way(deployment.control()?, &all, REASON).await?;
     let refused = left_by_refusal(deployment.control()?, &all, REASON).await?;
     let mut report = RewindReport {
         source_at: source_at.get(),
         destination_at: marks.highest().get(),
         ahead: ahead.collect(),
         refused: refused.iter().map(|mapping| mapping.name.to_string()).collect(),
+        under_way: begun,
         numbers_from: None,
         export: None,
     };

@@ -120,6 +120,7 @@ CREATE TABLE lockstep.tenancy_location (
     tenancy_id uuid NOT NULL,
     project_id text NOT NULL,
     branch_id text NOT NULL,
+    -- When it was noted that it came there, for the last time.
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     gone_at timestamptz,
     PRIMARY KEY (tenancy_id, project_id, branch_id)

@@ -40,14 +40,15 @@ pub(crate) async fn run(
 ) -> Result<DoctorReport, CliError> {
     Source::of(settings)?;
     // Beside each other: a service that hangs is waited for once. Each on the heap: together they are too large for a stack.
-    let (mut checks, broker, clickhouse, programs, access, tenants) = tokio::join!(
+    let (mut checks, broker, clickhouse, access, tenants) = tokio::join!(
         in_time("Postgres", settings, Box::pin(source_checks(settings, mappings, args.transactions_longer_than))),
         Box::pin(broker_check(settings)),
         in_time(clickhouse::CHECK, settings, Box::pin(clickhouse::look(settings, mappings))),
-        in_time("programs", settings, Box::pin(program_checks(settings, mappings))),
         in_time("access", settings, Box::pin(access_checks(settings, mappings))),
         in_time("tenants' destinations", settings, Box::pin(destination_checks(settings, mappings))),
     );
+    let programs = Box::pin(program_checks(settings, mappings, &clickhouse));
+    let programs = in_time("programs", settings, programs).await;
     checks.push(broker);
     checks.extend([clickhouse, programs, access, tenants].into_iter().flatten());
     Ok(checks.into())

@@ -91,11 +91,19 @@ pub(crate) async fn run(
     let plans = plan(args, mappings, &live, &clickhouse).await?;
     let report = MigrateReport::new(only_looks, mappings, &plans).checked(args.check);
     let report = report.with_restart(holds_others(&source, mappings, &live).await?);
-    let report = report.with_went_back(went_back(&source, &clickhouse, mappings, &plans).await?);
+    let mut found = went_back(&source, &clickhouse, mappings, &plans).await?;
     if !only_looks && !report.is_nothing() {
         apply(&source, &clickhouse, &plans).await?;
+        if found.is_some() {
+            found = went_back(&source, &clickhouse, mappings, &plans).await?;
+            if found.is_none() {
+                // Fills have drawn numbers up to where ClickHouse is: what it holds would not lie below all of them, and rows that the
+                // source has no more would stay. Of those that begin now it does.
+                lockstep_operations::fill_anew(&mut source.connect(Session::Control).await?, mappings).await?;
+            }
+        }
     }
-    Ok(report)
+    Ok(report.with_went_back(found))
 }
 
 /// Whether ClickHouse is ahead of the source, as after `lockstep detach`: then the sequencer would number nothing (SRC-1). Tables that

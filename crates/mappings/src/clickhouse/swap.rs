@@ -5,7 +5,6 @@
 use super::tables::TableDefinition;
 use super::{Databases, cursor_table_name, identifier, literal, local_name, on_cluster, source_table_name};
 use crate::mapping::Mapping;
-use crate::set::MappingSet;
 
 /// What the name of a table ends in that is built beside the one whose place it takes.
 const BESIDE: &str = "_lockstep_new";
@@ -69,15 +68,19 @@ pub fn drop_table(name: &str, databases: &Databases) -> Vec<String> {
     names(name, databases).iter().rev().map(drop).collect()
 }
 
-/// Drops the views and tables of these mappings and those of Lockstep's own, where they exist: all that `lockstep migrate` makes but
-/// the databases themselves, in which others may have tables too.
-pub fn drop_everything(mappings: &MappingSet, databases: &Databases) -> Vec<String> {
+/// Drops the views and tables of these mappings, tables beside them, and those of Lockstep's own, where they exist: all that
+/// `lockstep migrate` makes but the databases themselves, in which others may have tables too. Of a mapping whose table is built beside
+/// another the latter stays, with its view: it may be another system's.
+pub fn drop_everything(mappings: &[Mapping], databases: &Databases) -> Vec<String> {
     let (views, cluster) = (identifier(&databases.views), on_cluster(databases));
     let view =
         |mapping: &Mapping| format!("DROP VIEW IF EXISTS {views}.{}{cluster}", identifier(mapping.name.as_str()));
     let own = [cursor_table_name(), source_table_name()];
-    let tables = mappings.iter().map(table_name).chain(own.map(str::to_owned));
-    mappings.iter().map(view).chain(tables.flat_map(|name| drop_table(&name, databases))).collect()
+    let of = |mapping: &Mapping| [table_name(mapping), table_name(&mapping.beside()), replaced_name(mapping)];
+    let in_place = || mappings.iter().filter(|mapping| !mapping.is_beside);
+    let beside = mappings.iter().filter(|mapping| mapping.is_beside).map(table_name);
+    let tables = in_place().flat_map(of).chain(beside).chain(own.map(str::to_owned));
+    in_place().map(view).chain(tables.flat_map(|name| drop_table(&name, databases))).collect()
 }
 
 /// Lets nothing more into the table of a mapping whose place is to be taken.

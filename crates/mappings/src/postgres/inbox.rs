@@ -151,7 +151,8 @@ SELECT (SELECT max(sequence) FROM numbered), (SELECT count(*) FROM numbered), (S
 }
 
 /// Writes down where the tenancies are that the lines of a pass are about (parameters as for [`number_new`]), and which of
-/// them are gone. The erasure of one that came back, whether it is there or has gone again, is dropped: what was shipped since is hidden
+/// them are gone. One that is back at a place counts as having come there now: what was proven there before is of others' rows. The
+/// erasure of one that came back, whether it is there or has gone again, is dropped: what was shipped since is hidden
 /// first, and noticed and erased anew.
 pub fn note_tenancies() -> [String; 3] {
     let lines = INBOXES.map(|inbox| {
@@ -181,7 +182,7 @@ fn note_tenancies_of(lines: &str) -> [String; 3] {
             paused = stands_paused("e")
         ),
         format!(
-            "INSERT INTO {CONTROL_SCHEMA}.tenancy_location (tenancy_id, project_id, branch_id)\nSELECT l.tenancy_id, l.project_id, l.branch_id FROM ({lines}) l WHERE l.project_id IS NOT NULL\nON CONFLICT (tenancy_id, project_id, branch_id) DO NOTHING"
+            "INSERT INTO {CONTROL_SCHEMA}.tenancy_location AS x (tenancy_id, project_id, branch_id)\nSELECT l.tenancy_id, l.project_id, l.branch_id FROM ({lines}) l WHERE l.project_id IS NOT NULL\nON CONFLICT (tenancy_id, project_id, branch_id) DO UPDATE SET recorded_at = EXCLUDED.recorded_at\nWHERE EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = x.tenancy_id AND t.\"projectId\" = x.project_id AND t.\"branchId\" = x.branch_id)"
         ),
         format!(
             "UPDATE {CONTROL_SCHEMA}.tenancy_location x SET gone_at = CASE WHEN a.is_gone THEN now() END\nFROM (SELECT l.tenancy_id, NOT EXISTS (SELECT 1 FROM {tenancies} t WHERE t.\"id\" = l.tenancy_id) AS is_gone FROM ({lines}) l) a\nWHERE x.tenancy_id = a.tenancy_id AND (x.gone_at IS NOT NULL) <> a.is_gone"

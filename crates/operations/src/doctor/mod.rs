@@ -189,12 +189,20 @@ pub async fn access_checks(settings: &Settings, mappings: &MappingSet) -> Result
     crate::access::doctor_checks(settings, mappings).await
 }
 
-/// Looks whether something keeps programs from their work, and whether ClickHouse is ahead of the source.
+/// Looks whether something keeps programs from their work, and, behind what was found there, whether ClickHouse is ahead of the
+/// source.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
-pub async fn program_checks(settings: &Settings, mappings: &MappingSet) -> Result<Vec<Check>, OperationError> {
-    programs::look(settings, mappings).await
+pub async fn program_checks(
+    settings: &Settings,
+    mappings: &MappingSet,
+    in_clickhouse: &[Check],
+) -> Result<Vec<Check>, OperationError> {
+    // On a cluster a shard without a table answers nothing.
+    let may_ask =
+        settings.clickhouse.cluster.is_none() || in_clickhouse.iter().all(|check| check.outcome == Outcome::Ok);
+    programs::look(settings, mappings, may_ask).await
 }
 
 /// Looks whether tenants' own destinations can be worked for. Connects to none of them.

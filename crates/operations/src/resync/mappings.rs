@@ -1,8 +1,8 @@
 //! Filling whole mappings again.
 
 use lockstep_core::SequenceId;
-use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::inbox;
+use lockstep_mappings::{Mapping, MappingSet};
 use lockstep_schema::Control;
 use lockstep_schema::fills::{self, FillStatus};
 use lockstep_schema::locks::ORDERING_LOCK;
@@ -12,6 +12,15 @@ use super::Exported;
 use crate::DESTINATION;
 use crate::error::{OperationError, Unfinished};
 use crate::progress::Waiting;
+
+/// Whether a fill of any of these mappings is under way for this reason.
+pub(crate) async fn any_under_way(
+    control: &Control,
+    mappings: &[&Mapping],
+    reason: &str,
+) -> Result<bool, OperationError> {
+    Ok(of(control, mappings).await?.iter().any(|fill| fill.reason == reason && !fill.is_finished))
+}
 
 /// Whether the fills of all these mappings are under way for this reason.
 pub(crate) async fn under_way(control: &Control, mappings: &[&Mapping], reason: &str) -> Result<bool, OperationError> {
@@ -73,6 +82,14 @@ pub(crate) async fn begin(
         }
     }
     Ok(transaction.commit().await?)
+}
+
+/// Begins to fill all mappings again, where ClickHouse holds what was shipped before the source was attached anew.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn fill_anew(client: &mut Client, mappings: &MappingSet) -> Result<(), OperationError> {
+    begin(client, &mappings.iter().collect::<Vec<_>>(), "attached again", None).await
 }
 
 /// Waits until the fills of these mappings have ended.

@@ -17,6 +17,8 @@ pub struct Extent {
     pub receipts: i64,
     /// Tenants' own databases, which are named there alone.
     pub tenant_databases: i64,
+    /// Mappings that were set up, in order, each with whether its table is built beside another, which it takes the place of.
+    pub mappings: Vec<(String, bool)>,
     /// What keeps a table of tenancies, which the operator has made.
     pub keeper: Option<Keeper>,
 }
@@ -39,6 +41,9 @@ const KEPT: &str = "SELECT count(g.oid), coalesce(array_agg(DISTINCT n.nspname |
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) ON g.tgfoid = p.oid \
      WHERE p.proname = $1 AND p.pronamespace = to_regnamespace('public') GROUP BY p.oid";
 
+const SET_UP: &str = "SELECT d.mapping_name, EXISTS (SELECT FROM lockstep.fill f WHERE f.mapping_name = d.mapping_name AND f.is_beside) \
+     FROM lockstep.definition d ORDER BY 1";
+
 /// Counts it.
 ///
 /// # Errors
@@ -52,14 +57,25 @@ pub async fn extent(source: &Source) -> Result<Extent, SourceError> {
         size: tables.get(1),
         receipts: rows(&client, "lockstep.erasure").await?,
         tenant_databases: rows(&client, "lockstep.tenant_destination").await?,
+        mappings: set_up(&client).await?,
         keeper: keeper.map(|row| Keeper { triggers: row.get(0), tables: row.get(1) }),
     })
 }
 
+async fn set_up(client: &Client) -> Result<Vec<(String, bool)>, SourceError> {
+    if !is_there(client, "lockstep.definition").await? || !is_there(client, "lockstep.fill").await? {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(SET_UP, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn is_there(client: &Client, table: &str) -> Result<bool, SourceError> {
+    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?.get(0))
+}
+
 /// The rows of a table, which may not be there yet.
 async fn rows(client: &Client, table: &str) -> Result<i64, SourceError> {
-    let is_there: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?.get(0);
-    if !is_there {
+    if !is_there(client, table).await? {
         return Ok(0);
     }
     Ok(client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0))

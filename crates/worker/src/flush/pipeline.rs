@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
-use lockstep_core::TenancyId;
 use lockstep_core::telemetry::{Kind, Server, Span, in_current};
+use lockstep_core::{SequenceId, TenancyId};
 use lockstep_destinations::{Destination, DestinationError, Failure, Keeps, PageWriter, Retry};
+use lockstep_mappings::postgres::fetch::ReadFrom;
 use tokio::task::JoinSet;
 
 use super::commit_page::{CursorsMove, WrittenPage, commit_pages, record_refusals};
@@ -16,9 +17,10 @@ use super::isolate::{PageContent, Refused};
 use super::open::SessionEnd;
 use super::outcome::{Outcome, PairsOutcome, Report};
 use super::plan_pages::{MappingState, MappingStates, PagePlan};
-use super::read_page::{Copied, Read, Route, Unread, read_page};
+use super::read_page::{Copied, Read, Route, Unread, read_page, write_former};
 use super::write_page::{DurablePage, OpenPage};
 use crate::error::ShipError;
+use crate::mappings::MappingIndex;
 use crate::metrics;
 use crate::storage::quarantine::Quarantine;
 use crate::storage::{FetchSession, LeasedSession};
@@ -298,6 +300,10 @@ impl<'a, D: Destination> Pipeline<'a, D> {
         let work = self.route.work(plan.mapping, tenancy);
         match session.next_change(self.route.mappings.get(plan.mapping), work).await {
             Ok(Some(sequence)) => {
+                if let Err(broken) = self.write_former_alone(session, plan.mapping, (work, sequence)).await {
+                    self.failed(plan, &broken);
+                    return if broken.is_of_source() { SessionEnd::Broken } else { SessionEnd::Usable };
+                }
                 let (code, error) = error.of_row(tenancy);
                 let (cursors, more) = (vec![(work, sequence)], plan.tenancies.clone());
                 let refusals = vec![Refusal { tenancy, sequence, code, error }];
@@ -314,6 +320,26 @@ impl<'a, D: Destination> Pipeline<'a, D> {
                 self.failed(plan, &broken.into());
                 SessionEnd::Broken
             }
+        }
+    }
+
+    /// Has what a row was vanish from where its tenancy was before, though the row itself cannot be read. Where that cannot be read or is
+    /// refused either, it is set aside with the row.
+    async fn write_former_alone(
+        &self,
+        session: &FetchSession,
+        mapping: MappingIndex,
+        moved: (ReadFrom, SequenceId),
+    ) -> Result<(), ShipError> {
+        if !self.route.has_moved(moved.0.tenancy) {
+            return Ok(());
+        }
+        match write_former(&self.route, session, mapping, &[moved]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_refusal() && error.is_of_source() => {
+                if session.go_on(self.route.mappings.get(mapping)).await? { Ok(()) } else { Err(error) }
+            }
+            Err(error) => Err(error),
         }
     }
 

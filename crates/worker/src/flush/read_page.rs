@@ -1,12 +1,13 @@
 //! Reading a page: rows come as binary `COPY`, and go through their filter into the destination's page while more come.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use lockstep_core::{SequenceId, TenancyId, failpoint};
-use lockstep_destinations::{Destination, Keeps, PageStart, PageWriter};
+use lockstep_destinations::{Destination, Keeps, PageStart, PageWriter, Retry};
 use lockstep_mappings::Mapping;
 use lockstep_mappings::codec::{CodecError, CopyReader, Row};
 use lockstep_mappings::postgres::fetch::{self, ReadFrom};
@@ -22,6 +23,7 @@ use super::write_page::OpenPage;
 use crate::error::ShipError;
 use crate::limits::Limits;
 use crate::mappings::{MappingIndex, Mappings};
+use crate::metrics;
 use crate::storage::FetchSession;
 
 /// A read that yields no row for this long has failed. Finding the first row of a page walks indexes only.
@@ -49,6 +51,22 @@ impl<D> Route<'_, D> {
     pub(super) fn work(&self, mapping: MappingIndex, tenancy: TenancyId) -> ReadFrom {
         let after = self.opened.cursors.get(&(tenancy, self.mappings.name(mapping).clone()));
         ReadFrom { tenancy, after: after.copied().unwrap_or_default() }
+    }
+
+    /// Whether rows of a tenancy may be elsewhere, and have to vanish there.
+    pub(super) fn has_moved(&self, tenancy: TenancyId) -> bool
+    where
+        D: Destination,
+    {
+        let locations = self.opened.snapshot.locations.get(tenancy);
+        self.destination.keeps() == Keeps::Versions && locations.is_some_and(|locations| !locations.former.is_empty())
+    }
+
+    /// A mapping with the table that its rows go into.
+    fn placed(&self, mapping: MappingIndex) -> &Arc<Mapping> {
+        let definitions = &self.opened.snapshot.definitions;
+        let recorded = definitions.get(self.mappings.get(mapping).name.as_str());
+        self.mappings.placed(mapping, recorded.is_some_and(|recorded| recorded.is_beside))
     }
 }
 
@@ -85,9 +103,12 @@ pub(super) async fn read_page<D: Destination>(
         return Ok(None);
     }
     let from: Vec<_> = work.iter().map(|work| (work.tenancy, work.after)).collect();
-    let is_beside = snapshot.definitions.get(mapping.name.as_str()).is_some_and(|recorded| recorded.is_beside);
-    let placed = route.mappings.placed(plan.mapping, is_beside);
-    let start = PageStart { mapping: placed, from: &from, window: snapshot.window, limits: route.limits.write };
+    let start = PageStart {
+        mapping: route.placed(plan.mapping),
+        from: &from,
+        window: snapshot.window,
+        limits: route.limits.write,
+    };
     let mut open = OpenPage::open(route.destination, start, &route.limits);
     let sql = match keeps {
         Keeps::Versions => fetch::page(mapping, &work, plan.limits),
@@ -102,17 +123,13 @@ pub(super) async fn read_page<D: Destination>(
         rows.stop();
     }
     let mut page = rows.finish(snapshot.head);
-    let has_moved = |work: &ReadFrom| {
-        let locations = snapshot.locations.get(work.tenancy);
-        keeps == Keeps::Versions && locations.is_some_and(|locations| !locations.former.is_empty())
-    };
-    let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| has_moved(work)).copied().collect();
+    let moved: Vec<_> = page.cursors.iter().filter(|(work, _)| route.has_moved(work.tenancy)).copied().collect();
     if copied == Copied::Stopped {
         // The session is still busy. The next page is smaller, so that it can be read to its end.
         let moved: Vec<_> = moved.iter().map(|(work, _)| work.tenancy).collect();
         page.stop(&moved);
         page.more.extend(moved);
-    } else if !moved.is_empty() {
+    } else if !moved.is_empty() && !(stands_alone(plan) && is_written(route, session, plan, &moved, &page).await?) {
         let mut former = FormerRows::new(&moved, &snapshot.locations, &mut page.content);
         let sql = fetch::former_locations(mapping, &moved);
         if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
@@ -124,6 +141,55 @@ pub(super) async fn read_page<D: Destination>(
         }
     }
     Ok(Some(Read { page, open, copied }))
+}
+
+/// Whether a page is read to find out which row is refused.
+fn stands_alone(plan: &PagePlan) -> bool {
+    plan.limits.tenancy_rows == 1
+}
+
+/// Whether what must vanish elsewhere is written by itself.
+async fn is_written<D: Destination>(
+    route: &Route<'_, D>,
+    session: &FetchSession,
+    plan: &PagePlan,
+    moved: &[(ReadFrom, SequenceId)],
+    page: &ReadPage,
+) -> Result<bool, Unread> {
+    let written = write_former(route, session, plan.mapping, moved).await;
+    written.map_err(|error| Unread { content: suspects_of_former(&error, moved, &page.content), error })
+}
+
+/// Writes what must vanish from where these tenancies were before, up to these numbers, in a page of its own: a row that is refused
+/// must not keep what it was in the sight of whoever lives there now (ISO-1). Returns `false` where that is refused, too.
+pub(super) async fn write_former<D: Destination>(
+    route: &Route<'_, D>,
+    session: &FetchSession,
+    index: MappingIndex,
+    moved: &[(ReadFrom, SequenceId)],
+) -> Result<bool, ShipError> {
+    let snapshot = &route.opened.snapshot;
+    let mapping = route.mappings.get(index);
+    let from: Vec<_> = moved.iter().map(|(work, _)| (work.tenancy, work.after)).collect();
+    let start =
+        PageStart { mapping: route.placed(index), from: &from, window: snapshot.window, limits: route.limits.write };
+    let mut open = OpenPage::open(route.destination, start, &route.limits);
+    let mut content = PageContent::new();
+    let mut former = FormerRows::new(moved, &snapshot.locations, &mut content);
+    let sql = fetch::former_locations(mapping, moved);
+    let written = async {
+        copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await?;
+        Ok(open.end(&[]).await?)
+    };
+    match written.await {
+        Ok(durable) => {
+            metrics::written(route.mappings.name(index), &durable);
+            Ok(true)
+        }
+        Err(ShipError::Refused { .. }) => Ok(false),
+        Err(ShipError::Destination(error)) if error.retry() == Retry::Bisect => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The tenancies that may have the row of a former location which cannot be read or written; the latter says whose it is.

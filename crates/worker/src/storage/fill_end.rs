@@ -120,7 +120,7 @@ impl FillEndSession {
             .collect()
     }
 
-    /// Where the tenancies are, and were, of which rows of the mapping were refused; `None` where these are more places than `limit`.
+    /// Where the tenancies are of which rows of the mapping were refused: what is left where they were is nobody's. `None` where these are more places than `limit`.
     pub(crate) async fn refused_places(
         &self,
         mapping: &str,

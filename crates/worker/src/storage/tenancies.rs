@@ -32,9 +32,9 @@ impl LocationsByTenancy {
         self.0.get(&tenancy)
     }
 
-    /// All places where they are, and were.
+    /// All places where they are now.
     pub(crate) fn places(self) -> Vec<Location> {
-        self.0.into_values().flat_map(|of| of.former.into_iter().chain([of.now])).collect()
+        self.0.into_values().map(|of| of.now).collect()
     }
 
     /// Forgets all others.
