@@ -129,7 +129,7 @@ pub(super) async fn read_page<D: Destination>(
         let moved: Vec<_> = moved.iter().map(|(work, _)| work.tenancy).collect();
         page.stop(&moved);
         page.more.extend(moved);
-    } else if !moved.is_empty() && !(stands_alone(plan) && is_written(route, session, plan, &moved, &page).await?) {
+    } else if !(moved.is_empty() || stands_alone(plan) && is_written(route, session, plan, &moved, &page).await?) {
         let mut former = FormerRows::new(&moved, &snapshot.locations, &mut page.content);
         let sql = fetch::former_locations(mapping, &moved);
         if let Err(error) = copy_rows(session.client(), &sql, mapping, &mut former, &mut open, u64::MAX).await {
