@@ -24,14 +24,20 @@ fn commands<'a>(said: &'a str, service: &str) -> Vec<&'a str> {
     below.take_while(|line| line.starts_with("    ")).map(str::trim).collect()
 }
 
-#[tokio::test]
-async fn detach_says_all_that_stays_with_the_commands_that_drop_it() -> Result<()> {
+/// A database of somebody's, whose tenants are accounts.
+async fn shop() -> Result<(Stage, Definitions)> {
     let definitions = Definitions::new(&[("bill.toml", BILL)])?;
     let installation = Installation::create().await?.without_built_in_mappings().with_mappings(definitions.path(""));
     let stage = Stage::of(installation).await?;
     stage.sql(SHOP).await?;
     let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
     stage.sql(&tenancies_kept_from(&account, "id")).await?;
+    Ok((stage, definitions))
+}
+
+#[tokio::test]
+async fn detach_says_all_that_stays_with_the_commands_that_drop_it() -> Result<()> {
+    let (stage, _definitions) = shop().await?;
     stage.migrate(&[]).await?;
 
     let planned = stage.installation.succeed("lockstep", &["detach", "--dry-run"]).await?;
@@ -96,13 +102,8 @@ async fn detach_under_programs_has_them_say_that_lockstep_s_tables_are_not_there
 /// Fills draw the first numbers: where ClickHouse has come no further than these, what was deleted meanwhile is told by no number.
 #[tokio::test]
 async fn detach_and_attaching_again_leaves_no_row_that_was_deleted_meanwhile() -> Result<()> {
-    let definitions = Definitions::new(&[("bill.toml", BILL)])?;
-    let installation = Installation::create().await?.without_built_in_mappings().with_mappings(definitions.path(""));
-    let stage = Stage::of(installation).await?;
-    stage.sql(SHOP).await?;
+    let (stage, _definitions) = shop().await?;
     stage.sql("INSERT INTO bill SELECT gen_random_uuid(), md5('one')::uuid FROM generate_series(1, 3)").await?;
-    let account = SourceTable { schema: "public".to_owned(), name: "account".to_owned() };
-    stage.sql(&tenancies_kept_from(&account, "id")).await?;
     for rows in ["3", "2"] {
         stage.migrate(&[]).await?;
         let programs = [stage.sequencer()?, stage.worker()?];

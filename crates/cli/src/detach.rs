@@ -114,18 +114,15 @@ impl Stays<'_> {
         let clickhouse = &self.settings.clickhouse;
         let place = format!("{} and {}", clickhouse.raw_database, clickhouse.view_database);
         let known = |name: &str| self.mappings.iter().find(|mapping| mapping.name.as_str() == name);
-        let set_up = self.extent.mappings.iter();
-        let made: Vec<_> = set_up
-            .filter_map(|(name, is_beside)| {
-                known(name).map(|known| if *is_beside { known.beside() } else { known.clone() })
-            })
-            .collect();
-        let (mut others, mut beside) = (Vec::new(), Vec::new());
+        let (mut made, mut beside, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for (name, is_beside) in &self.extent.mappings {
             match known(name) {
                 None => others.push(name.as_str()),
-                Some(_) if *is_beside => beside.push(name.as_str()),
-                Some(_) => {}
+                Some(known) if *is_beside => {
+                    beside.push(name.as_str());
+                    made.push(known.beside());
+                }
+                Some(known) => made.push(known.clone()),
             }
         }
         if made.is_empty() {

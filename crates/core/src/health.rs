@@ -46,7 +46,14 @@ impl Health {
 
     /// `part` does not work at the moment, and why (no secrets: it is shown to whoever asks).
     pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
-        self.set(part, Some(self.told(&why.into())));
+        self.tell(part, why);
+    }
+
+    /// The same, for whoever tells it elsewhere too. Returns what is said, with what to do about a service that does not answer.
+    pub fn tell(&self, part: &'static str, why: impl Into<String>) -> String {
+        let told = self.told(&why.into());
+        self.set(part, Some(told.clone()));
+        told
     }
 
     /// Whether a part works, where it ever spoke.

@@ -21,12 +21,20 @@ impl SecretUrl {
 }
 
 impl SecretUrl {
+    /// What stands for hosts and ports; empty where it is no URL.
+    pub fn hosts(&self) -> &str {
+        let authority = self
+            .expose()
+            .split_once("://")
+            .and_then(|(_, behind)| behind.split(['/', '?', '#']).next())
+            .unwrap_or_default();
+        authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts)
+    }
+
     /// The hosts and ports that it names: the port is the scheme's where none is written. Empty for a socket of the machine.
     pub fn places(&self) -> Vec<(String, u16)> {
         let Some((scheme, rest)) = self.expose().split_once("://") else { return Vec::new() };
-        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let authority = before.split(['/', '#']).next().unwrap_or_default();
-        let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+        let (hosts, query) = (self.hosts(), rest.split_once('?').map_or("", |(_, query)| query));
         let parameter = |name: &str| {
             query.split('&').filter_map(|pair| pair.split_once('=')).find(|(of, _)| *of == name).map(|(_, value)| value)
         };

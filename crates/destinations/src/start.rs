@@ -17,14 +17,8 @@ pub async fn refuse_unfit_at_start(destination: &impl Destination, health: &Heal
     loop {
         match destination.check_version().await {
             Err(error) if !matches!(error.failure(), Failure::Outdated | Failure::Constrained) => {
-                let (wait, error) = (backoff.next_wait(), error.to_string());
-                let told = health.told(&error);
-                health.not_ready(CLICKHOUSE, error);
-                tracing::warn!(
-                    error = told,
-                    wait_ms = wait.as_millis(),
-                    "the destination cannot be used, trying again"
-                );
+                let (wait, error) = (backoff.next_wait(), health.tell(CLICKHOUSE, error.to_string()));
+                tracing::warn!(error, wait_ms = wait.as_millis(), "the destination cannot be used, trying again");
                 tokio::time::sleep(wait).await;
             }
             outcome => return outcome,

@@ -13,7 +13,7 @@ use crate::deployment::Deployment;
 use crate::error::OperationError;
 use crate::progress::{Progress, Waiting};
 use crate::resync::ExportReport;
-use crate::resync::mappings::{any_under_way, begin, ended, left_by_refusal};
+use crate::resync::mappings::{begin, ended, left_by_refusal, under_way};
 
 /// What the fills are called.
 const REASON: &str = "rewind";
@@ -95,7 +95,7 @@ pub async fn rewind(
         version: mark.version.get(),
     });
     let all: Vec<_> = deployment.mappings.iter().collect();
-    let begun = any_under_way(deployment.control()?, &all, REASON).await?;
+    let begun = under_way(deployment.control()?, &all, REASON).await? > 0;
     let refused = left_by_refusal(deployment.control()?, &all, REASON).await?;
     let mut report = RewindReport {
         source_at: source_at.get(),
@@ -112,7 +112,9 @@ pub async fn rewind(
     let mut waiting = Waiting::new(limit, progress);
     if report.ahead.is_empty() {
         waiting.tell("Continuing what was begun before.");
-        begin(&mut deployment.client, &refused, REASON, None).await?;
+        if !refused.is_empty() {
+            begin(&mut deployment.client, &refused, REASON, None).await?;
+        }
     } else {
         // All of them: a change that was lost with the source may have been shipped, and its row keeps other content there
         // without any number being ahead.

@@ -36,14 +36,14 @@ impl Endpoint {
     pub(crate) fn uri(&self) -> Result<AMQPUri, QueueError> {
         // The parser's error may repeat the address and with it the password.
         let parsed = self.url.expose().parse().ok().filter(|uri: &AMQPUri| uri.authority.port > 0);
-        let parsed = parsed.filter(|_| wrong_place(place(self.url.expose())).is_none());
+        let parsed = parsed.filter(|_| wrong_place(self.url.hosts()).is_none());
         let mut uri = parsed.ok_or_else(|| QueueError::Misconfigured {
             detail:
                 "write amqp://user:password@host:5672/virtual-host, or amqps:// for TLS, with a port from 1 to 65535, / written \
                  as %2f and other special characters percent-encoded"
                     .to_owned(),
         })?;
-        if let Some(host) = ipv6_host(self.url.expose()) {
+        if let Some(host) = ipv6_host(self.url.hosts()) {
             // The parser knows names only, and takes an IPv6 address for `localhost`.
             host.clone_into(&mut uri.authority.host);
         }
@@ -109,16 +109,9 @@ pub fn virtual_host(url: &SecretUrl) -> Option<String> {
     visitor(url, None).uri().ok().map(|uri| uri.vhost)
 }
 
-/// Hosts and ports of a URL, without user and password.
-fn place(url: &str) -> &str {
-    let authority =
-        url.split_once("://").and_then(|(_, behind)| behind.split(['/', '?', '#']).next()).unwrap_or_default();
-    authority.rsplit_once('@').map_or(authority, |(_, place)| place)
-}
-
-/// The address between brackets, as in `amqp://user:password@[::1]:5672/`.
-fn ipv6_host(url: &str) -> Option<&str> {
-    Some(place(url).strip_prefix('[')?.split_once(']')?.0)
+/// The address between brackets, as in `[::1]:5672`.
+fn ipv6_host(hosts: &str) -> Option<&str> {
+    Some(hosts.strip_prefix('[')?.split_once(']')?.0)
 }
 
 #[cfg(test)]

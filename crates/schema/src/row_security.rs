@@ -47,10 +47,8 @@ pub async fn refuse_at_start(source: &Source, set: &MappingSet, health: &Health)
     loop {
         match look().await {
             Err(error) if !error.is_configuration() => {
-                let (wait, error) = (backoff.next_wait(), error.to_string());
-                let told = health.told(&error);
-                health.not_ready("source", error);
-                tracing::warn!(error = told, wait_ms = wait.as_millis(), "Postgres cannot be used, trying again");
+                let (wait, error) = (backoff.next_wait(), health.tell("source", error.to_string()));
+                tracing::warn!(error, wait_ms = wait.as_millis(), "Postgres cannot be used, trying again");
                 tokio::time::sleep(wait).await;
             }
             outcome => return outcome,

@@ -294,9 +294,7 @@ impl Sequencer {
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");
         }
-        let error = error.to_string();
-        self.held_up.set(self.health.told(&error));
-        self.health.not_ready("source", error);
+        self.held_up.set(self.health.tell("source", error.to_string()));
         wait
     }
 }

@@ -98,11 +98,7 @@ pub(crate) async fn run(
         apply(&source, &clickhouse, &plans).await?;
         if found.is_some() {
             found = went_back(&source, &clickhouse, mappings, &plans).await?;
-            if found.is_none() {
-                // Fills have drawn numbers up to where ClickHouse is: what it holds would not lie below all of them, and rows that the
-                // source has no more would stay. Of those that begin now it does.
-                lockstep_operations::fill_anew(&mut source.connect(Session::Control).await?, mappings).await?;
-            }
+            fill_above(&source, mappings, found).await?;
         }
     }
     Ok(report.with_went_back(found))
@@ -120,6 +116,15 @@ async fn went_back(
     let names: Vec<_> = mappings.iter().map(|mapping| mapping.name.clone()).filter(is_ours).collect();
     let client = source.connect(Session::Control).await?;
     lockstep_operations::went_back(clickhouse, &client, &names).await
+}
+
+/// Where ClickHouse was ahead and is not any more, fills have drawn numbers up to where it is: what it holds would not lie below all of
+/// them, and rows that the source has no more would stay. Below those that begin now it does.
+async fn fill_above(source: &Source, mappings: &MappingSet, still: Option<WentBack>) -> Result<(), CliError> {
+    if still.is_none() {
+        lockstep_operations::fill_anew(&mut source.connect(Session::Control).await?, mappings).await?;
+    }
+    Ok(())
 }
 
 /// Whether programs that run may hold other definitions: some were set up before and have changed, or a mapping is paused as it did not

@@ -13,20 +13,9 @@ use crate::DESTINATION;
 use crate::error::{OperationError, Unfinished};
 use crate::progress::Waiting;
 
-/// Whether a fill of any of these mappings is under way for this reason.
-pub(crate) async fn any_under_way(
-    control: &Control,
-    mappings: &[&Mapping],
-    reason: &str,
-) -> Result<bool, OperationError> {
-    Ok(of(control, mappings).await?.iter().any(|fill| fill.reason == reason && !fill.is_finished))
-}
-
-/// Whether the fills of all these mappings are under way for this reason.
-pub(crate) async fn under_way(control: &Control, mappings: &[&Mapping], reason: &str) -> Result<bool, OperationError> {
-    let fills = of(control, mappings).await?;
-    let same = fills.iter().filter(|fill| fill.reason == reason && !fill.is_finished).count();
-    Ok(!mappings.is_empty() && same == mappings.len())
+/// How many fills of these mappings are under way for this reason.
+pub(crate) async fn under_way(control: &Control, mappings: &[&Mapping], reason: &str) -> Result<usize, OperationError> {
+    Ok(of(control, mappings).await?.iter().filter(|fill| fill.reason == reason && !fill.is_finished).count())
 }
 
 /// Those of these mappings of which rows were refused when they were filled for this reason: what only the destination has of

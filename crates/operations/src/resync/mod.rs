@@ -129,7 +129,7 @@ async fn filled(
     mappings: &[&Mapping],
     waiting: &mut Waiting<'_>,
 ) -> Result<Exported, OperationError> {
-    if under_way(deployment.control()?, mappings, REASON).await? {
+    if !mappings.is_empty() && under_way(deployment.control()?, mappings, REASON).await? == mappings.len() {
         waiting.tell("Continuing what was begun before.");
     } else {
         begin(&mut deployment.client, mappings, REASON, None).await?;

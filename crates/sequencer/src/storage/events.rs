@@ -199,12 +199,18 @@ mod tests {
         assert_eq!(written, BTreeSet::from(KINDS));
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn clickhouse_is_down_where_the_sweep_does_not_get_through_and_nothing_else_is_told_of_that() {
+    /// A database with Lockstep's own tables.
+    async fn set_up() -> (TestDatabase, Client) {
         let database = TestDatabase::create().await.unwrap();
         let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
         migrations::run(&source, Migrations::Control).await.unwrap();
         let client = database.connect().await.unwrap();
+        (database, client)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clickhouse_is_down_where_the_sweep_does_not_get_through_and_nothing_else_is_told_of_that() {
+        let (database, client) = set_up().await;
         let told = async |tasks: &str| {
             let columns = "program, name, last_run, did, failed_at, error";
             told_of(&client, &format!("({columns}) SELECT program, name, now() - past, 0, now(), error FROM (VALUES {tasks}) t (program, name, past, error)")).await
@@ -222,10 +228,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_program_that_is_kept_from_its_work_is_told_of_after_half_a_minute_and_while_it_lives() {
-        let database = TestDatabase::create().await.unwrap();
-        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
-        migrations::run(&source, Migrations::Control).await.unwrap();
-        let client = database.connect().await.unwrap();
+        let (database, client) = set_up().await;
         let told = async |role: &str, seen_s: i32, why: &str, for_s: i32| {
             let state = json!({ "leads": role == "sequencer", "held_up": { "why": why, "for_s": for_s } });
             let instance =
@@ -251,10 +254,7 @@ mod tests {
     /// A failure is not over because nobody tries again, and does not last longer for it either.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_task_that_is_not_tried_is_told_of_as_it_was_when_it_was() {
-        let database = TestDatabase::create().await.unwrap();
-        let source = Source::new(&SecretUrl::new(database.url()), None).unwrap();
-        migrations::run(&source, Migrations::Control).await.unwrap();
-        let client = database.connect().await.unwrap();
+        let (database, client) = set_up().await;
         let told = async |(ran, failed): (i32, i32), error: &str| {
             let columns = "program, name, did, last_run, failed_at, error, waits_for";
             let ago = |seconds: i32| format!("now() - make_interval(secs => {seconds})");
