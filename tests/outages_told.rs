@@ -71,7 +71,7 @@ async fn a_worker_that_starts_while_clickhouse_is_away_is_seen_and_says_what_it_
         "SELECT count(*) FROM lockstep.instance WHERE role = 'worker' AND state #>> '{held_up,why}' LIKE '%LS-0201%'";
     stage.until("the worker to tell what keeps it", of_worker, 1).await?;
     let (code, status, _) = said(&stage, "status", (SETTING, &url)).await?;
-    ensure!(code == Some(1) && status.contains("has done nothing for") && status.contains(&url), "{status}");
+    ensure!(code == Some(1) && status.contains("has not been ready for") && status.contains(&url), "{status}");
     let (code, waited, _) = said(&stage, "wait --all --timeout 1", (SETTING, &url)).await?;
     let first = waited.lines().find(|line| line.starts_with("  - ")).unwrap_or_default();
     ensure!(code == Some(2) && first.contains("LS-0201") && first.contains(&url), "{waited}");

@@ -120,6 +120,11 @@ async fn src_1_nothing_is_shipped_numbered_or_removed_while_a_cursor_is_ahead() 
     stage.until_seen("mappings whose cursors are not ahead", beside, "1").await?;
     let ahead = r#"lockstep_worker_failures_total{kind="cursor ahead"}"#;
     eventually("the worker to count it", DEADLINE, async || Ok(worker.metric(ahead).await?.is_some())).await?;
+    let told = async || {
+        let status = stage.installation.run("lockstep", &["status"]).await?;
+        Ok(status.code == Some(1) && ["puts messages off", "LS-0420"].iter().all(|said| status.stdout.contains(said)))
+    };
+    eventually("`lockstep status` to say so", DEADLINE, told).await?;
     // Nor is the change taken for one that has arrived.
     let waited = stage.installation.run("lockstep", &["wait", "--all", "--timeout", "3"]).await?;
     assert_eq!(waited.code, Some(2), "{}{}", waited.stdout, waited.stderr);

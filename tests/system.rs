@@ -51,6 +51,7 @@ mod pause;
 mod plans;
 mod platform_migrations;
 mod programs;
+mod programs_told;
 mod quarantine;
 mod reconnect;
 mod reference;

@@ -50,11 +50,11 @@ async fn src_1_a_source_that_was_detached_and_attached_again_is_told_by_whoever_
     }
     let (_, top) = said(&stage, "lockstep", &["top", "--once"]).await?;
     ensure!(top.contains("the last proof found rows that differ"), "{top}\n{compared}");
-    told.until("numbering_stopped sequencer", &["raised"]).await?;
+    told.until("program_held_up sequencer", &["raised"]).await?;
 
     stage.installation.succeed("lockstep", &["rewind"]).await?;
     stage.equal().await?;
-    told.until("numbering_stopped sequencer", &["raised", "resolved"]).await?;
+    told.until("program_held_up sequencer", &["raised", "resolved"]).await?;
     let in_order = async || Ok(said(&stage, "lockstep", &["status"]).await?.0 == Some(0));
     eventually("nothing to be told any more", DEADLINE, in_order).await?;
     let (code, migrated) = said(&stage, "lockstep", &["migrate", "--check"]).await?;

@@ -6,7 +6,9 @@ use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::{Deployment, EVENTS_COUNTED, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
+use lockstep_operations::{
+    Deployment, EVENTS_COUNTED, Instance, ProgramTrouble, Queue, SinkState, Status, TaskStatus, TenantsStatus,
+};
 
 use crate::destination::state;
 use crate::error::CliError;
@@ -56,7 +58,12 @@ impl Report for Status {
             let refused = toned("rows refused", Tone::Attention);
             say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
-        self.instances.iter().filter_map(Instance::trouble).for_each(|trouble| noted(page, Tone::Wrong, &trouble));
+        for ProgramTrouble { what, remedy, .. } in &self.wrong {
+            noted(page, Tone::Wrong, &format!("{what}: {remedy}"));
+        }
+        for absent in self.absent().filter(|absent| !self.wrong.contains(absent)) {
+            noted(page, Tone::Attention, &format!("{}: {}", absent.what, absent.remedy));
+        }
         for task in &self.tasks {
             let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
             task.trouble().iter().for_each(|trouble| noted(page, tone, trouble));
@@ -82,8 +89,7 @@ impl Report for Status {
     }
 
     fn exit_code(&self) -> u8 {
-        let is_held_up = self.instances.iter().any(|instance| instance.held_up().is_some());
-        let fails = is_held_up || self.tasks.iter().any(|task| task.is_failing);
+        let fails = !self.wrong.is_empty() || self.tasks.iter().any(|task| task.is_failing);
         let is_queue_wrong = match self.queue {
             Queue::Known { .. } => false,
             // It is there from the first start on.

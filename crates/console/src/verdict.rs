@@ -2,7 +2,7 @@
 
 use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
-use lockstep_operations::{Instance, PausedPart, Queue, TaskStatus, TenantsStatus, VerificationRun};
+use lockstep_operations::{PausedPart, ProgramTrouble, Queue, REWIND, TaskStatus, TenantsStatus, VerificationRun};
 use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, whole};
@@ -148,10 +148,13 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         }
         Queue::Known { .. } | Queue::Missing { .. } => {}
     }
-    status.instances.iter().filter_map(of_held_up).for_each(|(what, remedy)| add(Level::Wrong, what, remedy));
     if let Err(error) = &freshness.clickhouse {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
         add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
+    }
+    // Whether one leads is known better, and stands above.
+    for of in status.wrong.iter().filter(|of| !(of.is_absent && of.role == "sequencer")) {
+        add(Level::Wrong, of.what.clone(), &of.remedy);
     }
     if status.needs_refill {
         add(
@@ -187,21 +190,9 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
     troubles
 }
 
-/// What keeps a program from its work, and what mends that.
-fn of_held_up(instance: &Instance) -> Option<(String, &'static str)> {
-    let (what, held_up) = instance.trouble().zip(instance.held_up())?;
-    Some((what, if held_up.is_source_that_went_back() { REWIND } else { "lockstep doctor" }))
-}
-
-/// What mends a source that went back; until then nothing else does.
-const REWIND: &str = "lockstep rewind";
-
 /// What mends rows that differ.
 pub(crate) fn mending(seen: Option<&Seen>) -> &'static str {
-    let went_back = |seen: &Seen| {
-        let mut held_up = seen.status.instances.iter().filter_map(Instance::held_up);
-        held_up.any(|held_up| held_up.is_source_that_went_back())
-    };
+    let went_back = |seen: &Seen| seen.status.wrong.iter().any(ProgramTrouble::is_source_that_went_back);
     if seen.is_some_and(went_back) { REWIND } else { "lockstep-verifier --repair apply" }
 }
 

@@ -60,7 +60,7 @@ const OF_COMMANDS: [(&str, &[(u8, &str)]); 21] = [
         &[
             (
                 DIFFERENT,
-                "a task fails, a program is kept from its work, tables in a tenant's database do not fit, or RabbitMQ does not answer, or has no queues while programs run",
+                "a task fails, a program is kept from its work, puts it off or does not run while changes wait for it, tables in a tenant's database do not fit, or RabbitMQ does not answer, or has no queues while programs run",
             ),
             (UNFINISHED, "with --tenant: ClickHouse could not be asked, or a cursor is ahead of the source"),
         ],

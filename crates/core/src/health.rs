@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -10,6 +11,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use metrics::{Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::destination_id::CLICKHOUSE;
 use crate::freshness::{LAG, LAG_BUCKETS};
@@ -20,10 +23,27 @@ use crate::shutdown::Shutdown;
 const BUILD_INFO: &str = "lockstep_build_info";
 const DESTINATION_UP: &str = "lockstep_destination_up";
 
+/// That a daemon is not ready is told to others once it has been so for so long: what has just begun may be over at once.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
+
+/// Since when a part does not work, and why; none where it does.
+type Part = Option<(Instant, String)>;
+
+/// What keeps a daemon from its work, or from a part of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldUp {
+    /// What each part says that does not work. Without values of rows.
+    pub why: String,
+    /// For how long the first of them has not, in seconds.
+    pub for_s: u64,
+}
+
 /// What each part of a daemon last said about itself. Cheap to clone; all clones share one state.
 #[derive(Clone, Default, Debug)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
+    parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
+    /// A part works again.
+    recovered: Arc<Notify>,
     /// Of a daemon: where it looks for its services.
     services: Option<Arc<Services>>,
 }
@@ -49,7 +69,7 @@ impl Health {
         self.tell(part, why);
     }
 
-    /// The same, for whoever tells it elsewhere too. Returns what is said, with what to do about a service that does not answer.
+    /// The same, for whoever logs it too. Returns what is said, with what to do about a service that does not answer.
     pub fn tell(&self, part: &'static str, why: impl Into<String>) -> String {
         let told = self.told(&why.into());
         self.set(part, Some(told.clone()));
@@ -61,13 +81,40 @@ impl Health {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).get(part).map(Option::is_none)
     }
 
-    fn set(&self, part: &'static str, state: Option<String>) {
-        let why = state.clone();
-        let before = self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
-        // What is said while it goes on is in the log of whoever tries again.
-        if let (Some(why), Some(None), true) = (why, before, self.services.is_some()) {
-            tracing::warn!(part, why, "a part does not work at the moment");
+    fn set(&self, part: &'static str, why: Option<String>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = parts.get(part).cloned();
+        let since = before.as_ref().and_then(|before| Some(before.as_ref()?.0)).unwrap_or_else(Instant::now);
+        parts.insert(part, why.clone().map(|why| (since, why)));
+        drop(parts);
+        match (why, before) {
+            // What is said while it goes on is in the log of whoever tries again.
+            (Some(why), Some(None)) if self.services.is_some() => {
+                tracing::warn!(part, why, "a part does not work at the moment");
+            }
+            (None, Some(Some(_))) => self.recovered.notify_one(),
+            _ => {}
         }
+    }
+
+    /// Wakes one who waits whenever a part works again.
+    pub fn recovered(&self) -> Arc<Notify> {
+        Arc::clone(&self.recovered)
+    }
+
+    /// Since when the first of the parts that do not work does not, and what each says.
+    fn failing(&self) -> Option<(Instant, Vec<String>)> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let failing = || parts.iter().filter_map(|(part, state)| Some((part, state.as_ref()?)));
+        let since = failing().map(|(_, (since, _))| *since).min()?;
+        Some((since, failing().map(|(part, (_, why))| format!("{part}: {why}")).collect()))
+    }
+
+    /// What has kept this daemon from its work for some seconds.
+    pub fn held_up(&self) -> Option<HeldUp> {
+        let (since, lines) = self.failing()?;
+        let why = lines.join("; ").replace('\n', "; ");
+        (since.elapsed() >= TOLD_AFTER).then(|| HeldUp { why, for_s: since.elapsed().as_secs() })
     }
 
     /// `Ok` when every part that ever spoke works, otherwise one line for each that does not.
@@ -75,13 +122,10 @@ impl Health {
     /// # Errors
     /// The lines, ready to be shown.
     pub fn report(&self) -> Result<(), String> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if parts.is_empty() {
+        if self.parts.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Err("starting".to_owned());
         }
-        let failing: Vec<_> =
-            parts.iter().filter_map(|(part, why)| Some(format!("{part}: {}", why.as_ref()?))).collect();
-        if failing.is_empty() { Ok(()) } else { Err(failing.join("\n")) }
+        self.failing().map_or(Ok(()), |(_, lines)| Err(lines.join("\n")))
     }
 }
 
@@ -104,7 +148,7 @@ pub async fn serve(address: SocketAddr, health: Health, shutdown: Shutdown) -> s
     let upkeep_shutdown = shutdown.clone();
     tokio::spawn(async move {
         // Histograms gather samples until upkeep folds them; unfolded they grow without bound.
-        let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
+        let mut every = tokio::time::interval(Duration::from_secs(5));
         while upkeep_shutdown.run_until_cancelled(every.tick()).await.is_some() {
             upkeep.run_upkeep();
         }
@@ -153,5 +197,22 @@ mod tests {
         assert_eq!(["source", "queue", "other"].map(|part| health.is_ready(part)), [Some(true), Some(false), None]);
         health.ready("queue");
         assert_eq!(health.report(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_keeps_a_daemon_is_told_once_it_lasts_and_its_end_at_once() {
+        let health = Health::default();
+        assert_eq!(health.held_up(), None, "no part has spoken");
+        health.not_ready("queue", "away");
+        assert_eq!(health.held_up(), None, "it may be over at once");
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(42)).unwrap();
+        health.parts.lock().unwrap().insert("queue", Some((long_ago, "away".to_owned())));
+        health.not_ready("queue", "still\naway");
+        health.not_ready("source", "too");
+        let held_up = HeldUp { why: "queue: still; away; source: too".to_owned(), for_s: 42 };
+        assert_eq!(health.held_up(), Some(held_up), "it goes on where it was so before");
+        health.ready("queue");
+        health.recovered().notified().await;
+        assert_eq!(health.held_up(), None, "what is left has just begun");
     }
 }

@@ -7,7 +7,7 @@ use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_schema::events::SinkState;
 use lockstep_schema::instances::{self, Instance};
-use lockstep_schema::tasks::TaskStatus;
+use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::{find_all, overview};
 use lockstep_schema::{Control, fills, progress};
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::error::OperationError;
 use crate::events::event_sinks;
 use crate::limit::COUNT_LIMIT;
 use crate::pause::{PausedPart, paused_parts};
-use crate::programs::tasks;
+use crate::programs::{ProgramTrouble, absent, troubles};
 
 /// The broker has so long to answer a single look; how it came to that is an error of its own by then.
 const BROKER_LIMIT: Duration = Duration::from_secs(60);
@@ -64,6 +64,8 @@ pub struct Status {
     pub instances: Vec<Instance>,
     /// What the periodic tasks of all programs did last.
     pub tasks: Vec<TaskStatus>,
+    /// What is wrong with the sequencers and workers: what keeps them from their work, and which are not there while something waits.
+    pub wrong: Vec<ProgramTrouble>,
     /// Numbers that reached this are "at least".
     pub count_limit: i64,
 }
@@ -121,6 +123,21 @@ impl Status {
         self.instances.is_empty() && self.tasks.is_empty()
     }
 
+    /// The roles of which none runs, where some have since `lockstep migrate`.
+    pub fn absent(&self) -> impl Iterator<Item = ProgramTrouble> {
+        absent(&self.instances).filter(|_| !self.is_not_started())
+    }
+
+    /// What is wrong with programs. That one is not there is no harm while nothing waits for it.
+    fn find_wrong(&self) -> Vec<ProgramTrouble> {
+        let waits_for = |absent: &ProgramTrouble| match absent.role {
+            "sequencer" => self.inbox_lines + self.expansions + self.unannounced > 0,
+            _ => !self.is_all_shipped() || self.tenants.behind + self.tenants.unfinished > 0,
+        };
+        let kept = troubles(&self.instances, SequenceId::new(self.passed));
+        self.absent().filter(waits_for).chain(kept).collect()
+    }
+
     /// Whether what has its number is shipped, and all that was there before is too.
     pub fn is_all_shipped(&self) -> bool {
         !self.needs_refill && self.mappings.iter().all(|mapping| mapping.filled && mapping.tenancies_behind == 0)
@@ -148,7 +165,7 @@ pub async fn status_with(deployment: &Deployment<'_>, broker: &mut Broker) -> Re
 }
 
 /// All that Postgres knows.
-async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
+pub(crate) async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationError> {
     let (client, control) = (&deployment.client, deployment.control()?);
     let destination = DESTINATION.into();
     // Few of the rows are asked for, which the planner cannot know where it is told a number.
@@ -157,7 +174,7 @@ async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationErr
     let passed = progress::passed(control, &destination).await?;
     let announced = progress::last_announced(control).await?;
     let (mappings, behind_cut) = mapping_statuses(deployment, passed).await?;
-    Ok(Status {
+    let status = Status {
         last_sequence: last_sequence.get(),
         passed: passed.get(),
         inbox_lines: client.query_one(&inbox::count_unseen(COUNT_LIMIT), &[]).await?.get(0),
@@ -173,9 +190,11 @@ async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, OperationErr
         tenants: tenants(control).await?,
         event_sinks: event_sinks(deployment).await?,
         instances: instances::all(control).await?,
-        tasks: tasks(deployment).await?,
+        tasks: statuses(control).await?,
+        wrong: Vec::new(),
         count_limit: COUNT_LIMIT,
-    })
+    };
+    Ok(Status { wrong: status.find_wrong(), ..status })
 }
 
 async fn tenants(control: &Control) -> Result<TenantsStatus, OperationError> {

@@ -10,6 +10,7 @@ use lockstep_core::{DestinationId, SequenceId, TenancyId};
 use lockstep_destinations::clickhouse::Timeouts;
 use lockstep_schema::instances;
 use lockstep_schema::quarantine::{QuarantineScope, count};
+use lockstep_schema::tasks::statuses;
 use lockstep_schema::tenant_destinations::overview::{self, Behind, Scope};
 use lockstep_schema::{fills, progress};
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::deployment::Deployment;
 use crate::destinations::Named;
 use crate::error::OperationError;
 use crate::pause::{PausedPart, paused_parts};
-use crate::programs::{sentences_of, tasks};
+use crate::programs::sentences_of;
 use crate::progress::{Progress, Waiting};
 use crate::tenancies::must_exist;
 
@@ -281,7 +282,8 @@ pub async fn wait(
     let (wrong, known) = if in_time {
         (Vec::new(), Vec::new())
     } else {
-        sentences_of(&instances::all(control).await?, &tasks(deployment).await?)
+        let passed = progress::passed(control, &DESTINATION.into()).await?;
+        sentences_of(&instances::all(control).await?, &statuses(control).await?, passed)
     };
     Ok(WaitReport {
         outcome,

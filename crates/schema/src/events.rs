@@ -7,13 +7,15 @@ use tokio_postgres::{Client, Row};
 use crate::error::SourceError;
 
 /// Every kind of event that there is.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 12] = [
     "destination_down",
     "erasure_done",
     "mapping_stopped",
+    "messages_put_off",
     "needs_refill",
-    "numbering_stopped",
+    "no_worker",
     "paused",
+    "program_held_up",
     "quarantine",
     "task_failing",
     "test",

@@ -1,14 +1,14 @@
 //! The daemons that run (`lockstep.instance`).
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Timestamptz};
 use diesel_async::RunQueryDsl;
+use lockstep_core::SequenceId;
+use lockstep_core::health::{Health, HeldUp};
 use lockstep_core::instance::id as instance_id;
-use lockstep_core::output::code_in;
 use lockstep_core::traffic::Traffic;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,8 +20,6 @@ use crate::tasks::{Ran, Task, open_to_note};
 
 /// How often an instance says that it lives.
 const EVERY: Duration = Duration::from_secs(10);
-/// What keeps an instance from its work is told once it has for so long.
-const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What an instance says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -32,51 +30,31 @@ pub struct State {
     pub why: Option<String>,
     /// Of a sequencer: whether it leads.
     pub leads: Option<bool>,
-    /// What keeps it from its work: a worker that cannot begin, a sequencer that leads and numbers nothing.
+    /// What keeps it from its work, where it has for some seconds.
     pub held_up: Option<HeldUp>,
+    /// Of a worker: the last messages that it put off again.
+    pub put_off: Option<PutOff>,
     /// Of a worker: what it has shipped since it began.
     pub shipped: Option<Traffic>,
 }
 
-/// What keeps a program from its work, and for how long it has.
+impl State {
+    /// As its health has it.
+    pub fn of(health: &Health) -> Self {
+        let why = health.report().err();
+        Self { ready: why.is_none(), why, leads: None, held_up: health.held_up(), put_off: None, shipped: None }
+    }
+}
+
+/// Messages that a worker could not do and put off, not for the first time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HeldUp {
-    /// Without values of rows.
+pub struct PutOff {
+    /// Why. Without values of rows.
     pub why: String,
-    /// In seconds.
-    pub for_s: u64,
-}
-
-impl HeldUp {
-    /// Whether ClickHouse holds numbers that the source never gave out (SRC-1).
-    pub fn is_source_that_went_back(&self) -> bool {
-        code_in(&self.why) == Some("LS-0510")
-    }
-}
-
-/// What keeps this program from its work, shared with its heartbeat.
-#[derive(Clone, Default, Debug)]
-pub struct HoldUp(Arc<Mutex<Option<(Instant, String)>>>);
-
-impl HoldUp {
-    /// It is so, and why; it goes on where it was so before.
-    pub fn set(&self, why: impl Into<String>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = held.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-        *held = Some((since, why.into()));
-    }
-
-    /// It is over.
-    pub fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// As it is told: what has just begun may be over at once.
-    pub fn told(&self) -> Option<HeldUp> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, why) = held.as_ref()?;
-        (since.elapsed() >= TOLD_AFTER).then(|| HeldUp { why: why.clone(), for_s: since.elapsed().as_secs() })
-    }
+    /// The last number that they are about: once the destination has passed it, what kept them is over.
+    pub through: i64,
+    /// How long ago, in seconds.
+    pub ago_s: u64,
 }
 
 /// Says every ten seconds that this instance lives, and how it is.
@@ -160,10 +138,10 @@ impl Instance {
         if self.is_alive { HeldUp::deserialize(&self.state["held_up"]).ok() } else { None }
     }
 
-    /// The same in a sentence.
-    pub fn trouble(&self) -> Option<String> {
-        let HeldUp { why, for_s } = self.held_up()?;
-        Some(format!("{} {} has done nothing for {for_s} s: {why}", self.role, self.id))
+    /// What it puts off, where it lives, and the destination has not passed that.
+    pub fn put_off(&self, passed: SequenceId) -> Option<PutOff> {
+        let put_off = if self.is_alive { PutOff::deserialize(&self.state["put_off"]).ok() } else { None };
+        put_off.filter(|put_off| put_off.through > passed.get())
     }
 }
 

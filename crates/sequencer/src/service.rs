@@ -11,7 +11,7 @@ use lockstep_core::shutdown::Shutdown;
 use lockstep_destinations::{ClickHouse, Destination, Failure};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::QueueError;
-use lockstep_schema::instances::{Heartbeat, HoldUp, State};
+use lockstep_schema::instances::{Heartbeat, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
 use tokio::sync::{Notify, watch};
@@ -63,8 +63,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
     let Some(looked) = shutdown.run_until_cancelled(looking).await else { return Ok(()) };
     looked?;
     let (leading, is_leading) = watch::channel(false);
-    let (wake, stamps, held_up) = (Wake::default(), Arc::<Mutex<Stamps>>::default(), HoldUp::default());
-    let mut beating = beat(&source, (health.clone(), held_up.clone()), is_leading.clone(), &shutdown);
+    let (wake, stamps) = (Wake::default(), Arc::<Mutex<Stamps>>::default());
+    let mut beating = beat(&source, &health, is_leading.clone(), &shutdown);
     let stop_announcing = Shutdown::new();
     let event_tasks = EventTasks::new(settings.clone());
     let announcer = Announcer {
@@ -89,7 +89,6 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Sequencer
         leading,
         event_tasks,
         backoff: Backoff::for_connections(),
-        held_up,
         paused: false,
     };
     let leadership = tokio::select! {
@@ -116,18 +115,11 @@ async fn serve_health(settings: &Settings, health: &Health, shutdown: &Shutdown)
 }
 
 /// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
-fn beat(
-    source: &Source,
-    (health, held_up): (Health, HoldUp),
-    leads: watch::Receiver<bool>,
-    stop: &Shutdown,
-) -> JoinSet<()> {
-    let state = move || {
-        let why = health.report().err();
-        State { ready: why.is_none(), why, leads: Some(*leads.borrow()), held_up: held_up.told(), shipped: None }
-    };
+fn beat(source: &Source, health: &Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
+    let (recovered, health) = (health.recovered(), health.clone());
+    let state = move || State { leads: Some(*leads.borrow()), ..State::of(&health) };
     let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
-    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, Arc::default());
+    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, recovered);
     beating
 }
 
@@ -154,8 +146,6 @@ struct Sequencer {
     leading: watch::Sender<bool>,
     event_tasks: EventTasks,
     backoff: Backoff,
-    /// Why it numbers nothing while it leads.
-    held_up: HoldUp,
     /// Whether an operator has paused it.
     paused: bool,
 }
@@ -184,7 +174,6 @@ impl Sequencer {
             self.event_tasks.forget();
             // The pass that was open is undone by the server: its connection ended with the select.
             self.set_leading(false);
-            self.held_up.clear();
             self.health.not_ready("leader", why.clone());
             tracing::warn!(reason = why, "no longer leading: no more passes");
         }
@@ -193,7 +182,7 @@ impl Sequencer {
     /// Starts what is done beside the passes while this sequencer leads; it ends when the set is dropped.
     fn periodic_tasks(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let driver = Driver::new("sequencer", self.source.clone(), Shutdown::new(), &mut tasks);
+        let driver = Driver::new("sequencer", self.source.clone(), &self.health, Shutdown::new(), &mut tasks);
         driver.spawn(&mut tasks, Upkeep::new(Arc::clone(&self.wake.announcer)), Arc::default());
         // One may be busy with a tenancy of many millions of rows.
         for _ in 0..2 {
@@ -254,7 +243,6 @@ impl Sequencer {
             self.backoff.reset();
         }
         self.health.ready("source");
-        self.held_up.clear();
         metrics::set(metrics::WENT_BACK, false);
         if report.paused != self.paused {
             self.paused = report.paused;
@@ -294,7 +282,7 @@ impl Sequencer {
         } else {
             tracing::warn!(attempt, wait_ms, %error, "no pass can be made, trying again");
         }
-        self.held_up.set(self.health.tell("source", error.to_string()));
+        self.health.not_ready("source", error.to_string());
         wait
     }
 }

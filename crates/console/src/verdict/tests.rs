@@ -44,6 +44,7 @@ fn seen() -> Seen {
                 worst: Vec::new(),
             },
             tasks: Vec::new(),
+            wrong: Vec::new(),
             count_limit: 10_000,
         },
         freshness: Freshness {
@@ -134,17 +135,13 @@ fn while_the_source_is_behind_clickhouse_nothing_but_rewind_is_named_for_what_fo
     let different = || Seen { runs: vec![run("different")], ..seen() };
     let remedies = |seen| judged(Ok(seen)).troubles.into_iter().map(|trouble| trouble.remedy).collect::<Vec<_>>();
     assert_eq!(remedies(different()), ["lockstep-verifier --repair apply"]);
-    let held_up = |why: &str| Instance {
-        id: uuid::Uuid::nil(),
-        role: "sequencer".to_owned(),
-        version: String::new(),
-        started_at: String::new(),
-        seen_at: String::new(),
-        is_alive: true,
-        state: serde_json::json!({ "leads": true, "held_up": { "why": why, "for_s": 42 } }),
-    };
     let mut behind = different();
-    behind.status.instances.push(held_up("LS-0510: ahead"));
+    behind.status.wrong.push(ProgramTrouble {
+        role: "sequencer",
+        is_absent: false,
+        what: "LS-0510: ahead".to_owned(),
+        remedy: REWIND.to_owned(),
+    });
     assert_eq!(remedies(behind), [REWIND, REWIND]);
 }
 

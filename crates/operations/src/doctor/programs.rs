@@ -1,14 +1,15 @@
-//! What keeps programs from their work, and whether ClickHouse is ahead of the source (SRC-1).
+//! What keeps programs from their work, which of them are missed, and whether ClickHouse is ahead of the source (SRC-1).
 
-use lockstep_core::remedy::remedy;
 use lockstep_core::settings::Settings;
 use lockstep_mappings::MappingSet;
-use lockstep_schema::instances::{self, Instance};
+use lockstep_schema::instances::Instance;
 
 use super::{Check, or_ok};
 use crate::deployment::Deployment;
 use crate::error::OperationError;
+use crate::programs::ProgramTrouble;
 use crate::rewind::went_back;
+use crate::status::in_postgres;
 
 const CHECK: &str = "programs";
 const NUMBERS: &str = "numbers";
@@ -19,13 +20,17 @@ pub(super) async fn look(
     may_ask_clickhouse: bool,
 ) -> Result<Vec<Check>, OperationError> {
     let deployment = Deployment::connect_before_migrate(settings, mappings).await?;
-    let instances = match deployment.control() {
-        Ok(control) => instances::all(control).await?,
-        Err(_) => Vec::new(),
+    let (wrong, instances) = match deployment.control() {
+        Ok(_) => in_postgres(&deployment).await.map(|status| (status.wrong, status.instances))?,
+        Err(_) => Default::default(),
     };
-    let held_up = instances.iter().filter_map(|instance| Some((instance.trouble()?, instance.held_up()?)));
-    let findings = held_up.map(|(what, held)| Check::finding(CHECK, what, remedy(&held.why, settings))).collect();
-    let mut checks = or_ok(CHECK, "nothing keeps one that runs from its work", findings);
+    let finding = |of: &ProgramTrouble| {
+        let remedy = if of.is_source_that_went_back() { REWIND } else { &of.remedy };
+        Check::finding(CHECK, &of.what, remedy)
+    };
+    let findings = wrong.iter().map(finding).collect();
+    let mut checks =
+        or_ok(CHECK, "nothing keeps those that run from their work, and nothing waits for one that does not", findings);
     // A sequencer that leads has asked before it gave out a number; what it found stands above.
     let leads = |instance: &Instance| instance.is_alive && instance.state["leads"] == true;
     if may_ask_clickhouse && !instances.iter().any(leads) {

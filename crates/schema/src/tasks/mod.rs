@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_core::health::Health;
 use lockstep_core::retry::Backoff;
 use lockstep_core::shutdown::{Shutdown, finish_in_time};
 use tokio::sync::Notify;
@@ -113,15 +114,16 @@ impl Ran {
 #[derive(Clone)]
 pub struct Driver {
     source: Source,
+    /// Where the program looks for its services: told with what fails.
+    health: Health,
     statuses: Statuses,
     stop: Shutdown,
 }
 
 impl Driver {
     /// Runs tasks until `stop`, or until the set `on` which they are is dropped, and writes their statuses.
-    pub fn new(program: &'static str, source: Source, stop: Shutdown, on: &mut JoinSet<()>) -> Self {
-        status::describe();
-        let driver = Self { source, statuses: Statuses::default(), stop };
+    pub fn new(program: &'static str, source: Source, health: &Health, stop: Shutdown, on: &mut JoinSet<()>) -> Self {
+        let driver = Self { health: health.clone(), ..Self::without_statuses(source, stop) };
         driver.spawn(on, Writer::new(program, driver.statuses.clone()), Arc::default());
         driver
     }
@@ -129,7 +131,7 @@ impl Driver {
     /// Runs tasks until `stop` whose statuses are not written: those are not known to other programs.
     pub fn without_statuses(source: Source, stop: Shutdown) -> Self {
         status::describe();
-        Self { source, statuses: Statuses::default(), stop }
+        Self { source, health: Health::default(), statuses: Statuses::default(), stop }
     }
 
     /// Runs a task at once, then whenever `wake` asks for it, and as often as it says itself.
@@ -169,7 +171,7 @@ impl Driver {
                 error = failed,
                 "a periodic task failed, trying again"
             );
-            self.statuses.failed(&name, took, failed);
+            self.statuses.failed(&name, took, self.health.told(&failed));
             has_failed = true;
             self.stop.run_until_cancelled(sleep(wait)).await;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use lockstep_mappings::postgres::passes::first_beyond;
 use lockstep_schema::events::{self, SinkState};
 use lockstep_schema::verifications::latest::latest;
 use lockstep_schema::{Session, Source, SourceError};
@@ -26,12 +27,14 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
 /// Lockstep has paused something by itself. Of a task that is not tried at the moment only the time counts in which it was: what was told
 /// stays so until it is tried and does not fail, and one failure before a pause is not taken for a minute of them. ClickHouse is down where workers' sweep has not got through to it for half a minute, or
-/// a worker cannot begin for as long and none sweeps: then what else fails for that is not told beside it. A sweep that has nothing to do is
-/// written down every 20 seconds. Texts of errors are left out: a code is enough.
+/// a worker is kept by it for as long and none sweeps: then what else fails for that is not told beside it. A sweep that has nothing to do is
+/// written down every 20 seconds. Of programs of a role the one is told of that has been held up for longest; that no worker runs, once a
+/// change has waited for half a minute. Texts of errors are left out: a code is enough.
 const NOW: &str = "
 WITH sweep AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep'),
-held AS (SELECT id, role, seen_at, state #>> '{held_up,why}' AS why, (state #>> '{held_up,for_s}')::bigint AS for_s, state->>'leads' AS leads
-  FROM lockstep.instance WHERE seen_at > clock_timestamp() - interval '30 seconds' AND (state #>> '{held_up,for_s}')::bigint >= 30),
+alive AS (SELECT * FROM lockstep.instance WHERE seen_at > clock_timestamp() - interval '30 seconds'),
+held AS (SELECT id, role, seen_at, state #>> '{held_up,why}' AS why, (state #>> '{held_up,for_s}')::bigint AS for_s
+  FROM alive WHERE (state #>> '{held_up,for_s}')::bigint >= 30),
 away AS ((SELECT failed_at, last_run, error FROM sweep WHERE failed_at > COALESCE(last_run, '-infinity')
     AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '30 seconds'
     AND error ~ 'LS-020[124]: clickhouse ')
@@ -45,9 +48,20 @@ away AS ((SELECT failed_at, last_run, error FROM sweep WHERE failed_at > COALESC
 UNION ALL (SELECT 'destination_down', 'clickhouse', TRUE, jsonb_build_object('destination', 'clickhouse', 'failed_at', failed_at,
     'last_run', last_run, 'code', substring(error FROM 'LS-020[124]'), 'means', 'shipping to it waits until it is back; nothing is lost',
     'look', 'lockstep doctor') FROM away)
-UNION ALL (SELECT 'numbering_stopped', 'sequencer', TRUE, jsonb_build_object('since', seen_at - make_interval(secs => for_s),
-    'code', substring(why FROM 'LS-[0-9]{4}'), 'means', 'changes wait in the source; nothing is lost', 'look', 'lockstep doctor')
-  FROM held WHERE role = 'sequencer' AND leads = 'true' ORDER BY seen_at DESC LIMIT 1)
+UNION ALL (SELECT 'program_held_up', role, TRUE, jsonb_build_object('program', role, 'instance', id,
+    'since', seen_at - make_interval(secs => for_s), 'code', substring(why FROM 'LS-[0-9]{4}'),
+    'means', 'what it does waits, unless others of its kind do it; nothing is lost', 'look', 'lockstep status')
+  FROM (SELECT DISTINCT ON (role) * FROM held WHERE NOT (EXISTS (SELECT FROM away) AND why ~ 'LS-020[124]: clickhouse ')
+    ORDER BY role, for_s DESC) longest)
+UNION ALL (SELECT 'messages_put_off', 'worker', TRUE, jsonb_build_object('program', 'worker', 'instance', id,
+    'code', substring(state #>> '{put_off,why}' FROM 'LS-[0-9]{4}'),
+    'means', 'rows of some tenants wait until what keeps them is mended; others are shipped', 'look', 'lockstep status')
+  FROM alive WHERE (state #>> '{put_off,through}')::bigint > (SELECT passed FROM lockstep.destination WHERE name = 'clickhouse')
+  ORDER BY (state #>> '{put_off,ago_s}')::bigint LIMIT 1)
+UNION ALL (SELECT 'no_worker', 'worker', TRUE, jsonb_build_object('program', 'worker', 'since', p.passed_at,
+    'means', 'what has changed since is not shipped; nothing is lost', 'look', 'lockstep status')
+  FROM (SELECT COALESCE(max(passed), 0) AS passed FROM lockstep.destination WHERE name = 'clickhouse') d, LATERAL {first_beyond} p
+  WHERE p.passed_at < clock_timestamp() - interval '30 seconds' AND NOT EXISTS (SELECT FROM alive WHERE role = 'worker'))
 UNION ALL (SELECT 'mapping_stopped', destination_id || ' ' || mapping_name, TRUE, jsonb_build_object('destination', destination_id,
     'mapping', mapping_name, 'code', error_code, 'look', 'lockstep destination show ' || destination_id)
   FROM lockstep.tenant_mapping WHERE state = 'stopped' ORDER BY destination_id, mapping_name LIMIT $1)
@@ -66,6 +80,10 @@ UNION ALL (SELECT 'task_failing', program || ' ' || name, TRUE, jsonb_build_obje
   FROM lockstep.task WHERE failed_at > COALESCE(last_run, '-infinity')
     AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '1 minute'
     AND NOT (EXISTS (SELECT FROM away) AND error ~ 'LS-020[124]: clickhouse ') ORDER BY program, name LIMIT $1)";
+
+fn now() -> String {
+    NOW.replace("{first_beyond}", &first_beyond("d.passed"))
+}
 
 /// The same of quarantine: the next mapping at a destination that has rows there, and again, each by one step in the primary key.
 /// `$2`: how far its rows are counted.
@@ -125,7 +143,7 @@ impl EventSession {
     /// Everything that is so now.
     pub(crate) async fn now(&mut self) -> Result<Vec<Condition>, SourceError> {
         let limit = i64::try_from(LIMIT).unwrap_or(i64::MAX);
-        let mut all = conditions(&self.client.query(NOW, &[&limit]).await?)?;
+        let mut all = conditions(&self.client.query(&now(), &[&limit]).await?)?;
         if is_due(&mut self.looked_slowly, SLOWLY) {
             self.slow = conditions(&self.client.query(QUARANTINE, &[&limit, &COUNTED]).await?)?;
             let differs = latest(&self.client).await?.into_iter().filter(|latest| latest.verdict == "different");
@@ -241,11 +259,39 @@ mod tests {
         };
         let away = "clickhouse: LS-0201: clickhouse is not available: connection refused";
         assert_eq!(told("worker", 5, away, 31).await, ["destination_down clickhouse"]);
-        assert_eq!(told("sequencer", 5, "LS-0510: ahead", 31).await, ["numbering_stopped sequencer"]);
+        assert_eq!(told("sequencer", 5, "source: LS-0510: ahead", 31).await, ["program_held_up sequencer"]);
+        assert_eq!(told("worker", 5, "queue: LS-0101: away", 99).await, ["program_held_up worker"]);
         for (role, seen_s, why, for_s) in
-            [("worker", 5, away, 29), ("worker", 60, away, 99), ("worker", 5, "source: LS-0012: away", 99)]
+            [("worker", 5, away, 29), ("worker", 60, away, 99), ("sequencer", 60, "source: LS-0012: away", 99)]
         {
             assert!(told(role, seen_s, why, for_s).await.is_empty(), "{role} {why}, {for_s} s, seen before {seen_s} s");
+        }
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_workers_put_off_and_that_none_is_there_is_told_while_changes_wait_for_it() {
+        let (database, client) = set_up().await;
+        let told = async |(passed, waits_s): (i64, i32), seen_s: i32, through: i64| {
+            let state = json!({ "held_up": null, "put_off": { "why": "users: LS-0430: many", "through": through, "ago_s": 9 } });
+            let sql = "TRUNCATE lockstep.instance; INSERT INTO lockstep.destination (name, passed)
+                VALUES ('clickhouse', {passed}) ON CONFLICT (name) DO UPDATE SET passed = excluded.passed;
+                INSERT INTO lockstep.pass (last_sequence, consumed, passed_at) VALUES (20, '1:1:', now() - make_interval(secs => {waits}));
+                INSERT INTO lockstep.instance (id, role, version, seen_at, state) VALUES
+                (gen_random_uuid(), 'worker', '', now() - make_interval(secs => {seen}), '{state}')";
+            let given =
+                [("{passed}", passed.to_string()), ("{waits}", waits_s.to_string()), ("{seen}", seen_s.to_string())];
+            let sql = given.iter().fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, value));
+            client.batch_execute("DELETE FROM lockstep.pass WHERE last_sequence = 20").await.unwrap();
+            client.batch_execute(&sql.replace("{state}", &state.to_string())).await.unwrap();
+            told_of(&client, "(program, name, last_run, did) VALUES ('worker', 'sweep', now(), 0)").await
+        };
+        assert_eq!(told((19, 60), 5, 20).await, ["messages_put_off worker"]);
+        assert!(told((19, 60), 5, 19).await.is_empty(), "that is passed");
+        assert_eq!(told((19, 60), 60, 20).await, ["no_worker worker"], "what a silent one said is old");
+        for waits in [(20, 60), (19, 9)] {
+            assert!(told(waits, 60, 20).await.is_empty(), "{waits:?}");
         }
         drop(client);
         database.remove().await.unwrap();
@@ -309,7 +355,7 @@ mod tests {
     /// What is told where these tasks are all there are.
     async fn told_of(client: &Client, tasks: &str) -> Vec<String> {
         client.batch_execute(&format!("TRUNCATE lockstep.task; INSERT INTO lockstep.task {tasks}")).await.unwrap();
-        let now = conditions(&client.query(NOW, &[&1000_i64]).await.unwrap()).unwrap();
+        let now = conditions(&client.query(&now(), &[&1000_i64]).await.unwrap()).unwrap();
         now.into_iter().map(|condition| format!("{} {}", condition.topic.0, condition.topic.1)).collect()
     }
 }

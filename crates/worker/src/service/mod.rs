@@ -1,6 +1,7 @@
 //! A whole worker: the stream, fills beside it, the sweep and the janitor, until it is told to stop.
 
 mod merge_pace;
+mod put_offs;
 mod stream;
 mod unacknowledged;
 
@@ -14,12 +15,12 @@ use lockstep_core::traffic;
 use lockstep_destinations::{ClickHouse, Destination, refuse_unfit_at_start};
 use lockstep_mappings::MappingSet;
 use lockstep_queue::{Consumer, Publisher, Topology};
-use lockstep_schema::instances::{Heartbeat, HeldUp, HoldUp, State};
+use lockstep_schema::instances::{Heartbeat, State};
 use lockstep_schema::tasks::Driver;
 use lockstep_schema::{Source, row_security};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use self::put_offs::PutOffs;
 use self::stream::Stream;
 use self::unacknowledged::Unacknowledged;
 use crate::error::WorkerError;
@@ -70,7 +71,8 @@ pub async fn run_to<D: Destination>(
     }
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let begun = beat(&source, &health, &stopping, &mut parts);
+    let put_offs = PutOffs::default();
+    beat(&source, (&health, &put_offs), &stopping, &mut parts);
     let connecting = async {
         for source in &sources {
             row_security::refuse_at_start(source, &set, &health).await?;
@@ -88,17 +90,17 @@ pub async fn run_to<D: Destination>(
             return ended.map_or(Ok(()), |connected| connected.map(drop));
         }
     };
-    begun.tell();
     let publisher = Arc::new(publisher);
     let resumed = Arc::default();
     let (read_pauses, pauses) = ReadPauses::new(Arc::clone(&resumed));
     let (of_tenants, news) = Tenants::new(settings, source.clone(), Arc::clone(&mappings), limits, pauses.clone())?;
     let shared = Shared { destination, mappings, limits, pauses };
     let (unacknowledged, announcing) = (Unacknowledged::default(), Arc::clone(&publisher));
-    let stream = Stream { shared: shared.clone(), consumer, publisher: announcing, flusher, news, unacknowledged };
+    let stream =
+        Stream { shared: shared.clone(), consumer, publisher: announcing, flusher, news, unacknowledged, put_offs };
     parts.spawn(stream.run(stopping.clone()));
     parts.spawn(of_tenants.run(stopping.clone()));
-    let tasks = Driver::new("worker", source.clone(), stopping.clone(), &mut parts);
+    let tasks = Driver::new("worker", source.clone(), &health, stopping.clone(), &mut parts);
     tasks.spawn(&mut parts, read_pauses, Arc::default());
     // While the destination makes one range durable, the next is read.
     for filler in ["a", "b"] {
@@ -128,38 +130,17 @@ async fn serve_health(settings: &Settings, shutdown: &Shutdown) -> Result<Health
     // Not before: the recorder is set there.
     metrics::describe();
     health.not_ready("queue", "is asked once Postgres and ClickHouse answer");
-    health.not_ready(flush::DESTINATION, "has not answered yet");
+    health.not_ready(flush::DESTINATION, "is asked once Postgres answers");
     Ok(health)
 }
 
-/// Tells the heartbeat that the worker has begun its work.
-struct Begun {
-    held_up: HoldUp,
-    wake: Arc<Notify>,
-}
-
-impl Begun {
-    fn tell(&self) {
-        self.held_up.clear();
-        self.wake.notify_one();
-    }
-}
-
 /// Says from now on that this worker lives, whether it can begin or waits for a service.
-fn beat(source: &Source, health: &Health, stop: &Shutdown, on: &mut JoinSet<()>) -> Begun {
-    let begun = Begun { held_up: HoldUp::default(), wake: Arc::default() };
-    begun.held_up.set("starting");
-    let (held_up, health) = (begun.held_up.clone(), health.clone());
-    let state = move || {
-        let why = health.report().err();
-        let of_now = |held: HeldUp| HeldUp { why: why.clone().unwrap_or(held.why).replace('\n', "; "), ..held };
-        let held_up = held_up.told().map(of_now);
-        State { ready: why.is_none(), why, leads: None, held_up, shipped: Some(traffic::shipped()) }
-    };
+fn beat(source: &Source, (health, put_offs): (&Health, &PutOffs), stop: &Shutdown, on: &mut JoinSet<()>) {
+    let (recovered, health, put_offs) = (health.recovered(), health.clone(), put_offs.clone());
+    let state = move || State { put_off: put_offs.last(), shipped: Some(traffic::shipped()), ..State::of(&health) };
     // Whose beats fail is silent to others; written down it would look as if it failed for ever.
     let beats = Driver::without_statuses(source.clone(), stop.clone());
-    beats.spawn(on, Heartbeat::new("worker", state), Arc::clone(&begun.wake));
-    begun
+    beats.spawn(on, Heartbeat::new("worker", state), recovered);
 }
 
 /// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.

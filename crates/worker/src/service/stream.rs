@@ -15,6 +15,7 @@ use lockstep_schema::pauses::Pauses;
 use tokio::time::timeout;
 
 use super::merge_pace::MergePace;
+use super::put_offs::PutOffs;
 use super::unacknowledged::{MovingBatches, ShippedBatch, Unacknowledged};
 use crate::flush::{CursorsMove, Failed, Flushed, Flusher};
 use crate::hints::Hints;
@@ -40,6 +41,7 @@ pub(super) struct Stream<D> {
     pub(super) news: News,
     /// Shipped batches whose cursors have not moved yet.
     pub(super) unacknowledged: Unacknowledged,
+    pub(super) put_offs: PutOffs,
 }
 
 /// What a stream waits for.
@@ -310,18 +312,15 @@ impl<D: Destination> Stream<D> {
         span.set("messaging.operation.type", "settle");
         span.count("messaging.batch.message_count", deliveries.len());
         for delivery in deliveries {
-            let reasons: BTreeSet<_> = failed
-                .iter()
-                .filter(|failed| failed.hints.touches(&delivery.batch, &self.shared.mappings))
-                .map(|failed| failed.reason.as_str())
-                .take(MAX_REASONS)
-                .collect();
-            if reasons.is_empty() {
+            let of_it = || failed.iter().filter(|failed| failed.hints.touches(&delivery.batch, &self.shared.mappings));
+            let reasons: BTreeSet<_> = of_it().map(|failed| failed.reason.as_str()).take(MAX_REASONS).collect();
+            let Some(through) = of_it().map(|failed| failed.hints.furthest()).max() else {
                 delivery.ack().await;
                 continue;
-            }
+            };
             let reason = reasons.into_iter().collect::<Vec<_>>().join("; ");
             let attempt = delivery.attempt;
+            self.put_offs.note(attempt, &reason, through);
             match delivery.retry(&reason).await {
                 Ok(retried) => tracing::warn!(reason, attempt, ?retried, "a message is put off"),
                 Err(error) => {
