@@ -24,7 +24,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What is so now: kind, subject, whether it lasts, and a body. `$1`: at most so many of a kind. A tenant's database is down once it
-/// has failed for half a minute, a task fails once it has for a minute, and a pause is told of after an hour, or at once where
+/// has failed for half a minute, a task fails once it has for a minute (one that never ran well, once its program has run for as long), and a pause is told of after an hour, or at once where
 /// Lockstep has paused something by itself. Of a task that is not tried at the moment only the time counts in which it was: what was told
 /// stays so until it is tried and does not fail, and one failure before a pause is not taken for a minute of them. ClickHouse is down where workers' sweep has not got through to it for half a minute, or
 /// a worker is kept by it for as long and none sweeps: then what else fails for that is not told beside it. A sweep that has nothing to do is
@@ -47,7 +47,7 @@ away AS ((SELECT failed_at, last_run, error FROM sweep WHERE failed_at > COALESC
   FROM lockstep.tenant_destination WHERE failing_since < clock_timestamp() - interval '30 seconds' ORDER BY id LIMIT $1)
 UNION ALL (SELECT 'destination_down', 'clickhouse', TRUE, jsonb_build_object('destination', 'clickhouse', 'failed_at', failed_at,
     'last_run', last_run, 'code', substring(error FROM 'LS-020[124]'), 'means', 'shipping to it waits until it is back; nothing is lost',
-    'look', 'lockstep doctor') FROM away)
+    'look', 'lockstep status') FROM away)
 UNION ALL (SELECT 'program_held_up', role, TRUE, jsonb_build_object('program', role, 'instance', id,
     'since', seen_at - make_interval(secs => for_s), 'code', substring(why FROM 'LS-[0-9]{4}'),
     'means', 'what it does waits, unless others of its kind do it; nothing is lost', 'look', 'lockstep status')
@@ -78,7 +78,8 @@ UNION ALL (SELECT 'paused', rtrim(kind || ' ' || name), TRUE, jsonb_build_object
 UNION ALL (SELECT 'task_failing', program || ' ' || name, TRUE, jsonb_build_object('program', program, 'task', name,
     'failed_at', failed_at, 'last_run', last_run, 'code', substring(error FROM 'LS-[0-9]{4}'), 'look', 'lockstep status')
   FROM lockstep.task WHERE failed_at > COALESCE(last_run, '-infinity')
-    AND COALESCE(last_run, '-infinity') < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '1 minute'
+    AND COALESCE(last_run, (SELECT min(started_at) FROM lockstep.instance WHERE role = program), '-infinity')
+      < CASE WHEN waits_for IS NULL THEN clock_timestamp() ELSE failed_at END - interval '1 minute'
     AND NOT (EXISTS (SELECT FROM away) AND error ~ 'LS-020[124]: clickhouse ') ORDER BY program, name LIMIT $1)";
 
 fn now() -> String {
@@ -292,6 +293,22 @@ mod tests {
         assert_eq!(told((19, 60), 60, 20).await, ["no_worker worker"], "what a silent one said is old");
         for waits in [(20, 60), (19, 9)] {
             assert!(told(waits, 60, 20).await.is_empty(), "{waits:?}");
+        }
+        drop(client);
+        database.remove().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_task_that_never_ran_well_is_told_of_once_its_program_has_run_for_a_minute() {
+        let (database, client) = set_up().await;
+        for (ran_s, told) in [(20, &[][..]), (61, &["task_failing worker fill"])] {
+            let instance =
+                "TRUNCATE lockstep.instance; INSERT INTO lockstep.instance (id, role, version, started_at, state)
+                VALUES (gen_random_uuid(), 'worker', '', now() - make_interval(secs => {ran_s}), '{}')";
+            client.batch_execute(&instance.replace("{ran_s}", &ran_s.to_string())).await.unwrap();
+            let failing =
+                "(program, name, did, failed_at, error) VALUES ('worker', 'fill', 0, now(), 'LS-0012: Postgres: no')";
+            assert_eq!(told_of(&client, failing).await, told, "after {ran_s} s");
         }
         drop(client);
         database.remove().await.unwrap();
