@@ -37,8 +37,10 @@ async fn shop() -> Result<(Stage, Definitions)> {
 
 #[tokio::test]
 async fn detach_says_all_that_stays_with_the_commands_that_drop_it() -> Result<()> {
-    let (stage, _definitions) = shop().await?;
+    let (stage, definitions) = shop().await?;
     stage.migrate(&[]).await?;
+    // It is given, and nothing of it was set up: a table of that name would be another system's.
+    definitions.write("receipt.toml", &BILL.replacen("bill", "receipt", 1))?;
 
     let planned = stage.installation.succeed("lockstep", &["detach", "--dry-run"]).await?;
     ensure!(planned.stderr.contains("Stop sequencers and workers first"), "{}", planned.stderr);

@@ -5,6 +5,7 @@ use lockstep_testkit::data::Shape;
 
 use crate::quarantine::{REFUSE, all_else_in_step};
 use crate::stage::Stage;
+use crate::unreadable::{MEND, OVERFLOW, mended, with_readme_mapping};
 
 /// Nothing is seen at a location, in any view but that of invitations, which do not follow.
 async fn nothing_at(stage: &Stage, project: &str, branch: &str) -> Result<()> {
@@ -172,5 +173,26 @@ async fn moved_tenancy_leaves_nothing_behind_of_a_row_that_is_refused() -> Resul
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'Ada' WHERE "projectUserId" = id('ada')"#).await?;
     stage.equal().await?;
     stage.verified().await?;
+    stage.end(programs).await
+}
+
+/// Nor does a row that Postgres cannot give.
+#[tokio::test]
+async fn moved_tenancy_leaves_nothing_behind_of_a_row_that_cannot_be_read() -> Result<()> {
+    let (stage, _definitions) = with_readme_mapping().await?;
+    stage.sql(&OVERFLOW.replace("9223372036854775807", "7")).await?;
+    stage.migrate(&[]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    stage
+        .sql(
+            r#"UPDATE "Invoice" SET "netCents" = 9223372036854775807 WHERE "id" = id('huge');
+            UPDATE "Tenancy" SET "branchId" = 'next' WHERE "id" = id('engines')"#,
+        )
+        .await?;
+    all_else_in_step(&stage).await?;
+    let left = "SELECT count() FROM {views}.invoices WHERE project_id = 'engines' AND branch_id = 'main'";
+    assert_eq!(stage.seen(left).await?, "0", "it was left behind");
+    mended(&stage, MEND).await?;
     stage.end(programs).await
 }

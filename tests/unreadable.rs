@@ -34,15 +34,16 @@ alias = "amount"                        # optional: a second name in the view, f
 const INVOICE: &str = r#"CREATE TABLE "Invoice" ("tenancyId" uuid NOT NULL, "id" uuid NOT NULL, "netCents" bigint NOT NULL,
     "taxCents" bigint NOT NULL, "status" text NOT NULL, PRIMARY KEY ("tenancyId", "id"))"#;
 /// One transaction, two tenants: the sum of one's invoice is out of range.
-const OVERFLOW: &str = r#"INSERT INTO "Invoice" VALUES
+pub(crate) const OVERFLOW: &str = r#"INSERT INTO "Invoice" VALUES
     (id('engines'), id('first'), 1, 1, 'OPEN'), (id('engines'), id('huge'), 9223372036854775807, 1, 'OPEN'),
     (id('engines'), id('last'), 2, 2, 'OPEN'), (id('compilers'), id('other'), 100, 19, 'OPEN'),
     (id('compilers'), id('draft'), 9223372036854775807, 1, 'DRAFT')"#;
-const MEND: &str = r#"UPDATE "Invoice" SET "netCents" = 5, "status" = 'OPEN' WHERE "netCents" = 9223372036854775807"#;
+pub(crate) const MEND: &str =
+    r#"UPDATE "Invoice" SET "netCents" = 5, "status" = 'OPEN' WHERE "netCents" = 9223372036854775807"#;
 const TOTALS: &str = "SELECT arrayStringConcat(groupArray(total), ' ') FROM (SELECT toString(total_cents) AS total FROM {views}.invoices ORDER BY total_cents)";
 
 /// A small world with that table, and the mapping that it shows; not migrated yet.
-async fn with_readme_mapping() -> Result<(Stage, Definitions)> {
+pub(crate) async fn with_readme_mapping() -> Result<(Stage, Definitions)> {
     with_mapping(ADDING).await
 }
 
@@ -87,7 +88,7 @@ async fn one_cannot_be_verified(stage: &Stage, mapping: &str, key: &Value) -> Re
 }
 
 /// What all of these end with: nothing is left behind.
-async fn mended(stage: &Stage, mend: &str) -> Result<()> {
+pub(crate) async fn mended(stage: &Stage, mend: &str) -> Result<()> {
     stage.sql(mend).await?;
     stage.until("the entry to go", "SELECT count(*) FROM lockstep.quarantine", 0).await?;
     stage.equal().await?;

@@ -57,6 +57,11 @@ pub enum SourceError {
         listed(.0)
     )]
     RowSecurity(Vec<SourceTable>),
+    /// Reading there would move cursors past rows that the source holds and it does not.
+    #[error(
+        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or unset it"
+    )]
+    NotAReplica,
     /// Nothing came for too long.
     #[error("LS-0014: Postgres did not answer within {0:?}")]
     Timeout(Duration),

@@ -20,6 +20,7 @@ pub mod pauses;
 pub mod progress;
 pub mod quarantine;
 pub mod refills;
+pub mod replica;
 pub mod resyncs;
 pub mod row_security;
 pub mod settings;

@@ -115,11 +115,6 @@ pub(crate) enum ShipError {
         "LS-0431: the quarantine holds as many rows of this mapping as it may; mend them, or forget them with `lockstep quarantine drop`: {reason}"
     )]
     QuarantineFull { reason: String },
-    /// Reading there would move cursors past rows that the source holds and it does not.
-    #[error(
-        "LS-0432: LOCKSTEP_SOURCE_READ_URL names a database that is no streaming replica of LOCKSTEP_SOURCE_URL; correct it or unset it"
-    )]
-    NotAReplica,
 }
 
 impl From<tokio_postgres::Error> for ShipError {
@@ -161,7 +156,7 @@ impl ShipError {
     /// A word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Source(_) | Self::Unreadable { .. } | Self::NotAReplica => "source",
+            Self::Source(_) | Self::Unreadable { .. } => "source",
             Self::Destination(error) => error.code(),
             Self::Codec(_) | Self::Refused { .. } => "codec",
             Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => "refused",
@@ -196,7 +191,7 @@ impl ShipError {
                 | Failure::Forbidden => Retry::Requeue,
             },
             // No work is at fault.
-            Self::NotAReplica => Retry::InPlace,
+            Self::Source(SourceError::NotAReplica) => Retry::InPlace,
             Self::Source(_) | Self::Unreadable { .. } | Self::Codec(_) | Self::Violation(_) => Retry::Requeue,
             Self::Refused { .. } | Self::TooManyRefused { .. } | Self::QuarantineFull { .. } => Retry::Requeue,
         }

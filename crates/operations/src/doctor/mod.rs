@@ -7,6 +7,7 @@ mod broker;
 mod capture;
 mod destinations;
 mod programs;
+mod replica;
 mod rights;
 mod vacuum;
 
@@ -22,11 +23,14 @@ use lockstep_mappings::MappingSet;
 use lockstep_mappings::postgres::facts::tables_needed;
 use lockstep_schema::{Session, Source, SourceError, attach, row_security};
 use serde::Serialize;
+use tokio::join;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::error::OperationError;
 
+/// What lets a role read past policies.
+const BYPASS: &str = "ALTER ROLE … BYPASSRLS, by a superuser";
 /// What no look at the source can tell.
 const NOT_TOLD: &str = "Not told by any of this: rows that were changed while a trigger was away that is back as it was. \
                         `lockstep-verifier` finds them.";
@@ -134,8 +138,8 @@ impl From<Vec<Check>> for DoctorReport {
     }
 }
 
-/// Looks at the source: capture, access, and what goes on there. Transactions that are open for longer than so many seconds
-/// are told. One look that fails does not hide what others see.
+/// Looks at the source: capture, access, and what goes on there; and at the replica that workers read from. Transactions that are
+/// open for longer than so many seconds are told. One look that fails does not hide what others see.
 ///
 /// # Errors
 /// When the settings cannot be used.
@@ -145,15 +149,22 @@ pub async fn source_checks(
     open_for_s: u32,
 ) -> Result<Vec<Check>, OperationError> {
     let source = Source::of(settings)?;
+    let on_replica = replica::look(&source, (settings, mappings));
+    let (mut checks, replica) = join!(checks_of(&source, (settings, mappings), open_for_s), on_replica);
+    checks.extend(replica);
+    Ok(checks)
+}
+
+async fn checks_of(source: &Source, (settings, mappings): (&Settings, &MappingSet), open_for_s: u32) -> Vec<Check> {
     let look = async {
         Ok::<_, OperationError>((
-            attach::inspect_catalog(&source, mappings).await?,
+            attach::inspect_catalog(source, mappings).await?,
             source.connect(Session::Control).await?,
         ))
     };
     let (live, client) = match look.await {
         Ok(seen) => seen,
-        Err(error) => return Ok(vec![Check::failed("Postgres", &error, settings)]),
+        Err(error) => return vec![Check::failed("Postgres", &error, settings)],
     };
     let mut checks = capture::look(mappings, &live);
     checks.push(hidden_rows(&client, (settings, mappings)).await);
@@ -165,7 +176,7 @@ pub async fn source_checks(
         let held_back = vacuum::look(&client, mappings, open_for_s).await;
         checks.extend(held_back.unwrap_or_else(|error| vec![Check::failed(vacuum::CHECK, &error, settings)]));
     }
-    Ok(checks)
+    checks
 }
 
 /// Whether policies hide rows from the role.
@@ -174,9 +185,7 @@ async fn hidden_rows(client: &Client, (settings, mappings): (&Settings, &Mapping
     let tables = tables_needed(mappings);
     match row_security::refuse(client, &tables.iter().collect::<Vec<_>>()).await {
         Ok(()) => Check::ok(CHECK, "no policy hides rows from this role"),
-        Err(error @ SourceError::RowSecurity(_)) => {
-            Check::finding(CHECK, error.to_string(), "ALTER ROLE … BYPASSRLS, by a superuser")
-        }
+        Err(error @ SourceError::RowSecurity(_)) => Check::finding(CHECK, error.to_string(), BYPASS),
         Err(error) => Check::failed(CHECK, &error, settings),
     }
 }

@@ -195,7 +195,8 @@ impl Opener {
     async fn connect(&self) -> Result<FetchSession, ShipError> {
         let Some(replica) = &self.replica else { return Ok(FetchSession::open(&self.source).await?) };
         let session = FetchSession::open(&replica.source).await?;
-        if replica::is_of(session.client(), &self.source).await? { Ok(session) } else { Err(ShipError::NotAReplica) }
+        replica::refuse_other(session.client(), &self.source).await?;
+        Ok(session)
     }
 
     /// Takes the pairs out of `hints` whose cursors are ahead of the source, and returns what becomes of them.

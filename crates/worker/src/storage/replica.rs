@@ -1,12 +1,11 @@
-//! Whether a database is what it is taken for: a streaming replica of the source, or the source itself.
+//! What is asked of the source itself while a streaming replica of it is read.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use lockstep_core::TenancyId;
 use lockstep_mappings::postgres::fetch;
-use lockstep_schema::{Session, Source, SourceError};
-use tokio::time::timeout;
+use lockstep_schema::{Session, Source, SourceError, replica, within};
 use tokio_postgres::Client;
 
 use super::connection::SideConnection;
@@ -15,17 +14,10 @@ use super::tenancies::uuids;
 /// For a connection and one small question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A streaming replica has the identifier that `initdb` gave its source.
-const IDENTITY: &str = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()";
-
-/// Whether `replica` is a connection to a copy of what `source` names.
-pub(crate) async fn is_of(replica: &Client, source: &Source) -> Result<bool, SourceError> {
-    let asking = async {
-        let primary = source.connect(Session::Control).await?;
-        let (one, other) = (primary.query_one(IDENTITY, &[]).await?, replica.query_one(IDENTITY, &[]).await?);
-        Ok(one.try_get::<_, String>(0)? == other.try_get::<_, String>(0)?)
-    };
-    timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(SourceError::Timeout(ANSWER_TIMEOUT)))
+/// Refuses a connection that leads elsewhere than to `source` or a streaming replica of it.
+pub(crate) async fn refuse_other(replica: &Client, source: &Source) -> Result<(), SourceError> {
+    let asking = async { replica::refuse_other(replica, &source.connect(Session::Control).await?).await };
+    within(ANSWER_TIMEOUT, asking).await
 }
 
 /// The primary of the replica that is read, over a connection of its own.

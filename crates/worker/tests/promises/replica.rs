@@ -156,6 +156,11 @@ async fn a_database_that_is_no_replica_is_not_read() {
     let flushed = flusher.flush(&fixture.hints(&[tenancy])).await;
     assert!(flushed.outage && flushed.retry.len() == 1, "{flushed:?}");
     assert_eq!(fixture.cursor(tenancy, "users").await.get(), 0);
+    // Nor one that was a replica, and takes writes of its own since.
+    followed.reader.batch_execute("SELECT pg_promote()").await.unwrap();
+    let promoted = Source::new(fixture.settings.source_read_url.as_ref().unwrap(), None).unwrap();
+    let mut flusher = fixture.flusher(Limits::default()).reading_from(promoted);
+    assert!(flusher.check().await.unwrap_err().contains("LS-0432"));
     drop(flusher);
     other.remove().await;
     followed.remove().await;
