@@ -5,7 +5,7 @@ use lockstep_testkit::data::Shape;
 
 use crate::quarantine::{REFUSE, all_else_in_step};
 use crate::stage::Stage;
-use crate::unreadable::{MEND, OVERFLOW, mended, with_readme_mapping};
+use crate::unreadable::{InvoicesInStep, MEND, invoices_in_step, mended};
 
 /// Nothing is seen at a location, in any view but that of invitations, which do not follow.
 async fn nothing_at(stage: &Stage, project: &str, branch: &str) -> Result<()> {
@@ -179,11 +179,7 @@ async fn moved_tenancy_leaves_nothing_behind_of_a_row_that_is_refused() -> Resul
 /// Nor does a row that Postgres cannot give.
 #[tokio::test]
 async fn moved_tenancy_leaves_nothing_behind_of_a_row_that_cannot_be_read() -> Result<()> {
-    let (stage, _definitions) = with_readme_mapping().await?;
-    stage.sql(&OVERFLOW.replace("9223372036854775807", "7")).await?;
-    stage.migrate(&[]).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
+    let InvoicesInStep { stage, programs, definitions: _definitions } = invoices_in_step().await?;
     stage
         .sql(
             r#"UPDATE "Invoice" SET "netCents" = 9223372036854775807 WHERE "id" = id('huge');

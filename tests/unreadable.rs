@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_testkit::databases::{PrivatePostgres, SOURCE_SCHEMA, TestDatabase};
-use lockstep_testkit::installation::Installation;
+use lockstep_testkit::installation::{Installation, Program};
 use serde_json::Value;
 
 use crate::custom_mapping::Definitions;
@@ -34,7 +34,7 @@ alias = "amount"                        # optional: a second name in the view, f
 const INVOICE: &str = r#"CREATE TABLE "Invoice" ("tenancyId" uuid NOT NULL, "id" uuid NOT NULL, "netCents" bigint NOT NULL,
     "taxCents" bigint NOT NULL, "status" text NOT NULL, PRIMARY KEY ("tenancyId", "id"))"#;
 /// One transaction, two tenants: the sum of one's invoice is out of range.
-pub(crate) const OVERFLOW: &str = r#"INSERT INTO "Invoice" VALUES
+const OVERFLOW: &str = r#"INSERT INTO "Invoice" VALUES
     (id('engines'), id('first'), 1, 1, 'OPEN'), (id('engines'), id('huge'), 9223372036854775807, 1, 'OPEN'),
     (id('engines'), id('last'), 2, 2, 'OPEN'), (id('compilers'), id('other'), 100, 19, 'OPEN'),
     (id('compilers'), id('draft'), 9223372036854775807, 1, 'DRAFT')"#;
@@ -43,7 +43,7 @@ pub(crate) const MEND: &str =
 const TOTALS: &str = "SELECT arrayStringConcat(groupArray(total), ' ') FROM (SELECT toString(total_cents) AS total FROM {views}.invoices ORDER BY total_cents)";
 
 /// A small world with that table, and the mapping that it shows; not migrated yet.
-pub(crate) async fn with_readme_mapping() -> Result<(Stage, Definitions)> {
+async fn with_readme_mapping() -> Result<(Stage, Definitions)> {
     with_mapping(ADDING).await
 }
 
@@ -54,6 +54,22 @@ async fn with_mapping(definition: &str) -> Result<(Stage, Definitions)> {
         stage.sql(sql).await?;
     }
     Ok((stage, definitions))
+}
+
+/// A world whose invoices can all be read, and have arrived.
+pub(crate) struct InvoicesInStep {
+    pub(crate) stage: Stage,
+    pub(crate) programs: [Program; 2],
+    pub(crate) definitions: Definitions,
+}
+
+pub(crate) async fn invoices_in_step() -> Result<InvoicesInStep> {
+    let (stage, definitions) = with_readme_mapping().await?;
+    stage.sql(&OVERFLOW.replace("9223372036854775807", "7")).await?;
+    stage.migrate(&[]).await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    Ok(InvoicesInStep { stage, programs, definitions })
 }
 
 /// The one entry of the quarantine, which says no value.
@@ -190,11 +206,7 @@ async fn unreadable_rows_of_several_tenants_are_set_aside_and_no_other() -> Resu
 /// What a tenancy left behind at its former place shows the row of who lives there now, which overflows.
 #[tokio::test]
 async fn unreadable_row_at_a_former_place_is_set_aside() -> Result<()> {
-    let (stage, _definitions) = with_readme_mapping().await?;
-    stage.sql(&OVERFLOW.replace("9223372036854775807", "7")).await?;
-    stage.migrate(&[]).await?;
-    let programs = [stage.sequencer()?, stage.worker()?];
-    stage.equal().await?;
+    let InvoicesInStep { stage, programs, definitions: _definitions } = invoices_in_step().await?;
     stage
         .sql(
             r#"UPDATE "Tenancy" SET "branchId" = 'elsewhere' WHERE "id" = id('engines');
