@@ -63,18 +63,17 @@ pub async fn run_to<D: Destination>(
     let name = format!("worker-{}", uuid::Uuid::new_v4().simple());
     tracing::info!(worker = name, mappings = mappings.all().count(), "worker starts");
     let mut flusher = Flusher::new(source.clone(), destination.clone(), Arc::clone(&mappings), limits, health.clone());
-    let mut sources = vec![source.clone()];
-    if let Some(url) = &settings.source_read_url {
-        let read = Source::new(url, settings.tls_ca_file.as_deref())?;
-        sources.push(read.clone());
-        flusher = flusher.reading_from(read);
+    let read = settings.source_read_url.as_ref().map(|url| Source::new(url, settings.tls_ca_file.as_deref()));
+    let read = read.transpose()?;
+    if let Some(read) = &read {
+        flusher = flusher.reading_from(read.clone());
     }
     let stopping = shutdown.child_token();
     let mut parts = JoinSet::new();
     let put_offs = PutOffs::default();
     beat(&source, (&health, &put_offs), &stopping, &mut parts);
     let connecting = async {
-        for source in &sources {
+        for source in [&source].into_iter().chain(&read) {
             row_security::refuse_at_start(source, &set, &health).await?;
         }
         refuse_unfit_at_start(&destination, &health).await?;
