@@ -113,7 +113,7 @@ enum Command {
     Settings(Reporting<settings::SettingsCommand>),
     /// Serve a page that shows all of this, on this machine alone and read-only unless told otherwise
     Console(console::ConsoleCommand),
-    /// Say what is wrong with capture, RabbitMQ and ClickHouse, and what to do about it; exit 1 if anything is
+    /// Say what is wrong with capture, the replica that workers read, RabbitMQ and ClickHouse, and what to do about it; exit 1 if anything is
     Doctor(Watching<doctor::DoctorArgs>),
     /// Print what each exit code means
     ExitCodes(NoArgs),

@@ -43,7 +43,7 @@ struct Flags {
     /// File that holds the source URL
     #[arg(long, env = "LOCKSTEP_SOURCE_URL_FILE", value_name = "FILE", global = true)]
     source_url_file: Option<PathBuf>,
-    /// Streaming replica of that database, for what workers read most of; everything else stays there
+    /// Streaming replica of that database, for what workers read most of, which `doctor` looks at; everything else stays there
     #[arg(long, env = "LOCKSTEP_SOURCE_READ_URL", hide_env_values = true, value_name = "URL", global = true)]
     source_read_url: Option<String>,
     /// File that holds the replica's URL
