@@ -10,14 +10,27 @@ use serde_json::Value;
 use crate::programs::{ended, with_changed};
 use crate::stage::{DEADLINE, Stage};
 
-#[tokio::test]
-async fn replica_that_lags_costs_time_and_no_rows() -> Result<()> {
-    let mut server = PrivatePostgres::start().await?;
+/// A source on a server of its own, and a replica of that.
+struct Followed {
+    server: PrivatePostgres,
+    replica: PrivatePostgres,
+    replica_url: String,
+    stage: Stage,
+}
+
+async fn followed() -> Result<Followed> {
+    let server = PrivatePostgres::start().await?;
     let database = TestDatabase::create_on(server.url()).await?;
-    let mut replica = server.replica().await?;
+    let replica = server.replica().await?;
     let replica_url = replica.url_of(database.name());
     let stage = Stage::of(Installation::around(database)?).await?;
     stage.migrate(&["--standalone"]).await?;
+    Ok(Followed { server, replica, replica_url, stage })
+}
+
+#[tokio::test]
+async fn replica_that_lags_costs_time_and_no_rows() -> Result<()> {
+    let Followed { mut server, mut replica, replica_url, stage } = followed().await?;
     seed(&stage.client, Shape { tenants: 5, rows: 20, seed: 33 }).await?;
     let sequencer = stage.sequencer()?;
     let reading = [("LOCKSTEP_SOURCE_READ_URL", replica_url.as_str())];
@@ -72,12 +85,7 @@ async fn told(stage: &Stage, url: &str) -> Result<String> {
 
 #[tokio::test]
 async fn replica_that_workers_cannot_read_from_is_told_by_doctor() -> Result<()> {
-    let mut server = PrivatePostgres::start().await?;
-    let database = TestDatabase::create_on(server.url()).await?;
-    let mut replica = server.replica().await?;
-    let name = database.name().to_owned();
-    let stage = Stage::of(Installation::around(database)?).await?;
-    stage.migrate(&["--standalone"]).await?;
+    let Followed { mut server, mut replica, replica_url: there, stage } = followed().await?;
     let head = stage.number("SELECT (pg_current_wal_lsn() - '0/0')::bigint").await?;
     let reader = connect(&replica.url()).await?;
     eventually("the replica to have replayed that", DEADLINE, async || {
@@ -85,7 +93,7 @@ async fn replica_that_workers_cannot_read_from_is_told_by_doctor() -> Result<()>
         Ok(reader.query_one(at, &[&head]).await?.get(0))
     })
     .await?;
-    let (here, there) = (server.url_of(&name), replica.url_of(&name));
+    let here = stage.installation.database().url().to_owned();
     let fine = "ok: workers can read there what they ship";
     for url in [&here, &there] {
         let said = told(&stage, url).await?;
