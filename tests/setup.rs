@@ -190,6 +190,8 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
         ("LOCKSTEP_CLICKHOUSE_URL", "http://clickhouse:8123"),
         ("LOCKSTEP_CLICKHOUSE_PASSWORD", MARK),
         ("LOCKSTEP_LOG", ""),
+        ("LOCKSTEP_LISTN", MARK),
+        ("LOCKSTEP_QUEUE_PREFX", " "),
     ];
     let lockstep = || {
         let mut command = with_settings(&stage, "lockstep", &environment);
@@ -219,9 +221,15 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     }
     let table = ended(lockstep().args(["config", "show"])).await?;
     for output in [shown.to_string(), said(&table)] {
-        ensure!(output.contains("from_flag") && !output.contains(MARK), "{output}");
+        ensure!(
+            output.contains("from_flag") && output.contains("LOCKSTEP_LISTEN?") && !output.contains(MARK),
+            "{output}"
+        );
     }
-    ensure!(object(&mut lockstep(), "config check", &[], 0).await?["clean"] == true, "the settings are right");
+    let checked = object(&mut lockstep(), "config check", &[], 0).await?;
+    ensure!(checked["clean"] == true, "{checked}");
+    let misspelt = "LOCKSTEP_LISTN: no program reads a variable of this name; did you mean LOCKSTEP_LISTEN?";
+    ensure!([&shown, &checked].iter().all(|report| report["warnings"] == json!([misspelt])), "{shown} {checked}");
     std::fs::remove_file(secret)?;
     stage.end([]).await
 }
