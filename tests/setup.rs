@@ -229,7 +229,7 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     }
     let checked = object(&mut lockstep(), "config check", &[], 0).await?;
     ensure!(checked["clean"] == true, "{checked}");
-    let misspelt = "LOCKSTEP_LISTN: no program reads a variable of this name; did you mean LOCKSTEP_LISTEN?";
+    let misspelt = "no setting is called LOCKSTEP_LISTN; did you mean LOCKSTEP_LISTEN?";
     ensure!([&shown, &checked].iter().all(|report| report["warnings"] == json!([misspelt])), "{shown} {checked}");
     std::fs::remove_file(secret)?;
     stage.end([]).await

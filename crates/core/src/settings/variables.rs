@@ -1,4 +1,4 @@
-//! Variables of the environment that no program reads: a name that is misspelt would set nothing, and nobody would be told.
+//! Variables of the environment that are no settings: a name that is misspelt would set nothing, and nobody would be told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ fn unknown(given: &BTreeSet<String>, known: &BTreeSet<String>) -> Vec<String> {
         // The prefix, which all have, would make all alike.
         let meant = nearest(&name[PREFIX.len()..], by_rest.keys().copied());
         let meant = meant.map_or_else(String::new, |rest| format!("; did you mean {}?", by_rest[rest]));
-        format!("{name}: no program reads a variable of this name{meant}")
+        format!("no setting is called {name}{meant}")
     });
     told.collect()
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_that_no_program_reads_is_told_with_the_nearest_and_what_kubernetes_sets_is_not() {
+    fn a_variable_that_is_no_setting_is_told_with_the_nearest_and_what_kubernetes_sets_is_not() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let known = names(&["LOCKSTEP_LISTEN", "LOCKSTEP_CLICKHOUSE_URL", "LOCKSTEP_CONSOLE_LISTEN"]);
         let given = names(&[
@@ -63,9 +63,9 @@ mod tests {
         assert_eq!(
             unknown(&given, &known),
             [
-                "LOCKSTEP_CLIKHOUSE_URL: no program reads a variable of this name; did you mean LOCKSTEP_CLICKHOUSE_URL?",
-                "LOCKSTEP_PORT: no program reads a variable of this name",
-                "LOCKSTEP_XYZ: no program reads a variable of this name",
+                "no setting is called LOCKSTEP_CLIKHOUSE_URL; did you mean LOCKSTEP_CLICKHOUSE_URL?",
+                "no setting is called LOCKSTEP_PORT",
+                "no setting is called LOCKSTEP_XYZ",
             ]
         );
     }
