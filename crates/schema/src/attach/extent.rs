@@ -8,7 +8,6 @@ use tokio_postgres::Client;
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
 use crate::instances;
-use crate::sqlstate::SqlStateKind;
 
 /// What schema `lockstep` holds. Nothing where there is none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +63,7 @@ pub async fn extent(source: &Source) -> Result<Extent, SourceError> {
         receipts: rows(&client, "lockstep.erasure").await?,
         tenant_databases: rows(&client, "lockstep.tenant_destination").await?,
         mappings: set_up(&client).await?,
-        running: running(source).await?,
+        running: running(source, &client).await?,
         keeper: keeper.map(|row| Keeper { triggers: row.get(0), tables: row.get(1) }),
     })
 }
@@ -76,15 +75,13 @@ async fn set_up(client: &Client) -> Result<Vec<(String, bool)>, SourceError> {
     Ok(client.query(SET_UP, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-async fn running(source: &Source) -> Result<BTreeMap<String, usize>, SourceError> {
+async fn running(source: &Source, client: &Client) -> Result<BTreeMap<String, usize>, SourceError> {
     let mut running = BTreeMap::new();
-    let instances = match instances::all(&source.connect_diesel(Session::Control).await?).await {
-        // There is none, or one of before a migration.
-        Err(error) if error.kind() == Some(SqlStateKind::Missing) => Vec::new(),
-        instances => instances?,
-    };
-    for instance in instances.into_iter().filter(|instance| instance.is_alive) {
-        *running.entry(instance.role).or_default() += 1;
+    if is_there(client, "lockstep.instance").await? {
+        let instances = instances::all(&source.connect_diesel(Session::Control).await?).await?;
+        for instance in instances.into_iter().filter(|instance| instance.is_alive) {
+            *running.entry(instance.role).or_default() += 1;
+        }
     }
     Ok(running)
 }
