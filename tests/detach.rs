@@ -47,7 +47,10 @@ async fn detach_says_all_that_stays_with_the_commands_that_drop_it() -> Result<(
     ensure!(commands(&planned.stderr, "Postgres").len() == 2, "{}", planned.stderr);
     ensure!(!planned.stdout.contains("DROP TABLE"), "it drops what is the operator's: {}", planned.stdout);
     let done = stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
-    ensure!(done.stdout.contains("tables and views of 1 mapping, in"), "{}", done.stdout);
+    let databases = format!("{} and {}", stage.installation.raw_database(), stage.installation.view_database());
+    let left = format!("tables and views of 1 mapping, in the databases {databases}, which stay, empty where");
+    ensure!(done.stdout.contains(&left), "{}", done.stdout);
+    ensure!(done.stderr.contains("run now: none."), "{}", done.stderr);
     // A second one says it once more: what stays is easily forgotten. A table in ClickHouse may be another system's by then.
     let again = stage.installation.succeed("lockstep", &["detach"]).await?;
     ensure!(again.stdout.starts_with("Nothing to do"), "{}", again.stdout);
@@ -83,6 +86,8 @@ async fn detach_under_programs_has_them_say_that_lockstep_s_tables_are_not_there
     let stage = Stage::small().await?;
     let programs = [stage.sequencer()?, stage.worker()?];
     stage.equal().await?;
+    let planned = stage.installation.succeed("lockstep", &["detach", "--dry-run"]).await?;
+    ensure!(planned.stderr.contains("run now: 1 sequencer, 1 worker."), "{}", planned.stderr);
     stage.installation.succeed("lockstep", &["detach", "--yes"]).await?;
     let said = async |program: &str| -> Result<bool> {
         let said = stage.installation.said()?;

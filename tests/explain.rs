@@ -36,7 +36,11 @@ async fn told(stage: &Stage, arguments: &[&str], code: i32) -> Result<Value> {
     ensure!(text.code == Some(code), "{text:?}");
     // A database that is away may fail in another way each time.
     let sentence = value["sentence"].as_str().unwrap_or("no sentence").split(": LS-").next().unwrap_or_default();
-    ensure!(text.stdout.contains(sentence), "{} {value}", text.stdout);
+    let destinations = value["tenancies"].as_array().into_iter().flatten().map(|one| one["destinations"].as_array());
+    let is_alone = destinations.map(|all| all.map_or(0, Vec::len)).sum::<usize>() == 1;
+    let told = text.stdout.matches(sentence).count();
+    ensure!(told == 1 || told > 1 && !is_alone, "{} {value}", text.stdout);
+    ensure!(text.stdout.matches("Not everywhere was looked").count() <= 1, "{}", text.stdout);
     ensure!(!stage.installation.said()?.contains(SECRET), "a value was said");
     Ok(value)
 }

@@ -263,6 +263,7 @@ async fn resync_with_a_refused_row_takes_nothing_of_its_tenant_for_stale_and_men
     let before = stage.seen(&shown).await?;
     let held = stage.installation.run("lockstep", &["resync", "--mapping", "users"]).await?;
     ensure!(held.code == Some(2) && held.stderr.contains("quarantine"), "{held:?}");
+    ensure!(held.stderr.contains("what ClickHouse alone has of their tenants is not removed"), "{held:?}");
     assert_eq!(stage.seen(&shown).await?, one_less_of_the_other(&before)?);
     mend(&stage).await?;
     resync(&stage, &["--mapping", "users"]).await?;

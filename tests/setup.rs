@@ -159,7 +159,8 @@ async fn setup_with_a_service_that_is_away_says_so_and_writes_what_it_can() -> R
     ensure!(report["ready"] == false && !report.to_string().contains(MARK), "{report}");
     ensure!(to.path("lockstep.toml").exists() && to.path("mappings/order.toml").exists(), "{report}");
     let told = ended(with_changed(&stage, "lockstep", &away).args(["init", "--to", &directory])).await?;
-    ensure!(said(&told).contains("\nOnce what is wanting above is there, no database"), "{}", said(&told));
+    let next = "\nNo database was changed yet; when what is wanting above is mended, run:";
+    ensure!(said(&told).contains(next) && !said(&told).contains("\n0 table"), "{}", said(&told));
     // Without the source nothing is known, and nothing is written.
     let nowhere = Definitions::new(&[])?;
     let directory = nowhere.path("").display().to_string();
@@ -190,6 +191,8 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
         ("LOCKSTEP_CLICKHOUSE_URL", "http://clickhouse:8123"),
         ("LOCKSTEP_CLICKHOUSE_PASSWORD", MARK),
         ("LOCKSTEP_LOG", ""),
+        ("LOCKSTEP_LISTN", MARK),
+        ("LOCKSTEP_QUEUE_PREFX", " "),
     ];
     let lockstep = || {
         let mut command = with_settings(&stage, "lockstep", &environment);
@@ -219,9 +222,15 @@ async fn setup_config_shows_where_each_value_comes_from_and_no_secret() -> Resul
     }
     let table = ended(lockstep().args(["config", "show"])).await?;
     for output in [shown.to_string(), said(&table)] {
-        ensure!(output.contains("from_flag") && !output.contains(MARK), "{output}");
+        ensure!(
+            output.contains("from_flag") && output.contains("LOCKSTEP_LISTEN?") && !output.contains(MARK),
+            "{output}"
+        );
     }
-    ensure!(object(&mut lockstep(), "config check", &[], 0).await?["clean"] == true, "the settings are right");
+    let checked = object(&mut lockstep(), "config check", &[], 0).await?;
+    ensure!(checked["clean"] == true, "{checked}");
+    let misspelt = "no setting is called LOCKSTEP_LISTN; did you mean LOCKSTEP_LISTEN?";
+    ensure!([&shown, &checked].iter().all(|report| report["warnings"] == json!([misspelt])), "{shown} {checked}");
     std::fs::remove_file(secret)?;
     stage.end([]).await
 }

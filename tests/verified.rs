@@ -175,6 +175,28 @@ async fn ver_1_what_differs_is_mended_through_the_inbox_and_proven_again() -> Re
     stage.end(programs).await
 }
 
+/// What a row holds is not compared there.
+#[tokio::test]
+async fn ver_1_by_versions_nothing_is_proven_and_nothing_that_was_found_is_over() -> Result<()> {
+    let stage = Stage::small().await?;
+    let programs = [stage.sequencer()?, stage.worker()?];
+    stage.equal().await?;
+    let users = async || -> Result<[Value; 2]> {
+        let listed = json(&stage, "mapping list", &[], 0).await?;
+        let users = listed["mappings"].as_array().into_iter().flatten().find(|one| one["name"] == "users");
+        Ok(["last_verdict", "equal_at"].map(|of| users.map_or(Value::Null, |users| users[of].clone())))
+    };
+    verify(&stage, &["--level", "versions"], 0).await?;
+    assert_eq!(users().await?, ["equal".into(), Value::Null]);
+    let planted = "INSERT INTO {raw}.users SELECT * REPLACE ('hunter2' AS display_name) FROM {raw}.users FINAL LIMIT 1";
+    stage.in_clickhouse(planted).await?;
+    for (level, code) in [("content", 1), ("versions", 0)] {
+        verify(&stage, &["--level", level], code).await?;
+        assert_eq!(users().await?, ["different".into(), Value::Null], "{level}");
+    }
+    stage.end(programs).await
+}
+
 #[tokio::test]
 async fn ver_1_the_self_test_finds_every_defect_that_it_plants_and_mends_it() -> Result<()> {
     let stage = Stage::small().await?;

@@ -1,10 +1,11 @@
 //! `lockstep config`: what the settings are, where each comes from, and whether they are right. Asks no service.
 
-use clap::{Args, Subcommand};
+use clap::{Args, CommandFactory, Subcommand};
 use lockstep_core::exit;
-use lockstep_core::settings::{Needs, Origin, SettingsArgs, ShownSetting};
+use lockstep_core::settings::{Needs, Origin, SettingsArgs, ShownSetting, unknown_variables};
 use serde::Serialize;
 
+use crate::Cli;
 use crate::output::{Page, Report, Reporting, say, table};
 
 #[derive(Args, Debug)]
@@ -25,6 +26,7 @@ enum Action {
 #[derive(Serialize, Debug)]
 struct ConfigReport {
     settings: Vec<SettingReport>,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize, Debug)]
@@ -55,18 +57,22 @@ impl From<&ShownSetting> for SettingReport {
 struct ConfigCheckReport {
     clean: bool,
     problems: Vec<String>,
+    /// Programs start, and what is named has no effect.
+    warnings: Vec<String>,
 }
 
 /// Runs before settings are resolved: they may be wrong.
 pub(crate) fn run(command: &Reporting<ConfigArgs>, settings: &SettingsArgs) -> u8 {
+    let warnings = unknown_variables(&Cli::command());
     match command.args.action {
         Action::Show => {
-            command.show(&ConfigReport { settings: settings.shown().iter().map(SettingReport::from).collect() })
+            let settings = settings.shown().iter().map(SettingReport::from).collect();
+            command.show(&ConfigReport { settings, warnings })
         }
         Action::Check => {
             let of_all = Needs { source: true, amqp: true, clickhouse: true };
             let problems = settings.problems(of_all, lockstep_operations::wrong_settings);
-            command.show(&ConfigCheckReport { clean: problems.is_empty(), problems })
+            command.show(&ConfigCheckReport { clean: problems.is_empty(), problems, warnings })
         }
     }
 }
@@ -78,6 +84,7 @@ impl Report for ConfigReport {
             [name.clone(), value.clone().unwrap_or_default(), at.clone().unwrap_or_else(|| (*from).to_owned())]
         });
         say!(page, "{}", table(["setting", "value", "from"], rows));
+        self.warnings.iter().for_each(|warning| say!(page, "{warning}"));
     }
 
     fn list(&self) -> Option<&'static str> {
@@ -88,6 +95,7 @@ impl Report for ConfigReport {
 impl Report for ConfigCheckReport {
     fn print(&self, page: &mut Page) {
         self.problems.iter().for_each(|problem| say!(page, "{problem}"));
+        self.warnings.iter().for_each(|warning| say!(page, "{warning}"));
         if self.clean {
             say!(page, "The settings are right for every program. Whether the services answer: `lockstep doctor`.");
         }

@@ -70,9 +70,11 @@ pub(crate) async fn run(args: &DetachArgs, settings: &Settings, mappings: &Mappi
 fn goes(settings: &Settings, (live, steps): (&Live, &[Step]), extent: &Extent) -> String {
     let tables: BTreeSet<_> = live.triggers.keys().map(|(on, _)| on).collect();
     let indexes = steps.iter().filter(|step| step.part == Part::Indexes).count();
-    let Extent { tables: own, size, receipts, .. } = extent;
+    let Extent { tables: own, size, receipts, running, .. } = extent;
+    let running: Vec<_> = running.iter().map(|(role, count)| counted(*count, role, &format!("{role}s"))).collect();
+    let running = if running.is_empty() { "none".to_owned() } else { running.join(", ") };
     format!(
-        "Stop sequencers and workers first: without their tables they can do nothing.\n\
+        "Stop sequencers and workers first: without their tables they can do nothing. Those that say they run now: {running}.\n\
          What goes, from {}:\n  triggers: {} on {} tables; event triggers: {}; indexes: {indexes}\n  schema lockstep: {own} tables, {size}, \
          with {receipts} receipts of erasures, and all that was proven and done\n",
         settings.source_url,
@@ -131,8 +133,10 @@ impl Stays<'_> {
             );
             return (unknown, Vec::new());
         }
-        let mut rows =
-            format!("ClickHouse: tables and views of {}, in {place}", counted(made.len(), "mapping", "mappings"));
+        let mut rows = format!(
+            "ClickHouse: tables and views of {}, in the databases {place}, which stay, empty where nobody else has tables in them",
+            counted(made.len(), "mapping", "mappings")
+        );
         if !beside.is_empty() {
             let _ =
                 write!(rows, "; tables are still built beside {}, which may be another system's", beside.join(", "));

@@ -55,8 +55,10 @@ impl Report for InitReport {
             }
         }
         say!(page, "Built-in mappings: {}.", self.built_in_mappings);
-        let known = counted(self.known.len(), "table is of a mapping that is", "tables are of mappings that are");
-        say!(page, "{known} there already.");
+        if !self.known.is_empty() {
+            let known = counted(self.known.len(), "table has", "tables have");
+            say!(page, "{known} a mapping already.");
+        }
         for mapping in &self.suggested {
             say!(page, "{}: mapping {}", mapping.table, mapping.name);
             mapping.left_out.iter().for_each(|column| say!(page, "  a comment only: {column}"));
@@ -75,8 +77,8 @@ impl Report for InitReport {
             say!(page, "kept {}, but {problem}: {remedy}", file.display());
         }
         if !self.next.is_empty() {
-            let when = if self.ready { "Now" } else { "Once what is wanting above is there" };
-            say!(page, "\n{when}, no database was changed yet:");
+            let when = if self.ready { "what comes next" } else { "when what is wanting above is mended, run" };
+            say!(page, "\nNo database was changed yet; {when}:");
             self.next.iter().for_each(|command| say!(page, "  {command}"));
         }
     }

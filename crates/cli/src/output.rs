@@ -2,7 +2,7 @@
 
 use clap::Args;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, Table, Width};
 use lockstep_core::exit;
 use lockstep_core::output::{self, Form};
 use serde::Serialize;
@@ -109,8 +109,39 @@ fn lines(report: &impl Report, list: &str) -> String {
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
+    fitted(table)
+}
+
+/// A table whose longest texts take several lines where the terminal would break all of its lines. What is no terminal gets each
+/// row as one line.
+pub(crate) fn fitted(mut table: Table) -> Table {
+    if let Some(columns) = output::terminal_columns() {
+        fit(&mut table, columns);
+    }
     table
 }
+
+/// Bounds the widest columns, all by one width, so that the table has so many characters a line; words are kept together.
+fn fit(table: &mut Table, columns: u16) {
+    let widths = table.column_max_content_widths();
+    let fits = |most: &u16| {
+        let needed = widths.iter().map(|width| u32::from(*width.min(most)) + u32::from(PADDING)).sum::<u32>();
+        // A blank stands between two columns.
+        needed + u32::try_from(widths.len()).unwrap_or(u32::MAX) <= u32::from(columns) + 1
+    };
+    let widest = widths.iter().copied().max().unwrap_or_default();
+    let most = (LEAST_WIDTH..=widest).rev().find(fits).unwrap_or(LEAST_WIDTH);
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        if width > most {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(most + PADDING)));
+        }
+    }
+}
+
+/// Blanks on both sides of a column.
+const PADDING: u16 = 2;
+/// No column is made narrower: states and the codes of their colours are not torn apart.
+const LEAST_WIDTH: u16 = 30;
 
 /// Aligns columns of numbers.
 pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
@@ -118,5 +149,27 @@ pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
         if let Some(column) = table.column_mut(*index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_takes_several_lines_where_a_line_has_no_room_and_is_whole() {
+        let why = "the server was away and nobody could tell why that was so until it came back ".repeat(4);
+        let told = ["clickhouse".to_owned(), why.clone(), "lockstep doctor".to_owned()];
+        let of = |columns: Option<u16>| {
+            let mut table = table(["check", "result", "remedy"], [told.clone()]);
+            columns.into_iter().for_each(|columns| fit(&mut table, columns));
+            table.to_string()
+        };
+        let widest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+        let words = |text: &str| text.split_whitespace().filter(|word| why.contains(*word)).count();
+        let (wide, narrow) = (of(None), of(Some(100)));
+        assert!(widest(&wide) > 300 && widest(&narrow) <= 100, "{narrow}");
+        assert_eq!(words(&wide), words(&narrow), "{narrow}");
+        assert_eq!(of(Some(1000)), wide);
     }
 }

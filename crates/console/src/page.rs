@@ -149,10 +149,11 @@ impl IntoResponse for Page<'_> {
 
 #[derive(Template)]
 #[template(
-    source = "Seen <time datetime=\"{{ at }}\">{{ at }}</time>, which took {{ took }}. Numbers are counted up to a limit, then \"at least\".",
+    source = "{{ how }} <time datetime=\"{{ at }}\">{{ at }}</time>, which took {{ took }}. Numbers are counted up to a limit, then \"at least\".",
     ext = "html"
 )]
 struct Taken {
+    how: &'static str,
     at: String,
     took: String,
 }
@@ -164,5 +165,28 @@ pub(crate) fn taken(sample: &Sample) -> Region {
         ms @ 0..1000 => format!("{ms} ms"),
         ms => duration(ms as f64 / 1000.0),
     };
-    Region::of("taken", &Taken { at: crate::figures::utc(sample.taken_at), took })
+    let how = if sample.seen.is_ok() { "Seen" } else { "Asked in vain at" };
+    Region::of("taken", &Taken { how, at: crate::figures::utc(sample.taken_at), took })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::history::History;
+
+    #[test]
+    fn what_was_asked_in_vain_is_not_called_seen() {
+        let sample = Sample {
+            taken_at: SystemTime::UNIX_EPOCH,
+            took_ms: 15_000,
+            seen: Err("it was not said within 15 s".to_owned()),
+            recent: Err("it was not said"),
+            history: History::default(),
+            checks: None,
+        };
+        let said = taken(&sample).html;
+        assert!(said.starts_with("Asked in vain at <time") && said.contains("which took 15"), "{said}");
+    }
 }

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use lockstep_operations::doctor::{Check, Outcome};
 use lockstep_operations::{
     Broker, Deployment, Freshness, LatestEvents, OperationError, QuarantineGroups, QuarantineScope, Queue,
-    SessionCount, SinkDeliveries, Status, VerificationRun, freshness, latest_events, quarantine_groups, sessions,
-    sink_deliveries, status_with, verification_runs,
+    REWIND_MARGIN, SessionCount, SinkDeliveries, Status, VerificationRun, freshness, latest_events, quarantine_groups,
+    sessions, sink_deliveries, status_with, verification_runs,
 };
 
 use crate::history::{History, Series};
@@ -84,9 +84,8 @@ impl Seen {
         let number = |count: i64| count as f64;
         let (status, freshness) = (&self.status, &self.freshness);
         if let Some(([head, passed], seconds)) = before.filter(|(_, seconds)| *seconds > 0.0) {
-            let rate = |now: i64, then: i64| number((now - then).max(0)) / seconds;
-            set(Series::Numbered, rate(status.last_sequence, head));
-            set(Series::Shipped, rate(status.passed, passed));
+            set(Series::Numbered, moved(status.last_sequence, head).map_or(f64::NAN, number) / seconds);
+            set(Series::Shipped, moved(status.passed, passed).map_or(f64::NAN, number) / seconds);
         }
         if let Some(recent) = recent {
             set(Series::Rows, recent.all_rates().sum());
@@ -105,5 +104,22 @@ impl Seen {
             set(Series::Dead, number(*dead));
         }
         values
+    }
+}
+
+/// By how many changes a number moved; none where that tells nothing: a rewind leaves numbers out, and after the source was restored they
+/// begin below.
+fn moved(now: i64, then: i64) -> Option<i64> {
+    Some(now - then).filter(|moved| (0..REWIND_MARGIN).contains(moved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rewind_and_a_source_that_went_back_make_no_rate() {
+        assert_eq!((moved(20, 20), moved(500_020, 20)), (Some(0), Some(500_000)));
+        assert_eq!((moved(20 + REWIND_MARGIN, 20), moved(20, 21)), (None, None));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
+use rustix::termios::{Winsize, tcgetwinsize};
 use serde_json::json;
 
 pub use self::keys::Keys;
@@ -121,8 +122,16 @@ pub fn stderr_has_colors() -> bool {
 
 /// The lines of the terminal that standard output is; none where it is no terminal.
 pub fn terminal_rows() -> Option<usize> {
-    let size = io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
-    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+    terminal_size().map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
+/// The characters of a line of it; none where it is no terminal, or does not say.
+pub fn terminal_columns() -> Option<u16> {
+    terminal_size().map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+fn terminal_size() -> Option<Winsize> {
+    io::stdout().is_terminal().then(|| tcgetwinsize(io::stdout()).ok()).flatten()
 }
 
 /// Whether everything was written.

@@ -7,6 +7,7 @@ mod events;
 mod file;
 mod mappings;
 mod origin;
+mod variables;
 mod written;
 
 use std::ffi::OsStr;
@@ -22,6 +23,7 @@ pub use self::destinations::{DestinationArgs, DestinationSettings, DestinationTl
 pub use self::events::{EventArgs, EventSettings, EventSink, EventsTo};
 pub use self::mappings::{BuiltInMappings, MappingArgs, MappingSources};
 pub use self::origin::{Origin, SettingsArgs, ShownSetting};
+pub use self::variables::unknown_variables;
 pub use self::written::{WrittenSettings, lacking};
 use crate::secret::SecretUrl;
 use crate::telemetry::LogFormat;
@@ -258,12 +260,12 @@ impl Flags {
             url,
             user: given(self.clickhouse_user.as_deref()).unwrap_or("default").to_owned(),
             password: SecretString::from(password.unwrap_or_default()),
-            raw_database: check.identifier(
+            raw_database: check.database(
                 "LOCKSTEP_CLICKHOUSE_RAW_DATABASE",
                 self.clickhouse_raw_database.as_deref(),
                 "analytics_internal",
             ),
-            view_database: check.identifier(
+            view_database: check.database(
                 "LOCKSTEP_CLICKHOUSE_VIEW_DATABASE",
                 self.clickhouse_view_database.as_deref(),
                 "default",
@@ -318,6 +320,24 @@ mod tests {
             assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
         }
         assert!(!said.contains("hunter2"));
+    }
+
+    #[test]
+    fn names_that_are_the_services_own_are_refused() {
+        let of_database = |name: &str| Flags { clickhouse_raw_database: Some(name.into()), ..Flags::default() };
+        let of_queues = |prefix: &str| Flags { queue_prefix: Some(prefix.into()), ..Flags::default() };
+        for (args, said) in [
+            (of_database("system"), "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must not be system: that is ClickHouse's own"),
+            (of_database("INFORMATION_SCHEMA"), "LOCKSTEP_CLICKHOUSE_RAW_DATABASE must not be INFORMATION_SCHEMA"),
+            (of_queues("amq.lockstep"), "LOCKSTEP_QUEUE_PREFIX must begin with neither `amq.`"),
+            (of_queues("-x"), "LOCKSTEP_QUEUE_PREFIX must begin with neither `amq.`"),
+        ] {
+            let (_, problems) = args.resolve(Needs::default(), &[]);
+            assert!(problems.len() == 1 && problems[0].starts_with(said), "{problems:?}");
+        }
+        for args in [of_database("System"), of_queues("amqp"), of_queues("a-amq.")] {
+            assert_eq!(args.resolve(Needs::default(), &[]).1, Vec::<String>::new());
+        }
     }
 
     #[test]

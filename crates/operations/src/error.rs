@@ -23,10 +23,13 @@ pub enum Unfinished {
     TimeIsUp(String),
     /// A row that was refused must not be taken for one that only the destination has.
     #[error(
-        "all rows were exported again, but some of them were refused (`lockstep quarantine list`); rows that are in \
-         ClickHouse alone are not removed before these are mended, or dropped there"
+        "all rows were exported again, but some of them were refused (`lockstep quarantine list`); what ClickHouse alone has of \
+         {of} is not removed before these rows are mended, or dropped there"
     )]
-    RowsRefused,
+    RowsRefused {
+        /// The tenants of whom nothing was removed.
+        of: &'static str,
+    },
     /// Rows of these mappings could not be searched (LS-0504).
     #[error(
         "rows that are in ClickHouse alone are not removed before these mappings are filled, or fit their tables: {0}"

@@ -89,7 +89,7 @@ pub use quarantine::{
 };
 pub use resync::mappings::fill_anew;
 pub use resync::{ExportReport, ResyncRequest, resync};
-pub use rewind::{Ahead, RewindReport, rewind, went_back};
+pub use rewind::{Ahead, REWIND_MARGIN, RewindReport, rewind, went_back};
 pub use runs::{
     FindingOf, OwnReceipt, RUNS_A_PAGE, VerificationRun, all_findings, receipt, receipts, verification_run,
     verification_runs,

@@ -18,9 +18,9 @@ use crate::resync::mappings::{begin, ended, left_by_refusal, under_way};
 /// What the fills are called.
 const REASON: &str = "rewind";
 
-/// Numbers left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
+/// Numbers that are left out beyond the highest that was found: a worker may have had rows in hand, read before the source was
 /// restored, that arrive after this has looked. One flush holds fewer.
-const MARGIN: i64 = 1_000_000;
+pub const REWIND_MARGIN: i64 = 1_000_000;
 
 /// What was found, and what was done about it.
 #[derive(Serialize, Debug)]
@@ -118,7 +118,7 @@ pub async fn rewind(
     } else {
         // All of them: a change that was lost with the source may have been shipped, and its row keeps other content there
         // without any number being ahead.
-        let past = SequenceId::new(marks.highest().get().saturating_add(MARGIN));
+        let past = SequenceId::new(marks.highest().get().saturating_add(REWIND_MARGIN));
         begin(&mut deployment.client, &all, REASON, Some(past)).await?;
         // Tenants' own databases may hold what was lost, too.
         tenant_destinations::mappings::forget_all(deployment.control_mut()?).await?;

@@ -26,4 +26,15 @@ impl Level {
             Self::Rows => "rows",
         }
     }
+
+    /// What is said where so many rows are equal: no more than what was compared.
+    pub(crate) fn equal(self, rows: u64) -> String {
+        match self {
+            Self::Versions => format!(
+                "Equal: all {rows} rows by their number at each place, and by the versions of those that changed lately. What they hold \
+                 was not compared (--level versions)."
+            ),
+            Self::Content | Self::Rows => format!("Equal: all {rows} rows are the same on both sides."),
+        }
+    }
 }

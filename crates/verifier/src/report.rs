@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::finding::Finding;
 use crate::first_pass::FirstPass;
 use crate::judge::Kind;
+use crate::level::Level;
 use crate::proof::Proof;
 use crate::recheck::{Doubt, Outcome};
 use crate::repair::RepairReport;
@@ -22,7 +23,7 @@ use crate::service::VerifyOptions;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every row of both sides is the same.
+    /// Nothing differs, as closely as was looked.
     Equal,
     /// At least one row differs, and not because it is on its way.
     Different,
@@ -38,6 +39,8 @@ pub enum Verdict {
 pub struct Report {
     /// All mappings together.
     pub verdict: Verdict,
+    /// How closely both sides were compared.
+    pub level: Level,
     /// Each mapping of ClickHouse, in the order in which they were looked at; none where ClickHouse was left out.
     pub mappings: Vec<MappingReport>,
     /// Each of the tenants' own destinations, in the order in which they were added.
@@ -237,13 +240,19 @@ impl DestinationReport {
 }
 
 impl Report {
-    pub(crate) fn new(mappings: Vec<MappingReport>, destinations: Vec<DestinationReport>, elapsed: Duration) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        mappings: Vec<MappingReport>,
+        destinations: Vec<DestinationReport>,
+        elapsed: Duration,
+    ) -> Self {
         let own = destinations.iter().map(|destination| destination.verdict);
         let verdict = Verdict::of_all(mappings.iter().map(Verdict::of).chain(own));
         // Nothing is no proof of anything.
         let nothing = mappings.is_empty() && destinations.is_empty();
         Self {
             verdict,
+            level,
             mappings,
             destinations,
             repair: None,

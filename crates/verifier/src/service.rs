@@ -156,7 +156,7 @@ pub async fn verify(settings: &Settings, options: &VerifyOptions) -> Result<Repo
     if storage::placed(&scan, &chosen, &id).await? != placed {
         return Err(VerifyError::OtherDefinitions("were set up anew meanwhile"));
     }
-    Ok(Report::new(reports, destinations, started.elapsed()))
+    Ok(Report::new(options.level, reports, destinations, started.elapsed()))
 }
 
 /// Compares mappings of one destination: all of them, or one after the other until one differs.

@@ -10,7 +10,7 @@ use lockstep_operations::{
     RotateKeyReport,
 };
 
-use crate::output::{Page, Report, align_right, aside, say, table};
+use crate::output::{Page, Report, align_right, aside, fitted, say, table};
 
 /// What a destination is doing, in a few words.
 pub(crate) fn state(entry: &DestinationEntry) -> String {
@@ -100,7 +100,7 @@ impl Report for DestinationDetail {
             ]);
         }
         align_right(&mut shown, &[2, 3]);
-        say!(page, "{shown}");
+        say!(page, "{}", fitted(shown));
     }
 }
 

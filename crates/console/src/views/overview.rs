@@ -71,12 +71,12 @@ const NUMBERS: [(Series, &str, &str); 13] = [
     (
         Series::Numbered,
         "Changes numbered, each second",
-        "how far the head of the sequence moved since the sample before",
+        "how far the head of the sequence moved since the sample before; the leap of a rewind is left out",
     ),
     (
         Series::Shipped,
         "Changes in ClickHouse, each second",
-        "how far the position of ClickHouse moved since the sample before",
+        "how far the position of ClickHouse moved since the sample before; the leap of a rewind is left out",
     ),
     (
         Series::Rows,

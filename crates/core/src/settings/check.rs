@@ -15,6 +15,10 @@ use crate::telemetry::LogFormat;
 /// The broker's client logs every failed attempt as an error of its own; what matters is said once, by `lockstep-queue`.
 pub(super) const DEFAULT_LOG: &str = "info,lapin=off";
 
+/// Databases of ClickHouse in which nobody may create tables. Their names are told apart by case.
+const OF_CLICKHOUSE: [&str; 4] =
+    ["system", "information_schema", "INFORMATION_SCHEMA", "_temporary_and_external_tables"];
+
 pub(super) fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
@@ -129,6 +133,15 @@ impl Check {
         value.to_owned()
     }
 
+    /// An identifier that is none of the databases that every ClickHouse has for itself.
+    pub(super) fn database(&mut self, name: &str, value: Option<&str>, default: &str) -> String {
+        let value = self.identifier(name, value, default);
+        if OF_CLICKHOUSE.contains(&value.as_str()) {
+            self.problems.push(format!("{name} must not be {value}: that is ClickHouse's own"));
+        }
+        value
+    }
+
     pub(super) fn databases_differ(&mut self, clickhouse: &ClickHouseSettings) {
         if clickhouse.raw_database == clickhouse.view_database {
             self.problems.push(
@@ -145,6 +158,12 @@ impl Check {
         // RabbitMQ's names hold 255 bytes; ours add at most 40.
         if !plain || value.len() > 200 {
             self.problems.push("LOCKSTEP_QUEUE_PREFIX must be at most 200 letters, digits, `.`, `_` or `-`".to_owned());
+        } else if value.starts_with("amq.") || value.starts_with('-') {
+            self.problems.push(
+                "LOCKSTEP_QUEUE_PREFIX must begin with neither `amq.`, which RabbitMQ keeps for itself, nor `-`, \
+                 which rabbitmqctl takes for an option"
+                    .to_owned(),
+            );
         }
         value.to_owned()
     }

@@ -155,7 +155,9 @@ fn webhook(entry: &str, allows_plain: bool) -> Result<EventSink, String> {
         return Err(format!("{LINES} is the name of what LOCKSTEP_EVENTS_TO says; take another"));
     }
     if url.split(',').skip(1).any(is_webhook) {
-        return Err(format!("{name}: another webhook follows it behind a comma; the file has one a line"));
+        return Err(format!(
+            "{name}: another webhook follows it behind a comma; the file has one a line, and where that is part of the URL the comma is written as %2C"
+        ));
     }
     let parsed: Uri = url.parse().map_err(|_| format!("{name}: this is no URL"))?;
     let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("{name}: its URL names no host"))?;
@@ -183,8 +185,10 @@ fn is_name(name: &str) -> bool {
 
 /// Whether this looks like a webhook, and not like a piece of a URL.
 fn is_webhook(text: &str) -> bool {
-    let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-    text.split_once('=').is_some_and(|(name, url)| is_name(name.trim()) && is_url(url.trim()))
+    // A scheme may be written in either case.
+    let is_url = |(scheme, _): (&str, &str)| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    text.split_once('=')
+        .is_some_and(|(name, url)| is_name(name.trim()) && url.trim().split_once("://").is_some_and(is_url))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -259,8 +263,23 @@ mod tests {
         let (_, problems) = of_file("pager=https://h/hunter2, chat=https://h/hunter2");
         assert_eq!(
             problems,
-            [format!("{WEBHOOKS}: pager: another webhook follows it behind a comma; the file has one a line")]
+            [format!(
+                "{WEBHOOKS}: pager: another webhook follows it behind a comma; the file has one a line, and where that is part of \
+                 the URL the comma is written as %2C"
+            )]
         );
+    }
+
+    /// Only behind a comma does another webhook begin.
+    #[test]
+    fn a_url_that_holds_what_looks_like_a_webhook_is_one_url() {
+        for url in
+            ["https://h/?next=https://other/", "https://h/a=https://b=https://c/", "https://h/?to=x%2Cb=https://other/"]
+        {
+            assert_eq!(of_file(&format!("a={url}")), (vec![format!("a {url}")], Vec::new()));
+            assert_eq!(webhooks(&format!("a={url},b=HTTPS://h/"), "off").0.len(), 2, "{url}");
+        }
+        assert_eq!(of_file("a=https://h/,b=HTTPS://h/").1.len(), 1);
     }
 
     /// Of what is set for two webhooks, with a file that holds this.

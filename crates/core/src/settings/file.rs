@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 256 * 1024;
 const ALIKE: f64 = 0.6;
 
 /// The prefix of every setting in the environment.
-const PREFIX: &str = "LOCKSTEP_";
+pub(super) const PREFIX: &str = "LOCKSTEP_";
 
 /// A setting that the file gives a value.
 #[derive(Clone, Debug)]
@@ -130,9 +130,15 @@ fn refuse_secret(name: &str, text: &str, flag: &Arg, flags: &[Arg]) -> Result<()
 }
 
 fn unknown(name: &str, flags: &[Arg]) -> String {
-    let known = flags.iter().filter_map(name_of);
-    let alike = known.map(|known| (strsim::jaro_winkler(name, &known), known));
-    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
-    let meant = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"));
+    let known: Vec<_> = flags.iter().filter_map(name_of).collect();
+    let meant = nearest(name, known.iter().map(String::as_str));
+    let meant = meant.map_or_else(String::new, |known| format!("; did you mean {known}?"));
     format!("no setting is called {name}{meant}")
+}
+
+/// The known name that is most like an unknown one.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
+    nearest.map(|(_, known)| known)
 }

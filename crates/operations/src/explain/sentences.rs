@@ -9,20 +9,29 @@ use crate::shown::counted;
 /// All of it, a line each.
 pub(super) fn of(report: &ExplainReport) -> Vec<String> {
     let mut lines = vec![format!("{} {}", report.mapping, report.key)];
+    let mut destinations = report.tenancies.iter().flat_map(|tenancy| &tenancy.destinations);
+    // What the only destination comes to is what all comes to, and stands in the last line.
+    let is_told_last = matches!(
+        (destinations.next(), destinations.next()),
+        (Some(only), None) if only.judgement == report.judgement
+    );
     for tenancy in &report.tenancies {
         lines.push(String::new());
         lines.push(format!("Tenancy {}{}", tenancy.facts.tenancy, whose(&tenancy.facts)));
         lines.extend(of_tenancy(&tenancy.facts).into_iter().map(|line| format!("  {line}")));
         for to in &tenancy.destinations {
             lines.extend(of_destination(&to.facts).into_iter().map(|line| format!("  {line}")));
-            lines.push(format!("  {}.", to.judgement.sentence));
+            if !is_told_last {
+                lines.push(format!("  {}.", to.judgement.sentence));
+            }
         }
     }
     lines.push(String::new());
     if report.cut {
         lines.push("More tenancies have or had this key than are told of; name one with --tenant.".to_owned());
     }
-    lines.extend(report.not_searched.iter().map(|why| format!("Not everywhere was looked for tenancies: {why}.")));
+    let untold = report.not_searched.iter().filter(|why| !report.judgement.sentence.ends_with(why.as_str()));
+    lines.extend(untold.map(|why| format!("Not everywhere was looked for tenancies: {why}.")));
     lines.push(format!("{}.", report.judgement.sentence));
     lines.extend(report.judgement.next.iter().map(|next| format!("Next: {next}")));
     lines

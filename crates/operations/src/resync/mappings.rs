@@ -93,7 +93,7 @@ pub(crate) async fn ended(
             of(control, mappings).await?.into_iter().partition(|fill| fill.is_finished);
         if left.is_empty() {
             let stale: Option<i64> = done.iter().map(|fill| fill.stale_rows).sum();
-            let stale_rows = stale.ok_or(Unfinished::RowsRefused)?;
+            let stale_rows = stale.ok_or(Unfinished::RowsRefused { of: "their tenants" })?;
             return Ok(Exported { tenancies: None, floor: None, stale_rows });
         }
         let what = |fill: &FillStatus| {

@@ -51,7 +51,7 @@ pub(super) async fn export(
     }
     // A row that was refused is in the destination with its old number, if at all: it must not be taken for a stale one.
     if are_refused(control, &destination, &names, &tenancies).await? {
-        return Err(Unfinished::RowsRefused.into());
+        return Err(Unfinished::RowsRefused { of: "the tenants that were exported" }.into());
     }
     let filling: Vec<_> = fills::unfinished(control, &destination, &names).await?.into_iter().collect();
     if !filling.is_empty() {

@@ -1,10 +1,13 @@
 //! How much of Lockstep's own the source database holds, for whoever takes it out again.
 
+use std::collections::BTreeMap;
+
 use lockstep_mappings::postgres::KEEPER;
 use tokio_postgres::Client;
 
 use crate::connect::{Session, Source};
 use crate::error::SourceError;
+use crate::instances;
 
 /// What schema `lockstep` holds. Nothing where there is none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +22,8 @@ pub struct Extent {
     pub tenant_databases: i64,
     /// Mappings that were set up, in order, each with whether its table is built beside another, which it takes the place of.
     pub mappings: Vec<(String, bool)>,
+    /// Of each kind of program, how many say that they run.
+    pub running: BTreeMap<String, usize>,
     /// What keeps a table of tenancies, which the operator has made.
     pub keeper: Option<Keeper>,
 }
@@ -58,6 +63,7 @@ pub async fn extent(source: &Source) -> Result<Extent, SourceError> {
         receipts: rows(&client, "lockstep.erasure").await?,
         tenant_databases: rows(&client, "lockstep.tenant_destination").await?,
         mappings: set_up(&client).await?,
+        running: running(source, &client).await?,
         keeper: keeper.map(|row| Keeper { triggers: row.get(0), tables: row.get(1) }),
     })
 }
@@ -67,6 +73,17 @@ async fn set_up(client: &Client) -> Result<Vec<(String, bool)>, SourceError> {
         return Ok(Vec::new());
     }
     Ok(client.query(SET_UP, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn running(source: &Source, client: &Client) -> Result<BTreeMap<String, usize>, SourceError> {
+    let mut running = BTreeMap::new();
+    if is_there(client, "lockstep.instance").await? {
+        let instances = instances::all(&source.connect_diesel(Session::Control).await?).await?;
+        for instance in instances.into_iter().filter(|instance| instance.is_alive) {
+            *running.entry(instance.role).or_default() += 1;
+        }
+    }
+    Ok(running)
 }
 
 async fn is_there(client: &Client, table: &str) -> Result<bool, SourceError> {

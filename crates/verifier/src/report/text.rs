@@ -92,7 +92,7 @@ impl Report {
                         format!(" {ranges} ranges were left out (--budget); all were proven lately (--cover-within).")
                     }
                 };
-                format!("Equal: all {} rows are the same on both sides.{left_out}", sum(|mapping| mapping.equal_rows))
+                format!("{}{left_out}", self.level.equal(sum(|mapping| mapping.equal_rows)))
             }
             Verdict::Different => {
                 let quarantined = match sum(|mapping| mapping.quarantined) {
