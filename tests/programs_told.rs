@@ -37,7 +37,7 @@ async fn in_order(stage: &Stage) -> Result<()> {
 
 #[tokio::test]
 async fn that_no_worker_runs_is_told_once_a_change_waits_for_one() -> Result<()> {
-    const SAID: &str = "no worker has told of itself for half a minute";
+    const SAID: &str = "no worker tells of itself";
     const START: &str = "start lockstep-worker";
     let (stage, told) = (Stage::small().await?, Told::new()?);
     let (sequencer, worker) = (told.sequencer(&stage, &[])?, stage.worker()?);
@@ -57,10 +57,10 @@ async fn that_no_worker_runs_is_told_once_a_change_waits_for_one() -> Result<()>
     // Of a sequencer the same; nobody is there to write an event.
     sequencer.stop().await?;
     stage.sql(r#"UPDATE "ProjectUser" SET "displayName" = 'waits again'"#).await?;
-    says_all(&stage, "status", &["no sequencer has told", "start lockstep-sequencer"])
+    says_all(&stage, "status", &["no sequencer tells", "start lockstep-sequencer"])
         .await?
         .map_err(anyhow::Error::msg)?;
-    says_all(&stage, "doctor", &["no sequencer has told", "start lockstep-sequencer"])
+    says_all(&stage, "doctor", &["no sequencer tells", "start lockstep-sequencer"])
         .await?
         .map_err(anyhow::Error::msg)?;
     stage.end([worker]).await

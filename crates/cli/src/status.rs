@@ -12,7 +12,7 @@ use lockstep_operations::{
 
 use crate::destination::state;
 use crate::error::CliError;
-use crate::output::{Page, Report, align_right, say};
+use crate::output::{Page, Report, align_right, fitted, say};
 use crate::watch::{Watching, watch_deployment};
 
 #[derive(Args, Debug)]
@@ -190,7 +190,7 @@ pub(crate) fn print_instances(page: &mut Page, instances: &[Instance]) {
         };
         table.add_row([format!("{role} {id}"), version.clone(), started_at.clone(), seen_at.clone(), state]);
     }
-    say!(page, "\n{table}");
+    say!(page, "\n{}", fitted(table));
 }
 
 fn print_tasks(page: &mut Page, tasks: &[TaskStatus]) {
@@ -206,5 +206,5 @@ fn print_tasks(page: &mut Page, tasks: &[TaskStatus]) {
         table.add_row([name, text(&task.last_run), took, task.did.to_string(), text(&task.failed_at)]);
     }
     align_right(&mut table, &[2, 3]);
-    say!(page, "\n{table}");
+    say!(page, "\n{}", fitted(table));
 }

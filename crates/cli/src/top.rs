@@ -13,7 +13,7 @@ use lockstep_operations::MappingState;
 use tokio::time::sleep;
 
 use crate::error::CliError;
-use crate::output::{Page, Report, align_right, say, show};
+use crate::output::{Page, Report, align_right, fitted, say, show};
 use crate::watch::watch;
 
 /// How often it is drawn.
@@ -62,7 +62,7 @@ impl Report for TopReport {
             troubles.add_row([word, one_line(&trouble.what), one_line(&trouble.remedy)]);
         }
         if !verdict.troubles.is_empty() {
-            say!(page, "{troubles}");
+            say!(page, "{}", fitted(troubles));
         }
         more(page, verdict.troubles.len());
         say!(page, "\n{}\n{}", stages(&self.stages), numbers(&self.numbers));

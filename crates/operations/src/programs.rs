@@ -38,8 +38,8 @@ impl ProgramTrouble {
     }
 
     fn absent(role: &'static str) -> Self {
-        let what = format!("no {role} has told of itself for half a minute");
-        Self { role, is_absent: true, what, remedy: format!("start lockstep-{role}") }
+        let (what, remedy) = (format!("no {role} tells of itself"), format!("start lockstep-{role}, or see its log"));
+        Self { role, is_absent: true, what, remedy }
     }
 
     /// Whether ClickHouse holds numbers that the source never gave out (SRC-1).

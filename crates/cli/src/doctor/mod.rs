@@ -15,7 +15,7 @@ use lockstep_operations::doctor::{
 use lockstep_schema::Source;
 
 use crate::error::CliError;
-use crate::output::{Page, Report, say};
+use crate::output::{Page, Report, fitted, say};
 
 /// A transaction that is open for longer is told unless another time is given.
 const LONG_S: u32 = 300;
@@ -66,7 +66,7 @@ impl Report for DoctorReport {
             };
             table.add_row([&toned(check.check, tone), &result, check.remedy.as_deref().unwrap_or_default()]);
         }
-        say!(page, "{table}\n{}", self.not_told);
+        say!(page, "{}\n{}", fitted(table), self.not_told);
     }
 
     fn exit_code(&self) -> u8 {
