@@ -6,9 +6,7 @@ use lockstep_core::output::{Tone, toned};
 use lockstep_core::settings::Settings;
 use lockstep_core::{TenancyId, exit};
 use lockstep_mappings::MappingSet;
-use lockstep_operations::{
-    Deployment, EVENTS_COUNTED, Instance, ProgramTrouble, Queue, SinkState, Status, TaskStatus, TenantsStatus,
-};
+use lockstep_operations::{Deployment, EVENTS_COUNTED, Instance, Queue, SinkState, Status, TaskStatus, TenantsStatus};
 
 use crate::destination::state;
 use crate::error::CliError;
@@ -58,11 +56,8 @@ impl Report for Status {
             let refused = toned("rows refused", Tone::Attention);
             say!(page, "quarantine      {rows} {refused}; see `lockstep quarantine list`");
         }
-        for ProgramTrouble { what, remedy, .. } in &self.wrong {
-            noted(page, Tone::Wrong, &format!("{what}: {remedy}"));
-        }
-        for absent in self.absent().filter(|absent| !self.wrong.contains(absent)) {
-            noted(page, Tone::Attention, &format!("{}: {}", absent.what, absent.remedy));
+        for trouble in &self.programs {
+            noted(page, if trouble.is_wrong { Tone::Wrong } else { Tone::Attention }, &trouble.told());
         }
         for task in &self.tasks {
             let tone = if task.is_failing { Tone::Wrong } else { Tone::Attention };
@@ -89,7 +84,7 @@ impl Report for Status {
     }
 
     fn exit_code(&self) -> u8 {
-        let fails = !self.wrong.is_empty() || self.tasks.iter().any(|task| task.is_failing);
+        let fails = self.programs.iter().any(|of| of.is_wrong) || self.tasks.iter().any(|task| task.is_failing);
         let is_queue_wrong = match self.queue {
             Queue::Known { .. } => false,
             // It is there from the first start on.

@@ -70,7 +70,7 @@ impl Report for TopReport {
         if !worst.is_empty() {
             say!(page, "\n{}", crate::mapping::entries(worst.iter().copied().take(SHOWN)));
             more(page, worst.len());
-        } else if !self.mappings.is_empty() {
+        } else if !self.mappings.is_empty() && verdict.level <= Level::Attention {
             let all = match self.mappings.len() {
                 1 => "The one mapping is".to_owned(),
                 many => format!("All {many} mappings are"),

@@ -2,7 +2,9 @@
 
 use lockstep_core::output::code_in;
 use lockstep_operations::doctor::{Check, Outcome};
-use lockstep_operations::{PausedPart, ProgramTrouble, Queue, REWIND, TaskStatus, TenantsStatus, VerificationRun};
+use lockstep_operations::{
+    PausedPart, ProgramTrouble, Queue, REWIND, TaskStatus, TenantsStatus, TroubleKind, VerificationRun,
+};
 use serde::Serialize;
 
 use crate::figures::{at_least, counted, cut, duration, whole};
@@ -152,9 +154,11 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
         add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
     }
-    // Whether one leads is known better, and stands above.
-    for of in status.wrong.iter().filter(|of| !(of.is_absent && of.role == "sequencer")) {
-        add(Level::Wrong, of.what.clone(), &of.remedy);
+    // Where nobody holds the lock, that stands above.
+    let stands_above =
+        |of: &ProgramTrouble| of.kind == TroubleKind::Absent && of.role == "sequencer" && !freshness.leads;
+    for of in status.programs.iter().filter(|of| !stands_above(of)) {
+        add(if of.is_wrong { Level::Wrong } else { Level::Attention }, of.what.clone(), &of.remedy);
     }
     if status.needs_refill {
         add(
@@ -192,7 +196,7 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
 
 /// What mends rows that differ.
 pub(crate) fn mending(seen: Option<&Seen>) -> &'static str {
-    let went_back = |seen: &Seen| seen.status.wrong.iter().any(ProgramTrouble::is_source_that_went_back);
+    let went_back = |seen: &Seen| seen.status.programs.iter().any(ProgramTrouble::is_source_that_went_back);
     if seen.is_some_and(went_back) { REWIND } else { "lockstep-verifier --repair apply" }
 }
 

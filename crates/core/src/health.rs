@@ -24,7 +24,7 @@ const BUILD_INFO: &str = "lockstep_build_info";
 const DESTINATION_UP: &str = "lockstep_destination_up";
 
 /// That a daemon is not ready is told to others once it has been so for so long: what has just begun may be over at once.
-const TOLD_AFTER: Duration = Duration::from_secs(3);
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// Since when a part does not work, and why; none where it does.
 type Part = Option<(Instant, String)>;
@@ -42,8 +42,8 @@ pub struct HeldUp {
 #[derive(Clone, Default, Debug)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
-    /// A part works again.
-    recovered: Arc<Notify>,
+    /// There is news that others should have at once.
+    news: Arc<Notify>,
     /// Of a daemon: where it looks for its services.
     services: Option<Arc<Services>>,
 }
@@ -92,14 +92,14 @@ impl Health {
             (Some(why), Some(None)) if self.services.is_some() => {
                 tracing::warn!(part, why, "a part does not work at the moment");
             }
-            (None, Some(Some(_))) => self.recovered.notify_one(),
+            (None, Some(Some(_))) => self.news.notify_one(),
             _ => {}
         }
     }
 
-    /// Wakes one who waits whenever a part works again.
-    pub fn recovered(&self) -> Arc<Notify> {
-        Arc::clone(&self.recovered)
+    /// Wakes one who waits whenever a part works again, and whenever somebody else has news that others should have at once.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
     }
 
     /// Since when the first of the parts that do not work does not, and what each says.
@@ -212,7 +212,7 @@ mod tests {
         let held_up = HeldUp { why: "queue: still; away; source: too".to_owned(), for_s: 42 };
         assert_eq!(health.held_up(), Some(held_up), "it goes on where it was so before");
         health.ready("queue");
-        health.recovered().notified().await;
+        health.news().notified().await;
         assert_eq!(health.held_up(), None, "what is left has just begun");
     }
 }

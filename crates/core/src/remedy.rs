@@ -30,13 +30,15 @@ pub struct Services {
     clickhouse: SecretUrl,
     broker: SecretUrl,
     source: SecretUrl,
+    /// Of the source, which workers may read from.
+    replica: Option<SecretUrl>,
 }
 
 impl From<&Settings> for Services {
     fn from(settings: &Settings) -> Self {
         let [clickhouse, broker, source] =
             [&settings.clickhouse.url, &settings.amqp_url, &settings.source_url].map(Clone::clone);
-        Self { clickhouse, broker, source }
+        Self { clickhouse, broker, source, replica: settings.source_read_url.clone() }
     }
 }
 
@@ -72,7 +74,7 @@ const NOT_LET_IN_BY_CLICKHOUSE: [&str; 5] = ["192", "193", "194", "195", "516"];
 
 impl Services {
     fn by_code(&self, code: &str, error: &str) -> Option<String> {
-        let Self { clickhouse, broker, source } = self;
+        let Self { clickhouse, broker, source, replica } = self;
         let says = |one_of: &[&str]| one_of.iter().any(|said| error.contains(said));
         let (service, setting, url) = match code {
             "LS-0201" if error.contains(": clickhouse ") => ("ClickHouse", "LOCKSTEP_CLICKHOUSE_URL", clickhouse),
@@ -98,9 +100,14 @@ impl Services {
             "LS-0014" => ("Postgres", "LOCKSTEP_SOURCE_URL", source),
             _ => return None,
         };
+        // An error does not tell which of both it is of.
+        let (also, and_its) = match replica.as_ref().filter(|_| service == "Postgres") {
+            Some(replica) => (format!(" and its replica at {replica}"), ", LOCKSTEP_SOURCE_READ_URL"),
+            None => Default::default(),
+        };
         Some(format!(
-            "start {service} at {url}, or correct {setting} or the network between; programs that run go on by themselves \
-             once it answers"
+            "start {service} at {url}{also}, or correct {setting}{and_its} or the network between; programs that run go on by \
+             themselves once it answers"
         ))
     }
 }
@@ -115,14 +122,29 @@ fn server_code(error: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn said_of(error: &str) -> Option<String> {
+    fn services() -> Services {
         let url = |scheme: &str, host: &str| SecretUrl::new(format!("{scheme}://me:hunter2@{host}"));
         Services {
             clickhouse: url("http", "away:8123"),
             broker: url("amqp", "broker:5672/%2f"),
             source: url("postgres", "db:5432/app"),
+            replica: None,
         }
-        .remedy(error)
+    }
+
+    fn said_of(error: &str) -> Option<String> {
+        services().remedy(error)
+    }
+
+    #[test]
+    fn where_workers_read_from_a_replica_it_may_be_that_one() {
+        let replica = Some(SecretUrl::new("postgres://me:hunter2@standby:5432/app".to_owned()));
+        let services = Services { replica, ..services() };
+        let said = services.remedy("LS-0012: Postgres: error connecting to server").unwrap();
+        let begins = "start Postgres at postgres://db:5432/app and its replica at postgres://standby:5432/app, or correct \
+                      LOCKSTEP_SOURCE_URL, LOCKSTEP_SOURCE_READ_URL or the network between";
+        assert!(said.starts_with(begins), "{said}");
+        assert!(!services.remedy("LS-0101: no connection to RabbitMQ").unwrap().contains("standby"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub use mapping::{
 };
 pub use mark::{MarkedRow, mark};
 pub use pause::{Part, PauseReport, PausedPart, PausedReport, pause, paused, resume};
-pub use programs::{ProgramTrouble, REWIND};
+pub use programs::{ProgramTrouble, REWIND, TroubleKind};
 pub use progress::Progress;
 pub use quarantine::{
     QuarantineEntry, QuarantineGroup, QuarantineGroups, QuarantinePage, QuarantinePosition, QuarantineReport,

@@ -1,5 +1,6 @@
 //! What waits where. Every number is bounded work: nothing counts a whole table, and nothing is asked per tenancy.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lockstep_core::SequenceId;
@@ -21,7 +22,7 @@ use crate::error::OperationError;
 use crate::events::event_sinks;
 use crate::limit::COUNT_LIMIT;
 use crate::pause::{PausedPart, paused_parts};
-use crate::programs::{ProgramTrouble, absent, troubles};
+use crate::programs::{ProgramTrouble, TroubleKind, WaitsFor, troubles};
 
 /// The broker has so long to answer a single look; how it came to that is an error of its own by then.
 const BROKER_LIMIT: Duration = Duration::from_secs(60);
@@ -64,8 +65,8 @@ pub struct Status {
     pub instances: Vec<Instance>,
     /// What the periodic tasks of all programs did last.
     pub tasks: Vec<TaskStatus>,
-    /// What is wrong with the sequencers and workers: what keeps them from their work, and which are not there while something waits.
-    pub wrong: Vec<ProgramTrouble>,
+    /// What is wrong with the sequencers and workers: which are not there, what keeps them from their work, and what they put off.
+    pub programs: Vec<ProgramTrouble>,
     /// Numbers that reached this are "at least".
     pub count_limit: i64,
 }
@@ -123,19 +124,15 @@ impl Status {
         self.instances.is_empty() && self.tasks.is_empty()
     }
 
-    /// The roles of which none runs, where some have since `lockstep migrate`.
-    pub fn absent(&self) -> impl Iterator<Item = ProgramTrouble> {
-        absent(&self.instances).filter(|_| !self.is_not_started())
-    }
-
-    /// What is wrong with programs. That one is not there is no harm while nothing waits for it.
-    fn find_wrong(&self) -> Vec<ProgramTrouble> {
-        let waits_for = |absent: &ProgramTrouble| match absent.role {
-            "sequencer" => self.inbox_lines + self.expansions + self.unannounced > 0,
-            _ => !self.is_all_shipped() || self.tenants.behind + self.tenants.unfinished > 0,
+    /// What is wrong with programs, those of which roles have told of themselves lately. Before any was started none is missed.
+    fn find_troubles(&self, lately: &BTreeSet<String>) -> Vec<ProgramTrouble> {
+        let waits_for = WaitsFor {
+            sequencer: self.inbox_lines + self.expansions + self.unannounced > 0,
+            worker: !self.is_all_shipped() || self.tenants.behind + self.tenants.unfinished > 0,
         };
-        let kept = troubles(&self.instances, SequenceId::new(self.passed));
-        self.absent().filter(waits_for).chain(kept).collect()
+        let mut troubles = troubles(&self.instances, lately, SequenceId::new(self.passed), waits_for);
+        troubles.retain(|trouble| trouble.kind != TroubleKind::Absent || !self.is_not_started());
+        troubles
     }
 
     /// Whether what has its number is shipped, and all that was there before is too.
@@ -191,10 +188,11 @@ pub(crate) async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, O
         event_sinks: event_sinks(deployment).await?,
         instances: instances::all(control).await?,
         tasks: statuses(control).await?,
-        wrong: Vec::new(),
+        programs: Vec::new(),
         count_limit: COUNT_LIMIT,
     };
-    Ok(Status { wrong: status.find_wrong(), ..status })
+    let lately = instances::roles_lately(control).await?;
+    Ok(Status { programs: status.find_troubles(&lately), ..status })
 }
 
 async fn tenants(control: &Control) -> Result<TenantsStatus, OperationError> {

@@ -283,7 +283,8 @@ pub async fn wait(
         (Vec::new(), Vec::new())
     } else {
         let passed = progress::passed(control, &DESTINATION.into()).await?;
-        sentences_of(&instances::all(control).await?, &statuses(control).await?, passed)
+        let lately = instances::roles_lately(control).await?;
+        sentences_of(&instances::all(control).await?, &lately, &statuses(control).await?, passed)
     };
     Ok(WaitReport {
         outcome,

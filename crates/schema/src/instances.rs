@@ -1,10 +1,11 @@
 //! The daemons that run (`lockstep.instance`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel::dsl::{IntervalDsl, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Timestamptz};
+use diesel::sql_types::{Bool, Jsonb, Timestamptz};
 use diesel_async::RunQueryDsl;
 use lockstep_core::SequenceId;
 use lockstep_core::health::{Health, HeldUp};
@@ -32,8 +33,8 @@ pub struct State {
     pub leads: Option<bool>,
     /// What keeps it from its work, where it has for some seconds.
     pub held_up: Option<HeldUp>,
-    /// Of a worker: the last messages that it put off again.
-    pub put_off: Option<PutOff>,
+    /// Of a worker: the messages that it put off again, by what kept them.
+    pub put_off: Vec<PutOff>,
     /// Of a worker: what it has shipped since it began.
     pub shipped: Option<Traffic>,
 }
@@ -42,7 +43,7 @@ impl State {
     /// As its health has it.
     pub fn of(health: &Health) -> Self {
         let why = health.report().err();
-        Self { ready: why.is_none(), why, leads: None, held_up: health.held_up(), put_off: None, shipped: None }
+        Self { ready: why.is_none(), why, leads: None, held_up: health.held_up(), put_off: Vec::new(), shipped: None }
     }
 }
 
@@ -106,9 +107,11 @@ impl<F: Fn() -> State + Send + Sync + 'static> Task for Heartbeat<F> {
         Ok(Ran::untold(EVERY))
     }
 
-    /// Who stops in good order is not there any more; who is killed becomes silent.
+    /// Who stops in good order is not there any more, but has been lately; who is killed becomes silent.
     async fn sign_off(&mut self, connection: &mut Control) -> Result<(), SourceError> {
-        diesel::delete(instance::table.find(self.id)).execute(connection).await?;
+        let stopped = sql::<Jsonb>(r#"state || '{"stopped": true}'"#);
+        let set = (instance::seen_at.eq(sql::<Timestamptz>("clock_timestamp()")), instance::state.eq(stopped));
+        diesel::update(instance::table.find(self.id)).set(set).execute(connection).await?;
         Ok(())
     }
 }
@@ -139,13 +142,26 @@ impl Instance {
     }
 
     /// What it puts off, where it lives, and the destination has not passed that.
-    pub fn put_off(&self, passed: SequenceId) -> Option<PutOff> {
-        let put_off = if self.is_alive { PutOff::deserialize(&self.state["put_off"]).ok() } else { None };
-        put_off.filter(|put_off| put_off.through > passed.get())
+    pub fn put_off(&self, passed: SequenceId) -> Vec<PutOff> {
+        let mut all =
+            if self.is_alive { Vec::deserialize(&self.state["put_off"]).unwrap_or_default() } else { Vec::new() };
+        all.retain(|put_off: &PutOff| put_off.through > passed.get());
+        all
     }
 }
 
-/// All of them, by role, and in the order in which they began.
+/// Of which roles one has told of itself within the last half minute, also where it has stopped since: of a sequencer one that led.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn roles_lately(control: &Control) -> Result<BTreeSet<String>, SourceError> {
+    let lately = sql::<Bool>("seen_at > clock_timestamp() - interval '30 seconds'");
+    let at_work = sql::<Bool>("(role <> 'sequencer' OR state ->> 'leads' = 'true')");
+    let roles = instance::table.filter(lately).filter(at_work).select(instance::role).distinct();
+    Ok(roles.load::<String>(&mut &*control).await?.into_iter().collect())
+}
+
+/// All that have not stopped in good order, by role, and in the order in which they began.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
@@ -160,6 +176,7 @@ pub async fn all(control: &Control) -> Result<Vec<Instance>, SourceError> {
             sql::<Bool>("seen_at > clock_timestamp() - interval '30 seconds'"),
             instance::state,
         ))
+        .filter(sql::<Bool>("NOT state ? 'stopped'"))
         .order((instance::role, instance::started_at, instance::id))
         .load(&mut &*control)
         .await?;

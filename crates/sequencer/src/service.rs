@@ -116,10 +116,10 @@ async fn serve_health(settings: &Settings, health: &Health, shutdown: &Shutdown)
 
 /// Says that this sequencer lives, whether it leads or stands by, until the set is dropped.
 fn beat(source: &Source, health: &Health, leads: watch::Receiver<bool>, stop: &Shutdown) -> JoinSet<()> {
-    let (recovered, health) = (health.recovered(), health.clone());
+    let (news, health) = (health.news(), health.clone());
     let state = move || State { leads: Some(*leads.borrow()), ..State::of(&health) };
     let (mut beating, heartbeat) = (JoinSet::new(), Heartbeat::new("sequencer", state));
-    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, recovered);
+    Driver::without_statuses(source.clone(), stop.clone()).spawn(&mut beating, heartbeat, news);
     beating
 }
 
@@ -195,6 +195,7 @@ impl Sequencer {
 
     fn set_leading(&self, leads: bool) {
         self.leading.send_replace(leads);
+        self.health.news().notify_one();
         metrics::set(metrics::LEADER, leads);
     }
 

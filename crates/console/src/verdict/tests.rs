@@ -44,7 +44,7 @@ fn seen() -> Seen {
                 worst: Vec::new(),
             },
             tasks: Vec::new(),
-            wrong: Vec::new(),
+            programs: Vec::new(),
             count_limit: 10_000,
         },
         freshness: Freshness {
@@ -136,9 +136,10 @@ fn while_the_source_is_behind_clickhouse_nothing_but_rewind_is_named_for_what_fo
     let remedies = |seen| judged(Ok(seen)).troubles.into_iter().map(|trouble| trouble.remedy).collect::<Vec<_>>();
     assert_eq!(remedies(different()), ["lockstep-verifier --repair apply"]);
     let mut behind = different();
-    behind.status.wrong.push(ProgramTrouble {
+    behind.status.programs.push(ProgramTrouble {
+        kind: TroubleKind::HeldUp,
         role: "sequencer",
-        is_absent: false,
+        is_wrong: true,
         what: "LS-0510: ahead".to_owned(),
         remedy: REWIND.to_owned(),
     });

@@ -61,7 +61,7 @@ pub(crate) async fn leads(client: &Client) -> Result<bool, OperationError> {
 
 async fn leader(client: &Client) -> Result<Check, OperationError> {
     Ok(if leads(client).await? {
-        Check::ok("sequencer", "one leads")
+        Check::ok("sequencer", "a session holds the lock of the one that leads")
     } else {
         Check::finding("sequencer", "none leads, so nothing is numbered", "start `lockstep-sequencer`, or see its log")
     })

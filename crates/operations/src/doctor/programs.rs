@@ -20,15 +20,15 @@ pub(super) async fn look(
     may_ask_clickhouse: bool,
 ) -> Result<Vec<Check>, OperationError> {
     let deployment = Deployment::connect_before_migrate(settings, mappings).await?;
-    let (wrong, instances) = match deployment.control() {
-        Ok(_) => in_postgres(&deployment).await.map(|status| (status.wrong, status.instances))?,
+    let (troubles, instances) = match deployment.control() {
+        Ok(_) => in_postgres(&deployment).await.map(|status| (status.programs, status.instances))?,
         Err(_) => Default::default(),
     };
     let finding = |of: &ProgramTrouble| {
         let remedy = if of.is_source_that_went_back() { REWIND } else { &of.remedy };
         Check::finding(CHECK, &of.what, remedy)
     };
-    let findings = wrong.iter().map(finding).collect();
+    let findings = troubles.iter().filter(|of| of.is_wrong).map(finding).collect();
     let mut checks =
         or_ok(CHECK, "nothing keeps those that run from their work, and nothing waits for one that does not", findings);
     // A sequencer that leads has asked before it gave out a number; what it found stands above.

@@ -32,7 +32,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// change has waited for half a minute. Texts of errors are left out: a code is enough.
 const NOW: &str = "
 WITH sweep AS (SELECT * FROM lockstep.task WHERE program = 'worker' AND name = 'sweep'),
-alive AS (SELECT * FROM lockstep.instance WHERE seen_at > clock_timestamp() - interval '30 seconds'),
+lately AS (SELECT * FROM lockstep.instance WHERE seen_at > clock_timestamp() - interval '30 seconds'),
+alive AS (SELECT * FROM lately WHERE NOT state ? 'stopped'),
 held AS (SELECT id, role, seen_at, state #>> '{held_up,why}' AS why, (state #>> '{held_up,for_s}')::bigint AS for_s
   FROM alive WHERE (state #>> '{held_up,for_s}')::bigint >= 30),
 away AS ((SELECT failed_at, last_run, error FROM sweep WHERE failed_at > COALESCE(last_run, '-infinity')
@@ -54,14 +55,15 @@ UNION ALL (SELECT 'program_held_up', role, TRUE, jsonb_build_object('program', r
   FROM (SELECT DISTINCT ON (role) * FROM held WHERE NOT (EXISTS (SELECT FROM away) AND why ~ 'LS-020[124]: clickhouse ')
     ORDER BY role, for_s DESC) longest)
 UNION ALL (SELECT 'messages_put_off', 'worker', TRUE, jsonb_build_object('program', 'worker', 'instance', id,
-    'code', substring(state #>> '{put_off,why}' FROM 'LS-[0-9]{4}'),
+    'code', substring(p->>'why' FROM 'LS-[0-9]{4}'),
     'means', 'rows of some tenants wait until what keeps them is mended; others are shipped', 'look', 'lockstep status')
-  FROM alive WHERE (state #>> '{put_off,through}')::bigint > (SELECT passed FROM lockstep.destination WHERE name = 'clickhouse')
-  ORDER BY (state #>> '{put_off,ago_s}')::bigint LIMIT 1)
+  FROM alive, jsonb_array_elements(CASE jsonb_typeof(state->'put_off') WHEN 'array' THEN state->'put_off' END) p
+  WHERE (p->>'through')::bigint > (SELECT passed FROM lockstep.destination WHERE name = 'clickhouse')
+  ORDER BY (p->>'ago_s')::bigint LIMIT 1)
 UNION ALL (SELECT 'no_worker', 'worker', TRUE, jsonb_build_object('program', 'worker', 'since', p.passed_at,
     'means', 'what has changed since is not shipped; nothing is lost', 'look', 'lockstep status')
   FROM (SELECT COALESCE(max(passed), 0) AS passed FROM lockstep.destination WHERE name = 'clickhouse') d, LATERAL {first_beyond} p
-  WHERE p.passed_at < clock_timestamp() - interval '30 seconds' AND NOT EXISTS (SELECT FROM alive WHERE role = 'worker'))
+  WHERE p.passed_at < clock_timestamp() - interval '30 seconds' AND NOT EXISTS (SELECT FROM lately WHERE role = 'worker'))
 UNION ALL (SELECT 'mapping_stopped', destination_id || ' ' || mapping_name, TRUE, jsonb_build_object('destination', destination_id,
     'mapping', mapping_name, 'code', error_code, 'look', 'lockstep destination show ' || destination_id)
   FROM lockstep.tenant_mapping WHERE state = 'stopped' ORDER BY destination_id, mapping_name LIMIT $1)
@@ -274,8 +276,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_workers_put_off_and_that_none_is_there_is_told_while_changes_wait_for_it() {
         let (database, client) = set_up().await;
+        let swept = "(program, name, last_run, did) VALUES ('worker', 'sweep', now(), 0)";
         let told = async |(passed, waits_s): (i64, i32), seen_s: i32, through: i64| {
-            let state = json!({ "held_up": null, "put_off": { "why": "users: LS-0430: many", "through": through, "ago_s": 9 } });
+            let state = json!({ "held_up": null, "put_off": [{ "why": "users: LS-0430: many", "through": through, "ago_s": 9 }] });
             let sql = "TRUNCATE lockstep.instance; INSERT INTO lockstep.destination (name, passed)
                 VALUES ('clickhouse', {passed}) ON CONFLICT (name) DO UPDATE SET passed = excluded.passed;
                 INSERT INTO lockstep.pass (last_sequence, consumed, passed_at) VALUES (20, '1:1:', now() - make_interval(secs => {waits}));
@@ -286,11 +289,17 @@ mod tests {
             let sql = given.iter().fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, value));
             client.batch_execute("DELETE FROM lockstep.pass WHERE last_sequence = 20").await.unwrap();
             client.batch_execute(&sql.replace("{state}", &state.to_string())).await.unwrap();
-            told_of(&client, "(program, name, last_run, did) VALUES ('worker', 'sweep', now(), 0)").await
+            told_of(&client, swept).await
         };
         assert_eq!(told((19, 60), 5, 20).await, ["messages_put_off worker"]);
         assert!(told((19, 60), 5, 19).await.is_empty(), "that is passed");
         assert_eq!(told((19, 60), 60, 20).await, ["no_worker worker"], "what a silent one said is old");
+        let stopped = r#"UPDATE lockstep.instance SET seen_at = now(), state = state || '{"stopped": true}'"#;
+        client.batch_execute(stopped).await.unwrap();
+        assert!(
+            told_of(&client, swept).await.is_empty(),
+            "it may be started again, and has put off what another does now"
+        );
         for waits in [(20, 60), (19, 9)] {
             assert!(told(waits, 60, 20).await.is_empty(), "{waits:?}");
         }

@@ -195,6 +195,11 @@ impl<D: Destination> Flusher<D> {
         self.opener.replica_wait(&flushed.behind, flushed.head)
     }
 
+    /// Whether source and destination have answered when they were last asked.
+    pub(crate) fn is_answered(&self) -> bool {
+        [SOURCE, DESTINATION].iter().all(|part| self.health.is_ready(part) != Some(false))
+    }
+
     /// Whether source and destination answer.
     ///
     /// # Errors

@@ -135,11 +135,11 @@ async fn serve_health(settings: &Settings, shutdown: &Shutdown) -> Result<Health
 
 /// Says from now on that this worker lives, whether it can begin or waits for a service.
 fn beat(source: &Source, (health, put_offs): (&Health, &PutOffs), stop: &Shutdown, on: &mut JoinSet<()>) {
-    let (recovered, health, put_offs) = (health.recovered(), health.clone(), put_offs.clone());
-    let state = move || State { put_off: put_offs.last(), shipped: Some(traffic::shipped()), ..State::of(&health) };
+    let (news, health, put_offs) = (health.news(), health.clone(), put_offs.clone());
+    let state = move || State { put_off: put_offs.all(), shipped: Some(traffic::shipped()), ..State::of(&health) };
     // Whose beats fail is silent to others; written down it would look as if it failed for ever.
     let beats = Driver::without_statuses(source.clone(), stop.clone());
-    beats.spawn(on, Heartbeat::new("worker", state), recovered);
+    beats.spawn(on, Heartbeat::new("worker", state), news);
 }
 
 /// Waits for all parts. None ends before the signal, unless it panicked: the others then stop in good order.

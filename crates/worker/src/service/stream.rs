@@ -28,6 +28,9 @@ const MAX_REASONS: usize = 3;
 /// After so long other workers are told of what this one knows another definition of. Meanwhile it leaves messages to them.
 const FOREIGN_WAIT: Duration = Duration::from_secs(1);
 
+/// How often an idle worker looks whether source and destination answer, while one of them does not.
+const AWAY_LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// How long cursors that are not written yet may take after the batch in hand has ended, when it is time to stop.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,7 +71,7 @@ impl<D: Destination> Stream<D> {
 
     async fn take_batches(&mut self, pace: &MergePace, shutdown: &Shutdown) {
         let mut backoff = Backoff::for_connections();
-        let (every, within) = (self.shared.limits.look_every, self.shared.limits.stop_within);
+        let within = self.shared.limits.stop_within;
         loop {
             if self.shared.pauses.is_shipping_paused() {
                 // Its rows are written; what is left of it is no reason to hold its messages.
@@ -77,6 +80,9 @@ impl<D: Destination> Stream<D> {
             if shutdown.run_until_cancelled(self.until_shipping()).await.is_none() {
                 break;
             }
+            // What did not answer is asked again soon: others are told of it until it does.
+            let look_every = self.shared.limits.look_every;
+            let every = if self.flusher.is_answered() { look_every } else { look_every.min(AWAY_LOOK_EVERY) };
             let Some(next) = shutdown.run_until_cancelled(self.next(every)).await else { break };
             match next {
                 Next::Message(Ok(first)) => {
@@ -314,13 +320,13 @@ impl<D: Destination> Stream<D> {
         for delivery in deliveries {
             let of_it = || failed.iter().filter(|failed| failed.hints.touches(&delivery.batch, &self.shared.mappings));
             let reasons: BTreeSet<_> = of_it().map(|failed| failed.reason.as_str()).take(MAX_REASONS).collect();
-            let Some(through) = of_it().map(|failed| failed.hints.furthest()).max() else {
+            if reasons.is_empty() {
                 delivery.ack().await;
                 continue;
-            };
+            }
+            of_it().for_each(|failed| self.put_offs.note(delivery.attempt, &failed.reason, failed.hints.furthest()));
             let reason = reasons.into_iter().collect::<Vec<_>>().join("; ");
             let attempt = delivery.attempt;
-            self.put_offs.note(attempt, &reason, through);
             match delivery.retry(&reason).await {
                 Ok(retried) => tracing::warn!(reason, attempt, ?retried, "a message is put off"),
                 Err(error) => {
