@@ -154,11 +154,8 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
         let remedy = freshness.clickhouse_remedy.as_deref().unwrap_or("lockstep doctor");
         add(Level::Wrong, format!("ClickHouse does not answer: {error}"), remedy);
     }
-    // Where nobody holds the lock, that stands above.
-    let stands_above =
-        |of: &ProgramTrouble| of.kind == TroubleKind::Absent && of.role == "sequencer" && !freshness.leads;
-    for of in status.programs.iter().filter(|of| !stands_above(of)) {
-        add(if of.is_wrong { Level::Wrong } else { Level::Attention }, of.what.clone(), &of.remedy);
+    for (level, of) in of_programs(seen) {
+        add(level, of.what.clone(), &of.remedy);
     }
     if status.needs_refill {
         add(
@@ -192,6 +189,14 @@ fn of_seen(seen: &Seen) -> Vec<Trouble> {
     troubles.extend(of_tenants(&status.tenants));
     troubles.extend(seen.runs.first().and_then(|run| of_run(run, seen)));
     troubles
+}
+
+/// What is wrong with programs, but for what is told of nobody holding the lock of the one that leads.
+fn of_programs(seen: &Seen) -> impl Iterator<Item = (Level, &ProgramTrouble)> {
+    let leads = seen.freshness.leads;
+    let is_told = move |of: &&ProgramTrouble| of.kind == TroubleKind::Absent && of.role == "sequencer" && !leads;
+    let untold = seen.status.programs.iter().filter(move |of| !is_told(of));
+    untold.map(|of| (if of.is_wrong { Level::Wrong } else { Level::Attention }, of))
 }
 
 /// What mends rows that differ.

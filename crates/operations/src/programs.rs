@@ -167,6 +167,8 @@ pub(crate) fn sentences_of(
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use serde_json::{Value, json};
     use uuid::Uuid;
 
@@ -249,8 +251,8 @@ mod tests {
         let many = format!("worker {ID} puts messages off, the last 12 s ago: teams: LS-0430: many");
         let ahead = format!("worker {ID} puts messages off, the last 12 s ago: users: LS-0420: ahead");
         let retry = "mend the table or its mapping, then lockstep quarantine retry".to_owned();
-        assert_eq!(told(&[worker.clone()], 19), [(many, retry), (ahead, REWIND.to_owned())]);
-        assert!(told(&[worker.clone()], 20).is_empty());
+        assert_eq!(told(from_ref(&worker), 19), [(many, retry), (ahead, REWIND.to_owned())]);
+        assert!(told(from_ref(&worker), 20).is_empty());
         assert!(told(&[worker.clone(), worker], 19)[1].0.starts_with("2 workers put messages off"));
     }
 
@@ -258,7 +260,7 @@ mod tests {
     fn whoever_is_not_there_is_wrong_where_something_waits_for_it() {
         let (sequencer, nobody) = (instance("sequencer", true, Value::Null), BTreeSet::new());
         let waits_for = WaitsFor { sequencer: true, worker: false };
-        let found = troubles(&[sequencer.clone()], &nobody, SequenceId::BASE, waits_for);
+        let found = troubles(from_ref(&sequencer), &nobody, SequenceId::BASE, waits_for);
         assert!(
             found[0].is_wrong && found[0].what.starts_with("a sequencer stands by, and none that leads"),
             "{found:?}"
@@ -269,7 +271,7 @@ mod tests {
             "one has led, and one worked, lately"
         );
         let cut_off = instance("worker", false, Value::Null);
-        let found = troubles(&[cut_off.clone()], &both(), SequenceId::BASE, ALL);
+        let found = troubles(from_ref(&cut_off), &both(), SequenceId::BASE, ALL);
         assert!(found.len() == 1 && found[0].kind == TroubleKind::Silent && !found[0].is_wrong, "{found:?}");
         assert!(troubles(&[cut_off], &both(), SequenceId::BASE, waits_for).is_empty(), "nothing waits");
     }
