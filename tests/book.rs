@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::stage::Stage;
 
-/// A page's commands fill tables and wait for them; the longest takes seconds.
+/// A page's commands fill tables and wait for them; the longest, a demo by itself on two cores, takes 40 s.
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// Stops what the page has left running. `cargo xtask demo` is the program that it becomes once services and programs are there.
