@@ -1,11 +1,11 @@
 //! What programs tell of themselves: what keeps them from their work, what fails in them, and which of them are not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lockstep_core::SequenceId;
 use lockstep_core::health::HeldUp;
 use lockstep_core::output::{code_in, page_of};
-use lockstep_schema::instances::{Instance, PutOff};
+use lockstep_schema::instances::{Instance, PutOff, Seen};
 use lockstep_schema::tasks::TaskStatus;
 use serde::Serialize;
 
@@ -96,10 +96,9 @@ impl ProgramTrouble {
     }
 }
 
-/// What is wrong with programs of which these have told of themselves, `lately` of these roles. What several say is said once.
+/// What is wrong with programs, of which these were seen. What several say is said once.
 pub(crate) fn troubles(
-    instances: &[Instance],
-    lately: &BTreeSet<String>,
+    Seen { instances, lately }: &Seen,
     passed: SequenceId,
     waits_for: WaitsFor,
 ) -> Vec<ProgramTrouble> {
@@ -148,16 +147,11 @@ fn kept<'a>(
 }
 
 /// What is wrong with programs while all are waited for, worst first, and then which of them run, in sentences.
-pub(crate) fn sentences_of(
-    instances: &[Instance],
-    lately: &BTreeSet<String>,
-    tasks: &[TaskStatus],
-    passed: SequenceId,
-) -> (Vec<String>, Vec<String>) {
+pub(crate) fn sentences_of(seen: &Seen, tasks: &[TaskStatus], passed: SequenceId) -> (Vec<String>, Vec<String>) {
     let all = WaitsFor { sequencer: true, worker: true };
-    let mut wrong: Vec<_> = troubles(instances, lately, passed, all).iter().map(ProgramTrouble::told).collect();
+    let mut wrong: Vec<_> = troubles(seen, passed, all).iter().map(ProgramTrouble::told).collect();
     wrong.extend(tasks.iter().filter_map(TaskStatus::trouble));
-    let running = |role: &str| match instances.iter().filter(|of| of.is_alive && of.role == role).count() {
+    let running = |role: &str| match seen.instances.iter().filter(|of| of.is_alive && of.role == role).count() {
         0 => None,
         1 => Some(format!("one {role} runs")),
         more => Some(format!("{more} {role}s run")),
@@ -167,8 +161,6 @@ pub(crate) fn sentences_of(
 
 #[cfg(test)]
 mod tests {
-    use std::slice::from_ref;
-
     use serde_json::{Value, json};
     use uuid::Uuid;
 
@@ -190,12 +182,14 @@ mod tests {
 
     const ALL: WaitsFor = WaitsFor { sequencer: true, worker: true };
 
-    fn both() -> BTreeSet<String> {
-        ROLES.map(str::to_owned).into()
+    /// These, where one of each of these roles was there lately.
+    fn seen<const N: usize>(instances: [&Instance; N], lately: &[&str]) -> Seen {
+        let lately = lately.iter().map(|role| (*role).to_owned()).collect();
+        Seen { instances: instances.map(Clone::clone).into(), lately }
     }
 
-    fn told(instances: &[Instance], passed: i64) -> Vec<(String, String)> {
-        let troubles = troubles(instances, &both(), SequenceId::new(passed), ALL);
+    fn told<const N: usize>(instances: [&Instance; N], passed: i64) -> Vec<(String, String)> {
+        let troubles = troubles(&seen(instances, &ROLES), SequenceId::new(passed), ALL);
         troubles.into_iter().map(|of| (of.what, of.remedy)).collect()
     }
 
@@ -214,10 +208,10 @@ mod tests {
             is_untried: false,
         };
         let instances = ["sequencer", "worker", "worker"].map(|role| instance(role, true, Value::Null));
-        let (wrong, running) = sentences_of(&instances, &both(), &[sweep], SequenceId::BASE);
+        let (wrong, running) = sentences_of(&seen(instances.each_ref(), &ROLES), &[sweep], SequenceId::BASE);
         assert_eq!(wrong, ["worker sweep failed at then: LS-0201: away"]);
         assert_eq!(running, ["one sequencer runs", "2 workers run"]);
-        let (wrong, running) = sentences_of(&[], &BTreeSet::new(), &[], SequenceId::BASE);
+        let (wrong, running) = sentences_of(&seen([], &[]), &[], SequenceId::BASE);
         assert!(
             wrong[0].contains("start lockstep-sequencer") && wrong[1].contains("start lockstep-worker"),
             "{wrong:?}"
@@ -230,8 +224,8 @@ mod tests {
         let state = |why: &str, for_s: i32| json!({ "why": why, "held_up": { "why": why, "for_s": for_s } });
         let sequencer = instance("sequencer", true, state("source: LS-0510: ahead", 42));
         let what = format!("sequencer {ID} has not been ready for 42 s: source: LS-0510: ahead");
-        assert_eq!(told(&[sequencer], 0), [(what, REWIND.to_owned())]);
-        let silent = told(&[instance("sequencer", false, state("old", 42))], 0);
+        assert_eq!(told([&sequencer], 0), [(what, REWIND.to_owned())]);
+        let silent = told([&instance("sequencer", false, state("old", 42))], 0);
         assert!(
             silent.len() == 1 && silent[0].0.contains("tells nothing of itself"),
             "what it said is old: {silent:?}"
@@ -239,7 +233,7 @@ mod tests {
         let away = "destination: LS-0201: away";
         let workers = [7, 9].map(|for_s| instance("worker", true, state(away, for_s)));
         let what = format!("2 workers have not been ready for 9 s: {away}");
-        assert_eq!(told(&workers, 0), [(what, format!("see {}", page_of("LS-0201")))]);
+        assert_eq!(told(workers.each_ref(), 0), [(what, format!("see {}", page_of("LS-0201")))]);
     }
 
     #[test]
@@ -251,28 +245,28 @@ mod tests {
         let many = format!("worker {ID} puts messages off, the last 12 s ago: teams: LS-0430: many");
         let ahead = format!("worker {ID} puts messages off, the last 12 s ago: users: LS-0420: ahead");
         let retry = "mend the table or its mapping, then lockstep quarantine retry".to_owned();
-        assert_eq!(told(from_ref(&worker), 19), [(many, retry), (ahead, REWIND.to_owned())]);
-        assert!(told(from_ref(&worker), 20).is_empty());
-        assert!(told(&[worker.clone(), worker], 19)[1].0.starts_with("2 workers put messages off"));
+        assert_eq!(told([&worker], 19), [(many, retry), (ahead, REWIND.to_owned())]);
+        assert!(told([&worker], 20).is_empty());
+        assert!(told([&worker, &worker], 19)[1].0.starts_with("2 workers put messages off"));
     }
 
     #[test]
     fn whoever_is_not_there_is_wrong_where_something_waits_for_it() {
-        let (sequencer, nobody) = (instance("sequencer", true, Value::Null), BTreeSet::new());
+        let sequencer = instance("sequencer", true, Value::Null);
         let waits_for = WaitsFor { sequencer: true, worker: false };
-        let found = troubles(from_ref(&sequencer), &nobody, SequenceId::BASE, waits_for);
+        let found = troubles(&seen([&sequencer], &[]), SequenceId::BASE, waits_for);
         assert!(
             found[0].is_wrong && found[0].what.starts_with("a sequencer stands by, and none that leads"),
             "{found:?}"
         );
         assert!(!found[1].is_wrong && found[1].what == "no worker tells of itself", "{found:?}");
         assert!(
-            troubles(&[sequencer], &both(), SequenceId::BASE, waits_for).is_empty(),
+            troubles(&seen([&sequencer], &ROLES), SequenceId::BASE, waits_for).is_empty(),
             "one has led, and one worked, lately"
         );
         let cut_off = instance("worker", false, Value::Null);
-        let found = troubles(from_ref(&cut_off), &both(), SequenceId::BASE, ALL);
+        let found = troubles(&seen([&cut_off], &ROLES), SequenceId::BASE, ALL);
         assert!(found.len() == 1 && found[0].kind == TroubleKind::Silent && !found[0].is_wrong, "{found:?}");
-        assert!(troubles(&[cut_off], &both(), SequenceId::BASE, waits_for).is_empty(), "nothing waits");
+        assert!(troubles(&seen([&cut_off], &ROLES), SequenceId::BASE, waits_for).is_empty(), "nothing waits");
     }
 }

@@ -1,13 +1,12 @@
 //! What waits where. Every number is bounded work: nothing counts a whole table, and nothing is asked per tenancy.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lockstep_core::SequenceId;
 use lockstep_mappings::Mapping;
 use lockstep_mappings::postgres::{Target, inbox};
 use lockstep_schema::events::SinkState;
-use lockstep_schema::instances::{self, Instance};
+use lockstep_schema::instances::{self, Instance, Seen};
 use lockstep_schema::tasks::{TaskStatus, statuses};
 use lockstep_schema::tenant_destinations::{find_all, overview};
 use lockstep_schema::{Control, fills, progress};
@@ -124,15 +123,16 @@ impl Status {
         self.instances.is_empty() && self.tasks.is_empty()
     }
 
-    /// What is wrong with programs, those of which roles have told of themselves lately. Before any was started none is missed.
-    fn find_troubles(&self, lately: &BTreeSet<String>) -> Vec<ProgramTrouble> {
+    /// What is wrong with programs, of which these were seen. Before any was started none is missed.
+    fn with_programs(self, seen: Seen) -> Self {
         let waits_for = WaitsFor {
             sequencer: self.inbox_lines + self.expansions + self.unannounced > 0,
             worker: !self.is_all_shipped() || self.tenants.behind + self.tenants.unfinished > 0,
         };
-        let mut troubles = troubles(&self.instances, lately, SequenceId::new(self.passed), waits_for);
-        troubles.retain(|trouble| trouble.kind != TroubleKind::Absent || !self.is_not_started());
-        troubles
+        let mut programs = troubles(&seen, SequenceId::new(self.passed), waits_for);
+        let status = Self { instances: seen.instances, ..self };
+        programs.retain(|trouble| trouble.kind != TroubleKind::Absent || !status.is_not_started());
+        Self { programs, ..status }
     }
 
     /// Whether what has its number is shipped, and all that was there before is too.
@@ -186,13 +186,12 @@ pub(crate) async fn in_postgres(deployment: &Deployment<'_>) -> Result<Status, O
         needs_refill: progress::needs_refill(control, &destination).await?,
         tenants: tenants(control).await?,
         event_sinks: event_sinks(deployment).await?,
-        instances: instances::all(control).await?,
+        instances: Vec::new(),
         tasks: statuses(control).await?,
         programs: Vec::new(),
         count_limit: COUNT_LIMIT,
     };
-    let lately = instances::roles_lately(control).await?;
-    Ok(Status { programs: status.find_troubles(&lately), ..status })
+    Ok(status.with_programs(instances::seen(control).await?))
 }
 
 async fn tenants(control: &Control) -> Result<TenantsStatus, OperationError> {

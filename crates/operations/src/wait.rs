@@ -283,8 +283,7 @@ pub async fn wait(
         (Vec::new(), Vec::new())
     } else {
         let passed = progress::passed(control, &DESTINATION.into()).await?;
-        let lately = instances::roles_lately(control).await?;
-        sentences_of(&instances::all(control).await?, &lately, &statuses(control).await?, passed)
+        sentences_of(&instances::seen(control).await?, &statuses(control).await?, passed)
     };
     Ok(WaitReport {
         outcome,

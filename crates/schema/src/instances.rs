@@ -150,23 +150,21 @@ impl Instance {
     }
 }
 
-/// Of which roles one has told of itself within the last half minute, also where it has stopped since: of a sequencer one that led.
-///
-/// # Errors
-/// When Postgres cannot be asked.
-pub async fn roles_lately(control: &Control) -> Result<BTreeSet<String>, SourceError> {
-    let lately = sql::<Bool>("seen_at > clock_timestamp() - interval '30 seconds'");
-    let at_work = sql::<Bool>("(role <> 'sequencer' OR state ->> 'leads' = 'true')");
-    let roles = instance::table.filter(lately).filter(at_work).select(instance::role).distinct();
-    Ok(roles.load::<String>(&mut &*control).await?.into_iter().collect())
+/// Who was seen in the last ten minutes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Those that have not stopped in good order, by role, and in the order in which they began.
+    pub instances: Vec<Instance>,
+    /// The roles of which one lived within the last half minute, also where it has stopped since: of sequencers one that led.
+    pub lately: BTreeSet<String>,
 }
 
-/// All that have not stopped in good order, by role, and in the order in which they began.
+/// Looks at all of them.
 ///
 /// # Errors
 /// When Postgres cannot be asked.
-pub async fn all(control: &Control) -> Result<Vec<Instance>, SourceError> {
-    let rows = instance::table
+pub async fn seen(control: &Control) -> Result<Seen, SourceError> {
+    let mut instances: Vec<Instance> = instance::table
         .select((
             instance::id,
             instance::role,
@@ -176,9 +174,11 @@ pub async fn all(control: &Control) -> Result<Vec<Instance>, SourceError> {
             sql::<Bool>("seen_at > clock_timestamp() - interval '30 seconds'"),
             instance::state,
         ))
-        .filter(sql::<Bool>("NOT state ? 'stopped'"))
         .order((instance::role, instance::started_at, instance::id))
         .load(&mut &*control)
         .await?;
-    Ok(rows)
+    let at_work = |one: &&Instance| one.is_alive && (one.role != "sequencer" || one.state["leads"] == true);
+    let lately = instances.iter().filter(at_work).map(|one| one.role.clone()).collect();
+    instances.retain(|one| one.state["stopped"].is_null());
+    Ok(Seen { instances, lately })
 }

@@ -22,7 +22,7 @@ CREATE TABLE lockstep.instance (
     version text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- {"ready", "why", "leads"}: why it is not ready, without values of rows.
+    -- How it is, as crates/schema/src/instances.rs has it, without values of rows; {"stopped": true} of one that signed off.
     state jsonb NOT NULL
 );
 

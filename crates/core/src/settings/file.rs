@@ -131,7 +131,11 @@ fn refuse_secret(name: &str, text: &str, flag: &Arg, flags: &[Arg]) -> Result<()
 
 fn unknown(name: &str, flags: &[Arg]) -> String {
     let known: Vec<_> = flags.iter().filter_map(name_of).collect();
-    let meant = nearest(name, known.iter().map(String::as_str));
+    no_setting(name, nearest(name, known.iter().map(String::as_str)))
+}
+
+/// What is said of a name that is none, with the known one that may be meant.
+pub(super) fn no_setting(name: &str, meant: Option<&str>) -> String {
     let meant = meant.map_or_else(String::new, |known| format!("; did you mean {known}?"));
     format!("no setting is called {name}{meant}")
 }

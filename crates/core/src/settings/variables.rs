@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Command;
 
-use super::file::{PREFIX, nearest};
+use super::file::{PREFIX, nearest, no_setting};
 use super::is_blank;
 
 /// What is said of each variable that is named like one of Lockstep's and that `command`, with its subcommands, does not know.
@@ -29,8 +29,7 @@ fn unknown(given: &BTreeSet<String>, known: &BTreeSet<String>) -> Vec<String> {
     let told = unknown.map(|name| {
         // The prefix, which all have, would make all alike.
         let meant = nearest(&name[PREFIX.len()..], by_rest.keys().copied());
-        let meant = meant.map_or_else(String::new, |rest| format!("; did you mean {}?", by_rest[rest]));
-        format!("no setting is called {name}{meant}")
+        no_setting(name, meant.map(|rest| by_rest[rest].as_str()))
     });
     told.collect()
 }

@@ -78,8 +78,8 @@ async fn set_up(client: &Client) -> Result<Vec<(String, bool)>, SourceError> {
 async fn running(source: &Source, client: &Client) -> Result<BTreeMap<String, usize>, SourceError> {
     let mut running = BTreeMap::new();
     if is_there(client, "lockstep.instance").await? {
-        let instances = instances::all(&source.connect_diesel(Session::Control).await?).await?;
-        for instance in instances.into_iter().filter(|instance| instance.is_alive) {
+        let seen = instances::seen(&source.connect_diesel(Session::Control).await?).await?;
+        for instance in seen.instances.into_iter().filter(|instance| instance.is_alive) {
             *running.entry(instance.role).or_default() += 1;
         }
     }

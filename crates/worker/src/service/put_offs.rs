@@ -10,7 +10,7 @@ use lockstep_schema::instances::PutOff;
 
 /// A message that fails for the first time may get through the next, a second later.
 const TOLD_FROM_ATTEMPT: u32 = 2;
-/// Causes that are told; beyond it the one that was met first is forgotten.
+/// Causes that are told; beyond it the one that was met longest ago is forgotten.
 const MAX_CAUSES: usize = 8;
 /// Characters of a reason that are told.
 const REASON_CHARS: usize = 1000;
